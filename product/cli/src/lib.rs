@@ -1,1 +1,17 @@
-//! (being written)
+//! The `strake` command line: one tree of commands, one file a command.
+//!
+//! The roof calls [`main`] with its arguments and its environment; everything that
+//! a command needs reaches it through a [`Context`]. Data goes to standard output,
+//! everything else to standard error.
+
+pub mod cli;
+pub mod commands;
+pub mod context;
+pub mod error;
+pub mod format;
+pub mod humanize;
+pub mod template;
+
+pub use cli::{Cli, command, main};
+pub use context::{Context, Environment, Streams};
+pub use error::{CliError, Status};

@@ -1,0 +1,1 @@
+//! Images: pull, push, tags, save and load.

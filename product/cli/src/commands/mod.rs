@@ -1,0 +1,70 @@
+//! The commands: a folder a noun, a file a verb, `Args` beside `run`.
+//!
+//! `strake run` and `strake container run` are the same: the verbs that docker has
+//! at the top level are flattened into [`Command`].
+
+pub mod cgroup;
+pub mod container;
+pub mod explain;
+pub mod image;
+pub mod ns;
+pub mod system;
+pub mod volume;
+pub mod why;
+
+use clap::Subcommand;
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Everything that `strake` can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// `run`, `ps`, `stop`… at the top level.
+    #[command(flatten)]
+    Run(container::ContainerCommand),
+    /// `pull`, `images`, `rmi`… at the top level.
+    #[command(flatten)]
+    Pull(image::TopLevelCommand),
+    /// Work with containers
+    #[command(subcommand)]
+    Container(container::ContainerNounCommand),
+    /// Work with images
+    #[command(subcommand)]
+    Image(image::ImageCommand),
+    /// Work with volumes
+    #[command(subcommand)]
+    Volume(volume::VolumeCommand),
+    /// Show what the kernel really holds of a container or process, and what it means
+    Explain(explain::Args),
+    /// Say why something is as it is
+    #[command(subcommand)]
+    Why(why::WhyCommand),
+    /// List, make and enter namespaces
+    #[command(subcommand)]
+    Ns(ns::NsCommand),
+    /// Look at control groups
+    #[command(subcommand)]
+    Cgroup(cgroup::CgroupCommand),
+    /// Look after strake itself
+    #[command(subcommand)]
+    System(system::SystemCommand),
+}
+
+impl Command {
+    /// Does it.
+    pub fn run(self, context: &Context) -> Result<Status, CliError> {
+        match self {
+            Self::Run(command) => command.run(context),
+            Self::Pull(command) => command.run(context),
+            Self::Container(command) => command.run(context),
+            Self::Image(command) => command.run(context),
+            Self::Volume(command) => command.run(context),
+            Self::Explain(args) => explain::run(args, context),
+            Self::Why(command) => command.run(context),
+            Self::Ns(command) => command.run(context),
+            Self::Cgroup(command) => command.run(context),
+            Self::System(command) => command.run(context),
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! `strake system …`: looking after strake itself.
+
+pub mod cleanup;
+pub mod df;
+pub mod reconcile;
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Verbs of `strake system`.
+#[derive(Debug, clap::Subcommand)]
+pub enum SystemCommand {
+    /// Show how much disk images, containers and volumes use
+    Df(df::Args),
+    /// Put right what a crash or a reboot left behind
+    Reconcile(reconcile::Args),
+    /// Clean up after a container that has ended (run by its supervisor)
+    #[command(hide = true)]
+    Cleanup(cleanup::Args),
+}
+
+impl SystemCommand {
+    /// Does it.
+    pub fn run(self, context: &Context) -> Result<Status, CliError> {
+        match self {
+            Self::Df(args) => df::run(args, context),
+            Self::Reconcile(args) => reconcile::run(args, context),
+            Self::Cleanup(args) => cleanup::run(&args, context),
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! From an error to one sentence and an exit status.
+//!
+//! Docker's table: 125 when the container could not be made or run for a reason of
+//! ours, 126 when its command cannot be executed, 127 when it is not found, the
+//! container's own status otherwise; every other command fails with 1.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::process::ExitCode;
+
+/// An exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Status(pub u8);
+
+impl Status {
+    /// All went well.
+    pub const SUCCESS: Self = Self(0);
+    /// A command failed.
+    pub const FAILURE: Self = Self(1);
+    /// `run`, `create` or the arguments failed before the container's command ran.
+    pub const DAEMON: Self = Self(125);
+    /// The container's command cannot be executed.
+    pub const NOT_EXECUTABLE: Self = Self(126);
+    /// The container's command is not there.
+    pub const NOT_FOUND: Self = Self(127);
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        Self::from(status.0)
+    }
+}
+
+/// Why a command failed, how it ends, and what the user can do.
+///
+/// Any error becomes one by `?` and then ends with status 1; it deliberately is not
+/// an [`Error`] itself, so that the conversion can be that general.
+pub struct CliError {
+    status: Status,
+    kind: Kind,
+    fix: Option<String>,
+}
+
+enum Kind {
+    /// An error of some library.
+    Source(Box<dyn Error + Send + Sync>),
+    /// What the user gave is wrong.
+    Message(String),
+    /// It was said already, or nobody listens.
+    Silent,
+}
+
+impl CliError {
+    /// The user's input is wrong: `message` says what and how to put it right.
+    pub fn message(message: impl Into<String>) -> Self {
+        Self { status: Status::FAILURE, kind: Kind::Message(message.into()), fix: None }
+    }
+
+    /// Ends with `status` and says nothing more.
+    pub fn silent(status: Status) -> Self {
+        Self { status, kind: Kind::Silent, fix: None }
+    }
+
+    /// The same, ending with `status`.
+    #[must_use]
+    pub fn with_status(mut self, status: Status) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same, with a hint printed behind the message.
+    #[must_use]
+    pub fn with_fix(mut self, fix: impl Into<String>) -> Self {
+        self.fix = Some(fix.into());
+        self
+    }
+
+    /// How the program ends.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// Whether there is nothing to print.
+    pub fn is_silent(&self) -> bool {
+        matches!(self.kind, Kind::Silent)
+    }
+
+    /// The error of a library, if it is of type `E`.
+    pub fn downcast_ref<E: Error + 'static>(&self) -> Option<&E> {
+        match &self.kind {
+            Kind::Source(source) => source.downcast_ref(),
+            Kind::Message(_) | Kind::Silent => None,
+        }
+    }
+}
+
+impl<E: Error + Send + Sync + 'static> From<E> for CliError {
+    fn from(error: E) -> Self {
+        let broken_pipe = (&error as &dyn Error)
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        let kind = if broken_pipe { Kind::Silent } else { Kind::Source(Box::new(error)) };
+        Self { status: Status::FAILURE, kind, fix: None }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.kind {
+            Kind::Message(message) => f.write_str(message)?,
+            Kind::Source(source) => f.write_str(&chain(source.as_ref()))?,
+            Kind::Silent => {}
+        }
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n{fix}"))
+    }
+}
+
+impl fmt::Debug for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "CliError({}: {self})", self.status.0)
+    }
+}
+
+/// The error and what caused it, joined with `: `; a cause that was said is not repeated.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Outer(io::Error);
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("open /x")
+        }
+    }
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    #[test]
+    fn prints_the_chain_and_the_fix() {
+        let error = CliError::from(Outer(io::Error::other("no such thing"))).with_fix("Do that.");
+        assert_eq!(error.to_string(), "open /x: no such thing\nDo that.");
+        assert_eq!(error.status(), Status::FAILURE);
+        assert!(error.downcast_ref::<Outer>().is_some());
+    }
+
+    #[test]
+    fn a_reader_that_left_is_no_news() {
+        assert!(CliError::from(io::Error::from(io::ErrorKind::BrokenPipe)).is_silent());
+    }
+}
