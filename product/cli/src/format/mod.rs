@@ -1,1 +1,133 @@
-//! Placeholder.
+//! How lists are printed: docker's tables, JSON lines, or the user's template.
+
+mod table;
+
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::template::Template;
+
+pub use table::Table;
+
+/// One column that a listing can show.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Its field in the rows and in templates.
+    pub field: &'static str,
+    /// Its heading.
+    pub heading: &'static str,
+}
+
+/// What a listing shows when nothing else is asked for, and what can be asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Listing<'a> {
+    /// All columns.
+    pub columns: &'a [Column],
+    /// Fields of the table that is printed without a format.
+    pub default_fields: &'a [&'a str],
+}
+
+/// What `--format` asked for.
+#[derive(Clone, Debug)]
+pub enum Format {
+    /// The default table.
+    Table,
+    /// One JSON object a line.
+    Json,
+    /// A template, a line a row.
+    Template(Template),
+    /// A template whose fields are columns, with a heading.
+    TableTemplate(Template),
+}
+
+impl Format {
+    /// Reads the option's value.
+    pub fn parse(option: Option<&str>) -> Result<Self, CliError> {
+        let text = match option {
+            None | Some("" | "table") => return Ok(Self::Table),
+            Some("json" | "{{json .}}") => return Ok(Self::Json),
+            Some(text) => text,
+        };
+        // A shell passes `\t` as two characters; docker reads them as a tab.
+        let unescape = |text: &str| text.replace("\\t", "\t").replace("\\n", "\n");
+        if let Some(rest) = text.strip_prefix("table ") {
+            return Ok(Self::TableTemplate(Template::parse(&unescape(rest.trim()))?));
+        }
+        Ok(Self::Template(Template::parse(&unescape(text))?))
+    }
+}
+
+impl Listing<'_> {
+    /// Prints `rows` (JSON objects with a field for each column) as `format` asks.
+    pub fn print(&self, context: &Context, format: &Format, rows: &[Value]) -> Result<(), CliError> {
+        match format {
+            Format::Json => rows.iter().try_for_each(|row| context.print_line(without_methods(row))),
+            Format::Template(template) => {
+                rows.iter().try_for_each(|row| context.print_line(template.render(row)?))
+            }
+            Format::TableTemplate(template) => {
+                let mut table = Table::new();
+                table.row(template.render(&self.headings())?.split('\t'));
+                for row in rows {
+                    table.row(template.render(row)?.split('\t'));
+                }
+                context.print(format_args!("{table}"))
+            }
+            Format::Table => {
+                let headings = self.headings();
+                let mut table = Table::new();
+                table.row(self.default_fields.iter().map(|field| cell(&headings, field)));
+                for row in rows {
+                    table.row(self.default_fields.iter().map(|field| cell(row, field)));
+                }
+                context.print(format_args!("{table}"))
+            }
+        }
+    }
+
+    fn headings(&self) -> Value {
+        self.columns.iter().map(|column| (column.field.to_owned(), Value::from(column.heading))).collect()
+    }
+}
+
+fn cell(row: &Value, field: &str) -> String {
+    match &row[field] {
+        Value::String(text) => text.clone(),
+        Value::Null => String::new(),
+        other => other.to_string(),
+    }
+}
+
+/// `Label` takes an argument in templates; as data it would repeat `Labels`.
+fn without_methods(row: &Value) -> Value {
+    let mut row = row.clone();
+    if let Value::Object(map) = &mut row {
+        map.remove("Label");
+    }
+    row
+}
+
+/// Prints what `inspect` found: an array of indented JSON, or a line of a template each.
+pub fn print_inspected(context: &Context, format: Option<&str>, found: &[Value]) -> Result<(), CliError> {
+    match format {
+        None | Some("") => {
+            let text = serde_json::to_string_pretty(&found)?;
+            context.print_line(indent_by_four(&text))
+        }
+        Some("json") => context.print_line(serde_json::to_string(&found)?),
+        Some(text) => {
+            let template = Template::parse(text)?;
+            found.iter().try_for_each(|value| context.print_line(template.render(value)?))
+        }
+    }
+}
+
+/// Docker indents by four spaces where serde indents by two.
+fn indent_by_four(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let inner = line.trim_start_matches(' ');
+        " ".repeat((line.len() - inner.len()) * 2) + inner
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,1 +1,171 @@
-//! Placeholder.
+//! Go's text/template language, as far as users of docker's `--format` write it.
+//!
+//! Fields, variables, pipelines, `if`/`else if`/`else`, `range` (with `else`, `break`
+//! and `continue`), `with`, comments, trim markers, Go's own functions and docker's
+//! `json join split lower upper title pad truncate`. Data is JSON. There are no
+//! templates within templates.
+
+mod eval;
+mod functions;
+mod lex;
+mod parse;
+mod printf;
+
+use serde_json::Value;
+
+/// A parsed template.
+#[derive(Clone, Debug)]
+pub struct Template {
+    nodes: Vec<parse::Node>,
+}
+
+/// The template is wrong, or does not fit the data.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TemplateError {
+    /// It cannot be read.
+    #[error("template is not valid: {why}")]
+    Syntax {
+        /// Which rule it breaks.
+        why: String,
+    },
+    /// It asks for what is not there.
+    #[error("template cannot be filled in: there is no field {field}; those are: {known}")]
+    NoField {
+        /// The missing field.
+        field: String,
+        /// The fields that exist.
+        known: String,
+    },
+    /// A function got something that it cannot take.
+    #[error("template cannot be filled in: {function}: {why}")]
+    Function {
+        /// The function.
+        function: String,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Template {
+    /// Reads a template.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        Ok(Self { nodes: parse::parse(text)? })
+    }
+
+    /// Fills it in with `data`.
+    pub fn render(&self, data: &Value) -> Result<String, TemplateError> {
+        eval::render(&self.nodes, data)
+    }
+
+    /// The fields of the data itself that it prints, in order: what a table's heading needs.
+    pub fn fields(&self) -> Vec<String> {
+        parse::fields(&self.nodes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(template: &str, expected: &str) {
+        let data = json!({
+            "Name": "/web", "ID": "0123456789abcdef", "Up": true, "Pid": 42, "Ratio": 0.5, "None": null,
+            "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "443/tcp": null},
+            "Mounts": [{"Source": "/a", "RW": true}, {"Source": "/b", "RW": false}],
+            "Env": ["A=1", "B=2"], "Labels": {"org.x": "y"}, "State": {"Pid": 7, "Health": {"Log": []}},
+        });
+        let rendered = Template::parse(template).and_then(|t| t.render(&data));
+        assert_eq!(rendered.as_deref(), Ok(expected), "{template}");
+    }
+
+    #[test]
+    fn fields_and_text() {
+        check("{{.Name}} is {{ .State.Pid }}!", "/web is 7!");
+        check(
+            "{{.}}",
+            "map[Env:[A=1 B=2] ID:0123456789abcdef Labels:map[org.x:y] Mounts:[map[RW:true Source:/a] map[RW:false Source:/b]] Name:/web None:<nil> Pid:42 Ports:map[443/tcp:<nil> 80/tcp:[map[HostIp:0.0.0.0 HostPort:8080]]] Ratio:0.5 State:map[Health:map[Log:[]] Pid:7] Up:true]",
+        );
+        check("{{$.Pid}} {{.None}} {{.Env}}", "42 <no value> [A=1 B=2]");
+        check("a {{- /* gone */ -}} b", "ab");
+        check("x  {{- .Pid -}}  y", "x42y");
+        check(r#"{{"quoted \"x\"\n"}}{{`raw\n`}}"#, "quoted \"x\"\nraw\\n");
+    }
+
+    #[test]
+    fn branches() {
+        check("{{if .Up}}up{{else}}down{{end}}", "up");
+        check("{{if .None}}a{{else if .Env}}b{{else}}c{{end}}", "b");
+        check("{{if and .Up (eq .Pid 42)}}yes{{end}}", "yes");
+        check("{{if or .None (not .Up)}}x{{else}}y{{end}}", "y");
+        check("{{with .State}}{{.Pid}}{{$.Pid}}{{end}}", "742");
+        check("{{with .None}}a{{else}}b{{end}}", "b");
+        check("{{if ne .Name \"/web\"}}a{{else}}b{{end}} {{lt 1 2}} {{ge .Ratio 0.5}}", "b true true");
+    }
+
+    #[test]
+    fn loops() {
+        check("{{range .Mounts}}{{.Source}}{{if .RW}} rw{{end}};{{end}}", "/a rw;/b;");
+        check("{{range $i, $e := .Env}}{{$i}}={{$e}} {{end}}", "0=A=1 1=B=2 ");
+        check(
+            "{{range $p, $b := .Ports}}{{$p}}:{{range $b}}{{.HostPort}}{{else}}-{{end}} {{end}}",
+            "443/tcp:- 80/tcp:8080 ",
+        );
+        check("{{range .State.Health.Log}}x{{else}}none{{end}}", "none");
+        check("{{range .Env}}{{if eq . \"B=2\"}}{{break}}{{end}}{{.}}{{end}}", "A=1");
+        check("{{$n := 0}}{{range .Env}}{{$n = .}}{{end}}{{$n}}", "B=2");
+        check("{{range 3}}{{.}}{{end}}", "012");
+    }
+
+    #[test]
+    fn functions() {
+        check("{{json .Env}} {{.Mounts | len}}", r#"["A=1","B=2"] 2"#);
+        check(
+            "{{index .Env 1}} {{index .Labels \"org.x\"}} {{(index (index .Ports \"80/tcp\") 0).HostPort}}",
+            "B=2 y 8080",
+        );
+        check(
+            "{{join .Env \", \"}} {{upper .Name}} {{.Name | printf \"%-6s|%q\" .Pid}}",
+            "A=1, B=2 /WEB 42    |\"/web\"",
+        );
+        check("{{slice .ID 0 4}} {{truncate .ID 3}} {{title \"ab cd\"}} {{len .ID}}", "0123 012 Ab Cd 16");
+        check(
+            "{{printf \"%05d %x %t %v %.2f %5.1f%%\" 42 255 true .Env .Ratio 2.25}}",
+            "00042 ff true [A=1 B=2] 0.50   2.2%",
+        );
+        check(
+            "{{range split \"a,b\" \",\"}}<{{.}}>{{end}} {{println 1 \"x\"}}{{print 1 2 \"a\" \"b\" 3}}",
+            "<a><b> 1 x\n1 2ab3",
+        );
+        check("{{html \"<a>\"}} {{urlquery \"a b&c\"}}", "&lt;a&gt; a+b%26c");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let error = |text: &str| match Template::parse(text).and_then(|t| t.render(&json!({"A": 1, "B": {}})))
+        {
+            Ok(text) => panic!("{text}"),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(
+            error("{{.Nmae}}"),
+            "template cannot be filled in: there is no field Nmae; those are: A, B"
+        );
+        assert!(error("{{.A").contains("}}"));
+        assert!(error("{{if .A}}").contains("end"));
+        assert!(error("{{frob .A}}").contains("frob"));
+        assert!(error("{{end}}").contains("end"));
+        assert!(error("{{index .B}}{{index 1 2}}").contains("index"));
+        assert!(error(&"{{(".repeat(5000)).contains("template is not valid"));
+    }
+
+    #[test]
+    fn knows_its_fields() {
+        assert_eq!(
+            Template::parse("{{.ID}}\t{{.Names | upper}} {{json .Ports}}").unwrap().fields(),
+            ["ID", "Names", "Ports"]
+        );
+    }
+}

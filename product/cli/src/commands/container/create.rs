@@ -11,6 +11,7 @@ use crate::error::{CliError, Status};
     after_help = "Examples:\n  strake create --name web -p 8080:80 nginx\n  strake start web"
 )]
 pub struct Args {
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub container: ContainerOptions,
 }

@@ -40,14 +40,19 @@ pub struct ContainerOptions {
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: String,
 
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub process: ProcessOptions,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub storage: StorageOptions,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub network: NetworkOptions,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub resources: ResourceOptions,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub security: SecurityOptions,
 

@@ -22,6 +22,7 @@ pub struct Args {
     /// Keys that detach, as in ctrl-p,ctrl-q
     #[arg(long, value_name = "KEYS")]
     pub detach_keys: Option<String>,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub container: ContainerOptions,
 }
