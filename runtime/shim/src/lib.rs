@@ -1,1 +1,27 @@
-//! (being written)
+//! The shim: one small process per container that holds its terminal or pipes, writes
+//! its log, reaps it, records how it ended, and outlives every other process of ours.
+//!
+//! The engine uses [`launch`], [`adopt`], [`Client`], [`Exit`] and [`LogReader`]; the
+//! binary `strake-shim` uses [`serve`] and [`init`].
+//!
+//! Invariants: one thread, no async runtime, no timer unless a stop is pending, nothing
+//! of the engine's state but the two directories that a launch names.
+
+mod client;
+mod exit;
+mod launch;
+pub mod log;
+mod paths;
+pub mod protocol;
+mod timestamp;
+mod wire;
+
+pub use client::{Attached, Client, ClientError, ExecRequest, ExecSession, ExecWaiter, Waiter};
+pub use exit::{EXIT_FILE, EXIT_VERSION, Exit, ExitCause, ExitRecordError, Requester, Victim};
+pub use launch::{Adopt, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
+pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream};
+pub use paths::{DIAGNOSTICS, LOCK, SHIM_FILE, SOCKET};
+pub use protocol::{
+    ExecEnd, Failure, LogConfig, LogDriver, Phase, Spawned, Started, Status, StdinMode, StreamSet,
+};
+pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -1,0 +1,143 @@
+//! One entry: `{"log":"text\n","stream":"stdout","time":"2026-11-21T07:30:00.5Z"}`.
+//!
+//! Text is escaped as docker does: `<`, `>`, `&`, U+2028 and U+2029 too, control
+//! characters as `\u00XX` but `\n` and `\r`, and bytes that are not UTF-8 as `\ufffd`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use crate::Timestamp;
+
+/// Which stream an entry came from. A terminal's output is stdout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LogStream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+impl LogStream {
+    /// The name in the log.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+}
+
+/// An entry as read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The text, with its newline; an entry without one is continued by the next of its stream.
+    pub text: String,
+    /// Where it came from.
+    pub stream: LogStream,
+    /// When the shim read it; all parts of a line carry the first one's time.
+    pub time: Timestamp,
+}
+
+#[derive(Deserialize)]
+struct Raw<'a> {
+    #[serde(borrow, default)]
+    log: Cow<'a, str>,
+    #[serde(borrow)]
+    stream: Cow<'a, str>,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+}
+
+/// Reads one line of a log file; `None` when it is not an entry.
+pub fn parse_entry(line: &[u8]) -> Option<LogEntry> {
+    let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
+    let stream = match &*raw.stream {
+        "stdout" => LogStream::Stdout,
+        "stderr" => LogStream::Stderr,
+        _ => return None,
+    };
+    Some(LogEntry { text: raw.log.into_owned(), stream, time: Timestamp::parse(&raw.time).ok()? })
+}
+
+/// Appends the entry for `text` (with a newline if `ends_line`) and the newline after it.
+pub fn write_entry(out: &mut Vec<u8>, text: &[u8], ends_line: bool, stream: LogStream, time: Timestamp) {
+    out.extend_from_slice(b"{\"log\":\"");
+    for chunk in text.utf8_chunks() {
+        escape(out, chunk.valid());
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice(b"\\ufffd");
+        }
+    }
+    if ends_line {
+        out.extend_from_slice(b"\\n");
+    }
+    out.extend_from_slice(b"\",\"stream\":\"");
+    out.extend_from_slice(stream.name().as_bytes());
+    out.extend_from_slice(b"\",\"time\":\"");
+    time.write_nano(out);
+    out.extend_from_slice(b"\"}\n");
+}
+
+fn escape(out: &mut Vec<u8>, text: &str) {
+    let bytes = text.as_bytes();
+    let mut copied = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        let (escaped, width) = match byte {
+            b'"' => (Cow::Borrowed("\\\""), 1),
+            b'\\' => (Cow::Borrowed("\\\\"), 1),
+            b'\n' => (Cow::Borrowed("\\n"), 1),
+            b'\r' => (Cow::Borrowed("\\r"), 1),
+            0..0x20 | b'<' | b'>' | b'&' => (Cow::Owned(format!("\\u{byte:04x}")), 1),
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa8]) => (Cow::Borrowed("\\u2028"), 3),
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa9]) => (Cow::Borrowed("\\u2029"), 3),
+            _ => continue,
+        };
+        out.extend_from_slice(&bytes[copied..at]);
+        out.extend_from_slice(escaped.as_bytes());
+        copied = at + width;
+    }
+    out.extend_from_slice(&bytes[copied..]);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &[u8], ends_line: bool, json: &str, read: &str) {
+        let mut out = Vec::new();
+        write_entry(&mut out, text, ends_line, LogStream::Stderr, Timestamp::from_unix(1, 5));
+        let line = format!(
+            "{{\"log\":\"{json}\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:01.000000005Z\"}}\n"
+        );
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), line);
+        let entry = parse_entry(&out).unwrap();
+        assert_eq!(entry.text, read);
+        assert_eq!(entry.stream, LogStream::Stderr);
+    }
+
+    #[test]
+    fn writes_what_docker_writes() {
+        check(b"hello", true, "hello\\n", "hello\n");
+        check(b"", true, "\\n", "\n");
+        check(b"part", false, "part", "part");
+        check(b"a\"b\\c\t\r", true, "a\\\"b\\\\c\\u0009\\r\\n", "a\"b\\c\t\r\n");
+        check(b"<&>", true, "\\u003c\\u0026\\u003e\\n", "<&>\n");
+        check("ü\u{2028}€\u{2029}x".as_bytes(), true, "ü\\u2028€\\u2029x\\n", "ü\u{2028}€\u{2029}x\n");
+        check(b"\xff\xfeA\xe2\x80", true, "\\ufffd\\ufffdA\\ufffd\\n", "\u{fffd}\u{fffd}A\u{fffd}\n");
+    }
+
+    #[test]
+    fn refuses_what_is_no_entry() {
+        for line in [
+            "",
+            "{",
+            "null",
+            "{\"log\":\"x\"}",
+            "{\"log\":\"x\",\"stream\":\"stdin\",\"time\":\"1970-01-01T00:00:00Z\"}",
+        ] {
+            assert_eq!(parse_entry(line.as_bytes()), None, "{line}");
+        }
+    }
+}

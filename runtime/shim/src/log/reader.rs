@@ -1,0 +1,341 @@
+//! Reads a log while it is being written: the last lines, a span of time, following.
+//!
+//! Rotated files are read oldest first. While following, the open file is read to its
+//! end before its successor is opened, and files are told apart by inode, so a rotation
+//! loses nothing unless the reader is slower than all files that are kept. Lines that are
+//! no entries (a crash cut them off) are skipped and counted.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use base::{Classified, ErrorClass};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify;
+
+use super::entry::{LogEntry, LogStream, parse_entry};
+use super::{rotated, tail};
+use crate::{EXIT_FILE, Timestamp};
+
+const CHUNK: usize = 32 * 1024;
+/// A line longer than this is no entry of ours (16 KiB escape to at most 96 KiB).
+const LINE_MAX: usize = 1 << 20;
+/// More rotated files than this are not looked for.
+const FILES_MAX: u32 = 1000;
+
+/// What to read.
+#[derive(Clone, Debug)]
+pub struct LogOptions {
+    /// Only the last so many entries (docker counts entries of the files, before the other
+    /// choices are made); all when `None`.
+    pub tail: Option<u64>,
+    /// Nothing before.
+    pub since: Option<Timestamp>,
+    /// Nothing after.
+    pub until: Option<Timestamp>,
+    /// Entries of stdout.
+    pub stdout: bool,
+    /// Entries of stderr.
+    pub stderr: bool,
+    /// Wait for more until the container has ended (its exit record appears).
+    pub follow: bool,
+}
+
+impl Default for LogOptions {
+    fn default() -> Self {
+        Self { tail: None, since: None, until: None, stdout: true, stderr: true, follow: false }
+    }
+}
+
+/// The log cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LogReadError {
+    /// Opening, reading or watching failed.
+    #[error("{operation} log {}", path.display())]
+    Io {
+        /// What was being done.
+        operation: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Classified for LogReadError {
+    fn class(&self) -> ErrorClass {
+        let Self::Io { source, .. } = self;
+        ErrorClass::of_io(source)
+    }
+}
+
+/// A log being read.
+#[derive(Debug)]
+pub struct LogReader {
+    path: PathBuf,
+    record_dir: PathBuf,
+    options: LogOptions,
+    /// Opened and not yet begun, oldest first.
+    waiting: VecDeque<File>,
+    current: Option<File>,
+    buffer: Vec<u8>,
+    consumed: usize,
+    watch: Option<OwnedFd>,
+    skipped: u64,
+    past_until: bool,
+}
+
+impl LogReader {
+    /// Opens the log at `path` of the container whose exit record is in `record_dir`.
+    ///
+    /// A log that does not exist is empty: a container that never started has none.
+    pub fn open(path: &Path, record_dir: &Path, options: LogOptions) -> Result<Self, LogReadError> {
+        let mut reader = Self {
+            path: path.to_owned(),
+            record_dir: record_dir.to_owned(),
+            watch: None,
+            waiting: VecDeque::new(),
+            current: None,
+            buffer: Vec::new(),
+            consumed: 0,
+            skipped: 0,
+            past_until: false,
+            options,
+        };
+        if reader.options.follow {
+            // Before the first look, so that nothing falls between look and watch.
+            reader.watch = Some(reader.watch_dirs()?);
+        }
+        reader.waiting = reader.open_all()?.into();
+        if let Some(lines) = reader.options.tail {
+            reader.skip_to_tail(lines).map_err(|e| reader.error("read", e))?;
+        }
+        Ok(reader)
+    }
+
+    /// Lines so far that were no entries.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The next entry; without one, `None` at once, or when following at the container's end.
+    pub fn next_entry(&mut self) -> Result<Option<LogEntry>, LogReadError> {
+        self.next_entry_until(None)
+    }
+
+    /// As [`LogReader::next_entry`], but gives up with `None` as soon as `interrupt` is
+    /// readable or hung up (a signal descriptor, a client's connection).
+    pub fn next_entry_until(
+        &mut self,
+        interrupt: Option<BorrowedFd<'_>>,
+    ) -> Result<Option<LogEntry>, LogReadError> {
+        loop {
+            // Asked before reading: what was written before the end is then read below.
+            let ended = !self.options.follow || self.has_ended();
+            while let Some(entry) = self.read_entry().map_err(|e| self.error("read", e))? {
+                if self.options.until.is_some_and(|until| entry.time > until) {
+                    self.past_until = true;
+                    break;
+                }
+                if self.is_chosen(&entry) {
+                    return Ok(Some(entry));
+                }
+            }
+            if self.past_until || ended || !self.wait(interrupt)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn is_chosen(&self, entry: &LogEntry) -> bool {
+        let stream = match entry.stream {
+            LogStream::Stdout => self.options.stdout,
+            LogStream::Stderr => self.options.stderr,
+        };
+        stream && self.options.since.is_none_or(|since| entry.time >= since)
+    }
+
+    /// The container has ended, or its record directory is gone.
+    fn has_ended(&self) -> bool {
+        self.record_dir.join(EXIT_FILE).exists() || !self.record_dir.exists()
+    }
+
+    /// The next entry of the files, going on to the successor at a file's end.
+    fn read_entry(&mut self) -> io::Result<Option<LogEntry>> {
+        loop {
+            if let Some(end) = self.buffer[self.consumed..].iter().position(|b| *b == b'\n') {
+                let line = &self.buffer[self.consumed..self.consumed + end];
+                let entry = parse_entry(line);
+                self.skipped += u64::from(entry.is_none() && !line.is_empty());
+                self.consumed += end + 1;
+                if entry.is_some() {
+                    return Ok(entry);
+                }
+                continue;
+            }
+            if !self.fill()? && !self.advance()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Reads more of the current file; false at its end.
+    fn fill(&mut self) -> io::Result<bool> {
+        self.buffer.drain(..self.consumed);
+        self.consumed = 0;
+        if self.buffer.len() > LINE_MAX {
+            self.buffer.clear();
+            self.skipped += 1;
+        }
+        let Some(file) = &mut self.current else { return Ok(false) };
+        let old = self.buffer.len();
+        self.buffer.resize(old + CHUNK, 0);
+        let count = file.read(&mut self.buffer[old..]);
+        self.buffer.truncate(old + count.as_ref().copied().unwrap_or(0));
+        Ok(count? > 0)
+    }
+
+    /// Goes on to the next file, if there is one.
+    fn advance(&mut self) -> io::Result<bool> {
+        if let Some(current) = &mut self.current {
+            let (inode, size) = current.metadata().map(|m| (m.ino(), m.size()))?;
+            if current.stream_position()? > size {
+                current.rewind()?; // emptied: a log of one file only
+                self.buffer.clear();
+                return Ok(true);
+            }
+            if self.waiting.is_empty() && self.options.follow {
+                self.waiting = self.successors(inode)?.into();
+                if !self.waiting.is_empty() && self.fill()? {
+                    return Ok(true); // written between our last read and the rotation
+                }
+            }
+        } else if self.waiting.is_empty() && self.options.follow {
+            self.waiting.extend(open_if_there(&self.path)?);
+        }
+        let Some(next) = self.waiting.pop_front() else { return Ok(false) };
+        self.skipped += u64::from(!self.buffer.is_empty());
+        self.buffer.clear();
+        self.current = Some(next);
+        Ok(true)
+    }
+
+    /// The files written after the one with `inode`, oldest first.
+    fn successors(&self, inode: u64) -> io::Result<Vec<File>> {
+        let mut newer = Vec::new();
+        for index in 0..FILES_MAX {
+            let Some(file) = open_if_there(&rotated(&self.path, index))? else {
+                if index == 0 {
+                    return Ok(Vec::new()); // in the midst of a rotation: look again later
+                }
+                break;
+            };
+            if file.metadata()?.ino() == inode {
+                break;
+            }
+            newer.push(file);
+        }
+        newer.reverse();
+        Ok(newer)
+    }
+
+    /// All files, oldest first; looks again if a rotation went on meanwhile.
+    fn open_all(&self) -> Result<Vec<File>, LogReadError> {
+        let look = || -> io::Result<Vec<(u64, File)>> {
+            let mut files = Vec::new();
+            for index in 0..FILES_MAX {
+                match open_if_there(&rotated(&self.path, index))? {
+                    Some(file) => files.push((file.metadata()?.ino(), file)),
+                    None if index == 0 => {}
+                    None => break,
+                }
+            }
+            Ok(files)
+        };
+        let inodes = |files: &[(u64, File)]| files.iter().map(|(inode, _)| *inode).collect::<Vec<_>>();
+        let mut files = look().map_err(|e| self.error("open", e))?;
+        for _ in 0..8 {
+            let again = look().map_err(|e| self.error("open", e))?;
+            let stable = inodes(&files) == inodes(&again);
+            files = again;
+            if stable {
+                break;
+            }
+        }
+        Ok(files.into_iter().rev().map(|(_, file)| file).collect())
+    }
+
+    fn skip_to_tail(&mut self, lines: u64) -> io::Result<()> {
+        let mut wanted = lines;
+        for index in (0..self.waiting.len()).rev() {
+            let file = &mut self.waiting[index];
+            let size = file.metadata()?.size();
+            let found = tail::last_lines(file, size, wanted)?;
+            file.seek(SeekFrom::Start(found.offset))?;
+            wanted -= found.lines;
+            if wanted == 0 {
+                self.waiting.drain(..index);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn watch_dirs(&self) -> Result<OwnedFd, LogReadError> {
+        use inotify::{CreateFlags, WatchFlags};
+        let fail = |e: rustix::io::Errno| self.error("watch", e.into());
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(fail)?;
+        let flags = WatchFlags::MODIFY
+            | WatchFlags::CREATE
+            | WatchFlags::MOVED_TO
+            | WatchFlags::DELETE
+            | WatchFlags::DELETE_SELF
+            | WatchFlags::ONLYDIR;
+        let log_dir = self.path.parent().unwrap_or(Path::new("/"));
+        for dir in [log_dir, &self.record_dir] {
+            inotify::add_watch(&watch, dir, flags).map_err(fail)?;
+        }
+        Ok(watch)
+    }
+
+    /// Waits for a change; false when `interrupt` came first.
+    fn wait(&self, interrupt: Option<BorrowedFd<'_>>) -> Result<bool, LogReadError> {
+        let Some(watch) = &self.watch else { return Ok(false) };
+        let fail = |e: rustix::io::Errno| self.error("watch", e.into());
+        let mut fds = vec![PollFd::from_borrowed_fd(watch.as_fd(), PollFlags::IN)];
+        fds.extend(interrupt.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
+        loop {
+            match poll(&mut fds, None) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => {
+                    other.map_err(fail)?;
+                    break;
+                }
+            }
+        }
+        if fds.get(1).is_some_and(|fd| !fd.revents().is_empty()) {
+            return Ok(false);
+        }
+        let mut space = [MaybeUninit::uninit(); 4096];
+        let mut events = inotify::Reader::new(watch, &mut space);
+        while events.next().is_ok() {}
+        Ok(true)
+    }
+
+    fn error(&self, operation: &'static str, source: io::Error) -> LogReadError {
+        LogReadError::Io { operation, path: self.path.clone(), source }
+    }
+}
+
+fn open_if_there(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e),
+    }
+}

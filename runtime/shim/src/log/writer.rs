@@ -1,0 +1,105 @@
+//! Appends entries to the log file and rotates it.
+//!
+//! Each batch is one `write(2)` to a file opened with `O_APPEND`: a crash leaves at most
+//! one broken line, at the end, and the next writer begins on a fresh one. When nothing
+//! can be written (a full disk) the entries are counted as lost; the container never waits.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+
+use super::rotated;
+use crate::protocol::{LogConfig, LogDriver};
+
+/// The open log.
+#[derive(Debug)]
+pub struct LogWriter {
+    config: LogConfig,
+    file: Option<File>,
+    size: u64,
+    lost: u64,
+    broken_tail: bool,
+}
+
+impl LogWriter {
+    /// Opens the log for appending, or for nothing with the driver `none`.
+    pub fn open(config: LogConfig) -> io::Result<Self> {
+        let mut writer = Self { config, file: None, size: 0, lost: 0, broken_tail: false };
+        if writer.keeps() {
+            writer.reopen(false)?;
+        }
+        Ok(writer)
+    }
+
+    /// Whether anything is kept at all.
+    pub fn keeps(&self) -> bool {
+        self.config.driver != LogDriver::None
+    }
+
+    /// Bytes of entries that could not be written.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Appends whole entries; rotates first when the file is full.
+    pub fn append(&mut self, entries: &[u8]) {
+        if entries.is_empty() || !self.keeps() {
+            return;
+        }
+        let full = self.config.max_size.is_some_and(|max| self.size > 0 && self.size >= max);
+        let ready = if full { self.rotate() } else { Ok(()) };
+        if ready.and_then(|()| self.write(entries)).is_err() {
+            self.lost += entries.len() as u64;
+        }
+    }
+
+    fn write(&mut self, entries: &[u8]) -> io::Result<()> {
+        if self.file.is_none() {
+            self.reopen(false)?;
+        }
+        let Some(file) = &mut self.file else { return Ok(()) };
+        if self.broken_tail {
+            file.write_all(b"\n")?;
+            self.size += 1;
+            self.broken_tail = false;
+        }
+        // A partial write must not be followed by the next entry on the same line.
+        self.broken_tail = true;
+        file.write_all(entries)?;
+        self.broken_tail = false;
+        self.size += entries.len() as u64;
+        Ok(())
+    }
+
+    /// Moves `log.N-1` to `log.N`, …, `log` to `log.1`. With one file only, empties it.
+    fn rotate(&mut self) -> io::Result<()> {
+        let path = &self.config.path;
+        let last = self.config.max_file.max(1) - 1;
+        for index in (0..last).rev() {
+            match fs::rename(rotated(path, index), rotated(path, index + 1)) {
+                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                _ => {}
+            }
+        }
+        self.file = None;
+        self.reopen(last == 0)
+    }
+
+    fn reopen(&mut self, truncate: bool) -> io::Result<()> {
+        let mut file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o640).open(&self.config.path)?;
+        if truncate {
+            file.set_len(0)?;
+        }
+        self.size = file.seek(SeekFrom::End(0))?;
+        self.broken_tail = false;
+        if self.size > 0 {
+            let mut last = [0];
+            file.seek(SeekFrom::End(-1))?;
+            file.read_exact(&mut last)?;
+            self.broken_tail = last != *b"\n";
+        }
+        self.file = Some(file);
+        Ok(())
+    }
+}
