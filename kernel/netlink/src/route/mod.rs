@@ -1,0 +1,19 @@
+//! `rtnetlink(7)`: links, addresses, routes, neighbours and policy rules.
+
+mod address;
+mod link;
+mod neighbour;
+mod policy;
+mod table;
+
+pub use address::{Address, add_address, addresses, delete_address};
+pub use link::{
+    AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, NewLink, Place,
+    VethPeer, delete_link, link_by_index, link_by_name, link_request, links, links_request, new_link,
+    set_bridge_port, set_link,
+};
+pub use neighbour::delete_neighbour;
+pub use policy::{PolicyRule, policy_rules};
+pub use table::{Route, RouteKind, add_route, delete_route, routes};
+
+pub(crate) const AF_INET: u8 = 2;
