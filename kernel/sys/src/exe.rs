@@ -1,0 +1,118 @@
+//! Keeping our own program out of the reach of containers (CVE-2019-5736).
+//!
+//! A process that joins a container can be made to open `/proc/self/exe` of the
+//! runtime and, once the runtime has ended, to write to that file. So the runtime
+//! re-executes itself from a place that cannot be written: a detached read-only
+//! overlay of the directory it lies in (no copy, the page cache stays shared), or,
+//! where that is refused, a sealed memfd.
+
+use std::ffi::{CString, OsStr};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
+
+use crate::mount::{FsContext, attr};
+
+/// Whether the program open as `file` cannot be written through its descriptor:
+/// on a read-only mount, or sealed.
+pub fn is_sealed<Fd: AsFd>(file: Fd) -> bool {
+    let file = file.as_fd();
+    let seals = SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW;
+    if rustix::fs::fcntl_get_seals(file).is_ok_and(|got| got.contains(seals)) {
+        return true;
+    }
+    let readonly =
+        rustix::fs::fstatvfs(file).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY));
+    readonly && is_detached(file)
+}
+
+/// Only a mount that is attached nowhere stays read-only for sure: an attached one
+/// can be remounted or reached at another place. A detached one has no path, so the
+/// kernel prints it from its own root: `/NAME`, in a directory without parent.
+fn is_detached(file: std::os::fd::BorrowedFd<'_>) -> bool {
+    use std::os::fd::AsRawFd;
+    let Ok(link) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) else { return false };
+    let Ok(there) = rustix::fs::stat(&link) else { return true };
+    let Ok(here) = rustix::fs::fstat(file) else { return false };
+    (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino)
+}
+
+/// Opens a copy of the running program that nobody can write. The descriptor is
+/// close-on-exec and can be executed.
+pub fn sealed() -> io::Result<OwnedFd> {
+    sealed_of(Path::new("/proc/self/exe"))
+}
+
+/// Opens a copy of the program at `path` that nobody can write: through a read-only
+/// overlay if possible, as a sealed memfd otherwise.
+pub fn sealed_of(path: &Path) -> io::Result<OwnedFd> {
+    let path = std::fs::canonicalize(path)?;
+    match overlay_of(&path) {
+        Ok(fd) => Ok(fd),
+        Err(_) => memfd_of(&path),
+    }
+}
+
+/// An overlay with no upper layer is read-only for good, also after a remount. It
+/// needs two lower layers: an empty one is `/proc/sys/fs/...` in no way trusted, so a
+/// tmpfs of our own is taken.
+fn overlay_of(program: &Path) -> io::Result<OwnedFd> {
+    let (Some(dir), Some(name)) = (program.parent(), program.file_name()) else {
+        return Err(io::ErrorKind::InvalidInput.into());
+    };
+    let original = rustix::fs::stat(program)?;
+    let overlay = FsContext::open("overlay")?;
+    let lower = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let empty = FsContext::open("tmpfs")?.mount(attr::RDONLY)?;
+    overlay.set_fd("lowerdir+", &lower)?;
+    overlay.set_fd("lowerdir+", &empty)?;
+    let mount = overlay.mount(attr::RDONLY | attr::NODEV | attr::NOSUID)?;
+    let fd = open_program(&mount, name)?;
+    let copy = rustix::fs::fstat(&fd)?;
+    // The path may have been replaced since we were started.
+    if (copy.st_size, copy.st_mtime, copy.st_mtime_nsec)
+        != (original.st_size, original.st_mtime, original.st_mtime_nsec)
+    {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(fd)
+}
+
+fn open_program(mount: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
+    Ok(rustix::fs::openat(mount, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?)
+}
+
+fn memfd_of(program: &Path) -> io::Result<OwnedFd> {
+    let source = rustix::fs::open(program, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    // Programs in memory need the exec flag since Linux 6.3; older kernels refuse it.
+    let base = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let copy = match rustix::fs::memfd_create("runtime", base | MemfdFlags::EXEC) {
+        Err(rustix::io::Errno::INVAL) => rustix::fs::memfd_create("runtime", base)?,
+        made => made?,
+    };
+    let mut left = rustix::fs::fstat(&source)?.st_size as usize;
+    while left > 0 {
+        match rustix::fs::sendfile(&copy, &source, None, left)? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            sent => left -= sent,
+        }
+    }
+    rustix::fs::fcntl_add_seals(
+        &copy,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
+    Ok(copy)
+}
+
+/// Re-executes this program from a sealed copy with the same arguments, unless it
+/// already runs from one. Returns when nothing had to be done, or why it failed.
+pub fn reexec_sealed(args: &[CString], env: &[CString]) -> io::Result<()> {
+    let running = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if is_sealed(&running) {
+        return Ok(());
+    }
+    let copy = sealed()?;
+    Err(crate::process::exec_fd(&copy, args, env))
+}

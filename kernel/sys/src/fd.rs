@@ -1,0 +1,103 @@
+//! Hygiene of descriptors: nothing of ours may reach a container.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+/// Marks every descriptor from `first` on close-on-exec: `close_range(2)` with
+/// `CLOSE_RANGE_CLOEXEC` (Linux 5.11).
+pub fn cloexec_from(first: u32) -> io::Result<()> {
+    // SAFETY: only a flag of descriptors changes, none is closed.
+    let rc = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Makes `fd` the descriptor `number`, without close-on-exec: `dup2(2)`. What was
+/// open there is closed.
+///
+/// # Panics
+/// If `number` is above 2: only standard streams are replaced this way, since any
+/// other number may belong to an `OwnedFd`.
+pub fn become_standard<Fd: AsFd>(fd: Fd, number: i32) -> io::Result<()> {
+    assert!((0..=2).contains(&number), "only the standard streams are replaced by number");
+    let raw = fd.as_fd().as_raw_fd();
+    if raw == number {
+        return inherit(fd);
+    }
+    // SAFETY: numbers 0 to 2 belong to the process as a whole, not to an OwnedFd
+    // (see the assertion and `all_standard_open`).
+    let rc = unsafe { libc::dup2(raw, number) };
+    if rc == number { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets `fd` pass an exec.
+pub fn inherit<Fd: AsFd>(fd: Fd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?)
+}
+
+/// Closes `fd` at exec.
+pub fn cloexec<Fd: AsFd>(fd: Fd) -> io::Result<()> {
+    Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?)
+}
+
+/// Takes over a descriptor that the starter of this process left open, if it is open.
+///
+/// Meant for the roof: the number is given on the command line and each is taken
+/// once, before anything else is opened.
+pub fn take_inherited(number: i32) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: F_GETFD reads a flag; a number that is not open gives EBADF.
+    if unsafe { libc::fcntl(number, libc::F_GETFD) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, and by the contract above nothing else in this process
+    // owns the number.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    cloexec(&fd)?;
+    Ok(fd)
+}
+
+/// Whether the descriptor `number` is open.
+pub fn is_open(number: i32) -> bool {
+    // SAFETY: F_GETFD only reads a flag.
+    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
+}
+
+/// A duplicate with close-on-exec whose number is at least `least`.
+pub fn duplicate_above<Fd: AsFd>(fd: Fd, least: i32) -> io::Result<OwnedFd> {
+    Ok(rustix::io::fcntl_dupfd_cloexec(fd, least)?)
+}
+
+/// Opens `/dev/null` for those of the standard streams that are closed, so that
+/// no later descriptor takes their place.
+pub fn all_standard_open() -> io::Result<()> {
+    for number in 0..=2 {
+        if is_open(number) {
+            continue;
+        }
+        // SAFETY: the lowest free number is taken, which is `number`: the ones
+        // below are open. It is left open for good.
+        let raw = unsafe { libc::open(c"/dev/null".as_ptr(), libc::O_RDWR) };
+        if raw < 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn duplicates_above() {
+        let (read, _write) = rustix::pipe::pipe().unwrap();
+        let high = duplicate_above(&read, 100).unwrap();
+        assert!(high.as_raw_fd() >= 100);
+        assert!(is_open(high.as_raw_fd()));
+        assert!(take_inherited(1).is_err());
+        assert!(take_inherited(999).is_err());
+    }
+}
