@@ -1,1 +1,21 @@
-//! (being written)
+//! The OCI runtime: a bundle becomes a container (OCI runtime-spec 1.2).
+//!
+//! ```text
+//! Spec ──plan──▶ Plan (pure data) ──executor──▶ clone3 ──▶ init: mounts, pivot, limits ──▶ gate ──▶ exec
+//!                                     │                                                   ▲
+//!                                     └── state.json ── start ────────────────────────────┘
+//! ```
+//!
+//! Synchronous, one thread, no re-exec: init is a fork of the caller made by one
+//! `clone3` with every namespace. It knows no async runtime, no images, no network,
+//! and reads no environment variable.
+
+pub mod error;
+pub mod options;
+pub mod runtime;
+pub mod state;
+
+pub use error::Error;
+pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};
+pub use runtime::Runtime;
+pub use state::{ContainerRecord, ContainerStatus, StepRecord};
