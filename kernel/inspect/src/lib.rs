@@ -29,6 +29,7 @@ pub mod rootfs;
 pub mod signals;
 pub mod sourced;
 pub mod status;
+pub mod upper;
 
 pub use capabilities::CapSet;
 pub use error::{Error, Malformed};

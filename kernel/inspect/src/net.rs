@@ -1,14 +1,16 @@
 //! The network namespace of a process: interfaces, addresses, routes, open ports.
 //!
 //! `/proc/PID/net` shows the namespace of that process whoever reads it, so nothing
-//! has to be entered. What these tables lack (which interface holds an IPv4 address)
-//! follows from the connected routes.
+//! has to be entered. Netlink knows more (hardware address, MTU, kind, which link
+//! holds which address), but its socket must be opened inside; where that is not
+//! allowed, or the namespace's owner forbids it, procfs answers alone.
 
+mod by_netlink;
 mod devices;
 mod routes;
 mod sockets;
 
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 
 use serde::Serialize;
 
@@ -21,45 +23,55 @@ pub use routes::{Route, parse_routes, parse_routes6};
 pub use sockets::{Protocol, Socket, SocketState, parse_sockets};
 
 /// An interface and what is on it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Interface {
     /// `eth0`.
     pub name: String,
     /// `172.30.0.2/16`.
     pub addresses: Vec<String>,
-    /// Bytes in and out since it was made.
+    /// Bytes in since it was made.
     pub received_bytes: u64,
-    /// See above.
+    /// Bytes out.
     pub sent_bytes: u64,
+    /// What only netlink tells.
+    pub link: Option<Link>,
+}
+
+/// What netlink adds to an interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Link {
+    /// Its number in the namespace.
+    pub index: u32,
+    /// Is it switched on?
+    pub up: bool,
+    /// Largest packet.
+    pub mtu: u32,
+    /// Hardware address.
+    pub mac: Option<String>,
+    /// `veth`, `bridge`; none for hardware and loopback.
+    pub kind: Option<String>,
+    /// Its other end is in another namespace.
+    pub peer_elsewhere: bool,
 }
 
 impl Process {
     /// Interfaces with their addresses.
     pub fn interfaces(&self) -> Result<Sourced<Vec<Interface>>, Error> {
         let devices = self.parsed("net/dev", parse_devices)?;
-        let trie = self.optional("net/fib_trie")?;
-        let routes = self.routes()?.value;
-        let local4 = parse_fib_trie(&trie);
-        let local6 = parse_if_inet6(&self.optional("net/if_inet6")?);
-        let interface = |device: Device| {
-            let mut addresses: Vec<String> = local4
-                .iter()
-                .filter_map(|address| {
-                    let (on, prefix) = routes::interface_of(&routes, *address)?;
-                    (on == device.name).then(|| format!("{address}/{prefix}"))
-                })
-                .collect();
-            let six = local6.iter().filter(|(name, _, _)| *name == device.name);
-            addresses.extend(six.map(|(_, address, prefix)| format!("{address}/{prefix}")));
-            Interface {
-                name: device.name,
-                addresses,
-                received_bytes: device.received_bytes,
-                sent_bytes: device.sent_bytes,
+        let mut interfaces: Vec<Interface> = devices.value.into_iter().map(Interface::of).collect();
+        for (name, address, prefix) in parse_if_inet6(&self.optional("net/if_inet6")?) {
+            if let Some(interface) = interfaces.iter_mut().find(|interface| interface.name == name) {
+                interface.addresses.push(format!("{address}/{prefix}"));
+            }
+        }
+        let source = match by_netlink::complete(self, &mut interfaces) {
+            Ok(()) => format!("netlink(7) in {}, {}", self.path("ns/net"), devices.source),
+            Err(_) => {
+                self.place_by_routes(&mut interfaces)?;
+                format!("{} with fib_trie, if_inet6", devices.source)
             }
         };
-        let source = format!("{} with net/fib_trie, net/if_inet6", devices.source);
-        Ok(Sourced::new(devices.value.into_iter().map(interface).collect(), source))
+        Ok(Sourced::new(interfaces, source))
     }
 
     /// The main table's routes, IPv4 then IPv6 (without the kernel's own local ones).
@@ -79,6 +91,20 @@ impl Process {
         Ok(Sourced::new(all, format!("{}, tcp6, udp, udp6", self.path("net/tcp"))))
     }
 
+    /// Without netlink: an own address is on the interface of the connected route that
+    /// covers it.
+    fn place_by_routes(&self, interfaces: &mut [Interface]) -> Result<(), Error> {
+        let own = parse_fib_trie(&self.optional("net/fib_trie")?);
+        let routes = parse_routes(&self.optional("net/route")?);
+        for address in own {
+            let Some((name, prefix)) = routes::interface_of(&routes, address) else { continue };
+            if let Some(interface) = interfaces.iter_mut().find(|interface| interface.name == name) {
+                interface.add4(address, prefix);
+            }
+        }
+        Ok(())
+    }
+
     /// A table that a kernel built without IPv6 lacks.
     fn optional(&self, name: &str) -> Result<String, Error> {
         match self.text(name) {
@@ -89,7 +115,19 @@ impl Process {
     }
 }
 
-/// `::` or `0.0.0.0`: any address of the namespace.
-pub fn is_any(address: IpAddr) -> bool {
-    address.is_unspecified()
+impl Interface {
+    fn of(device: Device) -> Self {
+        Self {
+            name: device.name,
+            received_bytes: device.received_bytes,
+            sent_bytes: device.sent_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// IPv4 goes before IPv6.
+    fn add4(&mut self, address: Ipv4Addr, prefix: u8) {
+        let at = self.addresses.iter().position(|other| other.contains(':')).unwrap_or(self.addresses.len());
+        self.addresses.insert(at, format!("{address}/{prefix}"));
+    }
 }
