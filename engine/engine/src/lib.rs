@@ -12,6 +12,7 @@ mod companions;
 mod engine;
 mod error;
 pub mod images;
+pub mod request;
 
 pub use companions::{Companion, Companions};
 pub use engine::{Engine, Paths};

@@ -1,0 +1,236 @@
+//! How much a container may use.
+
+use serde::{Deserialize, Serialize};
+
+use super::InvalidOption;
+
+/// Limits and weights; what is missing is not limited.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ResourceRequest {
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Memory and swap together; -1 for no limit on swap.
+    pub memory_swap_bytes: Option<i64>,
+    /// Soft limit on memory.
+    pub memory_reservation_bytes: Option<u64>,
+    /// 0 to 100.
+    pub memory_swappiness: Option<u64>,
+    /// Never kill for lack of memory.
+    pub oom_kill_disable: bool,
+    /// -1000 to 1000.
+    pub oom_score_adj: Option<i32>,
+    /// Billionths of a processor.
+    pub nano_cpus: Option<u64>,
+    /// Weight, 2 to 262144.
+    pub cpu_shares: Option<u64>,
+    /// Scheduling period in microseconds.
+    pub cpu_period_us: Option<u64>,
+    /// Processor time per period in microseconds.
+    pub cpu_quota_us: Option<i64>,
+    /// Processors, as in `0-2,4`.
+    pub cpuset_cpus: Option<String>,
+    /// Memory nodes.
+    pub cpuset_mems: Option<String>,
+    /// Weight of block I/O, 10 to 1000.
+    pub blkio_weight: Option<u16>,
+    /// Processes; negative for no limit.
+    pub pids_limit: Option<i64>,
+    /// `setrlimit(2)`.
+    pub ulimits: Vec<Ulimit>,
+    /// Control group below which the container's is made.
+    pub cgroup_parent: Option<String>,
+}
+
+/// A limit of `setrlimit(2)`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// `nofile`, `core`…
+    pub name: String,
+    /// The limit that counts.
+    pub soft: u64,
+    /// How far it can be raised.
+    pub hard: u64,
+}
+
+/// Names of limits, without `RLIMIT_`.
+const LIMITS: [&str; 16] = [
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
+];
+
+impl Ulimit {
+    /// Reads `NAME=SOFT[:HARD]`; -1 and `unlimited` mean no limit.
+    pub fn parse(text: &str) -> Result<Self, InvalidOption> {
+        let wrong = |why: String| InvalidOption::new("--ulimit", text, why);
+        let usage = || wrong("use NAME=SOFT[:HARD], as in nofile=1024:2048".to_owned());
+        let (name, limits) = text.split_once('=').ok_or_else(usage)?;
+        if !LIMITS.contains(&name) {
+            return Err(wrong(format!("the name is one of {}", LIMITS.join(", "))));
+        }
+        let number = |text: &str| match text {
+            "-1" | "unlimited" => Ok(u64::MAX),
+            text => text.parse::<u64>().map_err(|_| usage()),
+        };
+        let (soft, hard) = match limits.split_once(':') {
+            None => (number(limits)?, number(limits)?),
+            Some((soft, hard)) => (number(soft)?, number(hard)?),
+        };
+        if soft > hard {
+            return Err(wrong("the soft limit must not be above the hard one".to_owned()));
+        }
+        Ok(Self { name: name.to_owned(), soft, hard })
+    }
+}
+
+impl ResourceRequest {
+    /// Checks what single values cannot show.
+    pub fn validate(&self) -> Result<(), InvalidOption> {
+        let wrong = |option, value: String, why: &'static str| Err(InvalidOption::new(option, &value, why));
+        if let Some(memory) = self.memory_bytes.filter(|memory| *memory < MEMORY_MIN) {
+            return wrong(
+                "--memory",
+                memory.to_string(),
+                "less than 6 MiB cannot hold a container's first process",
+            );
+        }
+        match (self.memory_swap_bytes, self.memory_bytes) {
+            (Some(swap), None) if swap > 0 => {
+                return wrong(
+                    "--memory-swap",
+                    swap.to_string(),
+                    "give --memory too: it is memory and swap together",
+                );
+            }
+            (Some(swap), Some(memory)) if swap > 0 && (swap as u64) < memory => {
+                return wrong(
+                    "--memory-swap",
+                    swap.to_string(),
+                    "it is memory and swap together, so not less than --memory",
+                );
+            }
+            _ => {}
+        }
+        if let (Some(soft), Some(memory)) = (self.memory_reservation_bytes, self.memory_bytes)
+            && soft > memory
+        {
+            return wrong("--memory-reservation", soft.to_string(), "it must not be above --memory");
+        }
+        if self.nano_cpus.is_some() && (self.cpu_quota_us.is_some() || self.cpu_period_us.is_some()) {
+            return wrong(
+                "--cpus",
+                self.cpus_text(),
+                "it cannot be combined with --cpu-quota or --cpu-period",
+            );
+        }
+        if let Some(period) = self.cpu_period_us.filter(|period| !(1_000..=1_000_000).contains(period)) {
+            return wrong("--cpu-period", period.to_string(), "use 1000 to 1000000 microseconds");
+        }
+        if let Some(quota) = self.cpu_quota_us.filter(|quota| (1..1_000).contains(quota)) {
+            return wrong("--cpu-quota", quota.to_string(), "use at least 1000 microseconds");
+        }
+        if let Some(weight) = self.blkio_weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight))
+        {
+            return wrong("--blkio-weight", weight.to_string(), "use 10 to 1000");
+        }
+        if let Some(adj) = self.oom_score_adj.filter(|adj| !(-1000..=1000).contains(adj)) {
+            return wrong("--oom-score-adj", adj.to_string(), "use -1000 to 1000");
+        }
+        if let Some(swappiness) = self.memory_swappiness.filter(|n| *n > 100) {
+            return wrong("--memory-swappiness", swappiness.to_string(), "use 0 to 100");
+        }
+        for (option, list) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
+            if let Some(list) = list.as_ref().filter(|list| !is_number_list(list)) {
+                return wrong(option, list.clone(), "use numbers and ranges, as in 0-2,4");
+            }
+        }
+        Ok(())
+    }
+
+    fn cpus_text(&self) -> String {
+        self.nano_cpus.map_or(String::new(), |nano| (nano as f64 / 1e9).to_string())
+    }
+}
+
+fn is_number_list(text: &str) -> bool {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|n| *n < 65536);
+    text.split(',').all(|part| match part.split_once('-') {
+        None => number(part).is_some(),
+        Some((first, last)) => matches!((number(first), number(last)), (Some(a), Some(b)) if a <= b),
+    })
+}
+
+/// Reads `--cpus`: a decimal number of processors, as billionths.
+pub fn nano_cpus(text: &str) -> Result<u64, InvalidOption> {
+    let wrong = |why: &'static str| InvalidOption::new("--cpus", text, why);
+    let value: f64 = text.parse().map_err(|_| wrong("use a number of processors, as in 0.5"))?;
+    if !(0.01..=65536.0).contains(&value) {
+        return Err(wrong("use at least 0.01 and at most what the host has"));
+    }
+    Ok((value * 1e9).round() as u64)
+}
+
+/// What docker demands too.
+const MEMORY_MIN: u64 = 6 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_ulimits() {
+        let limit = Ulimit::parse("nofile=1024:2048").unwrap();
+        assert_eq!((limit.soft, limit.hard), (1024, 2048));
+        assert_eq!(Ulimit::parse("core=-1").unwrap().hard, u64::MAX);
+        for text in ["", "nofile", "frob=1", "nofile=2:1", "nofile=x"] {
+            assert!(Ulimit::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_cpus() {
+        assert_eq!(nano_cpus("0.5"), Ok(500_000_000));
+        for text in ["", "0", "-1", "NaN", "x"] {
+            assert!(nano_cpus(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn checks_what_belongs_together() {
+        let good = ResourceRequest {
+            memory_bytes: Some(64 << 20),
+            memory_swap_bytes: Some(-1),
+            ..Default::default()
+        };
+        assert_eq!(good.validate(), Ok(()));
+        for bad in [
+            ResourceRequest { memory_bytes: Some(1 << 20), ..Default::default() },
+            ResourceRequest { memory_swap_bytes: Some(1 << 30), ..Default::default() },
+            ResourceRequest {
+                memory_bytes: Some(64 << 20),
+                memory_swap_bytes: Some(1 << 20),
+                ..Default::default()
+            },
+            ResourceRequest { nano_cpus: Some(1), cpu_quota_us: Some(5000), ..Default::default() },
+            ResourceRequest { cpuset_cpus: Some("1-".to_owned()), ..Default::default() },
+            ResourceRequest { cpu_period_us: Some(10), ..Default::default() },
+            ResourceRequest { blkio_weight: Some(5), ..Default::default() },
+        ] {
+            assert!(bad.validate().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Capabilities and `--security-opt`.
+
+use serde::{Deserialize, Serialize};
+
+use super::InvalidOption;
+
+/// The system call filter asked for.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SeccompRequest {
+    /// The default policy for the container's capabilities.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A profile in docker's or the OCI's form, as JSON text.
+    Profile(String),
+}
+
+/// The AppArmor profile asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AppArmor {
+    /// The host's default.
+    #[default]
+    Default,
+    /// None.
+    Unconfined,
+    /// A loaded profile.
+    Profile(String),
+}
+
+/// One `--security-opt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecurityOption {
+    /// `no-new-privileges[=true|false]`.
+    NoNewPrivileges(bool),
+    /// `seccomp=unconfined`.
+    SeccompUnconfined,
+    /// `seccomp=FILE`.
+    SeccompFile(String),
+    /// `apparmor=PROFILE`.
+    AppArmor(AppArmor),
+    /// `systempaths=unconfined`.
+    SystemPathsUnconfined,
+    /// `label=…`: SELinux, which is not used; the caller says so.
+    Label,
+}
+
+impl SecurityOption {
+    /// Reads `KEY[=VALUE]`, or `KEY:VALUE` as old docker wrote it.
+    pub fn parse(text: &str) -> Result<Self, InvalidOption> {
+        let wrong = |why: &'static str| InvalidOption::new("--security-opt", text, why);
+        let (key, value) = match text.split_once(['=', ':']) {
+            Some((key, value)) => (key, Some(value)),
+            None => (text, None),
+        };
+        match (key, value) {
+            ("no-new-privileges", None | Some("true")) => Ok(Self::NoNewPrivileges(true)),
+            ("no-new-privileges", Some("false")) => Ok(Self::NoNewPrivileges(false)),
+            ("seccomp", Some("unconfined")) => Ok(Self::SeccompUnconfined),
+            ("seccomp", Some(file)) if !file.is_empty() => Ok(Self::SeccompFile(file.to_owned())),
+            ("apparmor", Some("unconfined")) => Ok(Self::AppArmor(AppArmor::Unconfined)),
+            ("apparmor", Some(profile)) if !profile.is_empty() => {
+                Ok(Self::AppArmor(AppArmor::Profile(profile.to_owned())))
+            }
+            ("systempaths", Some("unconfined")) => Ok(Self::SystemPathsUnconfined),
+            ("label", _) => Ok(Self::Label),
+            _ => Err(wrong(
+                "use seccomp=unconfined, seccomp=FILE, no-new-privileges, apparmor=PROFILE or systempaths=unconfined",
+            )),
+        }
+    }
+}
+
+/// Reads a capability's name in any case, with or without `CAP_`; or `ALL`.
+pub fn capability_name(option: &'static str, text: &str) -> Result<String, InvalidOption> {
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
+    if name == "ALL" {
+        return Ok("ALL".to_owned());
+    }
+    if !CAPABILITIES.contains(&name) {
+        let why = "there is no such capability; use a name of capabilities(7), as in NET_ADMIN, or ALL";
+        return Err(InvalidOption::new(option, text, why));
+    }
+    Ok(format!("CAP_{name}"))
+}
+
+/// `capabilities(7)`, in the kernel's order.
+pub(crate) const CAPABILITIES: [&str; 41] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_capabilities() {
+        for (text, name) in
+            [("net_admin", "CAP_NET_ADMIN"), ("CAP_CHOWN", "CAP_CHOWN"), ("all", "ALL"), ("cap_all", "ALL")]
+        {
+            assert_eq!(capability_name("--cap-add", text).as_deref(), Ok(name));
+        }
+        assert!(capability_name("--cap-add", "frob").is_err());
+    }
+
+    #[test]
+    fn reads_options() {
+        let read = |text| SecurityOption::parse(text).unwrap();
+        assert_eq!(read("no-new-privileges"), SecurityOption::NoNewPrivileges(true));
+        assert_eq!(read("no-new-privileges:true"), SecurityOption::NoNewPrivileges(true));
+        assert_eq!(read("seccomp=unconfined"), SecurityOption::SeccompUnconfined);
+        assert_eq!(read("seccomp=/a/b.json"), SecurityOption::SeccompFile("/a/b.json".to_owned()));
+        assert_eq!(read("apparmor:x"), SecurityOption::AppArmor(AppArmor::Profile("x".to_owned())));
+        assert_eq!(read("label=disable"), SecurityOption::Label);
+        assert!(SecurityOption::parse("frob").is_err());
+        assert!(SecurityOption::parse("seccomp=").is_err());
+    }
+}
