@@ -1,1 +1,1 @@
-//! (being written)
+//! End-to-end tests: the built binaries, real images, real clients. See `tests/it`.

@@ -14,6 +14,7 @@ mod output;
 pub mod registry;
 mod strake;
 mod temp_dir;
+mod terminal;
 mod wait;
 
 pub use bin::bin;
@@ -22,4 +23,5 @@ pub use isolated::isolated;
 pub use output::{Output, run};
 pub use strake::{Background, Strake};
 pub use temp_dir::TempDir;
+pub use terminal::Terminal;
 pub use wait::{wait_for, wait_until};

@@ -1,0 +1,222 @@
+//! Rows CG-01…08, CG-10, CG-12: control groups (v1 here; v2's file plan is tested as data).
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use testkit::{Strake, isolated, run, wait_for, wait_until};
+
+use crate::{inspect, pid, proc_file, sleeper};
+
+/// The container's own directory in a v1 hierarchy.
+fn cgroup(strake: &Strake, container: &str, controller: &str) -> PathBuf {
+    let id = inspect(strake, container)["Id"].as_str().unwrap().to_owned();
+    strake.cgroup().dir(controller).join(id)
+}
+
+fn number(path: PathBuf) -> u64 {
+    std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+/// CPU nanoseconds that the container has used.
+fn cpu_used(strake: &Strake, container: &str) -> u64 {
+    number(cgroup(strake, container, "cpuacct").join("cpuacct.usage"))
+}
+
+#[test]
+fn cg_01_memory_limit_is_set_and_readable() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        sleeper(&strake, "limited", &["--network", "none", "-m", "512m"]);
+        assert_eq!(number(cgroup(&strake, "limited", "memory").join("memory.limit_in_bytes")), 536_870_912);
+        assert_eq!(inspect(&strake, "limited")["HostConfig"]["Memory"], 536_870_912);
+    });
+}
+
+/// Fills memory in the shell itself: `tail` keeps all of a line that never ends.
+const EAT: &str = "tail -c 300m /dev/zero > /dev/null";
+
+#[test]
+fn cg_02_over_the_limit_is_137_and_said_so() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let options = ["run", "--name", "eater", "--network", "none", "-m", "64m"];
+        strake.run(&[&options[..], &["busybox", "tail", "-c", "300m", "/dev/zero"]].concat()).exits(137);
+        let state = inspect(&strake, "eater")["State"].clone();
+        assert_eq!(state["OOMKilled"], true, "{state}");
+        assert_eq!(state["ExitCode"], 137);
+        let why = strake.ok(&["why", "dead", "eater"]);
+        assert!(why.to_lowercase().contains("oom") && why.contains("64"), "{why}");
+    });
+}
+
+#[test]
+fn cg_03_the_victim_is_named_also_when_it_is_a_child() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = format!("{EAT}; echo survived");
+        let options = ["run", "--name", "parent", "--network", "none", "-m", "64m"];
+        let said = strake.run(&[&options[..], &["busybox", "sh", "-c", &script]].concat());
+        assert_eq!(said.exits(0).stdout.trim(), "survived");
+        let why = strake.ok(&["why", "dead", "parent"]);
+        assert!(why.contains("tail"), "the victim is named: {why}");
+    });
+}
+
+#[test]
+fn cg_04_an_oom_is_seen_while_the_container_lives() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = format!("{EAT}; sleep 3600");
+        strake.ok(&[
+            "run",
+            "-d",
+            "--name",
+            "alive",
+            "--network",
+            "none",
+            "-m",
+            "64m",
+            "busybox",
+            "sh",
+            "-c",
+            &script,
+        ]);
+        let counted = || {
+            let control = cgroup(&strake, "alive", "memory").join("memory.oom_control");
+            let control = std::fs::read_to_string(control).ok()?;
+            control.lines().any(|line| line.starts_with("oom_kill ") && line != "oom_kill 0").then_some(())
+        };
+        wait_for("the kernel's OOM counter", counted);
+        let seen = wait_until(Duration::from_secs(1), || {
+            let explained = strake.ok(&["explain", "alive"]);
+            explained.lines().any(|line| line.to_lowercase().contains("oom") && line.contains("tail"))
+        });
+        assert!(seen, "{}", strake.ok(&["explain", "alive"]));
+        assert_eq!(inspect(&strake, "alive")["State"]["Running"], true);
+    });
+}
+
+#[test]
+fn cg_05_half_a_cpu_gets_half_a_cpu() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "while :; do :; done";
+        let options = ["run", "-d", "--name", "half", "--network", "none", "--cpus", "0.5"];
+        strake.ok(&[&options[..], &["busybox", "sh", "-c", script]].concat());
+        let dir = cgroup(&strake, "half", "cpu");
+        assert_eq!(number(dir.join("cpu.cfs_quota_us")) * 2, number(dir.join("cpu.cfs_period_us")));
+        let share = share_of_a_cpu(&strake, "half", Duration::from_secs(10));
+        assert!(share < 0.53, "used {share}");
+        // Others compete for the machine's CPUs; the kernel says whether the quota held it back.
+        let throttled = std::fs::read_to_string(dir.join("cpu.stat")).unwrap();
+        assert!(share > 0.47 || !throttled.contains("nr_throttled 0"), "used {share}, {throttled}");
+    });
+}
+
+fn share_of_a_cpu(strake: &Strake, container: &str, during: Duration) -> f64 {
+    let (started, before) = (Instant::now(), cpu_used(strake, container));
+    wait_until(during, || false);
+    (cpu_used(strake, container) - before) as f64 / started.elapsed().as_nanos() as f64
+}
+
+#[test]
+fn cg_06_shares_split_a_contended_cpu() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        for (name, shares) in [("two", "1024"), ("one", "512")] {
+            let limits = ["--cpu-shares", shares, "--cpuset-cpus", "0"];
+            let head = ["run", "-d", "--name", name, "--network", "none"];
+            strake.ok(&[&head[..], &limits, &["busybox", "sh", "-c", "while :; do :; done"]].concat());
+        }
+        let before = (cpu_used(&strake, "two"), cpu_used(&strake, "one"));
+        wait_until(Duration::from_secs(10), || false);
+        let two = (cpu_used(&strake, "two") - before.0) as f64;
+        let one = (cpu_used(&strake, "one") - before.1) as f64;
+        assert!((1.8..=2.2).contains(&(two / one)), "{two} : {one}");
+    });
+}
+
+#[test]
+fn cg_07_cpu_use_is_accounted() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script =
+            "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done; cat /proc/self/stat > /dev/null; sleep 3600";
+        strake.ok(&["run", "-d", "--name", "used", "--network", "none", "busybox", "sh", "-c", script]);
+        let init = pid(&strake, "used");
+        // In the kernel's own accounts of the process and of the cgroup it is the same.
+        let ticks = || {
+            let stat = proc_file(init, "stat");
+            let fields: Vec<u64> =
+                stat.rsplit(')').next()?.split_whitespace().skip(11).take(4).flat_map(str::parse).collect();
+            Some(fields.iter().sum::<u64>())
+        };
+        wait_for("the loop's end", || proc_file(init, "wchan").contains("wait").then_some(()));
+        let by_process = ticks().unwrap() as f64 / 100.0;
+        let by_cgroup = cpu_used(&strake, "used") as f64 / 1e9;
+        assert!((by_cgroup - by_process).abs() <= 0.05 * by_cgroup + 0.02, "{by_cgroup} s, {by_process} s");
+        let explained: serde_json::Value =
+            serde_json::from_str(&strake.ok(&["explain", "used", "--json"])).unwrap();
+        assert!(explained.to_string().contains("cpuacct.usage"), "explain names the source");
+    });
+}
+
+#[test]
+fn cg_08_pause_stops_all_tasks_and_unpause_continues_them() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "while :; do :; done";
+        strake.ok(&["run", "-d", "--name", "frozen", "--network", "none", "busybox", "sh", "-c", script]);
+        strake.ok(&["pause", "frozen"]);
+        let state =
+            std::fs::read_to_string(cgroup(&strake, "frozen", "freezer").join("freezer.state")).unwrap();
+        assert_eq!(state.trim(), "FROZEN");
+        assert_eq!(inspect(&strake, "frozen")["State"]["Status"], "paused");
+        let before = cpu_used(&strake, "frozen");
+        wait_until(Duration::from_millis(300), || false);
+        assert_eq!(cpu_used(&strake, "frozen"), before, "it stands still");
+        strake.ok(&["unpause", "frozen"]);
+        wait_for("it to go on", || (cpu_used(&strake, "frozen") > before).then_some(()));
+    });
+}
+
+#[test]
+fn cg_10_a_fork_bomb_stops_at_the_limit() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        sleeper(&strake, "bomb", &["--network", "none", "--pids-limit", "20"]);
+        let script = "for i in $(seq 50); do sleep 60 & done; wait";
+        let mut bomb = strake.background(&["exec", "bomb", "sh", "-c", script]);
+        let dir = cgroup(&strake, "bomb", "pids");
+        wait_for("the limit to be hit", || {
+            let events = std::fs::read_to_string(dir.join("pids.events")).ok()?;
+            (!events.contains("max 0")).then_some(())
+        });
+        assert!(number(dir.join("pids.current")) <= 20);
+        assert!(run(&mut Command::new("true")).code == 0, "the host still forks");
+        let _ = bomb.child_mut().kill();
+    });
+}
+
+#[test]
+fn cg_12_one_merged_table_of_all_hierarchies() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        sleeper(&strake, "member", &["--network", "none", "-m", "64m"]);
+        let lines = proc_file(pid(&strake, "member"), "cgroup");
+        let explained = strake.ok(&["explain", "member"]);
+        let id = inspect(&strake, "member")["Id"].as_str().unwrap().to_owned();
+        for line in lines.lines() {
+            let controllers = line.split(':').nth(1).unwrap();
+            if line.ends_with(&id) && !controllers.is_empty() && !controllers.starts_with("name=") {
+                assert!(explained.contains(controllers), "{controllers} is missing in\n{explained}");
+            }
+        }
+        assert!(explained.contains("memory.limit_in_bytes"), "{explained}");
+    });
+}

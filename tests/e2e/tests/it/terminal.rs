@@ -1,0 +1,92 @@
+//! A person at a terminal.
+
+use testkit::registry::Registry;
+use testkit::{Strake, Terminal, images, isolated};
+
+use crate::sleeper;
+
+#[test]
+fn debians_bash_on_a_terminal_with_resize_and_control_c() {
+    isolated(|| {
+        let registry = Registry::start();
+        let debian = registry.push_layout(&images::debian_layout(), "latest", "debian:1");
+        let strake = Strake::new();
+        strake.ok(&["pull", "--quiet", &debian]);
+        let command = strake.command(&[
+            "run",
+            "-it",
+            "--rm",
+            "--network",
+            "none",
+            "-e",
+            "PS1=ready> ",
+            &debian,
+            "bash",
+            "--norc",
+        ]);
+        let mut terminal = Terminal::spawn(&command, 33, 77);
+        terminal.expect("ready> ");
+        terminal.types("stty size\n");
+        terminal.expect("33 77");
+        terminal.expect("ready> ");
+        terminal.resize(44, 99);
+        terminal.types("until stty size | grep 44; do :; done\n");
+        terminal.expect("44 99");
+        terminal.expect("ready> ");
+        terminal.types("sleep 3600\n");
+        terminal.expect("sleep 3600");
+        terminal.types("\x03");
+        terminal.expect("ready> ");
+        terminal.types("echo code $?\n");
+        terminal.expect("code 130");
+        terminal.types("tty; exit 7\n");
+        terminal.expect("/dev/pts/");
+        assert_eq!(terminal.wait().1, 7);
+    });
+}
+
+#[test]
+fn control_c_ends_an_attached_container_without_a_terminal_and_exec_has_its_own() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        sleeper(&strake, "shell", &["--network", "none"]);
+        let command = strake.command(&["exec", "-it", "-e", "PS1=in> ", "shell", "sh"]);
+        let mut terminal = Terminal::spawn(&command, 24, 80);
+        terminal.expect("in> ");
+        terminal.types("stty size; exit 4\n");
+        terminal.expect("24 80");
+        assert_eq!(terminal.wait().1, 4);
+
+        let script = "trap 'echo interrupted; exit 5' INT; echo waiting; while :; do sleep 0.1; done";
+        let command = strake.command(&["run", "--rm", "--network", "none", "busybox", "sh", "-c", script]);
+        let mut terminal = Terminal::spawn(&command, 24, 80);
+        terminal.expect("waiting");
+        terminal.types("\x03");
+        terminal.expect("interrupted");
+        assert_eq!(terminal.wait().1, 5);
+    });
+}
+
+#[test]
+fn detach_keys_leave_the_container_running() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let command = strake.command(&[
+            "run",
+            "-it",
+            "--name",
+            "kept",
+            "--network",
+            "none",
+            "-e",
+            "PS1=in> ",
+            "busybox",
+            "sh",
+        ]);
+        let mut terminal = Terminal::spawn(&command, 24, 80);
+        terminal.expect("in> ");
+        terminal.types("\x10\x11");
+        assert_eq!(terminal.wait().1, 0);
+        assert_eq!(strake.ok(&["inspect", "--format", "{{.State.Status}}", "kept"]), "running");
+    });
+}
