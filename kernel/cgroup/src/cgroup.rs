@@ -1,0 +1,303 @@
+//! A cgroup: one path in every hierarchy. Where it is, making it, and moving into it.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::layout::{Layout, own_path};
+use crate::path::CgroupPath;
+use crate::setting::Place;
+
+/// A cgroup's directories. It is plain data: made with the layout of now, kept with a
+/// container's state, and used by later processes as it was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cgroup {
+    /// Its path from the mount points, as asked for. In messages.
+    path: String,
+    /// Its directory in each v1 hierarchy.
+    v1: Vec<V1Dir>,
+    /// Its directory in v2.
+    v2: Option<V2Dir>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct V1Dir {
+    /// As in [`crate::Hierarchy::controllers`].
+    pub(crate) controllers: Vec<String>,
+    pub(crate) dir: PathBuf,
+    /// The hierarchy's mount point.
+    pub(crate) mount_point: PathBuf,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct V2Dir {
+    pub(crate) dir: PathBuf,
+    /// The hierarchy's mount point.
+    pub(crate) mount_point: PathBuf,
+    /// Controllers that the hierarchy had when this was made.
+    pub(crate) controllers: Vec<String>,
+}
+
+impl Cgroup {
+    /// Where `path` is in `layout`. Makes nothing.
+    pub fn locate(path: &CgroupPath, layout: &Layout) -> Self {
+        let v1 = layout.v1.iter().map(|hierarchy| V1Dir {
+            controllers: hierarchy.controllers.clone(),
+            dir: hierarchy.dir(&path.below(hierarchy.own_below_mount())),
+            mount_point: hierarchy.mount_point.clone(),
+        });
+        let v2 = layout.v2.as_ref().map(|v2| {
+            // In pure v2 our own cgroup has processes, so it cannot give controllers to
+            // children: a relative path starts from its parent, as with runc.
+            let own = v2.own_below_mount();
+            let base = if layout.v1.is_empty() {
+                own.rsplit_once('/').map_or("", |(parent, _)| parent)
+            } else {
+                own
+            };
+            V2Dir {
+                dir: v2.dir(&path.below(base)),
+                mount_point: v2.mount_point.clone(),
+                controllers: v2.controllers.clone(),
+            }
+        });
+        Self { path: path.to_string(), v1: v1.collect(), v2 }
+    }
+
+    /// The cgroup that a process is in, from the text of its `/proc/PID/cgroup`. Its paths
+    /// in the hierarchies may differ; `path()` is the memory controller's, or v2's.
+    pub fn of_process(proc_cgroup: &str, layout: &Layout) -> Self {
+        let below = |path: &str, root: &str| {
+            let rest = path.strip_prefix(root.trim_end_matches('/')).unwrap_or(path);
+            if rest.is_empty() { "/".to_owned() } else { rest.to_owned() }
+        };
+        let v1 = layout.v1.iter().filter_map(|hierarchy| {
+            let path = own_path(proc_cgroup, hierarchy.controllers.first()?)?;
+            Some(V1Dir {
+                controllers: hierarchy.controllers.clone(),
+                dir: hierarchy.dir(&below(&path, &hierarchy.root)),
+                mount_point: hierarchy.mount_point.clone(),
+            })
+        });
+        let unified = own_path(proc_cgroup, "");
+        let v2 = layout.v2.as_ref().zip(unified.as_ref()).map(|(v2, path)| V2Dir {
+            dir: v2.dir(&below(path, &v2.root)),
+            mount_point: v2.mount_point.clone(),
+            controllers: v2.controllers.clone(),
+        });
+        let path = own_path(proc_cgroup, "memory").or(unified).unwrap_or_else(|| "/".to_owned());
+        Self { path, v1: v1.collect(), v2 }
+    }
+
+    /// Makes the directories, and on v2 enables the controllers on the way.
+    ///
+    /// It may exist already when nobody is in it. What was made is removed again when a
+    /// later step fails.
+    pub fn create(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
+        let cgroup = Self::locate(path, layout);
+        match cgroup.make() {
+            Ok(()) => Ok(cgroup),
+            Err(error) => {
+                if !matches!(error, Error::InUse { .. }) {
+                    // The first error is the one to tell.
+                    let _ = cgroup.remove();
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn make(&self) -> Result<(), Error> {
+        let existed: Vec<&Path> = self.dirs().filter(|dir| dir.is_dir()).collect();
+        for dir in existed {
+            let processes = crate::processes::count_below(dir);
+            if processes > 0 {
+                return Err(Error::InUse { path: dir.to_owned(), processes });
+            }
+        }
+        for v1 in &self.v1 {
+            make_dirs(&v1.dir)?;
+            if v1.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&v1.dir, &v1.mount_point)?;
+            }
+        }
+        if let Some(v2) = &self.v2 {
+            make_dirs(&v2.dir)?;
+            v2.enable_controllers();
+        }
+        Ok(())
+    }
+
+    /// Its path, as asked for.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// All its directories.
+    pub fn dirs(&self) -> impl Iterator<Item = &Path> {
+        self.v1.iter().map(|v1| v1.dir.as_path()).chain(self.v2.iter().map(|v2| v2.dir.as_path()))
+    }
+
+    /// The directory that has the files of `controller`, v1 or v2.
+    pub fn dir_of(&self, controller: &str) -> Option<&Path> {
+        self.v1_dir(controller).or_else(|| self.v2.as_ref().map(|v2| v2.dir.as_path()))
+    }
+
+    /// The directory of a v1 hierarchy. Also takes `name=systemd`.
+    pub fn v1_dir(&self, controller: &str) -> Option<&Path> {
+        let has = |v1: &&V1Dir| v1.controllers.iter().any(|name| name == controller);
+        self.v1.iter().find(has).map(|v1| v1.dir.as_path())
+    }
+
+    /// The directory in v2, also when it has no controllers.
+    pub fn v2_dir(&self) -> Option<&Path> {
+        self.v2.as_ref().map(|v2| v2.dir.as_path())
+    }
+
+    /// The mount point of the hierarchy that one of its directories is in.
+    pub(crate) fn mount_point_of(&self, dir: &Path) -> Option<&Path> {
+        let v1 = self.v1.iter().find(|v1| v1.dir == dir).map(|v1| v1.mount_point.as_path());
+        v1.or_else(|| self.v2.as_ref().filter(|v2| v2.dir == dir).map(|v2| v2.mount_point.as_path()))
+    }
+
+    /// Whether it exists in any hierarchy.
+    pub fn exists(&self) -> bool {
+        self.dirs().any(Path::exists)
+    }
+
+    pub(crate) fn v1(&self) -> &[V1Dir] {
+        &self.v1
+    }
+
+    pub(crate) fn place(&self, place: &Place) -> Result<&Path, Error> {
+        let (found, name) = match place {
+            Place::V1(controller) => (self.v1_dir(controller), controller.as_str()),
+            Place::V2 => (self.v2_dir(), "v2"),
+        };
+        found.ok_or_else(|| Error::NoPlace { cgroup: self.path.clone(), place: name.to_owned() })
+    }
+
+    /// The v2 directory for `CLONE_INTO_CGROUP` of clone3(2), which saves the move. v1's
+    /// hierarchies still have to be joined: [`Cgroup::join_v1`].
+    pub fn fd_for_clone_into(&self) -> Result<Option<OwnedFd>, Error> {
+        let Some(dir) = self.v2_dir() else { return Ok(None) };
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(dir, flags, Mode::empty())
+            .map(Some)
+            .map_err(|errno| Error::Read { path: dir.to_owned(), source: errno.into() })
+    }
+
+    /// Moves a process (all its threads) in, in every hierarchy: cgroups(7).
+    ///
+    /// Move it before it unshares its cgroup namespace: the namespace's root is where the
+    /// process is at that moment.
+    pub fn join(&self, pid: i32) -> Result<(), Error> {
+        self.join_v1(pid)?;
+        self.v2_dir().map_or(Ok(()), |dir| move_into(dir, pid))
+    }
+
+    /// Moves a process in, in v1's hierarchies only: for one that was cloned into v2's.
+    pub fn join_v1(&self, pid: i32) -> Result<(), Error> {
+        self.v1.iter().try_for_each(|v1| move_into(&v1.dir, pid))
+    }
+}
+
+impl V2Dir {
+    /// Gives the controllers to every cgroup from the mount point down to our parent. A
+    /// controller that a parent does not have, or cannot give because processes are in it,
+    /// is left out: a setting that needs it says so.
+    fn enable_controllers(&self) {
+        if self.controllers.is_empty() {
+            return;
+        }
+        let Ok(below) = self.dir.strip_prefix(&self.mount_point) else { return };
+        let mut parent = self.mount_point.clone();
+        for part in below.components() {
+            enable_in(&parent);
+            parent.push(part);
+        }
+    }
+}
+
+fn enable_in(dir: &Path) {
+    let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
+    let enabled = read("cgroup.subtree_control");
+    let missing: Vec<String> = read("cgroup.controllers")
+        .split_whitespace()
+        .filter(|name| !enabled.split_whitespace().any(|have| have == *name))
+        .map(|name| format!("+{name}"))
+        .collect();
+    if missing.is_empty() {
+        return;
+    }
+    let file = dir.join("cgroup.subtree_control");
+    if fs::write(&file, missing.join(" ")).is_err() {
+        // One that cannot be given must not keep the others back.
+        for one in missing {
+            let _ = fs::write(&file, one);
+        }
+    }
+}
+
+/// mkdir -p, tolerant of another process that prunes or makes the parents at the same time.
+fn make_dirs(dir: &Path) -> Result<(), Error> {
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for _ in 0..MAKE_TRIES {
+        match fs::create_dir(dir) {
+            Ok(()) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let parent = dir.parent().unwrap_or(dir);
+                last = fs::create_dir_all(parent).err().unwrap_or(error);
+            }
+            Err(source) => return Err(Error::Create { path: dir.to_owned(), source }),
+        }
+    }
+    Err(Error::Create { path: dir.to_owned(), source: last })
+}
+
+/// A v1 cpuset takes no process before it has CPUs and memory nodes: cpuset(7). From the
+/// mount point down every empty one gets its parent's.
+fn inherit_cpuset(dir: &Path, mount_point: &Path) -> Result<(), Error> {
+    let Ok(below) = dir.strip_prefix(mount_point) else { return Ok(()) };
+    for file in ["cpuset.cpus", "cpuset.mems"] {
+        let mut current = mount_point.to_owned();
+        let mut value = read_trimmed(&current.join(file))?;
+        for part in below.components() {
+            current.push(part);
+            let path = current.join(file);
+            let own = read_trimmed(&path)?;
+            if own.is_empty() {
+                fs::write(&path, &value).map_err(|source| Error::Write {
+                    path,
+                    value: value.clone(),
+                    source,
+                })?;
+            } else {
+                value = own;
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn read_trimmed(path: &Path) -> Result<String, Error> {
+    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    Ok(text.trim().to_owned())
+}
+
+fn move_into(dir: &Path, pid: i32) -> Result<(), Error> {
+    fs::write(dir.join("cgroup.procs"), pid.to_string()).map_err(|source| Error::Join {
+        pid,
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+/// How often the parents may vanish while a directory is made.
+const MAKE_TRIES: usize = 16;

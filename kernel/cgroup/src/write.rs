@@ -1,0 +1,152 @@
+//! Carries out a plan.
+
+use std::fs;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use crate::cgroup::{Cgroup, read_trimmed};
+use crate::devices::DevicePolicy;
+use crate::ebpf;
+use crate::error::Error;
+use crate::setting::{IfRefused, Plan, Setting, Warning};
+
+impl Cgroup {
+    /// Writes a plan's settings and device rules. Returns what could not be had, together
+    /// with the plan's own warnings; fails on the first setting that must be had.
+    pub fn apply(&self, plan: &Plan) -> Result<Vec<Warning>, Error> {
+        let mut warnings = plan.warnings.clone();
+        let mut rest = plan.settings.as_slice();
+        while let [first, others @ ..] = rest {
+            if first.if_refused == IfRefused::RetryInTurn {
+                let turn =
+                    rest.iter().take_while(|setting| setting.if_refused == IfRefused::RetryInTurn).count();
+                self.write_in_turn(&rest[..turn])?;
+                rest = &rest[turn..];
+                continue;
+            }
+            if let Err(error) = self.write(first) {
+                warnings.extend(forgive(first, error)?);
+            }
+            rest = others;
+        }
+        if let Some(devices) = &plan.devices {
+            warnings.extend(self.apply_devices(devices)?);
+        }
+        Ok(warnings)
+    }
+
+    /// Writes settings that the kernel checks against each other, in whatever order works.
+    fn write_in_turn(&self, settings: &[Setting]) -> Result<(), Error> {
+        let mut open: Vec<&Setting> = settings.iter().collect();
+        loop {
+            let mut refused = Vec::new();
+            let mut first_error = None;
+            for setting in &open {
+                if let Err(error) = self.write(setting) {
+                    refused.push(*setting);
+                    first_error.get_or_insert(error);
+                }
+            }
+            let Some(error) = first_error else { return Ok(()) };
+            if refused.len() == open.len() || !may_work_later(&error) {
+                return Err(error);
+            }
+            open = refused;
+        }
+    }
+
+    fn write(&self, setting: &Setting) -> Result<(), Error> {
+        let dir = self.place(&setting.place)?;
+        let path = dir.join(&setting.file);
+        if let Some(usage) = &setting.not_below {
+            check_usage(&path, &setting.value, &dir.join(usage))?;
+        }
+        match (write_file(&path, &setting.value), &setting.otherwise) {
+            (Err(error), Some((file, value))) if is_missing(&error) => write_file(&dir.join(file), value),
+            (result, _) => result,
+        }
+    }
+
+    /// Device rules: v1's files, or an eBPF program on v2.
+    fn apply_devices(&self, policy: &DevicePolicy) -> Result<Option<Warning>, Error> {
+        if let Some(dir) = self.v1_dir("devices") {
+            for (file, value) in policy.v1_writes() {
+                write_file(&dir.join(file), &value)?;
+            }
+            return Ok(None);
+        }
+        let Some(dir) = self.v2_dir() else {
+            let why =
+                "no devices controller is mounted, so device nodes are limited by their permissions only";
+            return Ok(Some(Warning { what: "devices".to_owned(), why: why.to_owned() }));
+        };
+        attach_program(dir, policy).map_err(|source| Error::Devices { path: dir.to_owned(), source })?;
+        Ok(None)
+    }
+}
+
+/// Loads the new program before the old ones go: at no moment is everything allowed.
+fn attach_program(dir: &Path, policy: &DevicePolicy) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let cgroup = rustix::fs::open(dir, flags, Mode::empty())?;
+    let program = sys::bpf::load_device_program(&ebpf::program(policy))?;
+    let old = sys::bpf::device_programs(cgroup.as_fd())?;
+    if let [single] = &old[..] {
+        return sys::bpf::attach_device_program(cgroup.as_fd(), program.as_fd(), Some(single.as_fd()));
+    }
+    sys::bpf::attach_device_program(cgroup.as_fd(), program.as_fd(), None)?;
+    old.iter().try_for_each(|old| sys::bpf::detach_device_program(cgroup.as_fd(), old.as_fd()))
+}
+
+/// Opens without O_CREAT and O_TRUNC: a missing file is ENOENT, not EACCES.
+fn write_file(path: &Path, value: &str) -> Result<(), Error> {
+    let write = || -> io::Result<()> {
+        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        // One write: the kernel takes each as a whole value.
+        rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
+        Ok(())
+    };
+    write().map_err(|source| Error::Write { path: path.to_owned(), value: value.to_owned(), source })
+}
+
+fn check_usage(path: &Path, value: &str, usage: &Path) -> Result<(), Error> {
+    let (Ok(value), Ok(usage)) = (value.parse(), read_trimmed(usage)?.parse()) else { return Ok(()) };
+    if usage > value {
+        return Err(Error::BelowUsage { path: PathBuf::from(path), value, usage });
+    }
+    Ok(())
+}
+
+fn errno(error: &Error) -> Option<Errno> {
+    let Error::Write { source, .. } = error else { return None };
+    source.raw_os_error().map(Errno::from_raw_os_error)
+}
+
+fn is_missing(error: &Error) -> bool {
+    errno(error) == Some(Errno::NOENT)
+}
+
+fn may_work_later(error: &Error) -> bool {
+    matches!(errno(error), Some(Errno::INVAL | Errno::BUSY))
+}
+
+fn forgive(setting: &Setting, error: Error) -> Result<Option<Warning>, Error> {
+    match setting.if_refused {
+        IfRefused::IgnoreMissing if is_missing(&error) => Ok(None),
+        // A value that makes no sense is never forgiven.
+        IfRefused::Warn if errno(&error) != Some(Errno::RANGE) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+            Ok(Some(Warning { what: setting.to_string(), why: format!("{error}: {cause}") }))
+        }
+        _ => Err(error),
+    }
+}
+
+/// Reads a file as a number; `None` when it is missing or holds no number (`max`).
+pub(crate) fn read_number(path: &Path) -> Option<u64> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
