@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::fd::OwnedFd;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,7 +24,8 @@ impl Terminal {
     /// # Panics
     /// When there is no terminal to be had or the command does not start.
     pub fn spawn(command: &Command, rows: u16, columns: u16) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
+        let master =
+            openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).expect("a terminal");
         grantpt(&master).expect("grantpt");
         unlockpt(&master).expect("unlockpt");
         resize(&master, rows, columns);
@@ -42,8 +42,9 @@ impl Terminal {
                 None => session.env_remove(key),
             };
         }
-        let child = session.stdin(open()).stdout(open()).stderr(open()).spawn().expect("setsid of util-linux");
-        Self { master: File::from(OwnedFd::from(master)), child, seen: String::new() }
+        let child =
+            session.stdin(open()).stdout(open()).stderr(open()).spawn().expect("setsid of util-linux");
+        Self { master: File::from(master), child, seen: String::new() }
     }
 
     /// Types `text`.
@@ -71,7 +72,11 @@ impl Terminal {
                 self.seen.drain(..at + text.len());
                 return;
             }
-            assert!(Instant::now() < deadline && self.read_some(), "never showed {text:?}, but:\n{}", self.seen);
+            assert!(
+                Instant::now() < deadline && self.read_some(),
+                "never showed {text:?}, but:\n{}",
+                self.seen
+            );
         }
     }
 

@@ -1,6 +1,6 @@
 //! Rows CG-01…08, CG-10, CG-12: control groups (v1 here; v2's file plan is tested as data).
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -14,8 +14,9 @@ fn cgroup(strake: &Strake, container: &str, controller: &str) -> PathBuf {
     strake.cgroup().dir(controller).join(id)
 }
 
-fn number(path: PathBuf) -> u64 {
-    std::fs::read_to_string(&path)
+fn number(path: impl AsRef<Path>) -> u64 {
+    let path = path.as_ref();
+    std::fs::read_to_string(path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()))
         .trim()
         .parse()

@@ -41,8 +41,7 @@ fn archives_of_skopeo_load_and_ours_round_trip() {
         let layout = format!("oci:{}:latest", images::debian_layout().display());
         for (transport, name) in [("docker-archive", "d.tar"), ("oci-archive", "o.tar")] {
             let archive = strake.home().join(name);
-            let suffix = if transport == "docker-archive" { ":debian:1" } else { ":debian:1" };
-            let to = format!("{transport}:{}{suffix}", archive.display());
+            let to = format!("{transport}:{}:debian:1", archive.display());
             run(Command::new("skopeo").args(["--insecure-policy", "copy", "--quiet", &layout, &to])).ok();
             let said = strake.ok(&["load", "-i", &archive.to_string_lossy()]);
             assert!(said.contains("debian:1"), "{said}");
