@@ -1,0 +1,482 @@
+//! Expressions: what a rule is made of.
+//!
+//! A rule loads values into registers, compares them or looks them up, and ends with a
+//! verdict or a translation. Registers are named by four-byte words, as concatenations
+//! need them.
+
+use crate::wire::{Attributes, Message};
+
+const NAME: u16 = 1;
+const DATA: u16 = 2;
+const DATA_VALUE: u16 = 1;
+const DATA_VERDICT: u16 = 2;
+const VERDICT_CODE: u16 = 1;
+const VERDICT_CHAIN: u16 = 2;
+const FAMILY_IPV4: u32 = 2;
+
+/// A four-byte register, from 0 to 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Register(pub u8);
+
+impl Register {
+    const fn number(self) -> u32 {
+        // NFT_REG32_00 is 8. Word 0, 4, 8 and 12 are the heads of the four long
+        // registers, which the kernel reports by their own numbers.
+        8 + (self.0 & 15) as u32
+    }
+
+    fn from_number(number: u32) -> Option<Self> {
+        match number {
+            1..=4 => u8::try_from((number - 1) * 4).ok().map(Self),
+            8..=23 => u8::try_from(number - 8).ok().map(Self),
+            _ => None,
+        }
+    }
+}
+
+/// What the packet carries beside its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetaKey {
+    /// Name of the link it came in by.
+    InputName,
+    /// Name of the link it goes out by.
+    OutputName,
+    /// The transport.
+    Transport,
+}
+
+impl MetaKey {
+    const fn number(self) -> u32 {
+        match self {
+            Self::InputName => 6,
+            Self::OutputName => 7,
+            Self::Transport => 16,
+        }
+    }
+}
+
+/// What connection tracking knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CtKey {
+    /// New, established…: see [`ct_state`].
+    State,
+    /// Translated…: see [`ct_status`].
+    Status,
+}
+
+/// Bits of `ct state`.
+pub mod ct_state {
+    /// Part of a connection that was seen in both directions.
+    pub const ESTABLISHED: u32 = 2;
+    /// Belongs to another connection.
+    pub const RELATED: u32 = 4;
+}
+
+/// Bits of `ct status`.
+pub mod ct_status {
+    /// Its destination was translated.
+    pub const DESTINATION_NAT: u32 = 0x20;
+}
+
+/// Results of a lookup of the kind of an address.
+pub mod fib_type {
+    /// `RTN_LOCAL`: an address of this host.
+    pub const LOCAL: u32 = 2;
+}
+
+/// A header of the packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The IP header.
+    Network,
+    /// The TCP, UDP or SCTP header.
+    Transport,
+}
+
+/// A comparison.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// Equal.
+    Equal,
+    /// Not equal.
+    Differs,
+}
+
+/// How a packet is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RejectWith {
+    /// ICMP destination unreachable with this code.
+    Icmp(u8),
+    /// A TCP reset.
+    TcpReset,
+}
+
+/// Where evaluation goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Let it pass this base chain.
+    Accept,
+    /// Throw it away.
+    Drop,
+    /// Back to the chain that jumped here.
+    Return,
+    /// To a chain and back.
+    Jump(String),
+    /// To a chain and not back.
+    Goto(String),
+    /// Any other code.
+    Other(i32),
+}
+
+impl Verdict {
+    /// The code, and the chain where there is one.
+    fn parts(&self) -> (i32, Option<&str>) {
+        match self {
+            Self::Drop => (0, None),
+            Self::Accept => (1, None),
+            Self::Jump(chain) => (-3, Some(chain)),
+            Self::Goto(chain) => (-4, Some(chain)),
+            Self::Return => (-5, None),
+            Self::Other(code) => (*code, None),
+        }
+    }
+
+    /// Writes it as the contents of a data attribute.
+    pub(super) fn write_data(&self, message: &mut Message) {
+        let (code, chain) = self.parts();
+        message.nest(DATA_VERDICT, |verdict| {
+            verdict.be32(VERDICT_CODE, code.cast_unsigned());
+            if let Some(chain) = chain {
+                verdict.str(VERDICT_CHAIN, chain);
+            }
+        });
+    }
+
+    /// Reads it from the contents of a data attribute.
+    pub fn from_data(data: &[u8]) -> Option<Self> {
+        let verdict = Attributes::new(data).find(DATA_VERDICT)?.nested();
+        let code = verdict.find(VERDICT_CODE)?.be32()?.cast_signed();
+        let chain = || verdict.find(VERDICT_CHAIN).map(|a| a.text());
+        Some(match code {
+            0 => Self::Drop,
+            1 => Self::Accept,
+            -3 => Self::Jump(chain()?),
+            -4 => Self::Goto(chain()?),
+            -5 => Self::Return,
+            other => Self::Other(other),
+        })
+    }
+}
+
+/// An expression as the kernel dumps it: its name and the bytes of its attributes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RawExpr {
+    /// `cmp`, `lookup`, `match`…
+    pub name: String,
+    /// Its attributes, unread.
+    pub data: Vec<u8>,
+}
+
+/// One step of a rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expr {
+    /// Load what goes with the packet.
+    Meta {
+        /// What.
+        key: MetaKey,
+        /// Where to.
+        to: Register,
+    },
+    /// Load what connection tracking knows.
+    Ct {
+        /// What.
+        key: CtKey,
+        /// Where to.
+        to: Register,
+    },
+    /// Load the kind of the destination address: see [`fib_type`].
+    DestinationType {
+        /// Where to.
+        to: Register,
+    },
+    /// Load bytes of the packet.
+    Payload {
+        /// Of which header.
+        base: Base,
+        /// From its start.
+        offset: u32,
+        /// How many.
+        length: u32,
+        /// Where to.
+        to: Register,
+    },
+    /// Keep only some bits.
+    Mask {
+        /// Of this register.
+        register: Register,
+        /// These.
+        mask: Vec<u8>,
+    },
+    /// Go on only if it holds.
+    Compare {
+        /// This register.
+        register: Register,
+        /// Is so.
+        how: Compare,
+        /// To this.
+        value: Vec<u8>,
+    },
+    /// Go on only if the key is in a set (or is not); from a map, load its value.
+    Lookup {
+        /// The set's name.
+        set: String,
+        /// Where the key is.
+        key: Register,
+        /// Where a map's value goes to.
+        to: Option<Register>,
+        /// Go on only if it is not in it.
+        absent: bool,
+    },
+    /// Send the connection to the address and port in these registers.
+    DestinationNat {
+        /// Where the address is.
+        address: Register,
+        /// Where the port is.
+        port: Register,
+    },
+    /// Send the connection out with the address of the link it leaves by.
+    Masquerade,
+    /// Refuse the packet with an answer.
+    Reject(RejectWith),
+    /// End here.
+    Verdict(Verdict),
+    /// An expression that was read from the kernel.
+    Raw(RawExpr),
+}
+
+impl Expr {
+    fn name(&self) -> &str {
+        match self {
+            Self::Meta { .. } => "meta",
+            Self::Ct { .. } => "ct",
+            Self::DestinationType { .. } => "fib",
+            Self::Payload { .. } => "payload",
+            Self::Mask { .. } => "bitwise",
+            Self::Compare { .. } => "cmp",
+            Self::Lookup { .. } => "lookup",
+            Self::DestinationNat { .. } => "nat",
+            Self::Masquerade => "masq",
+            Self::Reject(_) => "reject",
+            Self::Verdict(_) => "immediate",
+            Self::Raw(raw) => &raw.name,
+        }
+    }
+
+    pub(super) fn write(&self, message: &mut Message) {
+        message.str(NAME, self.name());
+        message.nest(DATA, |data| self.write_attributes(data));
+    }
+
+    fn write_attributes(&self, data: &mut Message) {
+        match self {
+            Self::Meta { key, to } => {
+                data.be32(1, to.number()).be32(2, key.number());
+            }
+            Self::Ct { key, to } => {
+                data.be32(1, to.number()).be32(2, if *key == CtKey::State { 0 } else { 2 });
+            }
+            Self::DestinationType { to } => {
+                // NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE
+                data.be32(1, to.number()).be32(3, 2).be32(2, 3);
+            }
+            Self::Payload { base, offset, length, to } => {
+                data.be32(1, to.number()).be32(2, if *base == Base::Network { 1 } else { 2 });
+                data.be32(3, *offset).be32(4, *length);
+            }
+            Self::Mask { register, mask } => {
+                data.be32(1, register.number()).be32(2, register.number());
+                data.be32(3, u32::try_from(mask.len()).unwrap_or(0));
+                write_value(data, 4, mask);
+                write_value(data, 5, &vec![0; mask.len()]);
+            }
+            Self::Compare { register, how, value } => {
+                data.be32(1, register.number()).be32(2, u32::from(*how == Compare::Differs));
+                write_value(data, 3, value);
+            }
+            Self::Lookup { set, key, to, absent } => {
+                data.str(1, set).be32(2, key.number());
+                if let Some(to) = to {
+                    data.be32(3, to.number());
+                }
+                if *absent {
+                    data.be32(5, 1);
+                }
+            }
+            Self::DestinationNat { address, port } => {
+                data.be32(1, 1).be32(2, FAMILY_IPV4).be32(3, address.number()).be32(5, port.number());
+            }
+            Self::Masquerade => {}
+            Self::Reject(RejectWith::Icmp(code)) => {
+                data.be32(1, 0).u8(2, *code);
+            }
+            Self::Reject(RejectWith::TcpReset) => {
+                data.be32(1, 1).u8(2, 0);
+            }
+            Self::Verdict(verdict) => {
+                data.be32(1, 0);
+                data.nest(2, |m| verdict.write_data(m));
+            }
+            Self::Raw(raw) => {
+                data.raw(&raw.data);
+            }
+        }
+    }
+
+    /// Understands a dumped expression; what has no variant of its own stays
+    /// [`Raw`](Self::Raw).
+    pub fn understand(raw: RawExpr) -> Self {
+        typed(&raw).unwrap_or(Self::Raw(raw))
+    }
+}
+
+impl RawExpr {
+    /// Reads one element of a rule's expression list.
+    pub(super) fn parse(element: Attributes<'_>) -> Option<Self> {
+        let name = element.find(NAME)?.text();
+        let data = element.find(DATA).map(|a| a.data.to_vec()).unwrap_or_default();
+        Some(Self { name, data })
+    }
+}
+
+fn write_value(message: &mut Message, kind: u16, value: &[u8]) {
+    message.nest(kind, |data| {
+        data.bytes(DATA_VALUE, value);
+    });
+}
+
+fn typed(raw: &RawExpr) -> Option<Expr> {
+    let attributes = Attributes::new(&raw.data);
+    let int = |kind| attributes.find(kind)?.be32();
+    let register = |kind| int(kind).and_then(Register::from_number);
+    let value = |kind| Some(attributes.find(kind)?.nested().find(DATA_VALUE)?.data.to_vec());
+    match raw.name.as_str() {
+        "meta" => {
+            let key = match int(2)? {
+                6 => MetaKey::InputName,
+                7 => MetaKey::OutputName,
+                16 => MetaKey::Transport,
+                _ => return None,
+            };
+            Some(Expr::Meta { key, to: register(1)? })
+        }
+        "ct" if attributes.find(3).is_none() => {
+            let key = match int(2)? {
+                0 => CtKey::State,
+                2 => CtKey::Status,
+                _ => return None,
+            };
+            Some(Expr::Ct { key, to: register(1)? })
+        }
+        "fib" if int(2)? == 3 && int(3)? == 2 => Some(Expr::DestinationType { to: register(1)? }),
+        "payload" => {
+            let base = match int(2)? {
+                1 => Base::Network,
+                2 => Base::Transport,
+                _ => return None,
+            };
+            Some(Expr::Payload { base, offset: int(3)?, length: int(4)?, to: register(1)? })
+        }
+        "bitwise" => {
+            let (from, register, mask) = (register(1)?, register(2)?, value(4)?);
+            let plain = from == register && value(5)?.iter().all(|b| *b == 0) && int(6).unwrap_or(0) == 0;
+            let whole = int(3)? as usize == mask.len();
+            (plain && whole).then_some(Expr::Mask { register, mask })
+        }
+        "cmp" => {
+            let how = match int(2)? {
+                0 => Compare::Equal,
+                1 => Compare::Differs,
+                _ => return None,
+            };
+            Some(Expr::Compare { register: register(1)?, how, value: value(3)? })
+        }
+        "lookup" => {
+            let to = match attributes.find(3) {
+                Some(_) => Some(register(3)?),
+                None => None,
+            };
+            let absent = int(5).unwrap_or(0) & 1 != 0;
+            Some(Expr::Lookup { set: attributes.find(1)?.text(), key: register(2)?, to, absent })
+        }
+        "reject" => match int(1)? {
+            0 => Some(Expr::Reject(RejectWith::Icmp(*attributes.find(2)?.data.first()?))),
+            1 => Some(Expr::Reject(RejectWith::TcpReset)),
+            _ => None,
+        },
+        "immediate" if int(1)? == 0 => Verdict::from_data(attributes.find(2)?.data).map(Expr::Verdict),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn round(expression: &Expr) -> Expr {
+        let mut message = Message::new(0, 0);
+        expression.write(&mut message);
+        let raw = RawExpr::parse(Attributes::new(message.body())).expect("just written");
+        Expr::understand(raw)
+    }
+
+    fn any_expression() -> impl Strategy<Value = Expr> {
+        let register = || (0u8..16).prop_map(Register);
+        let bytes = || proptest::collection::vec(any::<u8>(), 1..17);
+        let verdict = prop_oneof![
+            Just(Verdict::Accept),
+            Just(Verdict::Drop),
+            Just(Verdict::Return),
+            "[a-z-]{1,20}".prop_map(Verdict::Jump),
+            "[a-z-]{1,20}".prop_map(Verdict::Goto),
+        ];
+        prop_oneof![
+            register().prop_map(|to| Expr::Meta { key: MetaKey::OutputName, to }),
+            register().prop_map(|to| Expr::Ct { key: CtKey::Status, to }),
+            register().prop_map(|to| Expr::DestinationType { to }),
+            (register(), any::<u32>(), any::<u32>()).prop_map(|(to, offset, length)| Expr::Payload {
+                base: Base::Transport,
+                offset,
+                length,
+                to
+            }),
+            (register(), bytes()).prop_map(|(register, mask)| Expr::Mask { register, mask }),
+            (register(), bytes()).prop_map(|(register, value)| Expr::Compare {
+                register,
+                how: Compare::Differs,
+                value
+            }),
+            ("[a-z_]{1,20}", register(), proptest::option::of(register()), any::<bool>())
+                .prop_map(|(set, key, to, absent)| Expr::Lookup { set, key, to, absent }),
+            any::<u8>().prop_map(|code| Expr::Reject(RejectWith::Icmp(code))),
+            Just(Expr::Reject(RejectWith::TcpReset)),
+            verdict.prop_map(Expr::Verdict),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn expressions_come_back_as_written(expression in any_expression()) {
+            prop_assert_eq!(round(&expression), expression);
+        }
+
+        #[test]
+        fn foreign_expressions_never_panic(
+            name in prop_oneof![Just("meta"), Just("cmp"), Just("lookup"), Just("bitwise"), Just("immediate"), Just("reject"), Just("fib"), Just("payload"), Just("ct")],
+            data in proptest::collection::vec(any::<u8>(), 0..80),
+        ) {
+            let _ = Expr::understand(RawExpr { name: name.to_owned(), data });
+        }
+    }
+}
