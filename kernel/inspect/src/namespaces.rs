@@ -205,6 +205,11 @@ impl Census {
         Ok(Some(Member { pid, name: status.name, uid: status.uid.effective, parent: status.parent, inodes }))
     }
 
+    /// Every process that was seen, ascending by PID.
+    pub fn all(&self) -> &[Member] {
+        &self.members
+    }
+
     /// Who is in `namespace`, ascending by PID.
     pub fn members(&self, namespace: Namespace) -> impl Iterator<Item = &Member> {
         self.members.iter().filter(move |member| member.inodes[namespace.kind.index()] == namespace.inode)

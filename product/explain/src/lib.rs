@@ -1,1 +1,46 @@
-//! (being written)
+//! What the kernel holds of a process, what the engine recorded of it, and what both
+//! mean, side by side: *value · where it was read · one plain sentence*.
+//!
+//! ```text
+//! engine's record → ContainerFacts ─┐
+//!                                    ├→ explain (pure) → Report → text or JSON
+//! kernel → inspect → View ───────────┘
+//! shim's Exit + kernel's traces → Ended → why_dead (pure) → Report
+//! ```
+//!
+//! [`View::gather`] is the only part that does I/O. Everything after it is a function of
+//! its arguments, so a report can be tested, stored and replayed. Where the record and
+//! the kernel disagree, both are shown and the kernel is believed.
+
+mod baseline;
+mod death;
+mod differences;
+mod facts;
+mod render;
+mod report;
+mod sections;
+mod view;
+mod words;
+
+pub use baseline::Baseline;
+pub use death::{Ended, why_dead};
+pub use facts::{
+    ContainerFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, PortFacts, SeccompFacts,
+    StepFacts,
+};
+pub use render::{Style, render};
+pub use report::{Difference, Line, Report, Section, Subject};
+pub use view::{NamespaceView, Relation, Seen, View};
+
+/// Puts a process's [`View`] and, for a container, the engine's record into words.
+///
+/// The first four headings are what a container isolates: file system, process tree,
+/// network, users.
+pub fn explain(view: &View, facts: Option<&ContainerFacts>) -> Report {
+    let baseline = Baseline::docker();
+    Report {
+        subject: Subject::of(view, facts),
+        sections: sections::all(view, facts, &baseline),
+        differences: facts.map(|facts| differences::between(facts, view)).unwrap_or_default(),
+    }
+}

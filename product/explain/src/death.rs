@@ -1,0 +1,461 @@
+//! `why dead`: how a container ended, sent by whom, and what is not known.
+
+use inspect::kmsg::OomKill;
+use inspect::signals;
+use shim::{Exit, ExitCause, Requester, Victim};
+
+use crate::report::{Report, Section, Subject};
+use crate::view::Seen;
+use crate::words;
+
+/// What is known of a container's end.
+#[derive(Debug)]
+pub struct Ended<'a> {
+    /// Its id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The engine's record of it.
+    pub record: String,
+    /// The shim's record of its end.
+    pub exit_record: String,
+    /// Its init, if that lives.
+    pub alive: Option<i32>,
+    /// Was it ever started?
+    pub started: bool,
+    /// Why the last start failed, as the engine recorded it.
+    pub start_error: Option<String>,
+    /// What the shim recorded.
+    pub exit: Option<&'a Exit>,
+    /// Its group in the cgroup trees.
+    pub cgroup: Option<String>,
+    /// What the kernel's log still holds.
+    pub oom_kills: Seen<Vec<OomKill>>,
+}
+
+/// Says why a container is dead, or that it is not.
+pub fn why_dead(ended: &Ended<'_>) -> Report {
+    let mut section = Section::new("why_dead", "Why it ended");
+    let headline = match (ended.alive, ended.exit) {
+        (Some(pid), _) => alive(&mut section, ended, pid),
+        (None, Some(exit)) => dead(&mut section, ended, exit),
+        (None, None) => unrecorded(&mut section, ended),
+    };
+    let subject = Subject {
+        pid: ended.alive,
+        container_id: Some(ended.id.clone()),
+        container_name: Some(ended.name.clone()),
+        headline,
+    };
+    Report { subject, sections: vec![section], differences: Vec::new() }
+}
+
+fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
+    let meaning = "Its init is there, so there is no death to explain; `strake explain` shows what it does.";
+    section.line("state", "alive", format!("/proc/{pid}"), meaning);
+    if let Some(exit) = ended.exit {
+        let value = format!("{}, {}", status(exit), exit.at);
+        section.line("last end", value, &ended.exit_record, "That was before it was started again.");
+    }
+    "it is alive".to_owned()
+}
+
+fn unrecorded(section: &mut Section, ended: &Ended<'_>) -> String {
+    if let Some(error) = &ended.start_error {
+        let meaning = "It never ran: making or starting it failed.";
+        section.line("start", words::printable(error), &ended.record, meaning);
+        return "it could not be started".to_owned();
+    }
+    if !ended.started {
+        let meaning = "It was made and never started; `strake start` starts it.";
+        section.line("state", "never started", &ended.record, meaning);
+        return "it was never started".to_owned();
+    }
+    let meaning = "It was started and its end was recorded by nobody: the host went down, or its shim was \
+                   killed and the container ended before it was adopted.";
+    section.line("end", "not recorded", &ended.exit_record, meaning);
+    kernel_log(section, ended, None);
+    "it ended and nobody could record how".to_owned()
+}
+
+fn dead(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
+    section.line("ended with", status(exit), &ended.exit_record, status_meaning(exit));
+    let headline = cause(section, ended, exit);
+    if exit.pid1_no_sigterm_handler {
+        let meaning = "As PID 1 of its namespace it gets only signals that it has a handler for, so the kernel \
+                       dropped the stop signal. Start it with --init, or handle the signal in the program.";
+        section.line("PID 1", "had no handler for the stop signal", &ended.exit_record, meaning);
+    }
+    if exit.oom_killed && !matches!(exit.cause, ExitCause::OomKilled { .. }) {
+        let meaning = "Another of its processes was ended for want of memory; that may be why it gave up.";
+        section.line("memory", "the OOM killer took a process", &ended.exit_record, meaning);
+        kernel_log(section, ended, None);
+    }
+    if exit.core_dumped {
+        let meaning = "The kernel wrote a core where kernel.core_pattern says; a debugger reads it.";
+        section.line("core", "dumped", &ended.exit_record, meaning);
+    }
+    if let Some(started) = exit.started_at {
+        let value = format!("{started} to {}", exit.at);
+        section.line("lived", value, &ended.exit_record, "From its start to its end.");
+    } else {
+        section.line("at", exit.at.to_string(), &ended.exit_record, "When its end was seen.");
+    }
+    if exit.adopted {
+        let meaning = "Its first shim was gone; a second one had taken over, asked the kernel through a pidfd \
+                       and wrote this.";
+        section.line("seen by", "an adopting shim", &ended.exit_record, meaning);
+    }
+    headline
+}
+
+fn cause(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
+    let record = ended.exit_record.as_str();
+    match &exit.cause {
+        ExitCause::Itself => itself(section, record, exit),
+        ExitCause::NotExecuted { why } => {
+            let meaning = "The container was ready, and its program could not be executed in it.";
+            section.line("cause", words::printable(why), record, meaning);
+            "its program could not be executed".to_owned()
+        }
+        ExitCause::Stop { signal, by } => {
+            let signal = signals::name(*signal);
+            let meaning = "It was asked to stop and did so within its grace time.";
+            section.line("sent by", format!("stop, with {signal}{}", asked_by(by.as_ref())), record, meaning);
+            format!("it was stopped with {signal} and ended in time")
+        }
+        ExitCause::GraceRanOut { signal, grace_ms, by } => {
+            let signal = signals::name(*signal);
+            let value = format!("stop, with {signal}, then SIGKILL{}", asked_by(by.as_ref()));
+            let meaning =
+                "It did not end within its grace time, so it was killed; what it had not saved is lost.";
+            section.line("sent by", value, record, meaning);
+            let grace = words::micros(grace_ms.saturating_mul(1000));
+            section.line(
+                "grace time",
+                &grace,
+                record,
+                "How long a stop waits; -t and --stop-timeout set it.",
+            );
+            format!("it did not end within {grace} after {signal} and was killed")
+        }
+        ExitCause::Killed { signal, by } => {
+            let signal = signals::name(*signal);
+            let meaning = "Somebody asked strake to send it this signal.";
+            section.line("sent by", format!("kill, with {signal}{}", asked_by(by.as_ref())), record, meaning);
+            format!("it was killed with {signal} on request")
+        }
+        ExitCause::OomKilled { victim, limit, peak } => {
+            out_of_memory(section, ended, victim.as_ref(), *limit, *peak)
+        }
+        ExitCause::Outside { signal } => {
+            let signal = signals::name(*signal);
+            let meaning = "Not sent through strake and not by the OOM killer: another process of the host or \
+                           one of its own did it; the kernel does not keep who.";
+            section.line("sent by", format!("somebody else, with {signal}"), record, meaning);
+            kernel_log(section, ended, None);
+            format!("it was ended by {signal} from outside of strake")
+        }
+        ExitCause::Unknown { why } => {
+            let meaning =
+                "The kernel gives a process's status to its parent only, and nobody of ours was that.";
+            section.line("cause", words::printable(why), record, meaning);
+            kernel_log(section, ended, None);
+            "it ended, and how is not known".to_owned()
+        }
+    }
+}
+
+fn itself(section: &mut Section, record: &str, exit: &Exit) -> String {
+    match (exit.signal, exit.code) {
+        (Some(signal), _) => {
+            let name = signals::name(signal);
+            let meaning = match signal {
+                4 | 5 | 7 | 8 | 11 => {
+                    "A fault in the program: the kernel raised the signal where it went wrong."
+                }
+                6 => "The program gave itself up with abort(), mostly after a failed check.",
+                31 => "A system call that the filter answers with death.",
+                _ => "The program sent itself the signal.",
+            };
+            section.line("sent by", format!("itself, with {name}"), record, meaning);
+            format!("it ended itself with {name}")
+        }
+        (None, Some(0)) => {
+            section.line("sent by", "nobody", record, "Its program came to its end and reported success.");
+            "it finished".to_owned()
+        }
+        (None, Some(code)) => {
+            let meaning =
+                "Its program ended by its own decision and reported a failure; its log may say why.";
+            section.line("sent by", "nobody", record, meaning);
+            format!("it ended by itself with exit code {code}")
+        }
+        (None, None) => {
+            section.line(
+                "sent by",
+                "nobody that is known",
+                record,
+                "Its program ended; the code was not learned.",
+            );
+            "it ended by itself".to_owned()
+        }
+    }
+}
+
+fn out_of_memory(
+    section: &mut Section,
+    ended: &Ended<'_>,
+    victim: Option<&Victim>,
+    limit: Option<u64>,
+    peak: Option<u64>,
+) -> String {
+    let record = ended.exit_record.as_str();
+    let meaning =
+        "The kernel had no page left to give within the limit, so it ended a process to get some back.";
+    section.line("sent by", "the kernel's OOM killer, with SIGKILL", record, meaning);
+    if let Some(victim) = victim {
+        let value = format!("{} (PID {} on the host)", words::printable(&victim.command), victim.pid);
+        section.line("victim", value, record, "Chosen by its share of memory and its oom_score_adj.");
+    }
+    if let Some(limit) = limit {
+        section.line(
+            "memory limit",
+            words::bytes(limit),
+            record,
+            "Set with --memory; raise it, or make the program need less.",
+        );
+    }
+    if let Some(peak) = peak {
+        section.line("memory peak", words::bytes(peak), record, "The most that the container ever held.");
+    }
+    kernel_log(section, ended, victim);
+    match limit {
+        Some(limit) => format!("the OOM killer ended it at its limit of {}", words::bytes(limit)),
+        None => "the OOM killer ended it".to_owned(),
+    }
+}
+
+/// What the kernel's log says of kills in this container.
+fn kernel_log(section: &mut Section, ended: &Ended<'_>, victim: Option<&Victim>) {
+    let kills = match &ended.oom_kills {
+        Ok(kills) => kills,
+        Err(error) => return section.unread("kernel log", error),
+    };
+    let ours = |kill: &&OomKill| {
+        let named = |path: &Option<String>| {
+            let (Some(path), Some(group)) = (path, &ended.cgroup) else { return false };
+            path == group || path.strip_prefix(group.as_str()).is_some_and(|rest| rest.starts_with('/'))
+        };
+        // A PID alone may have been another process's.
+        named(&kill.task_cgroup) || named(&kill.limited_cgroup)
+    };
+    let found =
+        kills.value.iter().filter(ours).rfind(|kill| victim.is_none_or(|victim| victim.pid == kill.pid));
+    let Some(kill) = found else { return };
+    let held = kill.anon_bytes.map(|bytes| format!(", held {}", words::bytes(bytes))).unwrap_or_default();
+    let adjust = kill.oom_score_adj.map(|adjust| format!(", oom_score_adj {adjust}")).unwrap_or_default();
+    let value = format!("killed {} (PID {}){held}{adjust}", words::printable(&kill.name), kill.pid);
+    let meaning = match kill.constraint.as_deref() {
+        Some("CONSTRAINT_MEMCG") => "The limit of a cgroup was met, not that of the host.",
+        _ => "The host itself was out of memory.",
+    };
+    section.line("kernel log", value, &kills.source, meaning);
+}
+
+fn status(exit: &Exit) -> String {
+    match (exit.code, exit.signal) {
+        (Some(code), Some(signal)) => format!("exit code {code} ({})", signals::name(signal)),
+        (Some(code), None) => format!("exit code {code}"),
+        (None, Some(signal)) => signals::name(signal),
+        (None, None) => "an unknown status".to_owned(),
+    }
+}
+
+fn status_meaning(exit: &Exit) -> &'static str {
+    match (exit.code, exit.signal) {
+        (Some(0), _) => "0 means success.",
+        (_, Some(_)) => "128 and the number of the signal that ended it, as a shell counts.",
+        (Some(126), _) => "By custom: the command was found and could not be executed.",
+        (Some(127), _) => "By custom: the command was not found.",
+        (Some(_), _) => "The number that its program ended with; what it means is the program's own affair.",
+        (None, None) => "Nobody could ask the kernel in time.",
+    }
+}
+
+fn asked_by(by: Option<&Requester>) -> String {
+    let Some(by) = by else { return String::new() };
+    let command = by.command.as_deref().map_or_else(|| "a process".to_owned(), words::printable);
+    format!(", asked by {command} (PID {}, user {})", by.pid, by.uid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use inspect::Sourced;
+    use shim::{EXIT_VERSION, Timestamp};
+
+    fn exit(code: Option<i32>, signal: Option<i32>, cause: ExitCause) -> Exit {
+        Exit {
+            version: EXIT_VERSION,
+            code,
+            signal,
+            core_dumped: false,
+            oom_killed: false,
+            cause,
+            pid1_no_sigterm_handler: false,
+            started_at: None,
+            at: Timestamp::from_unix(0, 0),
+            adopted: false,
+        }
+    }
+
+    fn ended(exit: Option<&Exit>) -> Ended<'_> {
+        let kill = OomKill {
+            pid: 77,
+            name: "stress".to_owned(),
+            task_cgroup: Some("/strake/abc".to_owned()),
+            constraint: Some("CONSTRAINT_MEMCG".to_owned()),
+            anon_bytes: Some(63 << 20),
+            oom_score_adj: Some(0),
+            ..OomKill::default()
+        };
+        let stranger = OomKill { pid: 78, task_cgroup: Some("/strake/abcd".to_owned()), ..kill.clone() };
+        Ended {
+            id: "abc".to_owned(),
+            name: "web".to_owned(),
+            record: "container.json".to_owned(),
+            exit_record: "exit.json".to_owned(),
+            alive: None,
+            started: true,
+            start_error: None,
+            exit,
+            cgroup: Some("/strake/abc".to_owned()),
+            oom_kills: Ok(Sourced::new(vec![kill, stranger], "/dev/kmsg")),
+        }
+    }
+
+    #[track_caller]
+    fn check(exit: &Exit, headline: &str, said: &[&str]) {
+        let report = why_dead(&ended(Some(exit)));
+        assert_eq!(report.subject.headline, headline);
+        let text = crate::render(&report, crate::Style::default());
+        for words in said {
+            assert!(text.contains(words), "{words:?} is not in\n{text}");
+        }
+    }
+
+    fn requester() -> Option<Requester> {
+        Some(Requester { pid: 5, uid: 1000, command: Some("strake".to_owned()) })
+    }
+
+    #[test]
+    fn finished() {
+        check(&exit(Some(0), None, ExitCause::Itself), "it finished", &["exit code 0", "nobody"]);
+    }
+
+    #[test]
+    fn failed_by_itself() {
+        check(
+            &exit(Some(3), None, ExitCause::Itself),
+            "it ended by itself with exit code 3",
+            &["exit code 3"],
+        );
+        check(
+            &exit(Some(127), None, ExitCause::Itself),
+            "it ended by itself with exit code 127",
+            &["was not found"],
+        );
+    }
+
+    #[test]
+    fn faulted() {
+        let mut exit = exit(Some(139), Some(11), ExitCause::Itself);
+        exit.core_dumped = true;
+        check(
+            &exit,
+            "it ended itself with SIGSEGV",
+            &["exit code 139 (SIGSEGV)", "A fault in the program", "core"],
+        );
+    }
+
+    #[test]
+    fn stopped_in_time() {
+        let cause = ExitCause::Stop { signal: 15, by: requester() };
+        let said = ["stop, with SIGTERM, asked by strake (PID 5, user 1000)", "within its grace time"];
+        check(&exit(Some(0), None, cause), "it was stopped with SIGTERM and ended in time", &said);
+    }
+
+    #[test]
+    fn grace_ran_out_of_a_deaf_pid_1() {
+        let cause = ExitCause::GraceRanOut { signal: 15, grace_ms: 10_000, by: None };
+        let mut exit = exit(Some(137), Some(9), cause);
+        exit.pid1_no_sigterm_handler = true;
+        let said = ["then SIGKILL", "grace time", "had no handler for the stop signal", "--init"];
+        check(&exit, "it did not end within 10.00s after SIGTERM and was killed", &said);
+    }
+
+    #[test]
+    fn killed_on_request() {
+        let cause = ExitCause::Killed { signal: 9, by: None };
+        check(
+            &exit(Some(137), Some(9), cause),
+            "it was killed with SIGKILL on request",
+            &["kill, with SIGKILL"],
+        );
+    }
+
+    #[test]
+    fn out_of_memory() {
+        let victim = Some(Victim { pid: 77, command: "stress".to_owned() });
+        let cause = ExitCause::OomKilled { victim, limit: Some(64 << 20), peak: Some(64 << 20) };
+        let mut exit = exit(Some(137), Some(9), cause);
+        exit.oom_killed = true;
+        let said =
+            ["stress (PID 77 on the host)", "64MiB", "held 63MiB", "limit of a cgroup", "exit code 137"];
+        check(&exit, "the OOM killer ended it at its limit of 64MiB", &said);
+    }
+
+    #[test]
+    fn a_child_was_taken_by_the_oom_killer() {
+        let mut exit = exit(Some(1), None, ExitCause::Itself);
+        exit.oom_killed = true;
+        let said = ["the OOM killer took a process", "killed stress (PID 77)"];
+        check(&exit, "it ended by itself with exit code 1", &said);
+    }
+
+    #[test]
+    fn killed_from_outside() {
+        let cause = ExitCause::Outside { signal: 9 };
+        let said = ["somebody else, with SIGKILL", "does not keep who"];
+        check(&exit(Some(137), Some(9), cause), "it was ended by SIGKILL from outside of strake", &said);
+    }
+
+    #[test]
+    fn unknown_says_what_is_known() {
+        let cause = ExitCause::Unknown { why: "the kernel is older than 6.15".to_owned() };
+        let mut exit = exit(None, None, cause);
+        exit.adopted = true;
+        let said = ["an unknown status", "the kernel is older than 6.15", "adopting shim"];
+        check(&exit, "it ended, and how is not known", &said);
+    }
+
+    #[test]
+    fn alive_never_started_failed_and_unrecorded() {
+        let text = |ended: &Ended<'_>| {
+            let report = why_dead(ended);
+            (report.subject.headline.clone(), crate::render(&report, crate::Style::default()))
+        };
+        let (headline, said) = text(&Ended { alive: Some(42), ..ended(None) });
+        assert!(headline == "it is alive" && said.contains("/proc/42"), "{said}");
+        let (headline, _) = text(&Ended { started: false, ..ended(None) });
+        assert_eq!(headline, "it was never started");
+        let (headline, said) = text(&Ended { start_error: Some("no such file".to_owned()), ..ended(None) });
+        assert!(headline == "it could not be started" && said.contains("no such file"), "{said}");
+        let (headline, said) = text(&ended(None));
+        assert!(
+            headline == "it ended and nobody could record how" && said.contains("killed stress"),
+            "{said}"
+        );
+    }
+}

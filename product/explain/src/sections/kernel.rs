@@ -1,0 +1,84 @@
+//! "Where's the OS?": which kernel, which user space, what is shared.
+
+use inspect::elf::Linkage;
+
+use crate::report::Section;
+use crate::view::View;
+use crate::words;
+
+pub(super) fn section(view: &View) -> Section {
+    let mut section = Section::new("kernel_and_user_space", "Kernel and user space");
+    section.verdict = Some("the host's kernel, its own user space".to_owned());
+    if view.root_is_hosts.as_ref().is_ok_and(|same| *same) {
+        section.verdict = Some("the host's kernel, the host's user space".to_owned());
+    }
+    let kernel = &view.kernel.value;
+    let meaning = "The same kernel as the host's: an image brings files, never a kernel.";
+    section.line(
+        "kernel",
+        format!("Linux {}, {}", kernel.release, kernel.machine),
+        &view.kernel.source,
+        meaning,
+    );
+    distributions(&mut section, view);
+    libc(&mut section, view);
+    section
+}
+
+fn distributions(section: &mut Section, view: &View) {
+    match &view.os {
+        Err(error) => section.unread("user space", error),
+        Ok(None) => {
+            let source = format!("{}/root/etc/os-release", view.proc_path);
+            let meaning = "Its files name no distribution, as an image of one program does not.";
+            section.line("user space", "unnamed", source, meaning);
+        }
+        Ok(Some(os)) => {
+            let name = os.value.name().unwrap_or_else(|| "unnamed".to_owned());
+            let meaning = "The distribution of its files; libraries and programs come from there.";
+            section.line("user space", words::printable(&name), &os.source, meaning);
+        }
+    }
+    match &view.host_os {
+        Ok(Some(os)) => {
+            let name = os.value.name().unwrap_or_else(|| "unnamed".to_owned());
+            let meaning = "The distribution that owns the kernel and runs the host.";
+            section.line("host", words::printable(&name), &os.source, meaning);
+        }
+        Ok(None) => {}
+        Err(error) => section.unread("host", error),
+    }
+}
+
+fn libc(section: &mut Section, view: &View) {
+    if let Ok(linkage) = &view.linkage {
+        let (value, meaning) = match &linkage.value {
+            Linkage::Static => {
+                ("static".to_owned(), "Its libraries are inside the program: it would run in an empty image.")
+            }
+            Linkage::Dynamic(loader) => (
+                format!("dynamic, by {}", words::printable(loader)),
+                "Its libraries come from its own root file system.",
+            ),
+            Linkage::Unknown => ("of unknown form".to_owned(), "Not an ELF program of 64 bits."),
+        };
+        section.line("program is", value, &linkage.source, meaning);
+    }
+    match &view.libc {
+        Ok(Some(libc)) => {
+            let version = libc.value.version.as_deref().unwrap_or("of unknown version");
+            let meaning = "The C library in its root file system, between programs and the kernel.";
+            section.line("libc", format!("{} {version}", libc.value.kind), &libc.source, meaning);
+        }
+        Ok(None) => {
+            let source = format!("{}/root", view.proc_path);
+            section.line(
+                "libc",
+                "none",
+                source,
+                "No C library in the usual places: only static programs run here.",
+            );
+        }
+        Err(error) => section.unread("libc", error),
+    }
+}

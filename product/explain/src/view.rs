@@ -1,0 +1,265 @@
+//! Everything that the kernel says of one process, gathered once.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::SystemTime;
+
+use inspect::cgroups::{self, Mode, Placement, Resources};
+use inspect::elf::Linkage;
+use inspect::identity::Ancestor;
+use inspect::idmap::IdMap;
+use inspect::kernel::{self, Kernel};
+use inspect::mounts::{self, Mount, Overlay};
+use inspect::namespaces::Member;
+use inspect::net::{Interface, Route, Socket};
+use inspect::rootfs::{Libc, OsRelease};
+use inspect::status::Status;
+use inspect::upper::{self, Upper};
+use inspect::{Census, Error, Namespace, NamespaceKind, Proc, Process, Sourced, lsm};
+
+/// A value with its source, or why it could not be read.
+pub type Seen<T> = Result<Sourced<T>, Error>;
+
+/// What the kernel holds of a process.
+#[derive(Debug)]
+pub struct View {
+    /// The process, as the reader numbers it.
+    pub pid: i32,
+    /// `/proc/PID`, the front of most sources.
+    pub proc_path: String,
+    /// `/proc/PID/status`.
+    pub status: Seen<Status>,
+    /// Arguments.
+    pub command: Seen<Vec<String>>,
+    /// Program file.
+    pub executable: Seen<String>,
+    /// Whether that program is static.
+    pub linkage: Seen<Linkage>,
+    /// When it was started.
+    pub started: Seen<SystemTime>,
+    /// Start in ticks after boot.
+    pub start_ticks: Option<u64>,
+    /// Parents up to PID 1.
+    pub ancestors: Seen<Vec<Ancestor>>,
+    /// The eight namespaces.
+    pub namespaces: Result<Vec<NamespaceView>, Error>,
+    /// Processes that could not be looked at while looking for other members.
+    pub unreadable_processes: usize,
+    /// User ids.
+    pub uid_map: Seen<IdMap>,
+    /// Group ids.
+    pub gid_map: Seen<IdMap>,
+    /// Security label, if some module gives one.
+    pub label: Result<Option<Sourced<String>>, Error>,
+    /// Active security modules.
+    pub security_modules: Option<Sourced<Vec<String>>>,
+    /// What cgroup trees the host has.
+    pub cgroup_mode: Mode,
+    /// Where it is in them.
+    pub cgroups: Seen<Vec<Placement>>,
+    /// What these hold it to.
+    pub resources: Resources,
+    /// Its mount table.
+    pub mounts: Seen<Vec<Mount>>,
+    /// Is its root directory that of PID 1?
+    pub root_is_hosts: Result<bool, Error>,
+    /// What it wrote, if its root is a writable overlay.
+    pub upper: Option<Seen<Upper>>,
+    /// The running kernel.
+    pub kernel: Sourced<Kernel>,
+    /// Distribution of its root.
+    pub os: Result<Option<Sourced<OsRelease>>, Error>,
+    /// Distribution of PID 1's root.
+    pub host_os: Result<Option<Sourced<OsRelease>>, Error>,
+    /// C library in its root.
+    pub libc: Result<Option<Sourced<Libc>>, Error>,
+    /// Interfaces of its network.
+    pub interfaces: Seen<Vec<Interface>>,
+    /// Routes of its network.
+    pub routes: Seen<Vec<Route>>,
+    /// Sockets of its network.
+    pub sockets: Seen<Vec<Socket>>,
+}
+
+/// A namespace of the process and its relation to others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceView {
+    /// Which, and where it was read.
+    pub namespace: Sourced<Namespace>,
+    /// Whose it is.
+    pub relation: Relation,
+    /// Other processes of the same container in it.
+    pub insiders: Vec<Who>,
+    /// Processes of others in it.
+    pub outsiders: Vec<Who>,
+}
+
+/// A process by number and name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Who {
+    /// PID.
+    pub pid: i32,
+    /// Command name.
+    pub name: String,
+}
+
+/// Whose a namespace is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Relation {
+    /// The same as PID 1's.
+    Hosts,
+    /// Only this container's processes are in it.
+    Private,
+    /// Not the host's, and others are in it too.
+    Shared,
+    /// PID 1's namespaces may not be read, so it cannot be told.
+    Unknown,
+}
+
+impl View {
+    /// Looks at process `pid`. An error only if there is no such process; whatever else
+    /// cannot be read is said in its place.
+    pub fn gather(proc: &Proc, pid: i32) -> Result<Self, Error> {
+        let process = proc.process(pid)?;
+        let status = process.status();
+        if let Err(Error::NoProcess { .. }) = status {
+            return Err(Error::NoProcess { pid });
+        }
+        let census = Census::take(proc)?;
+        let init = proc.process(1);
+        let mounts = process.mounts();
+        let (cgroup_mode, cgroups) = place(proc, &process);
+        let resources = cgroups.as_ref().map(|placed| Resources::read(&placed.value)).unwrap_or_default();
+        Ok(Self {
+            pid,
+            proc_path: process.path(""),
+            command: process.command_line(),
+            executable: process.executable(),
+            linkage: process.linkage(),
+            started: process.started(proc),
+            start_ticks: process.stat().ok().map(|stat| stat.value.start_ticks),
+            ancestors: process.ancestors(proc),
+            namespaces: namespaces(&process, init.as_ref().ok(), &census),
+            unreadable_processes: census.unreadable,
+            uid_map: process.uid_map(),
+            gid_map: process.gid_map(),
+            label: process.security_label(),
+            security_modules: lsm::active(),
+            cgroup_mode,
+            cgroups,
+            resources,
+            upper: mounts.as_ref().ok().and_then(|table| survey(&table.value)),
+            root_is_hosts: init.and_then(|init| process.shares_root_with(&init)),
+            kernel: kernel::running(),
+            os: process.os_release(),
+            host_os: kernel::host_os(proc),
+            libc: process.libc(),
+            interfaces: process.interfaces(),
+            routes: process.routes(),
+            sockets: process.sockets(),
+            status,
+            mounts,
+        })
+    }
+
+    /// One of the eight.
+    pub fn namespace(&self, kind: NamespaceKind) -> Option<&NamespaceView> {
+        self.namespaces.as_ref().ok()?.iter().find(|view| view.namespace.value.kind == kind)
+    }
+
+    /// The mount that is its `/`.
+    pub fn root_mount(&self) -> Option<&Mount> {
+        self.mounts.as_ref().ok().and_then(|table| mounts::covering(&table.value, "/"))
+    }
+
+    /// Its `/` as an overlay.
+    pub fn root_overlay(&self) -> Option<Overlay> {
+        self.root_mount().and_then(Mount::overlay)
+    }
+
+    /// Is it in the host's namespace of this kind?
+    pub fn is_hosts(&self, kind: NamespaceKind) -> bool {
+        self.namespace(kind).is_some_and(|view| view.relation == Relation::Hosts)
+    }
+
+    /// Its number in its own PID namespace.
+    pub fn inner_pid(&self) -> Option<i32> {
+        self.status.as_ref().ok()?.value.ns_pids.last().copied()
+    }
+}
+
+fn place(proc: &Proc, process: &Process) -> (Mode, Seen<Vec<Placement>>) {
+    // The reader's own mount table: its paths are the ones that the reader can open.
+    let table = proc.this().and_then(|this| this.mounts());
+    let hierarchies = table.map(|table| cgroups::hierarchies(&table.value)).unwrap_or_default();
+    let placed = process
+        .cgroup_memberships()
+        .map(|found| found.map(|memberships| cgroups::place(&memberships, &hierarchies)));
+    (cgroups::mode(&hierarchies), placed)
+}
+
+fn survey(table: &[Mount]) -> Option<Seen<Upper>> {
+    let upper = mounts::covering(table, "/")?.overlay()?.upper?;
+    Some(upper::survey(Path::new(&upper), BIGGEST_FILES))
+}
+
+fn namespaces(
+    process: &Process,
+    init: Option<&Process>,
+    census: &Census,
+) -> Result<Vec<NamespaceView>, Error> {
+    let own = process.namespaces()?;
+    let hosts: Option<Vec<Namespace>> = init
+        .and_then(|init| init.namespaces().ok())
+        .map(|all| all.into_iter().map(|namespace| namespace.value).collect());
+    let family = family(process.pid(), &own, hosts.as_deref(), census);
+    let view = |namespace: Sourced<Namespace>| {
+        let who = |member: &Member| Who { pid: member.pid, name: member.name.clone() };
+        let others = census.members(namespace.value).filter(|member| member.pid != process.pid());
+        let (insiders, outsiders): (Vec<_>, Vec<_>) = others.partition(|member| family.contains(&member.pid));
+        let relation = match &hosts {
+            None => Relation::Unknown,
+            Some(hosts) if hosts.contains(&namespace.value) => Relation::Hosts,
+            Some(_) if outsiders.is_empty() => Relation::Private,
+            Some(_) => Relation::Shared,
+        };
+        NamespaceView {
+            namespace,
+            relation,
+            insiders: insiders.into_iter().map(who).collect(),
+            outsiders: outsiders.into_iter().map(who).collect(),
+        }
+    };
+    Ok(own.into_iter().map(view).collect())
+}
+
+/// The processes that belong together with `pid`: all of its PID namespace when that is
+/// not the host's, otherwise its descendants.
+fn family(
+    pid: i32,
+    own: &[Sourced<Namespace>],
+    hosts: Option<&[Namespace]>,
+    census: &Census,
+) -> BTreeSet<i32> {
+    let pid_namespace = own.iter().find(|namespace| namespace.value.kind == NamespaceKind::Pid);
+    if let (Some(namespace), Some(hosts)) = (pid_namespace, hosts)
+        && !hosts.contains(&namespace.value)
+    {
+        return census.members(namespace.value).map(|member| member.pid).collect();
+    }
+    let mut family = BTreeSet::from([pid]);
+    loop {
+        let before = family.len();
+        for member in census.all() {
+            if family.contains(&member.parent) {
+                family.insert(member.pid);
+            }
+        }
+        if family.len() == before {
+            return family;
+        }
+    }
+}
+
+/// How many files of the upper directory are named.
+const BIGGEST_FILES: usize = 5;
