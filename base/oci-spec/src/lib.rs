@@ -4,6 +4,7 @@
 //! is over raw bytes, so manifests and configs keep what they were read from, and
 //! fields that we do not know survive a round trip.
 
+pub mod defaults;
 pub mod image;
 pub mod reference;
 

@@ -83,9 +83,12 @@ impl Emitter {
 
     /// A return of `action`: one that is in reach, or a new one.
     fn give(&mut self, action: Action) -> At {
-        if let Some(at) = self.returns.get(&action).copied().filter(|at| {
-            !self.reversed.is_empty() && self.distance(*at) < RETURN_REACH
-        }) {
+        if let Some(at) = self
+            .returns
+            .get(&action)
+            .copied()
+            .filter(|at| !self.reversed.is_empty() && self.distance(*at) < RETURN_REACH)
+        {
             return at;
         }
         let at = self.push(Instruction::new(RETURN, action.ret()));
@@ -175,8 +178,10 @@ impl Emitter {
     /// A search over the value of one argument.
     fn pieces(&mut self, argument: u8, pieces: &[(u64, Action)], wide: bool) -> At {
         if !wide {
-            let words: Vec<(u32, Action)> =
-                pieces.iter().filter_map(|(start, action)| Some((u32::try_from(*start).ok()?, *action))).collect();
+            let words: Vec<(u32, Action)> = pieces
+                .iter()
+                .filter_map(|(start, action)| Some((u32::try_from(*start).ok()?, *action)))
+                .collect();
             return self.low_words(argument, &words);
         }
         let cells = cells(pieces);
@@ -238,7 +243,8 @@ fn cells(pieces: &[(u64, Action)]) -> Vec<(u32, Cell)> {
     let groups = pieces.chunk_by(|a, b| words(a.0).0 == words(b.0).0).collect::<Vec<_>>();
     for (index, group) in groups.iter().enumerate() {
         let high = words(group[0].0).0;
-        let mut low: Vec<(u32, Action)> = group.iter().map(|(start, action)| (words(*start).1, *action)).collect();
+        let mut low: Vec<(u32, Action)> =
+            group.iter().map(|(start, action)| (words(*start).1, *action)).collect();
         if low[0].0 != 0 {
             low.insert(0, (0, before));
         }

@@ -17,7 +17,9 @@ use super::verdict::{Verdicts, verdicts};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
     /// The listener would have to answer its own calls.
-    #[error("seccomp: the default action cannot be NOTIFY: the listener's own calls would wait for it; name the calls to notify about in rules")]
+    #[error(
+        "seccomp: the default action cannot be NOTIFY: the listener's own calls would wait for it; name the calls to notify about in rules"
+    )]
     NotifyByDefault,
     /// A system call has six arguments.
     #[error("seccomp: rule for {name} looks at argument {argument}: arguments are numbered 0 to 5")]
@@ -28,7 +30,9 @@ pub enum CompileError {
         argument: u8,
     },
     /// The kernel has no such errno.
-    #[error("seccomp: errno {errno} of the action for {name} is above 4095, the largest that the kernel returns")]
+    #[error(
+        "seccomp: errno {errno} of the action for {name} is above 4095, the largest that the kernel returns"
+    )]
     Errno {
         /// The first call that the rule names.
         name: String,
@@ -36,7 +40,9 @@ pub enum CompileError {
         errno: u16,
     },
     /// More than the kernel accepts.
-    #[error("seccomp: the policy needs {length} instructions, the kernel accepts 4096: use fewer conditions on arguments")]
+    #[error(
+        "seccomp: the policy needs {length} instructions, the kernel accepts 4096: use fewer conditions on arguments"
+    )]
     TooLong {
         /// Instructions needed.
         length: usize,
@@ -104,7 +110,9 @@ impl Filter {
     /// Whether loading it gives a listener descriptor.
     pub fn notifies(&self) -> bool {
         let notify = Action::Notify.ret();
-        self.program.iter().any(|instruction| instruction.code == super::program::RETURN && instruction.k == notify)
+        self.program
+            .iter()
+            .any(|instruction| instruction.code == super::program::RETURN && instruction.k == notify)
     }
 
     /// What it does for one call.

@@ -150,9 +150,10 @@ fn cases(conditions: &[Condition], action: Action) -> Vec<Case> {
         Op::MaskedEq { mask } => condition.value & !mask == 0,
         _ => true,
     };
-    let twice = conditions.iter().enumerate().any(|(at, condition)| {
-        conditions[..at].iter().any(|earlier| earlier.argument == condition.argument)
-    });
+    let twice = conditions
+        .iter()
+        .enumerate()
+        .any(|(at, condition)| conditions[..at].iter().any(|earlier| earlier.argument == condition.argument));
     if twice {
         let single = |condition: &Condition| Case { conditions: vec![*condition], action };
         return conditions.iter().filter(|condition| can_hold(condition)).map(single).collect();
