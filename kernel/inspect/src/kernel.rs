@@ -3,8 +3,7 @@
 use serde::Serialize;
 
 use crate::error::Error;
-use crate::procfs::{Proc, Process};
-use crate::rootfs::{OsRelease, beneath};
+use crate::procfs::Proc;
 use crate::sourced::Sourced;
 
 /// Which kernel runs.
@@ -28,18 +27,6 @@ pub fn running() -> Sourced<Kernel> {
         machine: text(name.machine()),
     };
     Sourced::new(kernel, "uname(2)")
-}
-
-/// The host's own distribution: `os-release` below the root of PID 1.
-pub fn host_os(proc: &Proc) -> Result<Option<Sourced<OsRelease>>, Error> {
-    proc.process(1)?.os_release()
-}
-
-/// Host name as the process's UTS namespace has it. Read through its own procfs
-/// entry, so it is only known when it is the reader's namespace or the file exists.
-pub fn hostname_file(process: &Process) -> Result<Option<Sourced<String>>, Error> {
-    let text = beneath(process, "etc/hostname")?;
-    Ok(text.map(|found| found.map(|name| name.trim().to_owned())))
 }
 
 /// When the host was booted, seconds since 1970: `btime` of `/proc/stat`.

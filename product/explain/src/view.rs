@@ -61,7 +61,7 @@ pub struct View {
     pub resources: Resources,
     /// Its mount table.
     pub mounts: Seen<Vec<Mount>>,
-    /// Is its root directory that of PID 1?
+    /// Is its root directory the host's?
     pub root_is_hosts: Result<bool, Error>,
     /// What it wrote, if its root is a writable overlay.
     pub upper: Option<Seen<Upper>>,
@@ -69,7 +69,7 @@ pub struct View {
     pub kernel: Sourced<Kernel>,
     /// Distribution of its root.
     pub os: Result<Option<Sourced<OsRelease>>, Error>,
-    /// Distribution of PID 1's root.
+    /// Distribution of the host's root.
     pub host_os: Result<Option<Sourced<OsRelease>>, Error>,
     /// C library in its root.
     pub libc: Result<Option<Sourced<Libc>>, Error>,
@@ -106,13 +106,13 @@ pub struct Who {
 /// Whose a namespace is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relation {
-    /// The same as PID 1's.
+    /// The host's: PID 1's, or the reader's where PID 1's may not be read.
     Hosts,
     /// Only this container's processes are in it.
     Private,
     /// Not the host's, and others are in it too.
     Shared,
-    /// PID 1's namespaces may not be read, so it cannot be told.
+    /// The host's namespaces may not be read, so it cannot be told.
     Unknown,
 }
 
@@ -126,7 +126,7 @@ impl View {
             return Err(Error::NoProcess { pid });
         }
         let census = Census::take(proc)?;
-        let init = proc.process(1);
+        let host = host(proc);
         let mounts = process.mounts();
         let (cgroup_mode, cgroups) = place(proc, &process);
         let resources = cgroups.as_ref().map(|placed| Resources::read(&placed.value)).unwrap_or_default();
@@ -139,7 +139,7 @@ impl View {
             started: process.started(proc),
             start_ticks: process.stat().ok().map(|stat| stat.value.start_ticks),
             ancestors: process.ancestors(proc),
-            namespaces: namespaces(&process, init.as_ref().ok(), &census),
+            namespaces: namespaces(&process, host.as_ref().ok(), &census),
             unreadable_processes: census.unreadable,
             uid_map: process.uid_map(),
             gid_map: process.gid_map(),
@@ -149,10 +149,10 @@ impl View {
             cgroups,
             resources,
             upper: mounts.as_ref().ok().and_then(|table| survey(&table.value)),
-            root_is_hosts: init.and_then(|init| process.shares_root_with(&init)),
+            root_is_hosts: host.as_ref().map_or(Ok(false), |host| process.shares_root_with(host)),
             kernel: kernel::running(),
             os: process.os_release(),
-            host_os: kernel::host_os(proc),
+            host_os: host.as_ref().map_or(Ok(None), Process::os_release),
             libc: process.libc(),
             interfaces: process.interfaces(),
             routes: process.routes(),
@@ -188,6 +188,15 @@ impl View {
     }
 }
 
+/// Who stands for the host: PID 1, or the reader where PID 1 may not be looked at (it can
+/// have capabilities that even root lacks here).
+fn host(proc: &Proc) -> Result<Process, Error> {
+    match proc.process(1) {
+        Ok(init) if init.namespace(NamespaceKind::Mnt).is_ok() => Ok(init),
+        _ => proc.this(),
+    }
+}
+
 fn place(proc: &Proc, process: &Process) -> (Mode, Seen<Vec<Placement>>) {
     // The reader's own mount table: its paths are the ones that the reader can open.
     let table = proc.this().and_then(|this| this.mounts());
@@ -205,12 +214,12 @@ fn survey(table: &[Mount]) -> Option<Seen<Upper>> {
 
 fn namespaces(
     process: &Process,
-    init: Option<&Process>,
+    host: Option<&Process>,
     census: &Census,
 ) -> Result<Vec<NamespaceView>, Error> {
     let own = process.namespaces()?;
-    let hosts: Option<Vec<Namespace>> = init
-        .and_then(|init| init.namespaces().ok())
+    let hosts: Option<Vec<Namespace>> = host
+        .and_then(|host| host.namespaces().ok())
         .map(|all| all.into_iter().map(|namespace| namespace.value).collect());
     let family = family(process.pid(), &own, hosts.as_deref(), census);
     let view = |namespace: Sourced<Namespace>| {
