@@ -14,11 +14,12 @@ use std::time::Duration;
 pub use error::ClientError;
 pub use session::{Attached, ExecRequest, ExecSession, ExecWaiter, Waiter};
 
+use crate::protocol::FDS_MAX;
 use crate::protocol::{
     Attach, Call, Exec, FrameDecoder, PROTOCOL_VERSION, Reply, Request, Response, Started, Status, StreamSet,
     encode,
 };
-use crate::{Exit, paths, wire};
+use crate::{Exit, paths};
 
 /// A connection to the shim of one container.
 #[derive(Debug)]
@@ -160,6 +161,15 @@ impl Client {
         }
     }
 
+    /// `Err`: the container to adopt has ended.
+    pub(crate) fn adopted(&mut self, call: Call) -> Result<Result<Started, Exit>, ClientError> {
+        match self.call(call, &[])? {
+            Reply::Ready(started) => Ok(Ok(started)),
+            Reply::Exited(exit) => Ok(Err(*exit)),
+            other => Err(ClientError::unexpected(&other)),
+        }
+    }
+
     fn done(&mut self, call: Call) -> Result<(), ClientError> {
         match self.call(call, &[])? {
             Reply::Done => Ok(()),
@@ -183,7 +193,7 @@ impl Client {
         self.last_id += 1;
         let request = Request { v: PROTOCOL_VERSION, id: self.last_id, call };
         let bytes = encode(&request).map_err(ClientError::Frame)?;
-        wire::send_all(self.socket.as_fd(), &bytes, fds).map_err(ClientError::Lost)?;
+        send_all(&self.socket, &bytes, fds).map_err(ClientError::Lost)?;
         Ok(self.last_id)
     }
 
@@ -198,13 +208,24 @@ impl Client {
                     return response.result.map_err(ClientError::Refused);
                 }
             }
-            let count = wire::receive(&self.socket, &mut bytes, &mut self.fds).map_err(ClientError::Lost)?;
+            let (count, fds) =
+                sys::fdpass::receive(&self.socket, &mut bytes, FDS_MAX).map_err(ClientError::Lost)?;
+            self.fds.extend(fds);
             if count == 0 {
                 return Err(ClientError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
             }
             self.decoder.push(&bytes[..count]);
         }
     }
+}
+
+/// Sends everything on a blocking socket, the descriptors with the first byte.
+fn send_all(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+    let mut sent = sys::fdpass::send(socket, bytes, fds)?;
+    while sent < bytes.len() {
+        sent += sys::fdpass::send(socket, &bytes[sent..], &[])?;
+    }
+    Ok(())
 }
 
 impl AsFd for Client {

@@ -60,6 +60,11 @@ pub struct Exit {
 pub enum ExitCause {
     /// It returned, or died of a fault of its own such as SIGSEGV.
     Itself,
+    /// The command could not be executed; the code is docker's 126 or 127.
+    NotExecuted {
+        /// Why not.
+        why: String,
+    },
     /// It ended after a stop request, within the grace time.
     Stop {
         /// The stop signal.

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base::{Classified, ContainerId, ErrorClass};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use crate::Exit;
 use crate::client::{Client, ClientError};
 use crate::protocol::{AdoptSetup, Call, LogConfig, Setup, Started, StdinMode};
 
@@ -128,34 +128,41 @@ pub fn launch(launch: Launch) -> Result<(Client, Started), LaunchError> {
     Ok((client, started))
 }
 
-/// Starts a shim for a container whose own was killed.
-///
-/// If init still runs, the new shim takes over: log, signals, exit. If not, it writes the
-/// exit record (unless there is one), cleans up as at any end, and answers `wait`. Fails
-/// with class `conflict` while the old shim lives.
-pub fn adopt(adopt: Adopt) -> Result<(Client, Started), LaunchError> {
+/// What became of a container whose shim was killed.
+#[derive(Debug)]
+pub enum Adopted {
+    /// It lives, and has a shim again.
+    Alive(Client, Started),
+    /// It has ended. The record is written and the runtime's remains are gone; the exit
+    /// command was not run: the caller cleans up.
+    Ended(Exit),
+}
+
+/// Starts a shim for a container whose own was killed: it takes over log, signals and exit.
+/// Fails with class `conflict` while the old shim lives, and with `not_found` when the state
+/// directory has no record of a shim.
+pub fn adopt(adopt: Adopt) -> Result<Adopted, LaunchError> {
     let mut client = spawn(&adopt.exe, adopt.failpoint.as_deref())?;
     let call = Call::Adopt(AdoptSetup { state_dir: adopt.state_dir });
-    let started = client.ready(call, &[]).map_err(LaunchError::Shim)?;
-    Ok((client, started))
+    match client.adopted(call).map_err(LaunchError::Shim)? {
+        Ok(started) => Ok(Adopted::Alive(client, started)),
+        Err(exit) => Ok(Adopted::Ended(exit)),
+    }
 }
 
 /// Whether a shim lives for this state directory. Free of races only for the holder of
 /// the container's own lock.
 pub fn is_alive(state_dir: &Path) -> bool {
-    use rustix::fs::{FlockOperation, Mode, OFlags};
+    use rustix::fs::{Mode, OFlags};
     let path = state_dir.join(crate::paths::LOCK);
     let Ok(lock) = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) else {
         return false;
     };
-    rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared).is_err()
+    rustix::fs::fcntl_lock(&lock, rustix::fs::FlockOperation::NonBlockingLockShared).is_err()
 }
 
 fn spawn(exe: &ShimExe, failpoint: Option<&str>) -> Result<Client, LaunchError> {
-    let socket = |errno: rustix::io::Errno| LaunchError::Socket(errno.into());
-    let flags = SocketFlags::CLOEXEC;
-    let (ours, theirs) =
-        rustix::net::socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).map_err(socket)?;
+    let (ours, theirs) = sys::fdpass::stream_pair().map_err(LaunchError::Socket)?;
     let program = match exe {
         ShimExe::Path(path) => path.clone(),
         // Closed by the exec itself: the kernel has opened the program by then.

@@ -9,19 +9,22 @@
 
 mod client;
 mod exit;
+mod init;
 mod launch;
 pub mod log;
 mod paths;
 pub mod protocol;
+mod server;
 mod timestamp;
-mod wire;
 
 pub use client::{Attached, Client, ClientError, ExecRequest, ExecSession, ExecWaiter, Waiter};
 pub use exit::{EXIT_FILE, EXIT_VERSION, Exit, ExitCause, ExitRecordError, Requester, Victim};
-pub use launch::{Adopt, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
+pub use init::{InitError, init};
+pub use launch::{Adopt, Adopted, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
 pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream};
 pub use paths::{DIAGNOSTICS, LOCK, SHIM_FILE, SOCKET};
 pub use protocol::{
     ExecEnd, Failure, LogConfig, LogDriver, Phase, Spawned, Started, Status, StdinMode, StreamSet,
 };
+pub use server::{FAILPOINTS, ServeError, keep, serve};
 pub use timestamp::{InvalidTimestamp, Timestamp};

@@ -14,7 +14,8 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 pub const SOCKET: &str = "shim.sock";
 /// What an adopting shim must know.
 pub const SHIM_FILE: &str = "shim.json";
-/// Locked (`flock(2)`) for as long as a shim lives.
+/// Locked for as long as a shim lives, by a record lock of `fcntl(2)`: unlike `flock(2)`
+/// it is not inherited by an init that waits at its start gate.
 pub const LOCK: &str = "shim.lock";
 /// What the shim has to say when something is wrong; made only then.
 pub const DIAGNOSTICS: &str = "shim.log";

@@ -31,6 +31,12 @@ impl LogWriter {
         Ok(writer)
     }
 
+    /// Opens the log; if that fails, tries again with each append and counts what is lost.
+    pub(crate) fn open_or_lose(config: LogConfig) -> Self {
+        let closed = Self { config: config.clone(), file: None, size: 0, lost: 0, broken_tail: false };
+        Self::open(config).unwrap_or(closed)
+    }
+
     /// Whether anything is kept at all.
     pub fn keeps(&self) -> bool {
         self.config.driver != LogDriver::None

@@ -1,0 +1,134 @@
+//! A tiny init for containers (`--init`): runs a command, hands signals on, reaps orphans,
+//! ends with the command's status.
+//!
+//! It allocates at its start only and then sleeps in one read.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use base::{Classified, ErrorClass};
+use rustix::process::Pid;
+use sys::Signal;
+
+/// The command could not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// No command was given.
+    #[error("no command to run: give one after `--`")]
+    NoCommand,
+    /// Signals could not be taken over.
+    #[error("take over signals")]
+    Signals(#[source] io::Error),
+    /// It does not run.
+    #[error("run {command}")]
+    Run {
+        /// The command.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// Waiting for it failed.
+    #[error("wait for {command}")]
+    Wait {
+        /// The command.
+        command: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl Classified for InitError {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::NoCommand => ErrorClass::Invalid,
+            Self::Signals(source) | Self::Run { source, .. } | Self::Wait { source, .. } => {
+                ErrorClass::of_io(source)
+            }
+        }
+    }
+}
+
+impl InitError {
+    /// docker's exit status: 127 when the command is not there, 126 when it cannot be run.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Run { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Self::Run { .. } => 126,
+            _ => 125,
+        }
+    }
+}
+
+/// Runs `command` as the init of a PID namespace; its exit status as a shell shows it.
+pub fn init(command: &[OsString]) -> Result<u8, InitError> {
+    let (program, arguments) = command.split_first().ok_or(InitError::NoCommand)?;
+    let forwarded: Vec<Signal> =
+        (1..=64).filter_map(Signal::from_number).filter(|s| is_forwarded(*s)).collect();
+    // Blocked from here on: what comes before the command runs waits in the descriptor. The
+    // standard library gives the child an empty mask.
+    let signals = sys::signal::signalfd(&forwarded).map_err(InitError::Signals)?;
+    let name = || program.to_string_lossy().into_owned();
+    let failed = |source| InitError::Run { command: name(), source };
+    // A group of its own, so that the terminal's signals reach it and not us as well.
+    let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(failed)?;
+    let pid = child.id() as i32;
+    give_terminal(pid);
+    loop {
+        wait_readable(&signals).map_err(|source| InitError::Wait { command: name(), source })?;
+        while let Ok(Some(received)) = sys::signal::read_signalfd(&signals) {
+            if received.signal == Signal::CHLD {
+                if let Some(status) = reap(pid) {
+                    return Ok(status);
+                }
+            } else {
+                // The command may have ended just now; SIGCHLD says so next.
+                let _ = sys::signal::kill(pid, received.signal);
+            }
+        }
+    }
+}
+
+/// Signals that the kernel raises for faults of our own, that cannot be blocked, and those
+/// of the terminal's job control, are not handed on.
+fn is_forwarded(signal: Signal) -> bool {
+    !matches!(signal.number(), 4 | 5 | 7 | 8 | 9 | 11 | 19 | 21 | 22 | 31)
+}
+
+/// Makes the command's group the terminal's foreground, where there is a terminal.
+fn give_terminal(pid: i32) {
+    let stdin = io::stdin();
+    if let (true, Some(group)) = (rustix::termios::isatty(stdin.as_fd()), Pid::from_raw(pid)) {
+        // A background group that sets the foreground gets SIGTTOU, unless it is ignored.
+        let ignored = Signal::from_number(22).map(sys::signal::ignore);
+        if ignored.is_some_and(|r| r.is_ok()) {
+            let _ = rustix::termios::tcsetpgrp(stdin.as_fd(), group);
+        }
+    }
+}
+
+fn wait_readable(fd: impl AsFd) -> io::Result<()> {
+    let fd = fd.as_fd();
+    let mut set = [rustix::event::PollFd::from_borrowed_fd(fd, rustix::event::PollFlags::IN)];
+    loop {
+        match rustix::event::poll(&mut set, None) {
+            Err(rustix::io::Errno::INTR) => {}
+            other => return other.map(drop).map_err(Into::into),
+        }
+    }
+}
+
+/// Reaps every zombie; the command's status when it was among them.
+fn reap(command: i32) -> Option<u8> {
+    let mut ended = None;
+    while let Ok(Some((pid, status))) = sys::process::try_wait_any() {
+        if pid == command {
+            ended = Some(u8::try_from(status.shell_code()).unwrap_or(255));
+        }
+    }
+    ended
+}

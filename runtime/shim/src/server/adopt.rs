@@ -1,0 +1,101 @@
+//! Taking over a container whose shim was killed.
+//!
+//! Its output waits in the FIFOs, to which the container itself holds the reading side;
+//! the shim's death loses at most an unfinished line that it had read. A terminal's master
+//! is taken from its keeper. Attached clients and exec sessions of the old shim are gone.
+
+use std::io;
+
+use base::Classified;
+
+use super::cause::{Observed, cause};
+use super::container::Container;
+use super::ending::{UNLEARNED, remove_traces};
+use super::keeper;
+use super::setup::{lock, started, terminal_ends};
+use super::state_file::ShimState;
+use super::stdio::{self, OurEnds};
+use super::supervisor::{Assembled, Supervisor};
+use super::{Begun, memory};
+use crate::log::LogWriter;
+use crate::protocol::{AdoptSetup, Failure};
+use crate::{EXIT_VERSION, Exit, Timestamp};
+
+/// Takes the container over, or records its end.
+pub(super) fn begin(adopt: &AdoptSetup) -> Result<Begun, Failure> {
+    let dir = &adopt.state_dir;
+    let failed = |what: &str| {
+        let text = format!("{what} in {}", dir.display());
+        move |e: io::Error| Failure::new(e.class(), format!("{text}: {e}"))
+    };
+    let lock = lock(dir)?;
+    let mut state = ShimState::read(dir).map_err(failed("read the record of the former shim"))?;
+    state.shim_pid = std::process::id() as i32;
+    let recorded = Exit::read(&state.setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
+    if let Some(exit) = recorded {
+        return finish(&state, exit);
+    }
+    let Some(container) = Container::find(&state) else {
+        let exit = unwatched_end(&state);
+        exit.write(&state.setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
+        base::failpoint::hit("shim.exit-recorded");
+        return finish(&state, exit);
+    };
+    let mut warnings = Vec::new();
+    let ends = if state.terminal {
+        terminal(&state, &mut warnings)
+    } else {
+        stdio::open_fifos(dir, state.setup.stdin)
+    };
+    let log = LogWriter::open_or_lose(state.setup.log.clone());
+    state.write().map_err(failed("write the record"))?;
+    let ends = ends.map_err(failed("open the container's stdio"))?;
+    let assembled =
+        Assembled::new(ends, &state, log, lock).map_err(failed("prepare to watch the container"))?;
+    let started = started(&state, warnings);
+    Ok(Begun::Watching(Box::new(Supervisor::new(container, state, assembled)), started))
+}
+
+/// The terminal's master from its keeper, or a stand-in when that was killed too.
+fn terminal(state: &ShimState, warnings: &mut Vec<String>) -> io::Result<OurEnds> {
+    match state.keeper.map_or(Err(io::ErrorKind::NotFound.into()), |keeper| keeper::take(&keeper)) {
+        Ok(master) => terminal_ends(master, state.setup.stdin),
+        Err(error) => {
+            warnings.push(format!(
+                "the container's terminal is lost, because its keeper was killed like the shim ({error}): \
+                 the kernel hung it up, and what the container writes there goes nowhere"
+            ));
+            let null = std::fs::File::open("/dev/null")?;
+            Ok(OurEnds { stdin: None, stdout: null.into(), stderr: None })
+        }
+    }
+}
+
+/// The end of an init that no process of ours saw.
+fn unwatched_end(state: &ShimState) -> Exit {
+    let memory = memory::observe(&Container::cgroup_path_of(&state.setup));
+    let oom_killed = memory.oom_kills > 0;
+    let observed =
+        Observed { pid: state.pid, why_unknown: UNLEARNED.to_owned(), memory, ..Observed::default() };
+    Exit {
+        version: EXIT_VERSION,
+        code: None,
+        signal: None,
+        core_dumped: false,
+        oom_killed,
+        cause: cause(&observed),
+        pid1_no_sigterm_handler: false,
+        started_at: state.started_at,
+        at: Timestamp::now(),
+        adopted: true,
+    }
+}
+
+/// Removes what the container has left. The exit command is not run: who adopts is told of
+/// the end and cleans up.
+fn finish(state: &ShimState, exit: Exit) -> Result<Begun, Failure> {
+    Container::delete_remains(&state.setup)?;
+    base::failpoint::hit("shim.deleted");
+    remove_traces(state);
+    Ok(Begun::Ended(Box::new(exit)))
+}

@@ -1,0 +1,165 @@
+//! The container's end: the record first, then everybody who waits, then the remains.
+
+use std::process::{Command, Stdio};
+
+use sys::ExitStatus;
+
+use super::cause::{Observed, cause};
+use super::memory;
+use super::state_file::ShimState;
+use super::stdio;
+use super::supervisor::Supervisor;
+use crate::protocol::{ExecEnd, Phase, Reply};
+use crate::{EXIT_VERSION, Exit, ExitCause, Timestamp, paths};
+
+impl Supervisor {
+    /// Init has ended: with this status, or nobody knows how, for the reason given.
+    ///
+    /// Init stays a zombie until the record is written. `waitid(2)` with `WNOWAIT` showed
+    /// its status; should we be killed before the record is there, its new parent reaps it.
+    pub(super) fn on_end(&mut self, status: Option<ExitStatus>, why_unknown: &str) {
+        base::failpoint::hit("shim.exit-seen");
+        let at = Timestamp::now();
+        self.phase = Phase::Exited;
+        self.grace = None;
+        self.container.kill_left_over();
+        self.streams.finish(&self.poller);
+        let observed = self.observe(status, why_unknown);
+        let exit = self.exit_of(&observed, at);
+        if let Err(error) = exit.write(&self.state.setup.record_dir) {
+            self.note(&format!("container {} ended with {:?}, but: {error}", self.container.id, exit.code));
+        }
+        base::failpoint::hit("shim.exit-recorded");
+        self.exit = Some(exit.clone());
+        if self.container.is_child {
+            let _ = sys::process::try_wait_pidfd(&self.container.pidfd);
+        }
+        self.answer_waits(&exit);
+        base::failpoint::hit("shim.waiters-answered");
+        if let Err(failure) = self.container.delete() {
+            self.note(&format!(
+                "remove what the runtime keeps of container {}: {failure}",
+                self.container.id
+            ));
+        }
+        base::failpoint::hit("shim.deleted");
+        self.settle();
+    }
+
+    /// An adopted init has ended.
+    pub(super) fn on_adopted_end(&mut self) {
+        if self.exit.is_some() {
+            return;
+        }
+        let ended = self.container.ended();
+        match ended {
+            Ok(None) => return,
+            Ok(Some(status)) => self.on_end(Some(status), ""),
+            Err(_) => self.on_end(None, UNLEARNED),
+        }
+        self.poller.remove(&self.container.pidfd);
+    }
+
+    fn observe(&self, status: Option<ExitStatus>, why_unknown: &str) -> Observed {
+        let pid = self.container.pid;
+        let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Observed {
+            pid,
+            command: command.trim_end().to_owned(),
+            status,
+            why_unknown: why_unknown.to_owned(),
+            not_executed: self.not_executed.as_ref().map(|failure| failure.message.clone()),
+            stop: self.stop.clone(),
+            kill: self.kill.clone(),
+            memory: memory::observe(&self.container.cgroup_path()),
+        }
+    }
+
+    fn exit_of(&self, observed: &Observed, at: Timestamp) -> Exit {
+        let cause = cause(observed);
+        let mut code = observed.status.map(ExitStatus::shell_code);
+        let mut signal = observed.status.and_then(ExitStatus::signal).map(sys::Signal::number);
+        if let (ExitCause::NotExecuted { .. }, Some(failure)) = (&cause, &self.not_executed) {
+            code = failure.exit_code.map(i32::from);
+            signal = None;
+        }
+        Exit {
+            version: EXIT_VERSION,
+            code,
+            signal,
+            core_dumped: observed.status.is_some_and(ExitStatus::dumped_core),
+            oom_killed: observed.memory.oom_kills > 0,
+            cause,
+            pid1_no_sigterm_handler: self.deaf,
+            started_at: self.state.started_at,
+            at,
+            adopted: self.adopted,
+        }
+    }
+
+    fn answer_waits(&mut self, exit: &Exit) {
+        let indices: Vec<u32> = self.connections.keys().copied().collect();
+        for index in indices {
+            let waits = self.connections.get_mut(&index).map(|c| std::mem::take(&mut c.waits));
+            for id in waits.unwrap_or_default() {
+                self.answer(index, id, Ok(Reply::Exited(Box::new(exit.clone()))), Vec::new());
+            }
+        }
+    }
+
+    /// Tells who waits for an exec process.
+    pub(super) fn answer_exec_waits(&mut self, session: u64, end: ExecEnd) {
+        let indices: Vec<u32> = self.connections.keys().copied().collect();
+        for index in indices {
+            let Some(connection) = self.connections.get_mut(&index) else { continue };
+            let (now, later): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut connection.exec_waits).into_iter().partition(|(_, of)| *of == session);
+            connection.exec_waits = later;
+            for (id, _) in now {
+                self.answer(index, id, Ok(Reply::ExecEnded(end)), Vec::new());
+            }
+        }
+    }
+
+    /// Once the container has ended and nobody holds the cleanup: removes what is ours in
+    /// the state directory, and runs the exit command unless a holder has cleaned up.
+    pub(super) fn settle(&mut self) {
+        let held = self.connections.values().any(|connection| connection.holds_cleanup);
+        if self.exit.is_none() || self.settled || (held && !self.cleaned_up) {
+            return;
+        }
+        self.settled = true;
+        remove_traces(&self.state);
+        self.leave();
+        if !self.cleaned_up
+            && let Err(error) = run_exit_command(&self.state.setup.exit_command)
+        {
+            self.note(&format!("run {:?}: {error}", self.state.setup.exit_command));
+        }
+    }
+}
+
+/// Why an adopting shim could not learn the status.
+pub(super) const UNLEARNED: &str = "its shim was killed, and its end was seen by no other process of ours: \
+                                    the kernel keeps a status only for a process that holds a pidfd";
+
+/// Removes socket, FIFOs and record. The directory and the lock are the engine's to remove.
+pub(super) fn remove_traces(state: &ShimState) {
+    let dir = &state.setup.state_dir;
+    let _ = stdio::remove_fifos(dir);
+    for name in [paths::SOCKET, paths::SHIM_FILE] {
+        let _ = std::fs::remove_file(dir.join(name));
+    }
+}
+
+/// Starts the exit command and leaves it: it outlives us, and init reaps it.
+pub(super) fn run_exit_command(command: &[String]) -> std::io::Result<()> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .map(drop)
+}

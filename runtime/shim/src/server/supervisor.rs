@@ -1,0 +1,262 @@
+//! The one thread of a shim: waits, and hands each event to who cares.
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::io::{self, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use rustix::event::epoll::EventFlags;
+use sys::Signal;
+
+use super::ServeError;
+use super::cause::{KillRequest, StopRequest};
+use super::connection::Connection;
+use super::container::Container;
+use super::execs::Execs;
+use super::poller::{Poller, Ready, Source};
+use super::state_file::ShimState;
+use super::stdio::OurEnds;
+use super::streams::Streams;
+use crate::log::LogWriter;
+use crate::protocol::{Failure, Phase, Reply, Started};
+use crate::{Exit, Timestamp, paths};
+
+/// Clients at a time; further ones wait in the socket's queue.
+const CONNECTIONS_MAX: usize = 256;
+
+/// What is needed to watch a container, made before anything can go wrong unseen.
+#[derive(Debug)]
+pub(super) struct Assembled {
+    poller: Poller,
+    streams: Streams,
+    listener: OwnedFd,
+    signals: OwnedFd,
+    lock: OwnedFd,
+}
+
+impl Assembled {
+    pub(super) fn new(ends: OurEnds, state: &ShimState, log: LogWriter, lock: OwnedFd) -> io::Result<Self> {
+        let poller = Poller::new()?;
+        let streams = Streams::new(ends, state.terminal, state.setup.stdin, log, &poller)?;
+        let listener = paths::listen(&state.setup.state_dir)?;
+        poller.add(&listener, Source::Listener, EventFlags::IN)?;
+        let signals = sys::signal::signalfd(&[Signal::CHLD])?;
+        poller.add(&signals, Source::Signals, EventFlags::IN)?;
+        Ok(Self { poller, streams, listener, signals, lock })
+    }
+}
+
+/// The shim of one container.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    pub(super) poller: Poller,
+    pub(super) container: Container,
+    pub(super) state: ShimState,
+    pub(super) streams: Streams,
+    pub(super) execs: Execs,
+    pub(super) connections: BTreeMap<u32, Connection>,
+    last_connection: u32,
+    listener: Option<OwnedFd>,
+    listening: bool,
+    signals: OwnedFd,
+    lock: Option<OwnedFd>,
+    pub(super) phase: Phase,
+    pub(super) adopted: bool,
+    pub(super) stop: Option<StopRequest>,
+    pub(super) kill: Option<KillRequest>,
+    pub(super) grace: Option<OwnedFd>,
+    pub(super) deaf: bool,
+    /// Why the command could not be executed.
+    pub(super) not_executed: Option<Failure>,
+    pub(super) exit: Option<Exit>,
+    /// A holder of the cleanup has done it.
+    pub(super) cleaned_up: bool,
+    pub(super) settled: bool,
+}
+
+impl Supervisor {
+    pub(super) fn new(container: Container, state: ShimState, assembled: Assembled) -> Self {
+        let phase = match (container.is_child, container.phase()) {
+            (false, Some(phase)) => phase,
+            (false, None) => Phase::Running,
+            (true, _) => Phase::Created,
+        };
+        Self {
+            poller: assembled.poller,
+            adopted: !container.is_child,
+            container,
+            state,
+            streams: assembled.streams,
+            execs: Execs::default(),
+            connections: BTreeMap::new(),
+            last_connection: 0,
+            listener: Some(assembled.listener),
+            listening: true,
+            signals: assembled.signals,
+            lock: Some(assembled.lock),
+            phase,
+            stop: None,
+            kill: None,
+            grace: None,
+            deaf: false,
+            not_executed: None,
+            exit: None,
+            cleaned_up: false,
+            settled: false,
+        }
+    }
+
+    /// Makes the launch socket the first connection and answers its request.
+    pub(super) fn welcome(&mut self, socket: OwnedFd, request: u64, started: Started) {
+        if let Some(index) = self.add_connection(socket) {
+            self.answer(index, request, Ok(Reply::Ready(started)), Vec::new());
+        }
+    }
+
+    /// Serves until the container has ended and everybody has been told.
+    pub(super) fn run(&mut self) -> Result<(), ServeError> {
+        if self.container.is_child {
+            self.reap(); // it may have ended before SIGCHLD was blocked
+        } else if self.exit.is_none() {
+            let added = self.poller.add(&self.container.pidfd, Source::Init, EventFlags::IN);
+            added.map_err(ServeError::Wait)?;
+        }
+        while !self.is_done() {
+            for ready in self.poller.wait().map_err(ServeError::Wait)? {
+                self.dispatch(ready);
+            }
+        }
+        base::failpoint::hit("shim.settled");
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.settled
+            && self.streams.is_flushed()
+            && self.execs.all_ended()
+            && self.connections.values().all(Connection::is_flushed)
+    }
+
+    fn dispatch(&mut self, ready: Ready) {
+        match ready.source {
+            Source::Listener => self.accept(),
+            Source::Signals => {
+                while let Ok(Some(_)) = sys::signal::read_signalfd(&self.signals) {}
+                self.reap();
+            }
+            Source::Init => self.on_adopted_end(),
+            Source::Grace => self.on_grace_over(),
+            Source::Output(index) => self.streams.on_output(index, &self.poller),
+            Source::Stdin => self.streams.on_stdin(ready.flags, &self.poller),
+            Source::ClientOutput(token) => self.streams.on_client_output(token, ready.flags, &self.poller),
+            Source::ClientInput(id) => self.streams.on_client_input(id, &self.poller),
+            Source::Connection(index) => self.on_connection(index, ready.flags),
+            Source::ExecConsole(session) => self.execs.drain_console(session, &self.poller),
+        }
+    }
+
+    /// Reaps init, exec processes, and orphans that came to us.
+    fn reap(&mut self) {
+        if self.container.is_child
+            && self.exit.is_none()
+            && let Ok(Some(status)) = self.container.ended()
+        {
+            self.on_end(Some(status), "");
+        }
+        for (session, end) in self.execs.reap() {
+            self.answer_exec_waits(session, end);
+        }
+        while let Ok(Some((pid, status))) = sys::process::try_wait_any() {
+            if pid == self.container.pid && self.container.is_child && self.exit.is_none() {
+                self.on_end(Some(status), "");
+            } else if let Some((session, end)) = self.execs.ended(pid, status) {
+                self.answer_exec_waits(session, end);
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
+        if let Ok(socket) = rustix::net::accept_with(listener, flags) {
+            self.add_connection(socket);
+        }
+        if self.connections.len() >= CONNECTIONS_MAX
+            && self.listening
+            && let Some(listener) = &self.listener
+        {
+            self.poller.remove(listener);
+            self.listening = false;
+        }
+    }
+
+    fn add_connection(&mut self, socket: OwnedFd) -> Option<u32> {
+        let connection = Connection::accept(socket).ok()?;
+        self.last_connection += 1;
+        let index = self.last_connection;
+        self.poller.add(connection.socket(), Source::Connection(index), EventFlags::IN).ok()?;
+        self.connections.insert(index, connection);
+        Some(index)
+    }
+
+    fn on_connection(&mut self, index: u32, flags: EventFlags) {
+        let Some(connection) = self.connections.get_mut(&index) else { return };
+        let mut outcome = Ok(());
+        if flags.contains(EventFlags::OUT) {
+            outcome = connection.flush((&self.poller, index));
+        }
+        if outcome.is_ok() && flags.intersects(EventFlags::IN | EventFlags::HUP | EventFlags::ERR) {
+            outcome = connection.receive();
+        }
+        // Frames that came whole are served also when the end came with them.
+        loop {
+            let Some(connection) = self.connections.get_mut(&index) else { return };
+            match connection.next_frame() {
+                Ok(Some((frame, fds))) => {
+                    if self.handle(index, &frame, fds).is_err() {
+                        return self.drop_connection(index);
+                    }
+                }
+                Ok(None) => break,
+                Err(_) => return self.drop_connection(index),
+            }
+        }
+        if outcome.is_err() {
+            self.drop_connection(index);
+        }
+    }
+
+    pub(super) fn drop_connection(&mut self, index: u32) {
+        self.connections.remove(&index);
+        if !self.listening
+            && let Some(listener) = &self.listener
+        {
+            self.listening = self.poller.add(listener, Source::Listener, EventFlags::IN).is_ok();
+        }
+        self.settle();
+    }
+
+    /// Answers a request; a client that cannot be answered is dropped.
+    pub(super) fn answer(&mut self, index: u32, id: u64, result: Result<Reply, Failure>, fds: Vec<OwnedFd>) {
+        let Some(connection) = self.connections.get_mut(&index) else { return };
+        if connection.answer(id, result, fds, (&self.poller, index)).is_err() {
+            self.drop_connection(index);
+        }
+    }
+
+    /// Closes what says that a shim lives. Afterwards another may take the container.
+    pub(super) fn leave(&mut self) {
+        self.listener = None;
+        self.lock = None;
+    }
+
+    /// Writes a line for whoever wonders; made only when there is something to say.
+    pub(super) fn note(&self, text: &str) {
+        let path = self.state.setup.state_dir.join(paths::DIAGNOSTICS);
+        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+        if let Ok(mut file) = file {
+            let _ = writeln!(file, "{} {text}", Timestamp::now());
+        }
+    }
+}
