@@ -27,7 +27,7 @@ impl Call {
             OFFSET_ARGUMENTS.. => {
                 let index = (offset - OFFSET_ARGUMENTS) / 8;
                 let value = self.arguments.get(index as usize).copied().unwrap_or(0);
-                if offset % 8 == 0 { value as u32 } else { (value >> 32) as u32 }
+                if offset.is_multiple_of(8) { value as u32 } else { (value >> 32) as u32 }
             }
             _ => 0,
         }

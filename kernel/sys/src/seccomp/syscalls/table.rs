@@ -7,7 +7,6 @@
 const NO: i32 = -1;
 
 pub(super) static SYSCALLS: &[(&str, [i32; 5])] = &[
-    ("SYSCALL_BASE", [NO, NO, NO, NO, 0]),
     ("_llseek", [NO, 140, NO, NO, 140]),
     ("_newselect", [NO, 142, NO, NO, 142]),
     ("_sysctl", [156, 149, NO, NO, 149]),
