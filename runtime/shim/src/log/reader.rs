@@ -26,6 +26,8 @@ const CHUNK: usize = 32 * 1024;
 const LINE_MAX: usize = 1 << 20;
 /// More rotated files than this are not looked for.
 const FILES_MAX: u32 = 1000;
+/// A rotation takes microseconds; one that a crash left unfinished stays that way.
+const LOOKS_MAX: u32 = 50;
 
 /// What to read.
 #[derive(Clone, Debug)]
@@ -227,47 +229,51 @@ impl LogReader {
 
     /// The files written after the one with `inode`, oldest first.
     fn successors(&self, inode: u64) -> io::Result<Vec<File>> {
-        let mut newer = Vec::new();
-        for index in 0..FILES_MAX {
-            let Some(file) = open_if_there(&rotated(&self.path, index))? else {
-                if index == 0 {
-                    return Ok(Vec::new()); // in the midst of a rotation: look again later
-                }
-                break;
-            };
-            if file.metadata()?.ino() == inode {
-                break;
-            }
-            newer.push(file);
-        }
-        newer.reverse();
-        Ok(newer)
+        let files = self.look()?;
+        Ok(oldest_first(files.into_iter().take_while(|(other, _)| *other != inode)))
     }
 
-    /// All files, oldest first; looks again if a rotation went on meanwhile.
+    /// All files, oldest first.
     fn open_all(&self) -> Result<Vec<File>, LogReadError> {
-        let look = || -> io::Result<Vec<(u64, File)>> {
-            let mut files = Vec::new();
-            for index in 0..FILES_MAX {
-                match open_if_there(&rotated(&self.path, index))? {
-                    Some(file) => files.push((file.metadata()?.ino(), file)),
-                    None if index == 0 => {}
-                    None => break,
-                }
-            }
-            Ok(files)
-        };
-        let inodes = |files: &[(u64, File)]| files.iter().map(|(inode, _)| *inode).collect::<Vec<_>>();
-        let mut files = look().map_err(|e| self.error("open", e))?;
-        for _ in 0..8 {
-            let again = look().map_err(|e| self.error("open", e))?;
-            let stable = inodes(&files) == inodes(&again);
-            files = again;
+        let files = self.look().map_err(|e| self.error("open", e))?;
+        Ok(oldest_first(files.into_iter()))
+    }
+
+    /// All files with their inodes, newest first. A rotation that goes on meanwhile shows as
+    /// a gap, as a file met twice, or as a difference between two looks: then looks again.
+    fn look(&self) -> io::Result<Vec<(u64, File)>> {
+        let (mut files, mut whole) = self.look_once()?;
+        for _ in 0..LOOKS_MAX {
+            let (again, again_whole) = self.look_once()?;
+            let same = files.iter().map(|(inode, _)| inode).eq(again.iter().map(|(inode, _)| inode));
+            let stable = same && whole && again_whole;
+            (files, whole) = (again, again_whole);
             if stable {
                 break;
             }
+            std::thread::yield_now();
         }
-        Ok(files.into_iter().rev().map(|(_, file)| file).collect())
+        Ok(files)
+    }
+
+    /// The files, and whether they can be all.
+    fn look_once(&self) -> io::Result<(Vec<(u64, File)>, bool)> {
+        let mut files: Vec<(u64, File)> = Vec::new();
+        let (mut missing, mut whole) = (0, true);
+        for index in 0..FILES_MAX {
+            let Some(file) = open_if_there(&rotated(&self.path, index))? else {
+                missing += 1;
+                if missing == 2 {
+                    break;
+                }
+                continue;
+            };
+            let inode = file.metadata()?.ino();
+            whole &= missing == 0 && files.iter().all(|(other, _)| *other != inode);
+            missing = 0;
+            files.push((inode, file));
+        }
+        Ok((files, whole))
     }
 
     fn skip_to_tail(&mut self, lines: u64) -> io::Result<()> {
@@ -332,10 +338,140 @@ impl LogReader {
     }
 }
 
+fn oldest_first(newest_first: impl Iterator<Item = (u64, File)>) -> Vec<File> {
+    let mut files: Vec<File> = newest_first.map(|(_, file)| file).collect();
+    files.reverse();
+    files
+}
+
 fn open_if_there(path: &Path) -> io::Result<Option<File>> {
     match File::open(path) {
         Ok(file) => Ok(Some(file)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use testkit::TempDir;
+
+    use super::*;
+    use crate::log::{LogWriter, write_entry};
+    use crate::protocol::LogConfig;
+
+    /// Writes `n` entries `line 0 …` at second `n`, even ones to stdout, odd ones to stderr.
+    fn filled(dir: &TempDir, count: i64, max_size: u64, max_file: u32) -> LogWriter {
+        let config =
+            LogConfig { max_size: Some(max_size), max_file, ..LogConfig::json_file(dir.join("log")) };
+        let mut log = LogWriter::open(config).unwrap();
+        for number in 0..count {
+            add(&mut log, number);
+        }
+        log
+    }
+
+    fn add(log: &mut LogWriter, number: i64) {
+        let mut entry = Vec::new();
+        let stream = if number % 2 == 0 { LogStream::Stdout } else { LogStream::Stderr };
+        let text = format!("line {number}");
+        write_entry(&mut entry, text.as_bytes(), true, stream, Timestamp::from_unix(number, 0));
+        log.append(&entry);
+    }
+
+    fn read(dir: &TempDir, options: LogOptions) -> Vec<i64> {
+        let mut reader = LogReader::open(&dir.join("log"), dir.path(), options).unwrap();
+        let mut numbers = Vec::new();
+        while let Some(entry) = reader.next_entry().unwrap() {
+            numbers.push(entry.text.trim().strip_prefix("line ").unwrap().parse().unwrap());
+        }
+        numbers
+    }
+
+    #[test]
+    fn reads_rotated_files_in_order() {
+        let dir = TempDir::new();
+        filled(&dir, 20, 300, 10);
+        assert!(dir.join("log.3").exists());
+        assert_eq!(read(&dir, LogOptions::default()), (0..20).collect::<Vec<_>>());
+        for tail in [0, 1, 3, 5, 19, 20, 50] {
+            let options = LogOptions { tail: Some(tail), ..LogOptions::default() };
+            let first = 20 - (tail as i64).min(20);
+            assert_eq!(read(&dir, options), (first..20).collect::<Vec<_>>(), "tail {tail}");
+        }
+    }
+
+    #[test]
+    fn chooses_by_time_and_stream() {
+        let dir = TempDir::new();
+        filled(&dir, 10, 1 << 20, 3);
+        let at = |seconds| Some(Timestamp::from_unix(seconds, 0));
+        assert_eq!(read(&dir, LogOptions { since: at(7), ..LogOptions::default() }), [7, 8, 9]);
+        assert_eq!(read(&dir, LogOptions { until: at(1), ..LogOptions::default() }), [0, 1]);
+        assert_eq!(read(&dir, LogOptions { stdout: false, tail: Some(4), ..LogOptions::default() }), [7, 9]);
+        assert_eq!(read(&dir, LogOptions { stderr: false, until: at(3), ..LogOptions::default() }), [0, 2]);
+    }
+
+    #[test]
+    fn a_log_that_is_not_there_is_empty() {
+        let dir = TempDir::new();
+        assert_eq!(read(&dir, LogOptions::default()), Vec::<i64>::new());
+    }
+
+    #[test]
+    fn skips_what_a_crash_broke() {
+        let dir = TempDir::new();
+        filled(&dir, 2, 1 << 20, 3);
+        let mut text = fs::read_to_string(dir.join("log")).unwrap();
+        text.insert_str(text.find('\n').unwrap() + 1, "{\"log\":\"bro\n");
+        text.push_str("{\"log\":\"line 7\\n\",\"str");
+        fs::write(dir.join("log"), text).unwrap();
+        let mut reader = LogReader::open(&dir.join("log"), dir.path(), LogOptions::default()).unwrap();
+        assert_eq!(reader.next_entry().unwrap().unwrap().text, "line 0\n");
+        assert_eq!(reader.next_entry().unwrap().unwrap().text, "line 1\n");
+        assert_eq!(reader.next_entry().unwrap(), None);
+        assert_eq!(reader.skipped(), 1);
+    }
+
+    #[test]
+    fn follows_through_rotations_until_the_exit_record() {
+        let dir = TempDir::new();
+        let mut log = filled(&dir, 3, 200, 100);
+        let writer = std::thread::spawn({
+            let record = dir.join(EXIT_FILE);
+            move || {
+                for number in 3..200 {
+                    add(&mut log, number);
+                    if number % 20 == 0 {
+                        std::thread::park_timeout(Duration::from_millis(3));
+                    }
+                }
+                fs::write(record, "{}").unwrap();
+            }
+        });
+        let options = LogOptions { follow: true, tail: Some(2), ..LogOptions::default() };
+        assert_eq!(read(&dir, options), (1..200).collect::<Vec<_>>());
+        writer.join().unwrap();
+    }
+
+    #[test]
+    fn follows_a_log_that_begins_later_and_gives_up_when_told() {
+        let dir = TempDir::new();
+        let options = LogOptions { follow: true, ..LogOptions::default() };
+        let mut reader = LogReader::open(&dir.join("log"), dir.path(), options).unwrap();
+        let (stop, stopper) = rustix::pipe::pipe().unwrap();
+        let mut log = filled(&dir, 0, 1 << 20, 3);
+        let writer = std::thread::spawn(move || {
+            add(&mut log, 0);
+            log
+        });
+        let entry = reader.next_entry_until(Some(stop.as_fd())).unwrap().unwrap();
+        assert_eq!(entry.text, "line 0\n");
+        writer.join().unwrap();
+        drop(stopper);
+        assert_eq!(reader.next_entry_until(Some(stop.as_fd())).unwrap(), None);
     }
 }

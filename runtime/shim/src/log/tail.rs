@@ -44,7 +44,7 @@ mod tests {
     use super::*;
 
     fn file(bytes: &[u8]) -> (testkit::TempDir, File) {
-        let dir = testkit::TempDir::new().unwrap();
+        let dir = testkit::TempDir::new();
         let path = dir.path().join("log");
         File::create(&path).unwrap().write_all(bytes).unwrap();
         let file = File::open(&path).unwrap();

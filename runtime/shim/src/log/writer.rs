@@ -109,3 +109,64 @@ impl LogWriter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use testkit::TempDir;
+
+    use super::*;
+
+    fn writer(dir: &TempDir, max_size: u64, max_file: u32) -> LogWriter {
+        let config =
+            LogConfig { max_size: Some(max_size), max_file, ..LogConfig::json_file(dir.join("log")) };
+        LogWriter::open(config).unwrap()
+    }
+
+    fn text(path: impl AsRef<Path>) -> String {
+        fs::read_to_string(path).unwrap_or_else(|_| "-".to_owned())
+    }
+
+    #[test]
+    fn rotates_and_keeps_as_many_as_asked() {
+        let dir = TempDir::new();
+        let mut log = writer(&dir, 4, 3);
+        for entry in ["aaaa\n", "b\n", "ccc\n", "dddd\n", "e\n"] {
+            log.append(entry.as_bytes());
+        }
+        let files: Vec<String> = (0..4).map(|index| text(rotated(&dir.join("log"), index))).collect();
+        assert_eq!(files, ["e\n", "dddd\n", "b\nccc\n", "-"]);
+    }
+
+    #[test]
+    fn one_file_only_is_emptied() {
+        let dir = TempDir::new();
+        let mut log = writer(&dir, 4, 1);
+        for entry in ["aaaa\n", "b\n"] {
+            log.append(entry.as_bytes());
+        }
+        assert_eq!((text(dir.join("log")), text(dir.join("log.1"))), ("b\n".into(), "-".into()));
+    }
+
+    #[test]
+    fn begins_on_a_fresh_line_after_a_crash() {
+        let dir = TempDir::new();
+        fs::write(dir.join("log"), "whole\nbrok").unwrap();
+        let mut log = writer(&dir, 1000, 3);
+        log.append(b"next\n");
+        assert_eq!(text(dir.join("log")), "whole\nbrok\nnext\n");
+    }
+
+    #[test]
+    fn counts_what_it_cannot_write() {
+        let dir = TempDir::new();
+        let config = LogConfig::json_file(dir.join("missing/log"));
+        let mut log = LogWriter::open_or_lose(config);
+        log.append(b"four\n");
+        assert_eq!(log.lost(), 5);
+        fs::create_dir(dir.join("missing")).unwrap();
+        log.append(b"back\n");
+        assert_eq!((text(dir.join("missing/log")), log.lost()), ("back\n".into(), 5));
+    }
+}
