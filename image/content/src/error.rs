@@ -20,7 +20,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The content is not what its digest says.
-    #[error("content has digest {actual} but {expected} was expected: it was changed or damaged on its way, fetch it again")]
+    #[error(
+        "content has digest {actual} but {expected} was expected: it was changed or damaged on its way, fetch it again"
+    )]
     WrongDigest {
         /// The digest that the content must have.
         expected: Digest,
@@ -28,7 +30,9 @@ pub enum Error {
         actual: Digest,
     },
     /// The content is not as long as announced.
-    #[error("content of {digest} has {actual} bytes but {expected} were expected: it was cut or padded on its way, fetch it again")]
+    #[error(
+        "content of {digest} has {actual} bytes but {expected} were expected: it was cut or padded on its way, fetch it again"
+    )]
     WrongSize {
         /// Which content.
         digest: Digest,
@@ -59,7 +63,9 @@ pub enum Error {
         source: serde_json::Error,
     },
     /// A lease's id cannot be used in a path.
-    #[error("lease id {id:?} is not valid: use 1 to 200 characters of [A-Za-z0-9_.-], not starting with a dot")]
+    #[error(
+        "lease id {id:?} is not valid: use 1 to 200 characters of [A-Za-z0-9_.-], not starting with a dot"
+    )]
     InvalidLeaseId {
         /// What was given.
         id: String,

@@ -1,8 +1,11 @@
 //! Small files that change atomically, and directory listings.
 
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::BuildHasher as _;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Serialize;
@@ -15,9 +18,17 @@ pub(crate) const TEMPORARY: &str = ".new-";
 
 /// A name in `directory` that no other writer uses.
 pub(crate) fn temporary(directory: &Path) -> PathBuf {
+    directory.join(format!("{TEMPORARY}{}", unique()))
+}
+
+/// A file name that no other call makes, in whatever process. (Process ids would not
+/// do: processes of several pid namespaces may share a store.)
+pub fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
+    static TOKEN: OnceLock<u64> = OnceLock::new();
+    let token = TOKEN.get_or_init(|| RandomState::new().hash_one(std::process::id()));
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
-    directory.join(format!("{TEMPORARY}{}-{count}", std::process::id()))
+    format!("{token:016x}-{:x}-{count:x}", std::process::id())
 }
 
 /// Writes `value` beside `path`; the caller renames it there.

@@ -2,10 +2,10 @@
 
 use base::{Digest, failpoint};
 
+use crate::Error;
 use crate::files::remove;
 use crate::lock::Lock;
 use crate::store::{Store, file_name};
-use crate::Error;
 
 /// What a check has found and done.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,7 +60,9 @@ impl Store {
         }
         for name in self.names()? {
             let missing = self.missing(&name.target.digest)?;
-            report.problems.extend(missing.into_iter().map(|digest| Problem::Missing { name: name.name.clone(), digest }));
+            report.problems.extend(
+                missing.into_iter().map(|digest| Problem::Missing { name: name.name.clone(), digest }),
+            );
         }
         Ok(report)
     }

@@ -6,10 +6,10 @@ use std::fs::{self, File};
 use base::{Digest, failpoint};
 use oci_spec::image::{Descriptor, Document};
 
+use crate::Error;
 use crate::files::{self, list, present, remove};
 use crate::lock::{Lock, try_exclusive};
 use crate::store::{Store, file_name};
-use crate::Error;
 
 /// What a collection has removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -43,9 +43,12 @@ pub fn mark(
 pub fn references(document: &Document) -> Vec<Digest> {
     let digest = |descriptor: &Descriptor| descriptor.digest.clone();
     match document {
-        Document::Manifest { manifest, .. } => {
-            [&manifest.config].into_iter().chain(&manifest.layers).chain(&manifest.subject).map(digest).collect()
-        }
+        Document::Manifest { manifest, .. } => [&manifest.config]
+            .into_iter()
+            .chain(&manifest.layers)
+            .chain(&manifest.subject)
+            .map(digest)
+            .collect(),
         Document::Index { index, .. } => index.manifests.iter().chain(&index.subject).map(digest).collect(),
     }
 }
@@ -63,7 +66,8 @@ impl Store {
                 continue;
             }
             let path = self.blob_path(&digest);
-            let size = present(fs::metadata(&path)).map_err(Error::io("look at", &path))?.map_or(0, |m| m.len());
+            let size =
+                present(fs::metadata(&path)).map_err(Error::io("look at", &path))?.map_or(0, |m| m.len());
             remove(&path)?;
             remove(&self.label_path(&digest))?;
             self.journal().settle_one(&file_name(&digest))?;

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use base::{Digest, DigestHasher, failpoint};
 
+use crate::Error;
 use crate::files::{present, remove, temporary};
 use crate::lock::{Lock, try_exclusive};
 use crate::store::{Store, file_name};
-use crate::Error;
 
 /// What content must be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,9 +60,11 @@ impl Store {
         if self.contains(&expected.digest)? {
             let size = self.size(&expected.digest)?;
             return match expected.size {
-                Some(expected_size) if expected_size != size => {
-                    Err(Error::WrongSize { digest: expected.digest.clone(), expected: expected_size, actual: size })
-                }
+                Some(expected_size) if expected_size != size => Err(Error::WrongSize {
+                    digest: expected.digest.clone(),
+                    expected: expected_size,
+                    actual: size,
+                }),
                 _ => Ok(Ingest::Present),
             };
         }
@@ -80,7 +82,8 @@ impl Store {
         failpoint::hit("content.ingest-opened");
         let hasher = Hasher(DigestHasher::new(expected.digest.algorithm()));
         let store = self.clone();
-        let mut writer = Writer { store, expected: expected.clone(), path, file, hasher, offset: 0, resumable };
+        let mut writer =
+            Writer { store, expected: expected.clone(), path, file, hasher, offset: 0, resumable };
         writer.take_up()?;
         Ok(Ingest::Needed(writer))
     }

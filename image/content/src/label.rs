@@ -6,10 +6,10 @@ use std::path::PathBuf;
 
 use base::Digest;
 
+use crate::Error;
 use crate::files::{read_json, remove, stage_json};
 use crate::lock::Lock;
 use crate::store::{Store, file_name};
-use crate::Error;
 
 /// Labels by key.
 pub type Labels = BTreeMap<String, String>;

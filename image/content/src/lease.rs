@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use base::failpoint;
 use rustix::fs::{FlockOperation, flock};
 
+use crate::Error;
 use crate::files::{self, list, present, remove};
 use crate::lock::{Lock, try_exclusive};
-use crate::Error;
 
 /// How long a lease lasts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,9 +73,11 @@ impl Leases {
         };
         let path = self.directory.join(name);
         let file = loop {
-            let file = File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
+            let file =
+                File::options().create(true).append(true).open(&path).map_err(Error::io("create", &path))?;
             // Shared, so that two holders of one id do not exclude each other.
-            flock(&file, FlockOperation::LockShared).map_err(|errno| Error::io("lock", &path)(errno.into()))?;
+            flock(&file, FlockOperation::LockShared)
+                .map_err(|errno| Error::io("lock", &path)(errno.into()))?;
             // Between open and lock the last holder may have removed the file.
             if file.metadata().map_err(Error::io("look at", &path))?.nlink() > 0 {
                 break file;
@@ -118,7 +120,9 @@ impl Leases {
 
     fn read(&self, name: &str) -> Result<Option<LeaseInfo>, Error> {
         let path = self.directory.join(name);
-        let Some(file) = present(File::open(&path)).map_err(Error::io("open", &path))? else { return Ok(None) };
+        let Some(file) = present(File::open(&path)).map_err(Error::io("open", &path))? else {
+            return Ok(None);
+        };
         let (id, held) = name.strip_prefix(HELD).map_or((name, false), |id| (id, true));
         let dead = held && try_exclusive(&file).map_err(Error::io("lock", &path))?;
         let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;

@@ -31,6 +31,7 @@ mod name;
 mod store;
 
 pub use error::Error;
+pub use files::unique;
 pub use fsck::{Fsck, Problem};
 pub use gc::{Collected, mark, references};
 pub use ingest::{Expected, Ingest, Writer};

@@ -8,11 +8,11 @@ use base::{Digest, failpoint};
 use oci_spec::image::Descriptor;
 use serde::{Deserialize, Serialize};
 
+use crate::Error;
 use crate::files::{self, list, read_json, remove, stage_json};
 use crate::label::Labels;
 use crate::lock::Lock;
 use crate::store::Store;
-use crate::Error;
 
 /// A name and what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,8 +45,13 @@ impl Store {
         let old: Option<ImageName> = read_json(&path)?;
         let created = old.as_ref().map_or(now, |old| old.created);
         let updated = old.filter(|old| old.target.digest == target.digest).map_or(now, |old| old.updated);
-        let record =
-            ImageName { name: name.to_owned(), target: target.clone(), created, updated, labels: labels.clone() };
+        let record = ImageName {
+            name: name.to_owned(),
+            target: target.clone(),
+            created,
+            updated,
+            labels: labels.clone(),
+        };
         let staged = stage_json(&path, &record)?;
         failpoint::hit("content.name-staged");
         self.settle()?;

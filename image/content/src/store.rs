@@ -8,12 +8,12 @@ use std::path::{Path, PathBuf};
 use base::{Digest, DigestHasher};
 use oci_spec::image::{Document, InvalidDocument};
 
+use crate::Error;
 use crate::files::{self, list, present, remove};
 use crate::ingest::BUFFER_BYTES;
 use crate::journal::Journal;
 use crate::lease::{Lease, LeaseKind, Leases};
 use crate::lock::Lock;
-use crate::Error;
 
 /// A content store on disk. Values are cheap; any number of processes may have one open.
 #[derive(Clone, Debug)]
@@ -109,7 +109,11 @@ impl Store {
     pub fn read(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
         let blob = self.open_blob(digest)?;
         if blob.size > DOCUMENT_BYTES_MAX {
-            return Err(Error::DocumentTooLarge { digest: digest.clone(), size: blob.size, limit: DOCUMENT_BYTES_MAX });
+            return Err(Error::DocumentTooLarge {
+                digest: digest.clone(),
+                size: blob.size,
+                limit: DOCUMENT_BYTES_MAX,
+            });
         }
         let mut bytes = Vec::with_capacity(blob.size as usize);
         let read = blob.file.take(DOCUMENT_BYTES_MAX).read_to_end(&mut bytes);

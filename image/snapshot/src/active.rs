@@ -1,11 +1,17 @@
 //! Snapshots: what one container sees.
 
+use std::fs;
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
-use base::{ContainerId, Digest};
+use base::{ContainerId, Digest, failpoint};
+use content::Lock;
+use rustix::fs::{Gid, Mode, Uid};
 use serde::{Deserialize, Serialize};
+use sys::idmap::outside;
 
-use crate::IdMap;
+use crate::files::{list, now, read_json, write_json};
+use crate::{Error, IdMap, Snapshots, finalize, idmap, tree};
 
 /// Whether a snapshot can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,4 +39,148 @@ pub struct Active {
     /// The upper directory of an active snapshot.
     #[serde(skip)]
     pub upper: Option<PathBuf>,
+}
+
+impl Snapshots {
+    /// Makes a writable snapshot on top of `chain`; without a chain it is empty.
+    ///
+    /// With a map, ids on disk are those inside the user namespace for the layers, and
+    /// those of the host for what the container writes.
+    pub fn prepare(
+        &self,
+        key: &ContainerId,
+        chain: Option<&Digest>,
+        idmap: Option<&IdMap>,
+    ) -> Result<Active, Error> {
+        self.make(key, Kind::Active, chain, idmap)
+    }
+
+    /// Makes a read-only snapshot of `chain`.
+    pub fn view(&self, key: &ContainerId, chain: &Digest, idmap: Option<&IdMap>) -> Result<Active, Error> {
+        self.make(key, Kind::View, Some(chain), idmap)
+    }
+
+    fn make(
+        &self,
+        key: &ContainerId,
+        kind: Kind,
+        chain: Option<&Digest>,
+        idmap: Option<&IdMap>,
+    ) -> Result<Active, Error> {
+        idmap.map_or(Ok(()), idmap::validate)?;
+        let target = self.active_path(key);
+        let exists = || Error::AlreadyExists { key: key.to_string() };
+        let staging = self.new_staging()?;
+        // From here to the rename, so that a prune sees the chain in use or gone.
+        let _shared = Lock::shared(&self.path("lock"))?;
+        if target.exists() {
+            return Err(exists());
+        }
+        let top = chain.map(|chain| {
+            let found = self.find_chain(chain)?;
+            found.ok_or_else(|| Error::ChainNotFound { chain_id: chain.clone() })
+        });
+        let top = top.transpose()?;
+        if kind == Kind::Active {
+            let upper = staging.make("fs", 0o755)?;
+            staging.make("work", 0o755)?;
+            if let Some(top) = &top {
+                // A merged directory is what its topmost layer says: here, the upper.
+                let failed = Error::io("take over the root directory's metadata from", &top.path);
+                let source = tree::open_directory(&top.path).map_err(failed)?;
+                let taken = finalize::copy_metadata(source.as_fd(), b"", upper.as_fd(), b"");
+                taken.map_err(|source| Error::Apply { diff_id: top.diff_id.clone(), source })?;
+            }
+            if let Some(idmap) = idmap {
+                shift_owner(&upper, idmap)
+                    .map_err(Error::io("give the upper directory to its owner in", &target))?;
+            }
+        }
+        let active = Active {
+            key: key.clone(),
+            kind,
+            chain_id: chain.cloned(),
+            idmap: idmap.cloned(),
+            created: now(),
+            upper: None,
+        };
+        let record = staging.path().join(RECORD);
+        write_json(&record, &active)?;
+        failpoint::hit("snapshot.active-staged");
+        match staging.keep(&target) {
+            Ok(()) => {}
+            Err(Error::Io { source, .. }) if is_taken(&source) => return Err(exists()),
+            Err(error) => return Err(error),
+        }
+        failpoint::hit("snapshot.active-prepared");
+        Ok(self.with_upper(active))
+    }
+
+    /// The snapshot `key`.
+    pub fn snapshot(&self, key: &ContainerId) -> Result<Active, Error> {
+        let found: Option<Active> = read_json(&self.active_path(key).join(RECORD))?;
+        let found = found.ok_or_else(|| Error::NotFound { key: key.to_string() })?;
+        Ok(self.with_upper(found))
+    }
+
+    /// All snapshots.
+    pub fn snapshots(&self) -> Result<Vec<Active>, Error> {
+        let mut all = Vec::new();
+        for name in list(&self.path("active"))? {
+            let found: Option<Active> = read_json(&self.path("active").join(name).join(RECORD))?;
+            all.extend(found.map(|found| self.with_upper(found)));
+        }
+        Ok(all)
+    }
+
+    /// Removes a snapshot; whether there was one. Its files are deleted later, by
+    /// [`Snapshots::empty_trash`]. A mount of it that still lives loses its files then.
+    pub fn remove(&self, key: &ContainerId) -> Result<bool, Error> {
+        let removed = self.discard(&self.active_path(key))?;
+        failpoint::hit("snapshot.removed");
+        Ok(removed)
+    }
+
+    pub(crate) fn active_path(&self, key: &ContainerId) -> PathBuf {
+        self.path("active").join(key)
+    }
+
+    /// The upper directory of a snapshot that has one.
+    pub(crate) fn upper(&self, key: &ContainerId) -> Result<PathBuf, Error> {
+        self.snapshot(key)?.upper.ok_or_else(|| Error::ReadOnly { key: key.to_string() })
+    }
+
+    fn with_upper(&self, active: Active) -> Active {
+        let upper = (active.kind == Kind::Active).then(|| self.active_path(&active.key).join("fs"));
+        Active { upper, ..active }
+    }
+}
+
+/// A rename onto a directory that is not empty.
+fn is_taken(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::DirectoryNotEmpty | std::io::ErrorKind::AlreadyExists)
+}
+
+/// The upper directory has the layer's owner, by its number inside.
+fn shift_owner(upper: &std::os::fd::OwnedFd, idmap: &IdMap) -> std::io::Result<()> {
+    let stat = rustix::fs::fstat(upper)?;
+    let unmapped = || std::io::Error::new(std::io::ErrorKind::InvalidInput, "the id map has no such owner");
+    let uid = outside(&idmap.uids, stat.st_uid).ok_or_else(unmapped)?;
+    let gid = outside(&idmap.gids, stat.st_gid).ok_or_else(unmapped)?;
+    rustix::fs::fchown(upper, Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)))?;
+    // A new owner clears set-user-id bits.
+    Ok(rustix::fs::fchmod(upper, Mode::from_raw_mode(stat.st_mode))?)
+}
+
+/// The file that makes a directory in `active/` a snapshot.
+pub(crate) const RECORD: &str = "snapshot.json";
+
+/// Removes the marks by which overlayfs refuses to mount a volatile upper directory again.
+pub(crate) fn clear_volatile(work: &std::path::Path) -> Result<(), Error> {
+    let mark = work.join("work/incompat/volatile");
+    match fs::remove_dir(&mark) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(Error::io("remove", mark)(error)),
+    }
 }

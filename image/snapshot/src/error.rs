@@ -127,7 +127,9 @@ pub enum ApplyError {
         source: io::Error,
     },
     /// The uncompressed layer is not what its configuration says.
-    #[error("the layer's content has diffID {actual} but its configuration says {expected}: the image is damaged or forged")]
+    #[error(
+        "the layer's content has diffID {actual} but its configuration says {expected}: the image is damaged or forged"
+    )]
     WrongDiffId {
         /// What the image's configuration says.
         expected: Digest,
@@ -138,7 +140,9 @@ pub enum ApplyError {
     #[error("read the layer")]
     Read(#[source] io::Error),
     /// The whole layer is too large.
-    #[error("the layer is beyond the limit of {limit} {what}: if it is meant to be so large, raise the limit")]
+    #[error(
+        "the layer is beyond the limit of {limit} {what}: if it is meant to be so large, raise the limit"
+    )]
     Limit {
         /// What was counted.
         what: &'static str,
@@ -160,6 +164,9 @@ pub struct EntryError {
 /// Why an entry is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
+    /// The name starts with a slash.
+    #[error("its name is absolute")]
+    Absolute,
     /// The name has a `..` component.
     #[error("its name climbs out by `..`")]
     DotDot,
@@ -239,7 +246,10 @@ pub enum Refusal {
 
 impl Error {
     /// Wraps an I/O error with what was being done on which path.
-    pub(crate) fn io<E: Into<io::Error>>(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(E) -> Self {
+    pub(crate) fn io<E: Into<io::Error>>(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(E) -> Self {
         let path = path.into();
         move |source| Self::Io { action, path, source: source.into() }
     }

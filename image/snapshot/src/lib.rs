@@ -5,7 +5,6 @@
 //! <root>/lock               flock: shared by prepare and stage, exclusive by commit and prune
 //! <root>/layers/<n>/fs          the diff of one layer, as overlayfs wants it
 //! <root>/chains/<hex>.json      chainID -> parent chain, diffID, layer number, sizes
-//! <root>/diffs/<hex>            diffID -> layer number, for diffs that fit any parent
 //! <root>/staging/<n>/           layers and snapshots being made; flocked by their maker
 //! <root>/active/<key>/          fs (upper), work, snapshot.json
 //! <root>/leases/, unsynced/     as in the content store
@@ -23,8 +22,10 @@
 mod active;
 mod apply;
 mod chain;
+mod commit;
 mod diff;
 mod error;
+mod files;
 mod finalize;
 mod idmap;
 mod limits;

@@ -17,6 +17,9 @@ pub struct Limits {
     /// From how many uncompressed bytes on the ratio counts: a small layer of zeros is
     /// no bomb.
     pub ratio_from: u64,
+    /// Takes absolute names as if they were relative, rather than refuse the layer: some
+    /// builders (Cloud Native Buildpacks) write them.
+    pub absolute_names: bool,
 }
 
 impl Default for Limits {
@@ -30,6 +33,7 @@ impl Default for Limits {
             entries: 4_000_000,
             ratio: 400,
             ratio_from: 2 << 30,
+            absolute_names: false,
         }
     }
 }

@@ -31,7 +31,8 @@ impl<'a> Block<'a> {
         let block = Self { bytes, offset };
         let unsigned = checksum(bytes);
         // Some old programs summed signed characters.
-        let negative: i64 = bytes.iter().enumerate().filter(|(at, b)| !in_checksum(*at) && **b >= 128).map(|_| 256).sum();
+        let negative: i64 =
+            bytes.iter().enumerate().filter(|(at, b)| !in_checksum(*at) && **b >= 128).map(|_| 256).sum();
         match block.number(148..156, "check sum") {
             Ok(sum) if sum == unsigned || sum == unsigned - negative => Ok(block),
             _ => Err(TarError::Checksum { offset }),
@@ -111,7 +112,11 @@ impl<'a> Block<'a> {
     }
 
     /// A number that must not be negative.
-    pub(super) fn natural(&self, range: std::ops::Range<usize>, field: &'static str) -> Result<u64, TarError> {
+    pub(super) fn natural(
+        &self,
+        range: std::ops::Range<usize>,
+        field: &'static str,
+    ) -> Result<u64, TarError> {
         let number = self.number(range, field)?;
         u64::try_from(number).map_err(|_| TarError::Number { field, offset: self.offset })
     }

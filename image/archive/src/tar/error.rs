@@ -77,7 +77,9 @@ pub enum TarError {
         offset: u64,
     },
     /// The content of an entry is not as long as its header says.
-    #[error("the content of {entry:?} has {actual} bytes but its header says {expected}: did it change meanwhile?")]
+    #[error(
+        "the content of {entry:?} has {actual} bytes but its header says {expected}: did it change meanwhile?"
+    )]
     ContentSize {
         /// The entry.
         entry: String,
@@ -99,7 +101,9 @@ pub enum TarError {
 impl Classified for TarError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Read { source, .. } | Self::Write(source) | Self::Content { source, .. } => ErrorClass::of_io(source),
+            Self::Read { source, .. } | Self::Write(source) | Self::Content { source, .. } => {
+                ErrorClass::of_io(source)
+            }
             Self::Truncated { .. } | Self::Checksum { .. } => ErrorClass::Corrupt,
             Self::Number { .. } | Self::Pax { .. } | Self::Sparse { .. } => ErrorClass::Invalid,
             Self::Limit { .. } => ErrorClass::ResourceExhausted,

@@ -32,7 +32,8 @@ pub(super) struct SparseRecords {
 /// Reads the records; the error says what is wrong with them.
 pub(super) fn parse(mut text: &[u8], records: &mut Records) -> Result<(), &'static str> {
     while !text.is_empty() {
-        let space = text.iter().take(LENGTH_DIGITS_MAX).position(|b| *b == b' ').ok_or("a record has no length")?;
+        let space =
+            text.iter().take(LENGTH_DIGITS_MAX).position(|b| *b == b' ').ok_or("a record has no length")?;
         let length = decimal(&text[..space]).ok_or("a record's length is no number")?;
         let length = usize::try_from(length).map_err(|_| "a record is longer than the header")?;
         if length <= space + 1 || length > text.len() {
@@ -185,8 +186,19 @@ mod tests {
     #[test]
     fn refuses_malformed_records() {
         for text in [
-            "x", "5 a=", "99 a=b\n", "0 a=b\n", "6 a=b", "7 ab\nxx", "5 =b\n", "-6 a=b\n", "6  a=b\n",
-            "18446744073709551616 a=b\n", "10 size=x\n", "11 size=-1\n", "4 a\n",
+            "x",
+            "5 a=",
+            "99 a=b\n",
+            "0 a=b\n",
+            "6 a=b",
+            "7 ab\nxx",
+            "5 =b\n",
+            "-6 a=b\n",
+            "6  a=b\n",
+            "18446744073709551616 a=b\n",
+            "10 size=x\n",
+            "11 size=-1\n",
+            "4 a\n",
         ] {
             assert!(parse(text.as_bytes(), &mut Records::default()).is_err(), "{text:?}");
         }

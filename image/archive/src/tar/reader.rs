@@ -170,7 +170,12 @@ impl<R: Read> Reader<R> {
     }
 
     /// Takes a block that speaks about the next one; whether it was one.
-    fn take_extension(&mut self, block: &Block<'_>, to: &mut Extensions, offset: u64) -> Result<bool, TarError> {
+    fn take_extension(
+        &mut self,
+        block: &Block<'_>,
+        to: &mut Extensions,
+        offset: u64,
+    ) -> Result<bool, TarError> {
         let limit = match block.type_flag() {
             b'x' | b'X' | b'g' => self.limits.pax_bytes,
             b'L' | b'K' => self.limits.name_bytes + BLOCK_BYTES,
@@ -179,7 +184,11 @@ impl<R: Read> Reader<R> {
         };
         to.count += 1;
         if to.count > EXTENSIONS_MAX {
-            return Err(TarError::Limit { what: "headers before an entry", limit: u64::from(EXTENSIONS_MAX), offset });
+            return Err(TarError::Limit {
+                what: "headers before an entry",
+                limit: u64::from(EXTENSIONS_MAX),
+                offset,
+            });
         }
         let size = block.size()?;
         if size > limit as u64 {
@@ -201,7 +210,12 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    fn entry_header(&mut self, block: &Block<'_>, extensions: Extensions, offset: u64) -> Result<Header, TarError> {
+    fn entry_header(
+        &mut self,
+        block: &Block<'_>,
+        extensions: Extensions,
+        offset: u64,
+    ) -> Result<Header, TarError> {
         let Extensions { mut records, long_path, long_link, .. } = extensions;
         let path = long_path.or(records.path.take()).unwrap_or_else(|| block.path());
         let mut header = Header {
@@ -214,7 +228,9 @@ impl<R: Read> Reader<R> {
             user: records.user.take().unwrap_or_else(|| block.user().to_vec()),
             group: records.group.take().unwrap_or_else(|| block.group().to_vec()),
             size: records.size.map_or_else(|| block.size(), Ok)?,
-            mtime: records.mtime.map_or_else(|| block.mtime().map(|seconds| Timestamp { seconds, nanos: 0 }), Ok)?,
+            mtime: records
+                .mtime
+                .map_or_else(|| block.mtime().map(|seconds| Timestamp { seconds, nanos: 0 }), Ok)?,
             xattrs: std::mem::take(&mut records.xattrs),
             extents: None,
         };
@@ -252,12 +268,14 @@ impl<R: Read> Reader<R> {
             Some(sparse::read_old_gnu(block, &mut self.source, self.limits.extents, offset)?)
         } else if sparse_records.map_is_in_data() || sparse_records.has_map {
             let real_size = sparse_records.real_size;
-            let real_size = real_size.ok_or(TarError::Sparse { why: "the file's length is missing", offset })?;
+            let real_size =
+                real_size.ok_or(TarError::Sparse { why: "the file's length is missing", offset })?;
             if let Some(name) = sparse_records.name.take() {
                 header.path = name;
             }
             let map = if sparse_records.map_is_in_data() {
-                let (map, taken) = sparse::read_in_data(&mut self.source, stored, self.limits.extents, offset)?;
+                let (map, taken) =
+                    sparse::read_in_data(&mut self.source, stored, self.limits.extents, offset)?;
                 stored -= taken;
                 map
             } else {

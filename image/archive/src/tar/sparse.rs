@@ -53,7 +53,11 @@ pub(super) fn read_old_gnu<R: Read>(
             ended = !take_pieces(&extension[..21 * PIECE_BYTES], &mut map, offset)?;
         }
         if map.len() > extents_max {
-            return Err(TarError::Limit { what: "pieces of a sparse file", limit: extents_max as u64, offset });
+            return Err(TarError::Limit {
+                what: "pieces of a sparse file",
+                limit: extents_max as u64,
+                offset,
+            });
         }
         more = extension[504] != 0;
     }
@@ -124,7 +128,10 @@ impl<R: Read> Lines<'_, R> {
     fn next_byte(&mut self) -> Result<u8, TarError> {
         if self.at == BLOCK_BYTES {
             if self.taken + BLOCK_BYTES as u64 > self.stored {
-                return Err(TarError::Sparse { why: "it is longer than the stored data", offset: self.offset });
+                return Err(TarError::Sparse {
+                    why: "it is longer than the stored data",
+                    offset: self.offset,
+                });
             }
             self.source.exactly(&mut self.block, "a sparse map")?;
             self.taken += BLOCK_BYTES as u64;

@@ -146,7 +146,8 @@ fn encode(header: &Header, path: &[u8]) -> Result<([u8; BLOCK_BYTES], Vec<u8>), 
     }
     block[156] = type_flag(header.kind);
     if let Kind::CharDevice { major, minor } | Kind::BlockDevice { major, minor } = header.kind {
-        let both = put_octal(&mut block, 329, 8, u64::from(major)) && put_octal(&mut block, 337, 8, u64::from(minor));
+        let both = put_octal(&mut block, 329, 8, u64::from(major))
+            && put_octal(&mut block, 337, 8, u64::from(minor));
         if !both {
             return Err("its device number is beyond what the format holds");
         }
