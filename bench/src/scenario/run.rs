@@ -1,0 +1,75 @@
+//! `strake run --rm` against `podman run --rm`, the image present.
+//!
+//! Twice: without network, and with each one's own default bridge.
+
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use testkit::{Strake, TempDir, images};
+
+use super::{quietly, version, wanted};
+use crate::{Candidate, Options, Report, Table};
+
+/// Measures us and podman.
+pub(crate) fn measure(options: &Options) -> Result<Report> {
+    let (strake, podman) = (Strake::new().with_busybox(), Podman::new());
+    let mut candidates = Vec::new();
+    for (network, name) in [("none", "strake run --network none"), ("bridge", "strake run")] {
+        let strake = &strake;
+        candidates.push(Candidate::new(name, move || {
+            let args = ["run", "--rm", "--network", network, "busybox", "/bin/true"];
+            quietly(&mut strake.command(&args))
+        }));
+    }
+    if wanted(options, "podman") {
+        podman.import()?;
+        for (network, name) in [("none", "podman run --network none"), ("bridge", "podman run")] {
+            let podman = &podman;
+            candidates.push(Candidate::new(name, move || {
+                let mut command = podman.command();
+                command.args(["run", "--rm", "--network", network]).args(LIMITS);
+                quietly(command.args(["localhost/busybox", "/bin/true"]))
+            }));
+        }
+    }
+    let table = Table::measure(&mut candidates, options.rounds)?;
+    Ok(Report {
+        title: "run --rm of a present image",
+        versions: vec![version("podman"), version("crun")],
+        table,
+    })
+}
+
+/// podman asks for more than a root without CAP_SYS_RESOURCE may have, and crun gives up on it.
+const LIMITS: &[&str] = &["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=20000:20000"];
+
+/// Debian's podman with storage of its own.
+pub(crate) struct Podman {
+    home: TempDir,
+}
+
+impl Podman {
+    pub(crate) fn new() -> Self {
+        Self { home: TempDir::new() }
+    }
+
+    /// `podman` with what keeps it apart from the machine's own.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("podman");
+        command.arg("--root").arg(self.home.join("root")).arg("--runroot").arg(self.home.join("run"));
+        command.args(["--storage-driver", "overlay", "--cgroup-manager", "cgroupfs", "--runtime", "crun"]);
+        command.args(["--events-backend", "none"]).arg("--tmpdir").arg(self.home.join("tmp"));
+        command
+    }
+
+    fn import(&self) -> Result<()> {
+        let tar = images::busybox_tar();
+        quietly(self.command().arg("import").arg(tar).arg("localhost/busybox")).context("podman import")
+    }
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        let _ = quietly(self.command().args(["system", "reset", "--force"]));
+    }
+}
