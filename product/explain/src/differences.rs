@@ -108,7 +108,7 @@ fn rights(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) {
         let meaning = "Set-uid programs can raise it although that was to be forbidden.";
         found.check("no_new_privs", "set".to_owned(), "not set".to_owned(), &source, meaning);
     }
-    let asked = matches!(facts.seccomp, SeccompFacts::Default { .. } | SeccompFacts::Custom { .. });
+    let asked = matches!(facts.seccomp, SeccompFacts::Filter { .. });
     if asked && status.value.seccomp == Some(inspect::status::SeccompMode::Disabled) {
         let source = format!("Seccomp in {}", status.source);
         let meaning = "No filter is installed: every system call is open.";

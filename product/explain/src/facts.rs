@@ -120,19 +120,16 @@ pub enum SeccompFacts {
     /// Nothing was recorded.
     #[default]
     Unrecorded,
-    /// Docker's policy.
-    Default {
-        /// How many calls it denies.
-        denied: Option<u32>,
-        /// Of how many.
-        known: Option<u32>,
-    },
     /// No filter.
     Unconfined,
-    /// The user's own.
-    Custom {
-        /// Its file.
-        path: String,
+    /// A policy, and what it does with the calls of this machine; `None` if that was not counted.
+    Filter {
+        /// Calls that it never lets through.
+        denied: Option<u32>,
+        /// Calls that it lets through with some arguments only.
+        conditional: Option<u32>,
+        /// Of how many.
+        known: Option<u32>,
     },
 }
 
@@ -155,7 +152,21 @@ pub struct NetworkFacts {
     /// Ports that lead in.
     pub ports: Vec<PortFacts>,
     /// What `attach` decided and why.
-    pub decisions: Vec<String>,
+    pub decisions: Vec<DecisionFacts>,
+}
+
+/// A decision and its reason.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DecisionFacts {
+    /// What was decided.
+    pub what: String,
+    /// The value.
+    pub value: String,
+    /// Where the kernel holds it.
+    pub held_in: String,
+    /// One sentence.
+    pub why: String,
 }
 
 /// A published port.

@@ -16,6 +16,9 @@ mod baseline;
 mod death;
 mod differences;
 mod facts;
+#[cfg(test)]
+mod fixture;
+mod from_spec;
 mod render;
 mod report;
 mod sections;
@@ -25,8 +28,8 @@ mod words;
 pub use baseline::Baseline;
 pub use death::{Ended, why_dead};
 pub use facts::{
-    ContainerFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, PortFacts, SeccompFacts,
-    StepFacts,
+    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, PortFacts,
+    SeccompFacts, StepFacts,
 };
 pub use render::{Style, render};
 pub use report::{Difference, Line, Report, Section, Subject};

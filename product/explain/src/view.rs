@@ -9,6 +9,7 @@ use inspect::elf::Linkage;
 use inspect::identity::Ancestor;
 use inspect::idmap::IdMap;
 use inspect::kernel::{self, Kernel};
+use inspect::kmsg::{self, OomKill};
 use inspect::mounts::{self, Mount, Overlay};
 use inspect::namespaces::Member;
 use inspect::net::{Interface, Route, Socket};
@@ -59,6 +60,8 @@ pub struct View {
     pub cgroups: Seen<Vec<Placement>>,
     /// What these hold it to.
     pub resources: Resources,
+    /// What the kernel's log says, when its group had OOM kills.
+    pub oom_kills: Option<Seen<Vec<OomKill>>>,
     /// Its mount table.
     pub mounts: Seen<Vec<Mount>>,
     /// Is its root directory the host's?
@@ -147,6 +150,7 @@ impl View {
             security_modules: lsm::active(),
             cgroup_mode,
             cgroups,
+            oom_kills: had_oom_kill(&resources).then(kmsg::oom_kills),
             resources,
             upper: mounts.as_ref().ok().and_then(|table| survey(&table.value)),
             root_is_hosts: host.as_ref().map_or(Ok(false), |host| process.shares_root_with(host)),
@@ -205,6 +209,11 @@ fn place(proc: &Proc, process: &Process) -> (Mode, Seen<Vec<Placement>>) {
         .cgroup_memberships()
         .map(|found| found.map(|memberships| cgroups::place(&memberships, &hierarchies)));
     (cgroups::mode(&hierarchies), placed)
+}
+
+fn had_oom_kill(resources: &Resources) -> bool {
+    let kills = resources.memory.as_ref().and_then(|memory| memory.oom_kills.as_ref());
+    kills.is_some_and(|kills| kills.value > 0)
 }
 
 fn survey(table: &[Mount]) -> Option<Seen<Upper>> {

@@ -2,6 +2,7 @@
 
 use inspect::Sourced;
 use inspect::cgroups::{Cpu, Memory, Mode, Pids, Placement, Version};
+use inspect::kmsg::OomKill;
 
 use crate::report::Section;
 use crate::view::View;
@@ -24,6 +25,7 @@ pub(super) fn section(view: &View) -> Section {
     if let Some(found) = &resources.memory {
         memory(&mut section, found);
     }
+    last_oom(&mut section, view);
     if let Some(found) = &resources.cpu {
         cpu(&mut section, found);
     }
@@ -98,6 +100,28 @@ fn memory(section: &mut Section, memory: &Memory) {
         };
         section.line("OOM kills", kills.value.to_string(), &kills.source, meaning);
     }
+}
+
+fn last_oom(section: &mut Section, view: &View) {
+    let kills = match &view.oom_kills {
+        None => return,
+        Some(Err(error)) => return section.unread("last OOM", error),
+        Some(Ok(kills)) => kills,
+    };
+    let groups: Vec<&str> =
+        view.cgroups.iter().flat_map(|placed| &placed.value).map(|p| p.path.as_str()).collect();
+    let ours = |kill: &&OomKill| {
+        let Some(path) = &kill.task_cgroup else { return false };
+        let within = |group: &&str| {
+            path.strip_prefix(*group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        groups.iter().filter(|group| **group != "/").any(|group| within(&group))
+    };
+    let Some(kill) = kills.value.iter().rfind(ours) else { return };
+    let held = kill.anon_bytes.map(|bytes| format!(" held {}", words::bytes(bytes))).unwrap_or_default();
+    let after = words::micros(kill.at_micros);
+    let value = format!("{} (PID {}){held}", words::printable(&kill.name), kill.pid);
+    section.line("last OOM", value, &kills.source, format!("The kernel ended it {after} after boot."));
 }
 
 fn bytes(section: &mut Section, name: &str, figure: Option<&Sourced<u64>>, meaning: &str) {

@@ -136,7 +136,8 @@ fn attached(section: &mut Section, record: &str, network: &NetworkFacts) {
         section.line("published", value, record, meaning);
     }
     for decision in &network.decisions {
-        section.line("decided", decision, record, "Why the network was set up this way.");
+        let why = format!("{}.", decision.why.trim_end_matches('.'));
+        section.line(&decision.what, &decision.value, &decision.held_in, why);
     }
 }
 

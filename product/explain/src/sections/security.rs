@@ -103,23 +103,18 @@ fn seccomp(section: &mut Section, status: &Status, source: &str, facts: Option<&
         }
         Some(SeccompMode::Filter) => {
             let filters = words::count(status.seccomp_filters.unwrap_or(1) as usize, "filter", "filters");
-            let recorded = facts.map(|facts| (&facts.seccomp, facts.record.as_str()));
-            let (policy, source) = match recorded {
-                Some((SeccompFacts::Default { denied, known }, record)) => {
-                    let count = match (denied, known) {
-                        (Some(denied), Some(known)) => format!(": {denied} of {known} calls denied"),
-                        (Some(denied), None) => format!(": {denied} calls denied"),
-                        _ => String::new(),
-                    };
-                    (format!(", docker's default{count}"), format!("{source}, {record}"))
-                }
-                Some((SeccompFacts::Custom { path }, record)) => {
-                    (format!(", from {}", words::printable(path)), format!("{source}, {record}"))
+            let (counts, source) = match facts.map(|facts| (&facts.seccomp, facts.record.as_str())) {
+                Some((SeccompFacts::Filter { denied: Some(denied), conditional, known }, record)) => {
+                    let of = known.map(|known| format!(" of {known}")).unwrap_or_default();
+                    let some =
+                        conditional.filter(|count| *count > 0).map(|count| format!(", {count} by argument"));
+                    let counts = format!(": {denied}{of} calls denied{}", some.unwrap_or_default());
+                    (counts, format!("{source}, {record}"))
                 }
                 _ => (String::new(), source),
             };
             let meaning = "The kernel runs the filter before each system call and refuses what it denies.";
-            section.line("system calls", format!("{filters}{policy}"), source, meaning);
+            section.line("system calls", format!("{filters}{counts}"), source, meaning);
         }
     }
 }
