@@ -125,6 +125,7 @@ impl Planner<'_> {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "takes numbers and texts as they come")]
 fn invalid(resource: &str, value: impl ToString, why: &'static str) -> PlanError {
     PlanError::Value { resource: resource.to_owned(), value: value.to_string(), why }
 }

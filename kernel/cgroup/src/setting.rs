@@ -50,6 +50,7 @@ pub struct Setting {
 }
 
 impl Setting {
+    #[expect(clippy::needless_pass_by_value, reason = "takes numbers and texts as they come")]
     pub(crate) fn new(place: Place, file: impl Into<String>, value: impl ToString) -> Self {
         Self {
             place,
@@ -66,6 +67,7 @@ impl Setting {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "takes numbers and texts as they come")]
     pub(crate) fn or(mut self, file: impl Into<String>, value: impl ToString) -> Self {
         self.otherwise = Some((file.into(), value.to_string()));
         self
