@@ -206,7 +206,9 @@ impl Client {
                 Private { origin: &origin, tls: &host.endpoint.tls, authorization, headers: &host.headers };
             let outcome = self.inner.wire.send(&make(&base), &private).await;
             match outcome {
-                Err(error) if host.may_fall_back(&error) => host.plain.store(true, Ordering::Relaxed),
+                Err(error) if origin.https && host.may_fall_back(&error) => {
+                    host.plain.store(true, Ordering::Relaxed)
+                }
                 other => return other,
             }
         }
@@ -251,7 +253,8 @@ impl Host {
             Error::Unreachable { .. } => self.endpoint.base.port().is_none(),
             _ => false,
         };
-        no_tls && self.endpoint.plain_http_fallback && !self.is_plain()
+        // A parallel request may have fallen back meanwhile: this one follows.
+        no_tls && self.endpoint.plain_http_fallback
     }
 
     /// The address of `path` below the API, with the mirror's `ns` parameter.

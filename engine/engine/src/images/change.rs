@@ -73,11 +73,11 @@ impl Change {
             }
             Instruction::Label(pairs) => config.labels.extend(pairs.iter().cloned()),
             Instruction::Expose(ports) => {
-                config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))))
+                config.exposed_ports.extend(ports.iter().map(|port| (port.clone(), json!({}))));
             }
             Instruction::User(user) => config.user.clone_from(user),
             Instruction::Volume(paths) => {
-                config.volumes.extend(paths.iter().map(|path| (path.clone(), json!({}))))
+                config.volumes.extend(paths.iter().map(|path| (path.clone(), json!({}))));
             }
             Instruction::Workdir(path) => config.working_dir = joined(&config.working_dir, path),
             Instruction::StopSignal(signal) => config.stop_signal.clone_from(signal),
