@@ -11,6 +11,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, poll};
+
 pub use error::ClientError;
 pub use session::{Attached, ExecRequest, ExecSession, ExecWaiter, Waiter};
 
@@ -28,6 +30,9 @@ pub struct Client {
     decoder: FrameDecoder,
     fds: Vec<OwnedFd>,
     last_id: u64,
+    /// The shim itself. An init that waits at its start gate has copies of the shim's
+    /// descriptors, so the socket alone would not tell of the shim's death.
+    shim: Option<OwnedFd>,
 }
 
 impl Client {
@@ -39,11 +44,19 @@ impl Client {
     pub fn connect(state_dir: &Path) -> Result<Self, ClientError> {
         let socket = paths::connect(state_dir)
             .map_err(|source| ClientError::Connect { socket: state_dir.join(paths::SOCKET), source })?;
-        Ok(Self::over(socket))
+        let mut client = Self::over(socket);
+        if let Ok(peer) = sys::fdpass::peer(&client.socket) {
+            client.watch_shim(peer.pid);
+        }
+        Ok(client)
     }
 
     pub(crate) fn over(socket: OwnedFd) -> Self {
-        Self { socket, decoder: FrameDecoder::default(), fds: Vec::new(), last_id: 0 }
+        Self { socket, decoder: FrameDecoder::default(), fds: Vec::new(), last_id: 0, shim: None }
+    }
+
+    fn watch_shim(&mut self, pid: i32) {
+        self.shim = sys::pidfd::open(pid).ok();
     }
 
     /// Opens the start gate. A failure of the exec carries docker's 126 or 127.
@@ -156,7 +169,10 @@ impl Client {
 
     pub(crate) fn ready(&mut self, call: Call, fds: &[BorrowedFd<'_>]) -> Result<Started, ClientError> {
         match self.call(call, fds)? {
-            Reply::Ready(started) => Ok(started),
+            Reply::Ready(started) => {
+                self.watch_shim(started.shim_pid);
+                Ok(started)
+            }
             other => Err(ClientError::unexpected(&other)),
         }
     }
@@ -164,7 +180,10 @@ impl Client {
     /// `Err`: the container to adopt has ended.
     pub(crate) fn adopted(&mut self, call: Call) -> Result<Result<Started, Exit>, ClientError> {
         match self.call(call, &[])? {
-            Reply::Ready(started) => Ok(Ok(started)),
+            Reply::Ready(started) => {
+                self.watch_shim(started.shim_pid);
+                Ok(Ok(started))
+            }
             Reply::Exited(exit) => Ok(Err(*exit)),
             other => Err(ClientError::unexpected(&other)),
         }
@@ -215,6 +234,28 @@ impl Client {
                 return Err(ClientError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
             }
             self.decoder.push(&bytes[..count]);
+        }
+    }
+}
+
+impl Client {
+    /// Waits until the shim has written, closed or died.
+    fn wait_readable(&self) -> std::io::Result<()> {
+        let mut set = vec![PollFd::new(&self.socket, PollFlags::IN)];
+        set.extend(self.shim.iter().map(|shim| PollFd::new(shim, PollFlags::IN)));
+        loop {
+            match poll(&mut set, None) {
+                Err(rustix::io::Errno::INTR) => continue,
+                other => other?,
+            };
+            if !set[0].revents().is_empty() {
+                return Ok(());
+            }
+            // It may have written before it died.
+            let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut set[..1], Some(&now))? == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 }
