@@ -128,7 +128,10 @@ impl Cgroup {
         }
         if let Some(v2) = &self.v2 {
             make_dirs(&v2.dir)?;
-            v2.enable_controllers();
+            // Beside v1 nothing is given away on the host before a setting needs it.
+            if self.v1.is_empty() {
+                v2.enable(None);
+            }
         }
         Ok(())
     }
@@ -174,6 +177,13 @@ impl Cgroup {
         &self.v1
     }
 
+    /// Gives one of v2's controllers to every cgroup on the way, in a hybrid layout.
+    pub(crate) fn need_v2(&self, controller: &str) {
+        if let (Some(v2), false) = (&self.v2, self.v1.is_empty()) {
+            v2.enable(Some(controller));
+        }
+    }
+
     pub(crate) fn place(&self, place: &Place) -> Result<&Path, Error> {
         let (found, name) = match place {
             Place::V1(controller) => (self.v1_dir(controller), controller.as_str()),
@@ -208,27 +218,28 @@ impl Cgroup {
 }
 
 impl V2Dir {
-    /// Gives the controllers to every cgroup from the mount point down to our parent. A
-    /// controller that a parent does not have, or cannot give because processes are in it,
-    /// is left out: a setting that needs it says so.
-    fn enable_controllers(&self) {
+    /// Gives the controllers, or one of them, to every cgroup from the mount point down to
+    /// our parent. A controller that a parent does not have, or cannot give because
+    /// processes are in it, is left out: a setting that needs it says so.
+    fn enable(&self, only: Option<&str>) {
         if self.controllers.is_empty() {
             return;
         }
         let Ok(below) = self.dir.strip_prefix(&self.mount_point) else { return };
         let mut parent = self.mount_point.clone();
         for part in below.components() {
-            enable_in(&parent);
+            enable_in(&parent, only);
             parent.push(part);
         }
     }
 }
 
-fn enable_in(dir: &Path) {
+fn enable_in(dir: &Path, only: Option<&str>) {
     let read = |file: &str| fs::read_to_string(dir.join(file)).unwrap_or_default();
     let enabled = read("cgroup.subtree_control");
     let missing: Vec<String> = read("cgroup.controllers")
         .split_whitespace()
+        .filter(|name| only.is_none_or(|only| only == *name))
         .filter(|name| !enabled.split_whitespace().any(|have| have == *name))
         .map(|name| format!("+{name}"))
         .collect();

@@ -12,13 +12,16 @@ use crate::cgroup::{Cgroup, read_trimmed};
 use crate::devices::DevicePolicy;
 use crate::ebpf;
 use crate::error::Error;
-use crate::setting::{IfRefused, Plan, Setting, Warning};
+use crate::setting::{IfRefused, Place, Plan, Setting, Warning};
 
 impl Cgroup {
     /// Writes a plan's settings and device rules. Returns what could not be had, together
     /// with the plan's own warnings; fails on the first setting that must be had.
     pub fn apply(&self, plan: &Plan) -> Result<Vec<Warning>, Error> {
         let mut warnings = plan.warnings.clone();
+        for setting in plan.settings.iter().filter(|setting| setting.place == Place::V2) {
+            self.need_v2(setting.file.split('.').next().unwrap_or_default());
+        }
         let mut rest = plan.settings.as_slice();
         while let [first, others @ ..] = rest {
             if first.if_refused == IfRefused::RetryInTurn {

@@ -9,6 +9,7 @@ mod limits;
 mod oom;
 mod processes;
 mod read;
+mod unified;
 
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
