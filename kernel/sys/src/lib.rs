@@ -10,6 +10,7 @@ pub mod exe;
 pub mod fd;
 pub mod fdpass;
 pub mod idmap;
+pub mod keyring;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
@@ -24,6 +25,7 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod tty;
+pub mod usage;
 pub mod user;
 pub mod uts;
 

@@ -44,7 +44,8 @@ pub fn set_io_priority(class: IoClass, level: u16) -> io::Result<()> {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SchedAttr {
-    size: u32,
+    /// Filled in by [`set_scheduler`].
+    pub size: u32,
     /// `SCHED_*`.
     pub policy: u32,
     /// `SCHED_FLAG_*`.

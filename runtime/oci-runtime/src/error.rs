@@ -3,22 +3,71 @@
 use std::io;
 use std::path::PathBuf;
 
-use base::{Classified, ErrorClass};
+use base::{Classified, ErrorClass, InvalidContainerId};
+
+use crate::hooks::HookError;
+use crate::plan::SpecError;
+use crate::state::ContainerStatus;
 
 /// A failed operation of the runtime.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The state directory has no such container.
-    #[error("container {id:?} does not exist")]
+    #[error("container does not exist")]
     NotFound {
         /// Which.
         id: String,
     },
     /// The id is taken.
-    #[error("container with id exists: {id}: delete it first or choose another id")]
+    #[error("container with given ID already exists: delete {id} first, or choose another id")]
     Exists {
         /// Which.
         id: String,
+    },
+    /// The id has a form that cannot be used.
+    #[error(transparent)]
+    Id(#[from] InvalidContainerId),
+    /// The spec cannot be carried out.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// The seccomp policy cannot be compiled.
+    #[error(transparent)]
+    Seccomp(#[from] crate::seccomp::Error),
+    /// The cgroup's path has a form that cannot be used.
+    #[error(transparent)]
+    CgroupPath(#[from] cgroup::PathError),
+    /// The resources cannot be had.
+    #[error(transparent)]
+    Resources(#[from] cgroup::PlanError),
+    /// A cgroup operation failed.
+    #[error(transparent)]
+    Cgroup(#[from] cgroup::Error),
+    /// A hook failed.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The bundle's root filesystem is missing.
+    #[error(
+        "the bundle has no root filesystem: {} does not exist; unpack an image there or correct root.path in config.json",
+        path.display()
+    )]
+    NoRootfs {
+        /// Where it should be.
+        path: PathBuf,
+    },
+    /// The bundle has no configuration.
+    #[error("JSON specification file config.json not found in {}: make one with `spec`", bundle.display())]
+    NoConfig {
+        /// The bundle.
+        bundle: PathBuf,
+    },
+    /// A JSON file could not be read.
+    #[error("{} is not valid", path.display())]
+    Json {
+        /// Which.
+        path: PathBuf,
+        /// Where it is wrong.
+        #[source]
+        source: serde_json::Error,
     },
     /// A file or directory could not be used.
     #[error("{what} {}", path.display())]
@@ -31,14 +80,105 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A system call failed.
+    #[error("{what}")]
+    System {
+        /// What was being done.
+        what: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// Init could not set the container up or find its program.
+    #[error("unable to start container process: {reason}")]
+    Init {
+        /// What it reported.
+        reason: String,
+        /// The error number, 0 if none.
+        errno: i32,
+    },
+    /// Init died while the container was made.
+    #[error(
+        "unable to start container process: init ended without a word ({status}); see the kernel log, it may have been killed for memory"
+    )]
+    InitDied {
+        /// How it ended.
+        status: String,
+    },
+    /// The container is in a state that does not allow this.
+    #[error("{}", state_text(operation, *status))]
+    State {
+        /// What was asked for.
+        operation: &'static str,
+        /// Where it is.
+        status: ContainerStatus,
+    },
+    /// A container that is not stopped is only deleted by force.
+    #[error("cannot delete container {id} that is not stopped: {}", status.as_str())]
+    NotStopped {
+        /// Which.
+        id: String,
+        /// Where it is.
+        status: ContainerStatus,
+    },
+    /// A signal found no process.
+    #[error("container not running")]
+    NotRunning,
+    /// It did not die.
+    #[error(
+        "container {id} is still running {seconds} s after SIGKILL: a process of it is in an uninterruptible wait"
+    )]
+    StillRunning {
+        /// Which.
+        id: String,
+        /// How long was waited.
+        seconds: u64,
+    },
+}
+
+impl Error {
+    pub(crate) fn path(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Path { what, path, source }
+    }
+
+    pub(crate) fn system(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::System { what, source }
+    }
+}
+
+/// The texts that callers of runtimes know.
+fn state_text(operation: &str, status: ContainerStatus) -> String {
+    match (operation, status) {
+        ("start", ContainerStatus::Stopped) => "cannot start a container that has stopped".to_owned(),
+        ("start", ContainerStatus::Running) => "cannot start an already running container".to_owned(),
+        ("exec in", ContainerStatus::Paused) => {
+            "cannot exec in a paused container (use --ignore-paused to override)".to_owned()
+        }
+        ("resume", _) => "container not paused".to_owned(),
+        ("pause", _) => format!("container not running or created: {}", status.as_str()),
+        (operation, status) => format!("cannot {operation} a {} container", status.as_str()),
+    }
 }
 
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NotFound { .. } => ErrorClass::NotFound,
+            Self::NotFound { .. } | Self::NoRootfs { .. } | Self::NoConfig { .. } => ErrorClass::NotFound,
             Self::Exists { .. } => ErrorClass::AlreadyExists,
-            Self::Path { source, .. } => source.class(),
+            Self::Id(_) | Self::Spec(_) | Self::Json { .. } => ErrorClass::Invalid,
+            Self::Seccomp(error) => error.class(),
+            Self::CgroupPath(error) => error.class(),
+            Self::Resources(error) => error.class(),
+            Self::Cgroup(error) => error.class(),
+            Self::Hook(_) | Self::InitDied { .. } => ErrorClass::Internal,
+            Self::Path { source, .. } | Self::System { source, .. } => source.class(),
+            Self::Init { errno: 0, .. } => ErrorClass::Invalid,
+            Self::Init { errno, .. } => io::Error::from_raw_os_error(*errno).class(),
+            Self::State { .. } | Self::NotStopped { .. } | Self::NotRunning | Self::StillRunning { .. } => {
+                ErrorClass::Conflict
+            }
         }
     }
 }

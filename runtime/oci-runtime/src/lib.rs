@@ -10,12 +10,27 @@
 //! `clone3` with every namespace. It knows no async runtime, no images, no network,
 //! and reads no environment variable.
 
+pub mod bundle;
+mod channel;
+mod create;
 pub mod error;
+mod exec;
+pub mod features;
+mod gate;
+pub mod hooks;
+mod init;
+mod listener;
 pub mod options;
+pub mod plan;
 pub mod runtime;
+pub mod seccomp;
+mod sources;
+mod spawn;
 pub mod state;
+mod store;
 
+pub use create::FAILPOINTS;
 pub use error::Error;
 pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};
 pub use runtime::Runtime;
-pub use state::{ContainerRecord, ContainerStatus, StepRecord};
+pub use state::{ContainerRecord, ContainerStatus, OciState, StepRecord};

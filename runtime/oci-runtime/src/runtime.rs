@@ -1,32 +1,45 @@
 //! The operations of the specification on one state directory.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use base::ContainerId;
+use base::{ContainerId, failpoint};
 use oci_spec::runtime::Spec;
 use sys::Signal;
 
 use crate::error::Error;
+use crate::gate::{self, Opened};
+use crate::hooks;
 use crate::options::{CreateOptions, Created, ExecOptions};
-use crate::state::{ContainerRecord, ContainerStatus};
+use crate::state::{ContainerRecord, ContainerStatus, hook_state};
+use crate::store::{StateDir, lives};
 
 /// A runtime over one state directory. Cheap to make.
 #[derive(Clone, Debug)]
 pub struct Runtime {
     root: PathBuf,
     systemd_cgroup: bool,
+    rootless: bool,
 }
 
 impl Runtime {
     /// The runtime whose state is under `root` (made when needed).
     pub fn new(root: PathBuf) -> Self {
-        Self { root, systemd_cgroup: false }
+        let rootless = sys::user::effective_uid() != 0;
+        Self { root, systemd_cgroup: false, rootless }
     }
 
     /// Lets systemd make the cgroups.
     #[must_use]
     pub fn with_systemd_cgroup(mut self, on: bool) -> Self {
         self.systemd_cgroup = on;
+        self
+    }
+
+    /// Goes without what only the host's root may do.
+    #[must_use]
+    pub fn with_rootless(mut self, on: bool) -> Self {
+        self.rootless = on;
         self
     }
 
@@ -38,54 +51,218 @@ impl Runtime {
     /// Makes the container; its init waits at the start gate.
     ///
     /// The caller has one thread, becomes init's parent and reaps it.
-    pub fn create(&self, _id: &ContainerId, _spec: &Spec, _options: CreateOptions) -> Result<Created, Error> {
-        todo!()
+    pub fn create(&self, id: &ContainerId, spec: &Spec, options: CreateOptions) -> Result<Created, Error> {
+        crate::create::create(&self.root, id, spec, options, (self.systemd_cgroup, self.rootless))
     }
 
     /// Lets init run the user's program. Returns once the program runs, or with the
     /// reason why it could not be executed.
-    pub fn start(&self, _id: &ContainerId) -> Result<(), Error> {
-        todo!()
+    pub fn start(&self, id: &ContainerId) -> Result<(), Error> {
+        let dir = StateDir::of(&self.root, id);
+        let record = dir.read()?;
+        if record.pid == 0 {
+            return Err(Error::State { operation: "start", status: dir.status(&record) });
+        }
+        let opened = gate::open(&dir.path).or_else(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => Ok(Opened::Nobody),
+            _ => Err(Error::path("open the start gate in", &dir.path)(error)),
+        })?;
+        failpoint::hit("start.opened");
+        match opened {
+            Opened::Passed => {}
+            Opened::Failed(failure) => return Err(failure.into()),
+            Opened::Nobody => return Err(Error::State { operation: "start", status: dir.status(&record) }),
+        }
+        gate::remove(&dir.path);
+        let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref()) else {
+            return Ok(());
+        };
+        let state = hook_state(&record, ContainerStatus::Running.as_str(), record.pid);
+        hooks::run_all("poststart", hooks, &state).map_err(|error| {
+            // runtime.md, "Lifecycle", step 9: the container is stopped.
+            let _ = self.kill_init(&record, Signal::KILL);
+            error.into()
+        })
     }
 
     /// The record and the present status.
-    pub fn state(&self, _id: &ContainerId) -> Result<(ContainerRecord, ContainerStatus), Error> {
-        todo!()
+    pub fn state(&self, id: &ContainerId) -> Result<(ContainerRecord, ContainerStatus), Error> {
+        let dir = StateDir::of(&self.root, id);
+        let record = dir.read()?;
+        let status = dir.status(&record);
+        Ok((record, status))
     }
 
     /// Sends a signal to init, or with `all` to every process of the container.
-    pub fn kill(&self, _id: &ContainerId, _signal: Signal, _all: bool) -> Result<(), Error> {
-        todo!()
+    pub fn kill(&self, id: &ContainerId, signal: Signal, all: bool) -> Result<(), Error> {
+        let record = StateDir::of(&self.root, id).read()?;
+        if all {
+            return self.signal_all(&record, signal);
+        }
+        self.kill_init(&record, signal)?;
+        // A frozen process takes SIGKILL only when it thaws (cgroup v1).
+        if signal == Signal::KILL
+            && let Some(cgroup) = &record.cgroup
+        {
+            let _ = cgroup.thaw();
+        }
+        Ok(())
+    }
+
+    fn kill_init(&self, record: &ContainerRecord, signal: Signal) -> Result<(), Error> {
+        let Ok(pidfd) = sys::pidfd::open(record.pid) else { return Err(Error::NotRunning) };
+        // Opened first, compared then: the descriptor is of the recorded process.
+        if !record.init_lives() {
+            return Err(Error::NotRunning);
+        }
+        sys::pidfd::send_signal(&pidfd, signal)
+            .map_err(Error::system(format!("send {signal} to process {}", record.pid)))
+    }
+
+    fn signal_all(&self, record: &ContainerRecord, signal: Signal) -> Result<(), Error> {
+        let Some(cgroup) = &record.cgroup else { return self.kill_init(record, signal) };
+        if signal == Signal::KILL {
+            return Ok(cgroup.kill_all()?);
+        }
+        for pid in cgroup.pids()? {
+            match sys::signal::kill(pid, signal) {
+                Err(error) if !is_gone(&error) => {
+                    return Err(Error::system(format!("send {signal} to process {pid}"))(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Removes what is left of a stopped container; with `force` kills it first and
     /// takes a missing one for done.
-    pub fn delete(&self, _id: &ContainerId, _force: bool) -> Result<(), Error> {
-        todo!()
+    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), Error> {
+        let dir = StateDir::of(&self.root, id);
+        let record = match dir.read() {
+            // A runtime that was killed early leaves a directory without a record.
+            Err(Error::NotFound { .. } | Error::Json { .. }) if force => return dir.remove(),
+            Err(Error::NotFound { .. }) if dir.exists() => return dir.remove(),
+            read => read?,
+        };
+        match dir.status(&record) {
+            ContainerStatus::Stopped => {}
+            // Init has run nothing of the user's yet.
+            ContainerStatus::Created => self.end(&record)?,
+            _ if force => self.end(&record)?,
+            status => return Err(Error::NotStopped { id: id.to_string(), status }),
+        }
+        failpoint::hit("delete.killed");
+        if let Some(cgroup) = &record.cgroup {
+            if !record.namespaces.contains_key("pid") {
+                // Init's end does not end the others when it is not PID 1.
+                cgroup.kill_all()?;
+            }
+            cgroup.remove()?;
+        }
+        failpoint::hit("delete.cgroup");
+        let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
+        dir.remove()?;
+        match hooks {
+            Some(hooks) => {
+                let state = hook_state(&record, ContainerStatus::Stopped.as_str(), 0);
+                Ok(hooks::run_all("poststop", hooks, &state)?)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Kills everything in the container and waits for init's end.
+    fn end(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let pidfd = sys::pidfd::open(record.pid).ok();
+        match self.kill_init(record, Signal::KILL) {
+            Ok(()) | Err(Error::NotRunning) => {}
+            Err(error) => return Err(error),
+        }
+        if let Some(cgroup) = &record.cgroup {
+            cgroup.kill_all()?;
+        }
+        let Some(pidfd) = pidfd else { return Ok(()) };
+        let until = Instant::now() + KILL_LIMIT;
+        while lives(record.pid, record.start_time) {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(Error::StillRunning { id: record.id.clone(), seconds: KILL_LIMIT.as_secs() });
+            }
+            wait_readable(&pidfd, left).map_err(Error::system("wait for init's end"))?;
+        }
+        Ok(())
     }
 
     /// Runs a further process in the container. The caller becomes its parent.
-    pub fn exec(&self, _id: &ContainerId, _options: ExecOptions) -> Result<Created, Error> {
-        todo!()
+    pub fn exec(&self, id: &ContainerId, options: &ExecOptions) -> Result<Created, Error> {
+        let dir = StateDir::of(&self.root, id);
+        let record = dir.read()?;
+        // Seccomp and personality are the container's, not the process's.
+        let spec = crate::bundle::load_spec(&record.bundle)?;
+        let linux = spec.linux().clone().unwrap_or_default();
+        crate::exec::exec(&dir, &record, &linux, options)
     }
 
     /// Freezes all processes of the container.
-    pub fn pause(&self, _id: &ContainerId) -> Result<(), Error> {
-        todo!()
+    pub fn pause(&self, id: &ContainerId) -> Result<(), Error> {
+        let (record, status) = self.state(id)?;
+        match (status, &record.cgroup) {
+            (ContainerStatus::Created | ContainerStatus::Running, Some(cgroup)) => Ok(cgroup.freeze()?),
+            (status, _) => Err(Error::State { operation: "pause", status }),
+        }
     }
 
     /// Lets a paused container go on.
-    pub fn resume(&self, _id: &ContainerId) -> Result<(), Error> {
-        todo!()
+    pub fn resume(&self, id: &ContainerId) -> Result<(), Error> {
+        let (record, status) = self.state(id)?;
+        match (status, &record.cgroup) {
+            (ContainerStatus::Paused, Some(cgroup)) => Ok(cgroup.thaw()?),
+            (status, _) => Err(Error::State { operation: "resume", status }),
+        }
     }
 
     /// The ids of the container's processes in the caller's PID namespace.
-    pub fn pids(&self, _id: &ContainerId) -> Result<Vec<i32>, Error> {
-        todo!()
+    pub fn pids(&self, id: &ContainerId) -> Result<Vec<i32>, Error> {
+        let record = StateDir::of(&self.root, id).read()?;
+        match &record.cgroup {
+            Some(cgroup) => Ok(cgroup.pids()?),
+            None if record.init_lives() => Ok(vec![record.pid]),
+            None => Ok(Vec::new()),
+        }
     }
 
-    /// All containers of this state directory, by id.
+    /// All containers of this state directory, by id. Directories without a readable
+    /// record are skipped.
     pub fn list(&self) -> Result<Vec<(ContainerRecord, ContainerStatus)>, Error> {
-        todo!()
+        let entries = match std::fs::read_dir(&self.root) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::path("read", &self.root))?,
+        };
+        let mut ids: Vec<ContainerId> = entries
+            .flatten()
+            .filter_map(|entry| ContainerId::parse(entry.file_name().to_str()?).ok())
+            .collect();
+        ids.sort();
+        Ok(ids.iter().filter_map(|id| self.state(id).ok()).collect())
     }
 }
+
+fn is_gone(error: &std::io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
+}
+
+fn wait_readable(fd: &std::os::fd::OwnedFd, limit: Duration) -> std::io::Result<()> {
+    use std::os::fd::AsFd;
+    let fd = fd.as_fd();
+    let mut set = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
+    let limit =
+        rustix::time::Timespec { tv_sec: limit.as_secs() as i64, tv_nsec: i64::from(limit.subsec_nanos()) };
+    match rustix::event::poll(&mut set, Some(&limit)) {
+        Ok(_) | Err(rustix::io::Errno::INTR) => Ok(()),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// A killed process goes at once unless it is in an uninterruptible wait.
+const KILL_LIMIT: Duration = Duration::from_secs(10);

@@ -1,0 +1,538 @@
+//! The runtime's side of `create`.
+//!
+//! ```text
+//! plan, sources ─▶ record "creating" ─▶ clone ─▶ maps, cgroups, hooks ◀─▶ init sets up
+//!                                                └▶ limits, record with pid ─▶ init may live
+//! ```
+//!
+//! Whatever fails, what was made is unmade. If the runtime is killed, init dies with it
+//! unless its record is complete, and the first record names the cgroup, so `delete`
+//! finds everything.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::SystemTime;
+
+use base::failpoint;
+use cgroup::{Cgroup, CgroupPath, Driver, Layout};
+use oci_spec::runtime::{Hooks, LinuxResources, Spec};
+use sys::clone::Forked;
+use sys::idmap;
+use sys::procfs::Procfs;
+use sys::rlimit::{self, Limit};
+use sys::seccomp::Filter;
+use sys::{Namespace, NamespaceSet};
+
+use crate::channel::{FromInit, InitEnd, Report, RuntimeEnd};
+use crate::error::Error;
+use crate::gate::Gate;
+use crate::init::{self, Prepared};
+use crate::options::{CreateOptions, Created, Rootfs};
+use crate::plan::{Plan, RlimitPlan, plan};
+use crate::spawn::{Birth, spawn};
+use crate::state::{ContainerRecord, ContainerStatus, StepRecord, hook_state, rfc3339};
+use crate::store::StateDir;
+use crate::{hooks, sources};
+
+/// Points at which a test may kill the runtime.
+pub const FAILPOINTS: &[&str] = &[
+    "create.claimed",
+    "create.recorded",
+    "create.cgroup",
+    "create.cloned",
+    "create.joined",
+    "create.ready",
+    "create.committed",
+    "delete.killed",
+    "delete.cgroup",
+    "start.opened",
+];
+
+/// What `create` works with.
+pub(crate) struct Creation<'a> {
+    pub(crate) dir: &'a StateDir,
+    pub(crate) spec: &'a Spec,
+    pub(crate) systemd_cgroup: bool,
+    pub(crate) rootless: bool,
+}
+
+/// Decided and opened; nothing is made yet that needs unmaking.
+struct Ready<'a> {
+    plan: &'a Plan,
+    filter: Option<Filter>,
+    layout: Option<Layout>,
+    cgroup_path: Option<CgroupPath>,
+    resources: cgroup::Plan,
+    root: Option<OwnedFd>,
+    sources: Vec<Option<OwnedFd>>,
+    device_sources: Vec<Option<OwnedFd>>,
+    joins: Vec<(Namespace, OwnedFd)>,
+    record: ContainerRecord,
+    timeline: init::Timeline,
+}
+
+/// Checks the spec as far as that is possible without making anything, then makes the
+/// container. `dir` is claimed in between by `claim`.
+pub(crate) fn create(
+    root: &Path,
+    id: &base::ContainerId,
+    spec: &Spec,
+    options: CreateOptions,
+    settings: (bool, bool),
+) -> Result<Created, Error> {
+    let plan = plan(spec, &options.bundle)?;
+    let dir = StateDir::claim(root, id)?;
+    failpoint::hit("create.claimed");
+    let creation = Creation { dir: &dir, spec, systemd_cgroup: settings.0, rootless: settings.1 };
+    let result = creation.run(id, &plan, options);
+    if result.is_err() {
+        let _ = dir.remove();
+    }
+    result
+}
+
+impl Creation<'_> {
+    fn run(&self, id: &base::ContainerId, plan: &Plan, mut options: CreateOptions) -> Result<Created, Error> {
+        let rootfs = std::mem::take(&mut options.rootfs);
+        let mut ready = self.ready(id, plan, rootfs, &options)?;
+        self.dir.write_first(&ready.record)?;
+        failpoint::hit("create.recorded");
+        ready.timeline.mark("plan and record");
+        let result = self.make(&mut ready, &options);
+        if result.is_err() {
+            self.unmake(&ready.record);
+        }
+        result
+    }
+
+    fn ready<'a>(
+        &self,
+        id: &base::ContainerId,
+        plan: &'a Plan,
+        rootfs: Rootfs,
+        options: &CreateOptions,
+    ) -> Result<Ready<'a>, Error> {
+        let timeline = init::Timeline::start();
+        let filter = self.filter()?;
+        let (layout, cgroup_path, resources) = self.resources(id)?;
+        let own_mounts = plan.namespaces.makes(Namespace::Mount);
+        let detached = matches!(rootfs, Rootfs::Mount(_));
+        let root = own_mounts.then(|| sources::root(&plan.root, rootfs)).transpose()?;
+        let sources = sources::mounts(plan, &options.bundle)?;
+        let device_sources = sources::devices(plan);
+        let joins = open_joins(plan)?;
+        let mut record = self.record(id, plan, options, detached);
+        record.cgroup = match (&layout, &cgroup_path) {
+            (Some(layout), Some(path)) => Some(Cgroup::locate(path, layout)),
+            _ => None,
+        };
+        record.cgroup_path = cgroup_path.as_ref().map(ToString::to_string).unwrap_or_default();
+        record.warnings.extend(filter.iter().filter(|f| !f.unknown_syscalls().is_empty()).map(|filter| {
+            format!("seccomp: unknown system calls are left out: {}", filter.unknown_syscalls().join(", "))
+        }));
+        Ok(Ready {
+            plan,
+            filter,
+            layout,
+            cgroup_path,
+            resources,
+            root,
+            sources,
+            device_sources,
+            joins,
+            record,
+            timeline,
+        })
+    }
+
+    fn filter(&self) -> Result<Option<Filter>, Error> {
+        let seccomp = self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+        Ok(seccomp.map(crate::seccomp::compile).transpose()?)
+    }
+
+    fn resources(
+        &self,
+        id: &base::ContainerId,
+    ) -> Result<(Option<Layout>, Option<CgroupPath>, cgroup::Plan), Error> {
+        let layout = match Layout::detect() {
+            Ok(layout) => layout,
+            Err(_) if self.rootless => return Ok((None, None, cgroup::Plan::default())),
+            Err(error) => return Err(error.into()),
+        };
+        let linux = self.spec.linux().as_ref();
+        let raw =
+            linux.and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.display().to_string());
+        if self.rootless && raw.is_none() {
+            return Ok((Some(layout), None, cgroup::Plan::default()));
+        }
+        let driver = if self.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
+        let path = CgroupPath::parse(raw.as_deref(), id.as_str(), driver)?;
+        let none = LinuxResources::default();
+        let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
+        let plan = cgroup::plan(resources, &layout)?;
+        Ok((Some(layout), Some(path), plan))
+    }
+
+    fn record(
+        &self,
+        id: &base::ContainerId,
+        plan: &Plan,
+        options: &CreateOptions,
+        detached: bool,
+    ) -> ContainerRecord {
+        let us = std::process::id() as i32;
+        let mut namespaces: std::collections::BTreeMap<String, String> =
+            plan.namespaces.make.iter().map(|kind| (kind.to_string(), String::new())).collect();
+        for (kind, path) in &plan.namespaces.join {
+            namespaces.insert(kind.to_string(), path.display().to_string());
+        }
+        ContainerRecord {
+            version: 1,
+            oci_version: self.spec.version().clone(),
+            id: id.to_string(),
+            pid: 0,
+            start_time: 0,
+            creator_pid: us,
+            creator_start_time: sys::process::ProcStat::read(us).map_or(0, |stat| stat.start_time),
+            bundle: options.bundle.clone(),
+            rootfs: if detached { Default::default() } else { plan.root.path.clone() },
+            created: rfc3339(SystemTime::now()),
+            owner_uid: sys::user::effective_uid(),
+            annotations: self.spec.annotations().clone().unwrap_or_default(),
+            namespaces,
+            cgroup: None,
+            cgroup_path: String::new(),
+            systemd_cgroup: self.systemd_cgroup,
+            terminal: plan.process.terminal.is_some(),
+            setgroups_denied: self.setgroups_denied(plan),
+            hooks: self.later_hooks(),
+            steps: Vec::new(),
+            warnings: plan.warnings.clone(),
+        }
+    }
+
+    /// Hooks that `start` and `delete` run, when the bundle may be gone.
+    fn later_hooks(&self) -> Option<Hooks> {
+        let mut hooks = self.spec.hooks().clone()?;
+        hooks.set_create_runtime(None).set_create_container(None).set_start_container(None);
+        #[allow(deprecated)]
+        hooks.set_prestart(None);
+        let some = hooks.poststart().as_ref().is_some_and(|h| !h.is_empty())
+            || hooks.poststop().as_ref().is_some_and(|h| !h.is_empty());
+        some.then_some(hooks)
+    }
+
+    /// Only with CAP_SETGID may one write a group map and keep setgroups (`user_namespaces(7)`).
+    fn setgroups_denied(&self, plan: &Plan) -> bool {
+        plan.namespaces.makes(Namespace::User) && self.rootless
+    }
+
+    fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Created, Error> {
+        // On v2 init is born into its cgroup; v1's are filled while init works.
+        let early = ready.layout.as_ref().is_some_and(|layout| layout.v1.is_empty());
+        if early {
+            self.make_cgroup(ready)?;
+        }
+        let into_cgroup = match (&ready.record.cgroup, early && ready.cgroup_path.is_some()) {
+            (Some(cgroup), true) => cgroup.fd_for_clone_into()?,
+            _ => None,
+        };
+        let gate =
+            Gate::make(&self.dir.path).map_err(Error::path("make the start gate in", &self.dir.path))?;
+        let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
+        let find = |kind| ready.joins.iter().position(|(joined, _)| *joined == kind);
+        let user = find(Namespace::User).map(|at| ready.joins.remove(at).1);
+        let pid_at = ready.joins.iter().position(|(joined, _)| *joined == Namespace::Pid);
+        let pid = pid_at.map(|at| ready.joins.remove(at).1);
+        let birth = Birth {
+            make: ready.plan.namespaces.make.without(Namespace::Cgroup),
+            user: user.as_ref().map(AsFd::as_fd),
+            pid: pid.as_ref().map(AsFd::as_fd),
+            into_cgroup: into_cgroup.as_ref().map(AsFd::as_fd),
+            time_offsets: &ready.plan.time_offsets,
+        };
+        match spawn(&birth).map_err(|source| clone_error(source, ready.plan))? {
+            Forked::Child => {
+                drop(ours);
+                self.become_init(ready, options, InitEnd(theirs), gate)
+            }
+            Forked::Parent { pid, pidfd } => {
+                drop((theirs, gate));
+                failpoint::hit("create.cloned");
+                ready.root = None;
+                ready.sources.clear();
+                ready.timeline.mark("clone");
+                let into = birth.user.is_none() && into_cgroup.is_some();
+                let parent = Parent { creation: self, channel: RuntimeEnd(ours), pid, pidfd: &pidfd };
+                let made = parent.finish(ready, early, into);
+                match made {
+                    Ok((console, start_time)) => Ok(Created {
+                        pid,
+                        start_time,
+                        console,
+                        warnings: std::mem::take(&mut ready.record.warnings),
+                        pidfd,
+                    }),
+                    Err(error) => {
+                        let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
+                        let status = sys::process::wait_pidfd(&pidfd);
+                        Err(match (error, status) {
+                            (Error::InitDied { .. }, Ok(status)) => Error::InitDied {
+                                status: match status.signal() {
+                                    Some(signal) => format!("killed by {signal}"),
+                                    None => format!("exit code {}", status.shell_code()),
+                                },
+                            },
+                            (error, _) => error,
+                        })
+                    }
+                }
+            }
+        }
+    }
+
+    fn become_init(&self, ready: &mut Ready<'_>, options: &CreateOptions, channel: InitEnd, gate: Gate) -> ! {
+        let empty = Hooks::default();
+        let hooks = self.spec.hooks().as_ref().unwrap_or(&empty);
+        let record = &ready.record;
+        let state = |status| hook_state(record, status, std::process::id() as i32);
+        #[allow(deprecated)]
+        let runtime_hooks =
+            [hooks.prestart(), hooks.create_runtime()].into_iter().flatten().any(|h| !h.is_empty());
+        let keyring = (!options.no_new_keyring).then(|| format!("_ses.{}", record.id));
+        let prepared = Prepared {
+            plan: ready.plan,
+            channel,
+            gate,
+            root: ready.root.take(),
+            sources: std::mem::take(&mut ready.sources),
+            device_sources: std::mem::take(&mut ready.device_sources),
+            joins: std::mem::take(&mut ready.joins),
+            cgroup: record.cgroup.as_ref(),
+            layout: ready.layout.as_ref(),
+            filter: ready.filter.as_ref(),
+            stdio: &options.stdio,
+            console_size: options.console_size.map(|size| (size.columns, size.rows)),
+            preserve_fds: options.preserve_fds,
+            no_pivot: options.no_pivot,
+            keyring,
+            runtime_hooks,
+            create_hooks: hooks.create_container().as_deref().unwrap_or_default(),
+            start_hooks: hooks.start_container().as_deref().unwrap_or_default(),
+            hook_state: &state,
+            setgroups_denied: record.setgroups_denied,
+        };
+        init::run(&prepared)
+    }
+
+    fn make_cgroup(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
+        let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
+        let cgroup = Cgroup::create(path, layout)?;
+        let warnings = cgroup.apply(&ready.resources)?;
+        ready.record.warnings.extend(warnings.iter().map(ToString::to_string));
+        ready.record.cgroup = Some(cgroup);
+        failpoint::hit("create.cgroup");
+        ready.timeline.mark("cgroup");
+        Ok(())
+    }
+
+    /// After a failure: poststop hooks, the cgroup. The directory goes last.
+    fn unmake(&self, record: &ContainerRecord) {
+        if let Some(cgroup) = &record.cgroup {
+            // What cannot be removed is not ours: an error was told already.
+            let _ = cgroup.remove();
+        }
+        if let Some(hooks) = self.spec.hooks() {
+            let state = hook_state(record, "stopped", 0);
+            let _ = hooks::run_all("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);
+        }
+    }
+}
+
+/// The runtime while init sets up.
+struct Parent<'a> {
+    creation: &'a Creation<'a>,
+    channel: RuntimeEnd,
+    pid: i32,
+    pidfd: &'a OwnedFd,
+}
+
+impl Parent<'_> {
+    /// Serves init until it stands at the gate and is recorded.
+    fn finish(
+        &self,
+        ready: &mut Ready<'_>,
+        cgroup_is_made: bool,
+        in_v2: bool,
+    ) -> Result<(Option<OwnedFd>, u64), Error> {
+        if ready.plan.namespaces.makes(Namespace::User) {
+            self.write_maps(ready)?;
+        }
+        if !cgroup_is_made {
+            self.creation.make_cgroup(ready)?;
+        }
+        self.join_cgroup(ready, in_v2)?;
+        failpoint::hit("create.joined");
+        let (console, report) = self.serve(ready)?;
+        failpoint::hit("create.ready");
+        let record = &mut ready.record;
+        record.warnings.extend(report.warnings);
+        set_limits(self.pid, ready.plan, &mut record.warnings)?;
+        let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read init's start time"))?;
+        record.pid = self.pid;
+        record.start_time = stat.start_time;
+        record.steps = std::mem::replace(&mut ready.timeline, init::Timeline::start()).into_steps();
+        record.steps.extend(
+            report.steps.into_iter().map(|step| StepRecord { name: format!("init: {}", step.name), ..step }),
+        );
+        self.creation.dir.write(record)?;
+        failpoint::hit("create.committed");
+        self.channel.go().map_err(Error::system("release init"))?;
+        Ok((console, stat.start_time))
+    }
+
+    fn write_maps(&self, ready: &Ready<'_>) -> Result<(), Error> {
+        let Some(maps) = &ready.plan.id_maps else { return Ok(()) };
+        let written = Procfs::host()
+            .and_then(|proc| idmap::write_maps(&proc, self.pid, maps, ready.record.setgroups_denied));
+        written.map_err(Error::system(
+            "write the id maps of the user namespace (are the host ids inside the runtime's own map?)",
+        ))?;
+        self.channel.go().map_err(Error::system("release init"))
+    }
+
+    fn join_cgroup(&self, ready: &mut Ready<'_>, in_v2: bool) -> Result<(), Error> {
+        if let (Some(cgroup), Some(_)) = (&ready.record.cgroup, &ready.cgroup_path) {
+            match in_v2 {
+                true => cgroup.join_v1(self.pid)?,
+                false => cgroup.join(self.pid)?,
+            }
+        }
+        ready.timeline.mark("join cgroup");
+        self.channel.go().map_err(Error::system("release init"))
+    }
+
+    fn serve(&self, ready: &Ready<'_>) -> Result<(Option<OwnedFd>, Report), Error> {
+        let mut console = None;
+        loop {
+            match self.channel.receive().map_err(Error::system("hear from init"))? {
+                FromInit::Hooks => {
+                    self.runtime_hooks(ready)?;
+                    self.channel.go().map_err(Error::system("release init"))?;
+                }
+                FromInit::Terminal(master) => console = Some(master),
+                FromInit::Listener(number) => self.send_listener(ready, number)?,
+                FromInit::Ready(report) => return Ok((console, report)),
+                FromInit::Failed(failure) => return Err(failure.into()),
+                FromInit::Gone => return Err(Error::InitDied { status: String::new() }),
+            }
+        }
+    }
+
+    fn runtime_hooks(&self, ready: &Ready<'_>) -> Result<(), Error> {
+        let Some(hooks) = self.creation.spec.hooks() else { return Ok(()) };
+        let state = hook_state(&ready.record, ContainerStatus::Creating.as_str(), self.pid);
+        #[allow(deprecated)]
+        let prestart = hooks.prestart().as_deref().unwrap_or_default();
+        hooks::run_all("prestart", prestart, &state)?;
+        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
+        Ok(())
+    }
+
+    fn send_listener(&self, ready: &Ready<'_>, number: i32) -> Result<(), Error> {
+        let Some(seccomp) = self.creation.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref())
+        else {
+            return Ok(());
+        };
+        let listener = sys::pidfd::take_descriptor(self.pidfd, number)
+            .map_err(Error::system("take the seccomp listener from init"))?;
+        crate::listener::send(seccomp, &ready.record, self.pid, "creating", listener.as_fd())
+    }
+}
+
+impl From<crate::channel::Failure> for Error {
+    fn from(failure: crate::channel::Failure) -> Self {
+        let reason = match failure.errno {
+            0 => failure.doing,
+            errno => format!("{}: {}", failure.doing, init::errno_text(errno)),
+        };
+        Self::Init { reason, errno: failure.errno }
+    }
+}
+
+fn clone_error(source: std::io::Error, plan: &Plan) -> Error {
+    let kinds: Vec<String> = plan.namespaces.make.iter().map(|kind| kind.to_string()).collect();
+    Error::System { what: format!("clone init with new namespaces {}", kinds.join(", ")), source }
+}
+
+fn open_joins(plan: &Plan) -> Result<Vec<(Namespace, OwnedFd)>, Error> {
+    let mut joins = Vec::new();
+    for (kind, path) in &plan.namespaces.join {
+        let fd = sys::namespace::open(path).map_err(Error::path("open the namespace", path))?;
+        let found = sys::namespace::kind(&fd).map_err(Error::path("look at the namespace", path))?;
+        if found != *kind {
+            return Err(crate::plan::SpecError::Invalid {
+                field: "linux.namespaces path",
+                value: path.display().to_string(),
+                hint: "the file is a namespace of another type",
+            }
+            .into());
+        }
+        joins.push((*kind, fd));
+    }
+    Ok(joins)
+}
+
+/// Limits are set from outside, where the privileges of the host are, and last, so that
+/// they don't hit the set-up itself.
+pub(crate) fn set_limits(pid: i32, plan: &Plan, warnings: &mut Vec<String>) -> Result<(), Error> {
+    set_process_limits(pid, &plan.process.rlimits, plan.process.oom_score_adj, warnings)
+}
+
+pub(crate) fn set_process_limits(
+    pid: i32,
+    rlimits: &[RlimitPlan],
+    oom_score_adj: Option<i32>,
+    warnings: &mut Vec<String>,
+) -> Result<(), Error> {
+    for limit in rlimits {
+        set_limit(pid, limit, warnings)?;
+    }
+    let Some(score) = oom_score_adj else { return Ok(()) };
+    let file = format!("{pid}/oom_score_adj");
+    let proc = Procfs::host().map_err(Error::system("open /proc"))?;
+    match proc.write(Path::new(&file), score.to_string().as_bytes()) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+            warnings.push(format!(
+                "oomScoreAdj {score} is left out: lowering it needs CAP_SYS_RESOURCE, which the runtime does not have"
+            ));
+            Ok(())
+        }
+        result => result.map_err(Error::system(format!("set oomScoreAdj to {score}"))),
+    }
+}
+
+fn set_limit(pid: i32, wanted: &RlimitPlan, warnings: &mut Vec<String>) -> Result<(), Error> {
+    let name = rlimit::name(wanted.resource);
+    let error = match rlimit::prlimit(pid, wanted.resource, Some(wanted.limit)) {
+        Ok(_) => return Ok(()),
+        Err(error) => error,
+    };
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return Err(Error::system(format!("set {name}"))(error));
+    }
+    let now = rlimit::prlimit(pid, wanted.resource, None).map_err(Error::system(format!("read {name}")))?;
+    let hard = wanted.limit.hard.min(now.hard);
+    let reached = Limit { soft: wanted.limit.soft.min(hard), hard };
+    rlimit::prlimit(pid, wanted.resource, Some(reached)).map_err(Error::system(format!("set {name}")))?;
+    warnings.push(format!(
+        "{name} is {}:{} instead of {}:{}: raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have",
+        reached.soft, reached.hard, wanted.limit.soft, wanted.limit.hard
+    ));
+    Ok(())
+}
+
+/// The namespaces of a record that are not the runtime's.
+pub(crate) fn namespaces_of(record: &ContainerRecord) -> NamespaceSet {
+    Namespace::ALL.into_iter().filter(|kind| record.namespaces.contains_key(kind.proc_name())).collect()
+}

@@ -1,0 +1,199 @@
+//! A further process in a running container.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use cgroup::Layout;
+use oci_spec::runtime::Linux;
+use sys::clone::Forked;
+use sys::{Namespace, NamespaceSet};
+
+use crate::channel::{FromInit, InitEnd, RuntimeEnd};
+use crate::create::{namespaces_of, set_process_limits};
+use crate::error::Error;
+use crate::init::{self, Doing, Entry, InitError};
+use crate::options::{Created, ExecOptions};
+use crate::plan::{ProcessPlan, process};
+use crate::spawn::{Birth, spawn};
+use crate::state::{ContainerRecord, ContainerStatus};
+use crate::store::StateDir;
+
+/// Runs a process in the container that `record` describes.
+pub(crate) fn exec(
+    dir: &StateDir,
+    record: &ContainerRecord,
+    linux: &Linux,
+    options: &ExecOptions,
+) -> Result<Created, Error> {
+    match dir.status(record) {
+        ContainerStatus::Paused if options.ignore_paused => {}
+        ContainerStatus::Created | ContainerStatus::Running => {}
+        status => return Err(Error::State { operation: "exec in", status }),
+    }
+    let mut warnings = Vec::new();
+    let plan = process(&options.process, linux, &mut warnings)?;
+    let filter = linux.seccomp().as_ref().map(crate::seccomp::compile).transpose()?;
+    let init = sys::pidfd::open(record.pid).map_err(Error::system("open init's descriptor"))?;
+    // The descriptor is of the process that was recorded, or of a stranger with its id.
+    if !record.init_lives() {
+        return Err(Error::State { operation: "exec in", status: ContainerStatus::Stopped });
+    }
+    let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
+    let namespaces = namespaces_of(record);
+    let pid_namespace = match namespaces.contains(Namespace::Pid) {
+        true => Some(
+            sys::namespace::open_of(Some(record.pid), Namespace::Pid)
+                .map_err(Error::system("open the container's PID namespace"))?,
+        ),
+        false => None,
+    };
+    let birth = Birth { pid: pid_namespace.as_ref().map(AsFd::as_fd), ..Birth::default() };
+    match spawn(&birth).map_err(Error::system("clone the process"))? {
+        Forked::Child => {
+            drop(ours);
+            let child = Child { init, namespaces, plan: &plan, filter: filter.as_ref(), record };
+            child.run(options, &InitEnd(theirs))
+        }
+        Forked::Parent { pid, pidfd } => {
+            drop(theirs);
+            let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd };
+            match parent.finish(options, &plan, &mut warnings) {
+                Ok((console, start_time)) => Ok(Created { pid, pidfd, start_time, console, warnings }),
+                Err(error) => {
+                    let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
+                    let _ = sys::process::wait_pidfd(&pidfd);
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+struct Child<'a> {
+    init: OwnedFd,
+    namespaces: NamespaceSet,
+    plan: &'a ProcessPlan,
+    filter: Option<&'a sys::seccomp::Filter>,
+    record: &'a ContainerRecord,
+}
+
+impl Child<'_> {
+    fn run(&self, options: &ExecOptions, channel: &InitEnd) -> ! {
+        if let Err(error) = self.enter(options, channel) {
+            let _ = channel.failed(&error.failure());
+        }
+        // 255: what a runtime gives when a process could not be executed.
+        sys::process::exit_now(255)
+    }
+
+    fn enter(&self, options: &ExecOptions, channel: &InitEnd) -> Result<(), InitError> {
+        sys::prctl::set_parent_death_signal(Some(sys::Signal::KILL))
+            .doing(|| "die with the runtime".to_owned())?;
+        // Others in the container must not trace us before we are as confined as they.
+        sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
+        channel.wait_go().doing(|| "wait for the cgroups".to_owned())?;
+        let own = self.namespaces.without(Namespace::Pid);
+        if !own.is_empty() {
+            sys::namespace::join_process(&self.init, own)
+                .doing(|| "join the container's namespaces".to_owned())?;
+        }
+        if own.contains(Namespace::User) {
+            init::become_root(self.record.setgroups_denied)?;
+        }
+        let size = options.console_size.map(|size| (size.columns, size.rows));
+        match self.plan.terminal {
+            Some(_) => init::make_terminal(self.plan, channel, size)?,
+            None => {
+                rustix::process::setsid().doing(|| "start a session".to_owned())?;
+                init::place_streams(&options.stdio)?;
+            }
+        }
+        let entry = Entry {
+            process: self.plan,
+            filter: self.filter,
+            proc: None,
+            preserve_fds: options.preserve_fds,
+            setgroups_denied: self.record.setgroups_denied,
+            channel,
+        };
+        init::enter(&entry, |warnings| {
+            let report = crate::channel::Report { steps: Vec::new(), warnings: warnings.to_vec() };
+            channel.ready(&report).doing(|| "tell the runtime".to_owned())?;
+            channel.wait_go().doing(|| "wait for the runtime".to_owned())?;
+            sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())
+        })
+        .map(|never| match never {})
+    }
+}
+
+struct Parent<'a> {
+    channel: RuntimeEnd,
+    record: &'a ContainerRecord,
+    linux: &'a Linux,
+    pid: i32,
+    pidfd: &'a OwnedFd,
+}
+
+impl Parent<'_> {
+    fn finish(
+        &self,
+        options: &ExecOptions,
+        plan: &ProcessPlan,
+        warnings: &mut Vec<String>,
+    ) -> Result<(Option<OwnedFd>, u64), Error> {
+        self.join_cgroup(options)?;
+        self.channel.go().map_err(Error::system("release the process"))?;
+        let mut console = None;
+        let report = loop {
+            match self.channel.receive().map_err(Error::system("hear from the process"))? {
+                FromInit::Terminal(master) => console = Some(master),
+                FromInit::Listener(number) => self.send_listener(number)?,
+                FromInit::Ready(report) => break report,
+                FromInit::Failed(failure) => return Err(failure.into()),
+                FromInit::Hooks => {}
+                FromInit::Gone => return Err(Error::InitDied { status: "it was killed".to_owned() }),
+            }
+        };
+        warnings.extend(report.warnings);
+        set_process_limits(self.pid, &plan.rlimits, plan.oom_score_adj, warnings)?;
+        let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read the start time"))?;
+        self.channel.go().map_err(Error::system("release the process"))?;
+        self.exec_failure()?;
+        Ok((console, stat.start_time))
+    }
+
+    /// The process's end is close-on-exec: its closing without a word is success.
+    fn exec_failure(&self) -> Result<(), Error> {
+        match self.channel.receive().map_err(Error::system("hear from the process"))? {
+            FromInit::Failed(failure) => Err(failure.into()),
+            FromInit::Listener(number) => self.send_listener(number),
+            _ => Ok(()),
+        }
+    }
+
+    fn join_cgroup(&self, options: &ExecOptions) -> Result<(), Error> {
+        let Some(cgroup) = &self.record.cgroup else { return Ok(()) };
+        // Init may have moved itself below its cgroup, as systemd does: v2 then allows
+        // no process in the cgroup itself.
+        if let Some(below) = &options.cgroup {
+            let path = format!("{}/{}", self.record.cgroup_path.trim_end_matches('/'), below.display());
+            let layout = Layout::detect()?;
+            let path = cgroup::CgroupPath::parse(Some(&path), "exec", cgroup::Driver::Cgroupfs)?;
+            return Ok(cgroup::Cgroup::locate(&path, &layout).join(self.pid)?);
+        }
+        match cgroup.join(self.pid) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let text = std::fs::read_to_string(format!("/proc/{}/cgroup", self.record.pid));
+                let Ok(text) = text else { return Err(error.into()) };
+                Ok(cgroup::Cgroup::of_process(&text, &Layout::detect()?).join(self.pid)?)
+            }
+        }
+    }
+
+    fn send_listener(&self, number: i32) -> Result<(), Error> {
+        let Some(seccomp) = self.linux.seccomp() else { return Ok(()) };
+        let listener = sys::pidfd::take_descriptor(self.pidfd, number)
+            .map_err(Error::system("take the seccomp listener from the process"))?;
+        crate::listener::send(seccomp, self.record, self.pid, "running", listener.as_fd())
+    }
+}

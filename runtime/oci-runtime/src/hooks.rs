@@ -1,0 +1,168 @@
+//! Hooks: programs run at points of the lifecycle with the state on their standard
+//! input (OCI runtime-spec `config.md`, "POSIX-platform Hooks").
+
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use oci_spec::runtime::Hook;
+use rustix::event::{PollFd, PollFlags, poll};
+
+/// Why a hook failed.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// It could not be run.
+    #[error("run {kind} hook {path}")]
+    Run {
+        /// Which kind, as `createRuntime`.
+        kind: &'static str,
+        /// The program.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended with an error.
+    #[error("{kind} hook {path} failed with {status}: {output}")]
+    Failed {
+        /// Which kind.
+        kind: &'static str,
+        /// The program.
+        path: String,
+        /// Its status.
+        status: String,
+        /// What it printed, the end of it.
+        output: String,
+    },
+    /// It took too long.
+    #[error("{kind} hook {path} did not end within {seconds} s and was killed")]
+    TimedOut {
+        /// Which kind.
+        kind: &'static str,
+        /// The program.
+        path: String,
+        /// Its timeout.
+        seconds: u64,
+    },
+}
+
+/// Runs hooks one after the other; the first failure ends it.
+pub(crate) fn run_all(kind: &'static str, hooks: &[Hook], state: &[u8]) -> Result<(), HookError> {
+    hooks.iter().try_for_each(|hook| run(kind, hook, state))
+}
+
+fn run(kind: &'static str, hook: &Hook, state: &[u8]) -> Result<(), HookError> {
+    let path = hook.path().display().to_string();
+    let run_error = |source| HookError::Run { kind, path: path.clone(), source };
+    let mut command = Command::new(hook.path());
+    let args = hook.args().as_deref().unwrap_or_default();
+    if let Some((first, rest)) = args.split_first() {
+        command.arg0(first).args(rest);
+    }
+    command.env_clear();
+    for variable in hook.env().as_deref().unwrap_or_default() {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        command.env(name, value);
+    }
+    let (output, theirs) = io::pipe().map_err(run_error)?;
+    command.stdin(Stdio::piped()).stdout(theirs.try_clone().map_err(run_error)?).stderr(theirs);
+    let mut child = command.spawn().map_err(run_error)?;
+    drop(command);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A hook need not read its input: a closed pipe is no error.
+        let _ = stdin.write_all(state);
+    }
+    let deadline = hook.timeout().and_then(|seconds| u64::try_from(seconds).ok()).map(Duration::from_secs);
+    let pidfd = sys::pidfd::open(child.id() as i32).map_err(run_error)?;
+    let mut text = Vec::new();
+    let ended = collect(&pidfd, output, deadline, &mut text).map_err(run_error)?;
+    if !ended {
+        let _ = child.kill();
+        let _ = child.wait();
+        let seconds = deadline.unwrap_or_default().as_secs();
+        return Err(HookError::TimedOut { kind, path, seconds });
+    }
+    let status = child.wait().map_err(run_error)?;
+    if status.success() {
+        return Ok(());
+    }
+    let output = String::from_utf8_lossy(&text).trim().to_owned();
+    Err(HookError::Failed { kind, path, status: status.to_string(), output })
+}
+
+/// Reads what the hook prints until it has ended; false: the deadline passed first.
+fn collect(
+    pidfd: &std::os::fd::OwnedFd,
+    mut output: io::PipeReader,
+    timeout: Option<Duration>,
+    text: &mut Vec<u8>,
+) -> io::Result<bool> {
+    let until = timeout.map(|timeout| Instant::now() + timeout);
+    let mut open = true;
+    loop {
+        let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+        let left = left.map(|left| rustix::time::Timespec {
+            tv_sec: left.as_secs() as i64,
+            tv_nsec: i64::from(left.subsec_nanos()),
+        });
+        let (process, pipe) = (pidfd.as_fd(), output.as_fd());
+        let mut set = [PollFd::new(&process, PollFlags::IN), PollFd::new(&pipe, PollFlags::IN)];
+        let set = if open { &mut set[..] } else { &mut set[..1] };
+        match poll(set, left.as_ref()) {
+            Ok(0) => return Ok(false),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(errno) => return Err(errno.into()),
+            Ok(_) => {}
+        }
+        let ended = !set[0].revents().is_empty();
+        if set.get(1).is_some_and(|pipe| !pipe.revents().is_empty()) {
+            let mut buffer = [0u8; 4096];
+            match output.read(&mut buffer)? {
+                0 => open = false,
+                count => text.extend_from_slice(&buffer[..count]),
+            }
+            if text.len() > OUTPUT_MAX {
+                text.drain(..text.len() - OUTPUT_MAX);
+            }
+        } else if ended {
+            return Ok(true);
+        }
+    }
+}
+
+// Enough for a message; a hook that prints for ever costs no memory.
+const OUTPUT_MAX: usize = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hook(json: &str) -> Hook {
+        serde_json::from_str(json).unwrap()
+    }
+
+    #[test]
+    fn gets_the_state_and_only_its_own_environment() {
+        let ok = hook(
+            r#"{"path":"/bin/sh","args":["sh","-c","read x && test \"$x\" = '{}' && test \"$A\" = b && test -z \"$HOME\""],"env":["A=b"]}"#,
+        );
+        run_all("poststart", &[ok], b"{}\n").unwrap();
+    }
+
+    #[test]
+    fn says_how_it_failed() {
+        let bad = hook(r#"{"path":"/bin/sh","args":["sh","-c","echo no such luck >&2; exit 3"]}"#);
+        let error = run_all("prestart", &[bad], b"").unwrap_err().to_string();
+        assert!(error.contains("exit status: 3") && error.contains("no such luck"), "{error}");
+        let missing = hook(r#"{"path":"/nonexistent"}"#);
+        assert!(matches!(run_all("prestart", &[missing], b""), Err(HookError::Run { .. })));
+    }
+
+    #[test]
+    fn is_killed_after_its_timeout() {
+        let slow = hook(r#"{"path":"/bin/sleep","args":["sleep","60"],"timeout":1}"#);
+        assert!(matches!(run_all("prestart", &[slow], b""), Err(HookError::TimedOut { seconds: 1, .. })));
+    }
+}

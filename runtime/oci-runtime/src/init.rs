@@ -1,0 +1,371 @@
+//! Init's side of `create`: runs in the clone, sets everything up, executes the program.
+//!
+//! Nothing here returns to the runtime: it ends in an exec or in `_exit`. Host paths are
+//! used before the root is pivoted only, and none of them is below the container's root:
+//! there are only descriptors.
+
+mod cgroup_mounts;
+mod copy_up;
+mod credentials;
+mod devices;
+mod masks;
+mod mounts;
+mod program;
+mod root;
+mod terminal;
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use oci_spec::runtime::Hook;
+use sys::procfs::Procfs;
+use sys::root::RootDir;
+use sys::{Namespace, NamespaceSet};
+
+use crate::channel::{Failure, InitEnd, Report};
+use crate::gate::Gate;
+use crate::options::Stdio;
+use crate::plan::Plan;
+use crate::state::StepRecord;
+
+pub(crate) use credentials::become_root;
+pub(crate) use program::{Entry, enter, errno_text};
+pub(crate) use terminal::make_for as make_terminal;
+
+/// Everything init needs, made ready by the runtime before the clone.
+pub(crate) struct Prepared<'a> {
+    /// What to do.
+    pub(crate) plan: &'a Plan,
+    /// The way back.
+    pub(crate) channel: InitEnd,
+    /// Where to wait for `start`.
+    pub(crate) gate: Gate,
+    /// The root filesystem, detached; `None` without a mount namespace.
+    pub(crate) root: Option<OwnedFd>,
+    /// For each mount its detached source, when it is a bind mount.
+    pub(crate) sources: Vec<Option<OwnedFd>>,
+    /// Devices of the host that are bound, by their place in the plan.
+    pub(crate) device_sources: Vec<Option<OwnedFd>>,
+    /// Namespaces to join.
+    pub(crate) joins: Vec<(Namespace, OwnedFd)>,
+    /// Where the container's cgroup is.
+    pub(crate) cgroup: Option<&'a cgroup::Cgroup>,
+    /// The machine's cgroup hierarchies.
+    pub(crate) layout: Option<&'a cgroup::Layout>,
+    /// The compiled seccomp policy.
+    pub(crate) filter: Option<&'a sys::seccomp::Filter>,
+    /// Streams.
+    pub(crate) stdio: &'a Stdio,
+    /// Size of the terminal.
+    pub(crate) console_size: Option<(u16, u16)>,
+    /// Descriptors passed on after the standard ones.
+    pub(crate) preserve_fds: u32,
+    /// Moves the root instead of pivoting.
+    pub(crate) no_pivot: bool,
+    /// The name of the new session keyring.
+    pub(crate) keyring: Option<String>,
+    /// Hooks run in the runtime's namespaces are waited for.
+    pub(crate) runtime_hooks: bool,
+    /// `createContainer` hooks.
+    pub(crate) create_hooks: &'a [Hook],
+    /// `startContainer` hooks.
+    pub(crate) start_hooks: &'a [Hook],
+    /// The state that hooks get, made for our own process id.
+    pub(crate) hook_state: &'a dyn Fn(&'static str) -> Vec<u8>,
+    /// `setgroups(2)` is denied by the user namespace.
+    pub(crate) setgroups_denied: bool,
+}
+
+/// Init gave up.
+#[derive(Debug)]
+pub(crate) struct InitError {
+    doing: String,
+    source: Option<io::Error>,
+}
+
+impl InitError {
+    /// An error that its text says in full.
+    pub(crate) fn plain(text: impl Into<String>) -> Self {
+        Self { doing: text.into(), source: None }
+    }
+
+    pub(crate) fn failure(&self) -> Failure {
+        match &self.source {
+            None => Failure { doing: self.doing.clone(), errno: 0 },
+            Some(source) => match source.raw_os_error() {
+                Some(errno) => Failure { doing: self.doing.clone(), errno },
+                None => Failure { doing: format!("{}: {source}", self.doing), errno: 0 },
+            },
+        }
+    }
+}
+
+/// Adds what was being done to an I/O error.
+pub(crate) trait Doing<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, InitError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, InitError> {
+        self.map_err(|source| InitError { doing: what(), source: Some(source) })
+    }
+}
+
+impl<T> Doing<T> for rustix::io::Result<T> {
+    fn doing(self, what: impl FnOnce() -> String) -> Result<T, InitError> {
+        self.map_err(|errno| InitError { doing: what(), source: Some(errno.into()) })
+    }
+}
+
+/// The container's root while it is set up.
+pub(crate) struct Setup {
+    /// Its root directory.
+    pub(crate) root: RootDir,
+    /// The container's own procfs, kept for writes.
+    pub(crate) proc: Option<Procfs>,
+    /// The container's devpts.
+    pub(crate) devpts: Option<OwnedFd>,
+    /// Mounts that become read-only when all is in place.
+    pub(crate) readonly_later: Vec<OwnedFd>,
+    /// What was left out.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Measures the steps.
+pub(crate) struct Timeline {
+    last: Instant,
+    steps: Vec<StepRecord>,
+}
+
+impl Timeline {
+    pub(crate) fn start() -> Self {
+        Self { last: Instant::now(), steps: Vec::with_capacity(12) }
+    }
+
+    /// The step `name` ends now.
+    pub(crate) fn mark(&mut self, name: &str) {
+        let now = Instant::now();
+        let micros = u64::try_from((now - self.last).as_micros()).unwrap_or(u64::MAX);
+        self.steps.push(StepRecord { name: name.to_owned(), micros });
+        self.last = now;
+    }
+
+    pub(crate) fn into_steps(self) -> Vec<StepRecord> {
+        self.steps
+    }
+}
+
+/// Sets the container up and becomes its program.
+pub(crate) fn run(prepared: &Prepared<'_>) -> ! {
+    if let Err(error) = set_up_and_exec(prepared) {
+        let failure = error.failure();
+        // Before the gate the runtime hears it, after it `start` does.
+        if prepared.channel.failed(&failure).is_err() {
+            prepared.gate.report(&failure);
+        }
+    }
+    sys::process::exit_now(1)
+}
+
+fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    let plan = prepared.plan;
+    let mut timeline = Timeline::start();
+    protect_ourselves(prepared)?;
+    join_namespaces(prepared)?;
+    timeline.mark("namespaces");
+    let mut warnings = Vec::new();
+    let proc = match &prepared.root {
+        Some(tree) => set_up_root(prepared, tree, &mut timeline, &mut warnings)?,
+        None => without_mount_namespace(prepared)?,
+    };
+    let mut report = Report { steps: Vec::new(), warnings };
+    let entry = Entry {
+        process: &plan.process,
+        filter: prepared.filter,
+        proc: proc.as_ref(),
+        preserve_fds: prepared.preserve_fds,
+        setgroups_denied: prepared.setgroups_denied,
+        channel: &prepared.channel,
+    };
+    let program = program::settle(&entry, &mut report.warnings)?;
+    timeline.mark("credentials");
+    report.steps = timeline.into_steps();
+    prepared.channel.ready(&report).doing(|| "tell the runtime that init is ready".to_owned())?;
+    prepared.channel.wait_go().doing(|| "wait for the runtime to record the container".to_owned())?;
+    wait_at_gate(prepared)?;
+    program::load_filter_late(&entry)?;
+    run_start_hooks(prepared)?;
+    Err(program.exec())
+}
+
+/// From here on the runtime hears nothing: what fails goes to `start`.
+fn wait_at_gate(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
+    // The runtime has closed its end by the time of `start`; ours is closed at the exec.
+    prepared.gate.wait().doing(|| "wait for start".to_owned())
+}
+
+fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    if prepared.start_hooks.is_empty() {
+        return Ok(());
+    }
+    let state = (prepared.hook_state)("created");
+    crate::hooks::run_all("startContainer", prepared.start_hooks, &state).map_err(hook_failure)
+}
+
+fn hook_failure(error: crate::hooks::HookError) -> InitError {
+    let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+    InitError::plain(format!("{error}{source}"))
+}
+
+/// Dies with the runtime while nothing is recorded, and cannot be traced by those whose
+/// namespaces it joins (CVE-2016-9962).
+fn protect_ourselves(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    sys::prctl::set_parent_death_signal(Some(sys::Signal::KILL))
+        .doing(|| "die with the runtime".to_owned())?;
+    sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
+    rustix::process::umask(rustix::fs::Mode::empty());
+    if prepared.plan.namespaces.makes(Namespace::User) {
+        prepared.channel.wait_go().doing(|| "wait for the id maps".to_owned())?;
+    }
+    if let Some(name) = &prepared.keyring {
+        // Without keyrings in the kernel there is nothing to isolate.
+        let _ = sys::keyring::join_session(name);
+    }
+    Ok(())
+}
+
+fn join_namespaces(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    for (kind, fd) in &prepared.joins {
+        sys::namespace::join(fd, *kind).doing(|| format!("join the {kind} namespace"))?;
+    }
+    if prepared.plan.namespaces.has(Namespace::User) {
+        become_root(prepared.setgroups_denied)?;
+    }
+    Ok(())
+}
+
+/// The cgroup namespace's root is the cgroup we are in when we make it.
+fn enter_cgroup(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    prepared.channel.wait_go().doing(|| "wait for the cgroups".to_owned())?;
+    if prepared.plan.namespaces.makes(Namespace::Cgroup) {
+        let set = NamespaceSet::EMPTY.with(Namespace::Cgroup);
+        sys::namespace::unshare(set).doing(|| "make a cgroup namespace".to_owned())?;
+    }
+    Ok(())
+}
+
+fn set_up_root(
+    prepared: &Prepared<'_>,
+    tree: &OwnedFd,
+    timeline: &mut Timeline,
+    warnings: &mut Vec<String>,
+) -> Result<Option<Procfs>, InitError> {
+    let plan = prepared.plan;
+    let old_root = root::attach(tree)?;
+    let root = RootDir::from_fd(tree.try_clone().doing(|| "keep the root".to_owned())?);
+    let mut setup =
+        Setup { root, proc: None, devpts: None, readonly_later: Vec::new(), warnings: Vec::new() };
+    timeline.mark("root");
+    let mut in_cgroup = false;
+    for (mount, source) in plan.mounts.iter().zip(&prepared.sources) {
+        if mount.kind == crate::plan::MountKind::Cgroup && !in_cgroup {
+            enter_cgroup(prepared)?;
+            in_cgroup = true;
+        }
+        mounts::mount(&mut setup, prepared, mount, source.as_ref())?;
+    }
+    if !in_cgroup {
+        enter_cgroup(prepared)?;
+    }
+    timeline.mark("mounts");
+    devices::make(&setup, plan, &prepared.device_sources)?;
+    timeline.mark("devices");
+    terminal::attach(&mut setup, &plan.process, prepared)?;
+    setup
+        .root
+        .mkdir_all(&plan.process.cwd, 0o755)
+        .doing(|| format!("make the working directory {}", plan.process.cwd.display()))?;
+    run_create_hooks(prepared)?;
+    timeline.mark("terminal and hooks");
+    set_names(plan)?;
+    // Before the masks: they cover parts of the procfs that we write through.
+    write_sysctls(plan, setup.proc.as_ref())?;
+    timeline.mark("names and sysctl");
+    masks::hide(&mut setup, plan)?;
+    timeline.mark("masked and read-only paths");
+    for mount in &setup.readonly_later {
+        masks::make_readonly(mount).doing(|| "make a tmpfs read-only".to_owned())?;
+    }
+    root::pivot(&setup, plan, &old_root, prepared.no_pivot)?;
+    timeline.mark("pivot");
+    warnings.append(&mut setup.warnings);
+    Ok(setup.proc)
+}
+
+fn without_mount_namespace(prepared: &Prepared<'_>) -> Result<Option<Procfs>, InitError> {
+    enter_cgroup(prepared)?;
+    let joined = prepared.plan.namespaces.joins(Namespace::Mount);
+    if !joined {
+        root::change_root(&prepared.plan.root.path)?;
+    }
+    terminal::attach_without_mounts(&prepared.plan.process, prepared)?;
+    run_create_hooks(prepared)?;
+    set_names(prepared.plan)?;
+    write_sysctls(prepared.plan, None)?;
+    Ok(None)
+}
+
+fn run_create_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    if prepared.runtime_hooks {
+        prepared.channel.hooks().doing(|| "ask for the runtime's hooks".to_owned())?;
+        prepared.channel.wait_go().doing(|| "wait for the runtime's hooks".to_owned())?;
+    }
+    if prepared.create_hooks.is_empty() {
+        return Ok(());
+    }
+    let state = (prepared.hook_state)("creating");
+    crate::hooks::run_all("createContainer", prepared.create_hooks, &state).map_err(hook_failure)
+}
+
+fn set_names(plan: &Plan) -> Result<(), InitError> {
+    if let Some(name) = &plan.hostname {
+        sys::uts::set_hostname(name).doing(|| format!("set the host name {name}"))?;
+    }
+    if let Some(name) = &plan.domainname {
+        sys::uts::set_domainname(name).doing(|| format!("set the domain name {name}"))?;
+    }
+    Ok(())
+}
+
+/// Through a procfs that is proved to be one: the container's `/proc` may be anything
+/// (CVE-2025-52881).
+fn write_sysctls(plan: &Plan, proc: Option<&Procfs>) -> Result<(), InitError> {
+    if plan.sysctl.is_empty() {
+        return Ok(());
+    }
+    let own;
+    let proc = match proc {
+        Some(proc) => proc,
+        None => {
+            own = Procfs::private().doing(|| "open a procfs for sysctl".to_owned())?;
+            &own
+        }
+    };
+    for (path, value) in &plan.sysctl {
+        let file = std::path::Path::new("sys").join(path);
+        proc.write(&file, value.as_bytes())
+            .doing(|| format!("set sysctl {} to {value:?}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// The streams of a process without terminal.
+pub(crate) fn place_streams(stdio: &Stdio) -> Result<(), InitError> {
+    let Stdio::Fds { stdin, stdout, stderr } = stdio else { return Ok(()) };
+    for (number, fd) in [(0, stdin), (1, stdout), (2, stderr)] {
+        sys::fd::become_standard(fd.as_fd(), number).doing(|| format!("place stream {number}"))?;
+    }
+    Ok(())
+}

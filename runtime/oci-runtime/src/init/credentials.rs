@@ -1,0 +1,89 @@
+//! Ids and capabilities: from the runtime's to the container's.
+
+use sys::CapSet;
+use sys::capability::{self, ThreadCaps};
+
+use super::{Doing, InitError};
+use crate::plan::{Capabilities, ProcessPlan};
+
+/// Root of the user namespace that we have just entered: the ids we had mean nothing in it.
+pub(crate) fn become_root(setgroups_denied: bool) -> Result<(), InitError> {
+    if !setgroups_denied {
+        sys::user::set_groups(&[]).doing(|| "drop supplementary groups".to_owned())?;
+    }
+    sys::user::set_gid(0).doing(|| "become group 0 of the user namespace (is it mapped?)".to_owned())?;
+    sys::user::set_uid(0).doing(|| "become user 0 of the user namespace (is it mapped?)".to_owned())
+}
+
+/// Takes on the process's ids and capability sets.
+pub(super) fn take(
+    process: &ProcessPlan,
+    setgroups_denied: bool,
+    warnings: &mut Vec<String>,
+) -> Result<(), InitError> {
+    let capabilities = process.capabilities.map(|wanted| grantable(wanted, warnings)).transpose()?;
+    if let Some(wanted) = &capabilities {
+        limit_bounding(wanted.bounding)?;
+        sys::prctl::set_keep_caps(true).doing(|| "keep capabilities over the change of user".to_owned())?;
+    }
+    if !setgroups_denied {
+        sys::user::set_groups(&process.groups)
+            .doing(|| format!("set supplementary groups {:?}", process.groups))?;
+    } else if !process.groups.is_empty() {
+        warnings.push("additionalGids are left out: the user namespace denies setgroups".to_owned());
+    }
+    sys::user::set_gid(process.gid).doing(|| format!("set group {}", process.gid))?;
+    sys::user::set_uid(process.uid).doing(|| format!("set user {}", process.uid))?;
+    match &capabilities {
+        Some(wanted) => set(wanted),
+        None => Ok(()),
+    }
+}
+
+/// What we hold ourselves limits what we can give.
+fn grantable(wanted: Capabilities, warnings: &mut Vec<String>) -> Result<Capabilities, InitError> {
+    let held = capability::current().doing(|| "read our capabilities".to_owned())?.permitted;
+    let missing = wanted.permitted.union(wanted.bounding).minus(held);
+    if !missing.is_empty() {
+        warnings.push(format!("capabilities {missing} are left out: the runtime does not hold them itself"));
+    }
+    let permitted = wanted.permitted.intersection(held);
+    Ok(Capabilities {
+        bounding: wanted.bounding,
+        permitted,
+        effective: wanted.effective.intersection(permitted),
+        inheritable: wanted.inheritable.intersection(held),
+        ambient: wanted.ambient.intersection(permitted).intersection(wanted.inheritable),
+    })
+}
+
+fn limit_bounding(wanted: CapSet) -> Result<(), InitError> {
+    for number in 0..64 {
+        if wanted.contains(number) {
+            continue;
+        }
+        match capability::bounding_has(number) {
+            // The kernel's capabilities end here.
+            None => break,
+            Some(false) => {}
+            Some(true) => capability::bounding_drop(number)
+                .doing(|| format!("drop {} from the bounding set", capability::name(number)))?,
+        }
+    }
+    Ok(())
+}
+
+fn set(wanted: &Capabilities) -> Result<(), InitError> {
+    sys::prctl::set_keep_caps(false).doing(|| "end keeping capabilities".to_owned())?;
+    let sets = ThreadCaps {
+        effective: wanted.effective,
+        permitted: wanted.permitted,
+        inheritable: wanted.inheritable,
+    };
+    capability::set(&sets).doing(|| "set capabilities".to_owned())?;
+    capability::ambient_clear().doing(|| "clear ambient capabilities".to_owned())?;
+    for number in wanted.ambient.iter() {
+        capability::ambient_raise(number).doing(|| format!("raise ambient {}", capability::name(number)))?;
+    }
+    Ok(())
+}

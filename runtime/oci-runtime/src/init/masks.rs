@@ -1,0 +1,97 @@
+//! Masked and read-only paths.
+//!
+//! What covers a masked path comes from one read-only tmpfs of our own, made for the
+//! purpose and attached nowhere: neither a path nor the container's `/dev/null` is
+//! involved, so nothing can be exchanged under it (CVE-2025-31133).
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode};
+use sys::mount::{self, Change, FsContext, attr};
+use sys::root::{Node, RootDir, file_type};
+
+use super::{Doing, InitError, Setup};
+use crate::plan::Plan;
+
+/// Covers masked paths and makes read-only paths read-only. Missing ones are skipped.
+pub(super) fn hide(setup: &mut Setup, plan: &Plan) -> Result<(), InitError> {
+    for path in &plan.readonly {
+        readonly(setup, path)?;
+    }
+    if plan.masked.is_empty() {
+        return Ok(());
+    }
+    let cover = Cover::make().doing(|| "make the cover of masked paths".to_owned())?;
+    for path in &plan.masked {
+        let Some(target) = existing(setup, path)? else { continue };
+        let is_dir =
+            file_type(&target).doing(|| format!("look at {}", path.display()))? == FileType::Directory;
+        let piece = cover.piece(is_dir).doing(|| format!("cover {}", path.display()))?;
+        mount::attach(&piece, &target).doing(|| format!("mask {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn readonly(setup: &Setup, path: &Path) -> Result<(), InitError> {
+    let doing = || format!("make {} read-only", path.display());
+    let Some(target) = existing(setup, path)? else { return Ok(()) };
+    let copy = mount::clone_fd(&target, true).doing(doing)?;
+    make_readonly(&copy).doing(doing)?;
+    mount::attach(&copy, &target).doing(doing)
+}
+
+fn existing(setup: &Setup, path: &Path) -> Result<Option<OwnedFd>, InitError> {
+    match setup.root.resolve(path) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).doing(|| format!("find {}", path.display())),
+    }
+}
+
+/// Makes the mount read-only; its other attributes stay.
+pub(super) fn make_readonly(mount: &OwnedFd) -> io::Result<()> {
+    mount::set_attributes(mount, &Change { set: attr::RDONLY, ..Change::default() })
+}
+
+/// A tmpfs with an empty directory and a null device.
+struct Cover {
+    tmpfs: OwnedFd,
+    has_null: bool,
+}
+
+impl Cover {
+    fn make() -> io::Result<Self> {
+        let context = FsContext::open("tmpfs")?;
+        context.set("source", "mask")?;
+        context.set("nr_inodes", "4")?;
+        context.set("mode", "0555")?;
+        let tmpfs = context.mount(attr::NOSUID | attr::NOEXEC)?;
+        rustix::fs::mkdirat(&tmpfs, "d", Mode::from_raw_mode(0o555))?;
+        let null = Node { kind: FileType::CharacterDevice, mode: 0o666, major: 1, minor: 3 };
+        // In a user namespace devices cannot be made: an empty file covers as well.
+        let has_null = match RootDir::mknod_in(&tmpfs, OsStr::new("f"), null) {
+            Ok(()) => true,
+            Err(_) => {
+                let file = Node { kind: FileType::RegularFile, mode: 0o444, major: 0, minor: 0 };
+                RootDir::mknod_in(&tmpfs, OsStr::new("f"), file)?;
+                false
+            }
+        };
+        make_readonly(&tmpfs)?;
+        Ok(Self { tmpfs, has_null })
+    }
+
+    /// A detached mount that covers a directory or a file.
+    fn piece(&self, is_dir: bool) -> io::Result<OwnedFd> {
+        let piece = mount::clone_at(&self.tmpfs, Path::new(if is_dir { "d" } else { "f" }), false)?;
+        debug_assert!(
+            is_dir || !self.has_null || file_type(&piece).is_ok_and(|t| t == FileType::CharacterDevice)
+        );
+        Ok(piece)
+    }
+}

@@ -1,0 +1,259 @@
+//! From a spec to what will be done, as data: nothing here opens, reads or asks.
+//!
+//! Everything that can be refused by looking at the spec is refused here, before
+//! anything was made.
+
+mod devices;
+mod mounts;
+mod namespaces;
+mod process;
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::Spec;
+use sys::idmap::IdMaps;
+use sys::mount::Propagation;
+
+pub use devices::{DeviceKind, DevicePlan};
+pub(crate) use mounts::OPTION_WORDS;
+pub use mounts::{FsOption, IdmapPlan, MountKind, MountPlan};
+pub use namespaces::{NamespacePlan, TimeOffset};
+pub use process::{Capabilities, ProcessPlan, RlimitPlan, SchedulingPlan, process};
+
+/// All that `create` does, decided.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The root filesystem.
+    pub root: RootPlan,
+    /// Namespaces made and joined.
+    pub namespaces: NamespacePlan,
+    /// Maps of a user namespace that is made.
+    pub id_maps: Option<IdMaps>,
+    /// Clock offsets of a time namespace that is made.
+    pub time_offsets: Vec<TimeOffset>,
+    /// Mounts, in order.
+    pub mounts: Vec<MountPlan>,
+    /// Device nodes.
+    pub devices: Vec<DevicePlan>,
+    /// Symlinks below `/dev`: target and path.
+    pub links: Vec<(&'static str, &'static str)>,
+    /// Paths made unreadable.
+    pub masked: Vec<PathBuf>,
+    /// Paths made read-only.
+    pub readonly: Vec<PathBuf>,
+    /// Kernel parameters: path below `/proc/sys` and value.
+    pub sysctl: Vec<(PathBuf, String)>,
+    /// Host name.
+    pub hostname: Option<String>,
+    /// Domain name.
+    pub domainname: Option<String>,
+    /// Init.
+    pub process: ProcessPlan,
+    /// What cannot be done as asked and is left out.
+    pub warnings: Vec<String>,
+}
+
+/// What becomes of the root filesystem.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RootPlan {
+    /// `root.path`, absolute.
+    pub path: PathBuf,
+    /// Mounted read-only at the end.
+    pub readonly: bool,
+    /// `rootfsPropagation`, and whether for all mounts below.
+    pub propagation: Option<(Propagation, bool)>,
+}
+
+/// The spec asks for something that cannot be.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// A part that is needed is missing.
+    #[error("config.json has no {field}: {hint}")]
+    Missing {
+        /// Its name in the specification.
+        field: &'static str,
+        /// What to write.
+        hint: &'static str,
+    },
+    /// A value that is not allowed.
+    #[error("{field} {value:?} in config.json is not valid: {hint}")]
+    Invalid {
+        /// Its name in the specification.
+        field: &'static str,
+        /// What was found.
+        value: String,
+        /// What is expected.
+        hint: &'static str,
+    },
+    /// Two parts that exclude each other.
+    #[error("config.json asks for {what}, but {hint}")]
+    Conflict {
+        /// The one.
+        what: String,
+        /// The other, and the way out.
+        hint: &'static str,
+    },
+}
+
+impl SpecError {
+    pub(crate) fn invalid(field: &'static str, value: impl ToString, hint: &'static str) -> Self {
+        Self::Invalid { field, value: value.to_string(), hint }
+    }
+}
+
+/// Decides what `create` does for `spec` in `bundle`.
+pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
+    check_version(spec)?;
+    let linux = spec.linux().clone().unwrap_or_default_empty();
+    let mut warnings = Vec::new();
+    let namespaces = namespaces::namespaces(&linux)?;
+    let id_maps = namespaces::id_maps(&linux, &namespaces)?;
+    let time_offsets = namespaces::time_offsets(&linux, &namespaces)?;
+    let own_mounts = namespaces.makes(sys::Namespace::Mount);
+    let has_user_namespace = namespaces.has(sys::Namespace::User);
+    let spec_process = spec
+        .process()
+        .as_ref()
+        .ok_or(SpecError::Missing { field: "process", hint: "add the program to run as process.args" })?;
+    let mut plan = Plan {
+        root: root(spec, &linux, bundle)?,
+        mounts: mounts::mounts(
+            spec.mounts().as_deref().unwrap_or_default(),
+            id_maps.as_ref(),
+            &mut warnings,
+        )?,
+        devices: Vec::new(),
+        links: Vec::new(),
+        masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
+        readonly: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
+        sysctl: namespaces::sysctls(&linux, &namespaces)?,
+        hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
+        domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
+        process: process(spec_process, &linux, &mut warnings)?,
+        namespaces,
+        id_maps,
+        time_offsets,
+        warnings: Vec::new(),
+    };
+    check_names(&plan)?;
+    if own_mounts && !mounts::brings_own_dev(&plan.mounts) {
+        plan.devices = devices::devices(&linux, has_user_namespace)?;
+        plan.links = devices::links(&plan.mounts);
+    }
+    if !own_mounts {
+        drop_what_needs_mounts(&mut plan, &mut warnings);
+    }
+    warn_of_unsupported(&linux, &mut warnings);
+    plan.warnings = warnings;
+    Ok(plan)
+}
+
+fn check_version(spec: &Spec) -> Result<(), SpecError> {
+    let hint = "this runtime reads version 1.x of the runtime-spec";
+    match spec.version().split('.').next() {
+        Some("1") => Ok(()),
+        _ => Err(SpecError::invalid("ociVersion", spec.version(), hint)),
+    }
+}
+
+fn check_names(plan: &Plan) -> Result<(), SpecError> {
+    let uts = plan.namespaces.has(sys::Namespace::Uts);
+    let conflict = |what: &str| SpecError::Conflict {
+        what: what.to_owned(),
+        hint: "no uts namespace: add one to linux.namespaces, or the host's name would change",
+    };
+    match (&plan.hostname, &plan.domainname) {
+        (Some(_), _) if !uts => Err(conflict("a hostname")),
+        (_, Some(_)) if !uts => Err(conflict("a domainname")),
+        _ => Ok(()),
+    }
+}
+
+fn root(spec: &Spec, linux: &oci_spec::runtime::Linux, bundle: &Path) -> Result<RootPlan, SpecError> {
+    let root = spec.root().as_ref().ok_or(SpecError::Missing {
+        field: "root",
+        hint: "add root.path, the directory with the root filesystem",
+    })?;
+    if root.path().as_os_str().is_empty() {
+        return Err(SpecError::Missing {
+            field: "root.path",
+            hint: "name the directory with the root filesystem",
+        });
+    }
+    let propagation = match linux.rootfs_propagation().as_deref() {
+        None | Some("") => None,
+        Some(word) => Some(mounts::propagation(word).ok_or_else(|| {
+            SpecError::invalid(
+                "linux.rootfsPropagation",
+                word,
+                "use private, slave, shared or unbindable, with r in front for all mounts below",
+            )
+        })?),
+    };
+    Ok(RootPlan { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false), propagation })
+}
+
+fn absolute(field: &'static str, paths: Option<&[String]>) -> Result<Vec<PathBuf>, SpecError> {
+    let one = |path: &String| {
+        if path.starts_with('/') {
+            Ok(PathBuf::from(path))
+        } else {
+            Err(SpecError::invalid(field, path, "use an absolute path"))
+        }
+    };
+    paths.unwrap_or_default().iter().map(one).collect()
+}
+
+/// In a mount namespace that is the host's or another container's nothing may be mounted.
+fn drop_what_needs_mounts(plan: &mut Plan, warnings: &mut Vec<String>) {
+    let count = plan.mounts.len() + plan.masked.len() + plan.readonly.len();
+    if count > 0 || plan.root.readonly {
+        warnings.push(format!(
+            "no mount namespace is made, so the {} mounts, {} masked and {} read-only paths are left out",
+            plan.mounts.len(),
+            plan.masked.len(),
+            plan.readonly.len()
+        ));
+    }
+    plan.mounts.clear();
+    plan.masked.clear();
+    plan.readonly.clear();
+    plan.root.readonly = false;
+}
+
+fn warn_of_unsupported(linux: &oci_spec::runtime::Linux, warnings: &mut Vec<String>) {
+    if linux.intel_rdt().is_some() {
+        warnings.push("linux.intelRdt is not supported and left out".to_owned());
+    }
+    if linux.memory_policy().is_some() {
+        warnings.push("linux.memoryPolicy is not supported and left out".to_owned());
+    }
+    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
+        warnings.push("linux.netDevices is not supported and left out".to_owned());
+    }
+}
+
+/// The crate's `Linux::default()` fills in an example; an absent `linux` means nothing.
+trait OrEmpty {
+    fn unwrap_or_default_empty(self) -> oci_spec::runtime::Linux;
+}
+
+impl OrEmpty for Option<oci_spec::runtime::Linux> {
+    fn unwrap_or_default_empty(self) -> oci_spec::runtime::Linux {
+        self.unwrap_or_else(|| {
+            let mut linux = oci_spec::runtime::Linux::default();
+            linux
+                .set_namespaces(None)
+                .set_devices(None)
+                .set_resources(None)
+                .set_masked_paths(None)
+                .set_readonly_paths(None)
+                .set_uid_mappings(None)
+                .set_gid_mappings(None);
+            linux
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

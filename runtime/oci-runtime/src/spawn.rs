@@ -1,0 +1,121 @@
+//! The clone: one `clone3` with every namespace, after what must be joined before it.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use sys::clone::{CloneOptions, Forked, clone3};
+use sys::{Namespace, NamespaceSet};
+
+use crate::plan::TimeOffset;
+
+/// What init is born into.
+#[derive(Default)]
+pub(crate) struct Birth<'a> {
+    /// Namespaces made for it.
+    pub(crate) make: NamespaceSet,
+    /// The user namespace that owns them, when it is not ours and not made.
+    pub(crate) user: Option<BorrowedFd<'a>>,
+    /// The PID namespace that it joins: that works for children only.
+    pub(crate) pid: Option<BorrowedFd<'a>>,
+    /// Its cgroup v2.
+    pub(crate) into_cgroup: Option<BorrowedFd<'a>>,
+    /// Clock offsets: they can be set until the first process is in the namespace.
+    pub(crate) time_offsets: &'a [TimeOffset],
+}
+
+/// Forks. Our own namespaces are afterwards as they were.
+pub(crate) fn spawn(birth: &Birth<'_>) -> io::Result<Forked> {
+    match birth.user {
+        Some(user) => spawn_in_user_namespace(birth, user),
+        None => spawn_here(birth, false),
+    }
+}
+
+fn spawn_here(birth: &Birth<'_>, sibling: bool) -> io::Result<Forked> {
+    let mut make = birth.make;
+    let own_pid = match birth.pid {
+        Some(fd) => Some(switch_for_children(fd, Namespace::Pid)?),
+        None => None,
+    };
+    let own_time = match birth.time_offsets {
+        [] => None,
+        offsets => {
+            make = make.without(Namespace::Time);
+            Some(make_time_namespace(offsets)?)
+        }
+    };
+    let options =
+        CloneOptions { namespaces: make, into_cgroup: birth.into_cgroup, exit_signal: None, sibling };
+    let forked = clone3(&options);
+    if !matches!(forked, Ok(Forked::Child)) {
+        for (own, kind) in [(own_pid, Namespace::Pid), (own_time, Namespace::Time)] {
+            if let Some(own) = own {
+                sys::namespace::join(own, kind)?;
+            }
+        }
+    }
+    forked
+}
+
+fn switch_for_children(fd: BorrowedFd<'_>, kind: Namespace) -> io::Result<OwnedFd> {
+    let own = sys::namespace::open_of(None, kind)?;
+    sys::namespace::join(fd, kind)?;
+    Ok(own)
+}
+
+fn make_time_namespace(offsets: &[TimeOffset]) -> io::Result<OwnedFd> {
+    let own = sys::namespace::open_of(None, Namespace::Time)?;
+    sys::namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time))?;
+    let lines: String = offsets.iter().map(|o| format!("{} {} {}\n", o.clock, o.secs, o.nanosecs)).collect();
+    fs::write("/proc/self/timens_offsets", lines)?;
+    Ok(own)
+}
+
+/// Namespaces belong to the user namespace of whoever makes them. So a helper joins it,
+/// makes init as its sibling, and ends.
+fn spawn_in_user_namespace(birth: &Birth<'_>, user: BorrowedFd<'_>) -> io::Result<Forked> {
+    let (ours, theirs) = sys::fdpass::message_pair()?;
+    match clone3(&CloneOptions::default())? {
+        Forked::Child => {
+            drop(ours);
+            let inner = Birth { user: None, into_cgroup: None, ..*birth };
+            let result = sys::namespace::join(user, Namespace::User)
+                .and_then(|()| own_the_namespace())
+                .and_then(|()| spawn_here(&inner, true));
+            match result {
+                Ok(Forked::Child) => Ok(Forked::Child),
+                Ok(Forked::Parent { pid, pidfd }) => {
+                    let _ = sys::fdpass::send(&theirs, &pid.to_le_bytes(), &[pidfd.as_fd()]);
+                    sys::process::exit_now(0)
+                }
+                Err(error) => {
+                    let errno = -error.raw_os_error().unwrap_or(rustix::io::Errno::INVAL.raw_os_error());
+                    let _ = sys::fdpass::send(&theirs, &errno.to_le_bytes(), &[]);
+                    sys::process::exit_now(1)
+                }
+            }
+        }
+        Forked::Parent { pidfd: helper, .. } => {
+            drop(theirs);
+            let mut number = [0u8; 4];
+            let received = sys::fdpass::receive(&ours, &mut number, 1);
+            sys::process::wait_pidfd(&helper)?;
+            let (_, mut fds) = received?;
+            match (i32::from_le_bytes(number), fds.pop()) {
+                (pid, Some(pidfd)) if pid > 0 => Ok(Forked::Parent { pid, pidfd }),
+                (errno, _) if errno < 0 => Err(io::Error::from_raw_os_error(-errno)),
+                _ => Err(io::ErrorKind::UnexpectedEof.into()),
+            }
+        }
+    }
+}
+
+/// Ids from outside mean nothing inside; root of the namespace may make others.
+fn own_the_namespace() -> io::Result<()> {
+    // Denied setgroups or a map without 0 still leaves us the capabilities.
+    let _ = sys::user::set_groups(&[]);
+    let _ = sys::user::set_gid(0);
+    let _ = sys::user::set_uid(0);
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! The state directory: one directory a container, `state.json` in it.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use base::ContainerId;
+
+use crate::error::Error;
+use crate::gate;
+use crate::state::{ContainerRecord, ContainerStatus};
+
+/// One container's directory.
+#[derive(Clone, Debug)]
+pub(crate) struct StateDir {
+    pub(crate) path: PathBuf,
+    id: String,
+}
+
+impl StateDir {
+    pub(crate) fn of(root: &Path, id: &ContainerId) -> Self {
+        Self { path: root.join(id), id: id.to_string() }
+    }
+
+    /// Takes the id: making the directory is what makes it ours.
+    pub(crate) fn claim(root: &Path, id: &ContainerId) -> Result<Self, Error> {
+        let dir = Self::of(root, id);
+        let make = || fs::DirBuilder::new().mode(0o711).create(&dir.path);
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                fs::DirBuilder::new()
+                    .recursive(true)
+                    .mode(0o700)
+                    .create(root)
+                    .map_err(Error::path("make the state directory", root))?;
+                make()
+            }
+            made => made,
+        }
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => Error::Exists { id: id.to_string() },
+            _ => Error::path("make the container's directory", &dir.path)(error),
+        })?;
+        Ok(dir)
+    }
+
+    pub(crate) fn read(&self) -> Result<ContainerRecord, Error> {
+        let path = self.path.join("state.json");
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(Error::NotFound { id: self.id.clone() });
+            }
+            read => read.map_err(Error::path("read", &path))?,
+        };
+        serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })
+    }
+
+    /// Whether the directory exists, with or without a record.
+    pub(crate) fn exists(&self) -> bool {
+        self.path.is_dir()
+    }
+
+    /// Writes the first record: nobody else writes to a directory that is being made.
+    pub(crate) fn write_first(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let path = self.path.join("state.json");
+        write_new(&path, record).map_err(Error::path("write", path))
+    }
+
+    /// Replaces the record at once.
+    pub(crate) fn write(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let new = self.path.join("state.json.new");
+        // Left by a runtime that was killed here.
+        let _ = fs::remove_file(&new);
+        write_new(&new, record).map_err(Error::path("write", &new))?;
+        let path = self.path.join("state.json");
+        fs::rename(&new, &path).map_err(Error::path("replace", path))
+    }
+
+    pub(crate) fn remove(&self) -> Result<(), Error> {
+        // The usual three names first: no directory has to be read.
+        for name in ["exec.fifo", "state.json", "state.json.new"] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
+        match fs::remove_dir(&self.path).or_else(|_| fs::remove_dir_all(&self.path)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::path("remove the container's directory", &self.path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the container is, by what the kernel says of its init.
+    pub(crate) fn status(&self, record: &ContainerRecord) -> ContainerStatus {
+        if record.pid == 0 {
+            return match record.creator_lives() {
+                true => ContainerStatus::Creating,
+                false => ContainerStatus::Stopped,
+            };
+        }
+        if !record.init_lives() {
+            return ContainerStatus::Stopped;
+        }
+        if gate::is_waiting(&self.path) {
+            return ContainerStatus::Created;
+        }
+        let frozen = record.cgroup.as_ref().and_then(|cgroup| cgroup.freezer_state().ok());
+        match frozen {
+            Some(cgroup::FreezerState::Frozen | cgroup::FreezerState::Freezing) => ContainerStatus::Paused,
+            _ => ContainerStatus::Running,
+        }
+    }
+}
+
+impl ContainerRecord {
+    /// Whether init lives: the id alone may have been given to another process.
+    pub fn init_lives(&self) -> bool {
+        lives(self.pid, self.start_time)
+    }
+
+    fn creator_lives(&self) -> bool {
+        lives(self.creator_pid, self.creator_start_time)
+    }
+}
+
+pub(crate) fn lives(pid: i32, start_time: u64) -> bool {
+    pid > 0
+        && sys::process::ProcStat::read(pid)
+            .is_ok_and(|stat| stat.start_time == start_time && !stat.is_zombie())
+}
+
+fn write_new(path: &Path, record: &ContainerRecord) -> io::Result<()> {
+    let bytes = serde_json::to_vec(record)?;
+    fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?.write_all(&bytes)
+}
