@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn resolv(host: &str, change: impl FnOnce(&mut HostFilesRequest<'_>), expected: &str) {
+    fn resolv<'a>(host: &'a str, change: impl FnOnce(&mut HostFilesRequest<'a>), expected: &str) {
         let mut request =
             HostFilesRequest { hostname: "web", host_resolv_conf: host, ..HostFilesRequest::default() };
         change(&mut request);
@@ -208,11 +208,14 @@ mod tests {
         let dns = ["1.1.1.1".parse().expect("ip")];
         let search = [".".to_owned()];
         let options = ["ndots:5".to_owned()];
-        resolv(
-            host,
-            |r| (r.dns, r.dns_search, r.dns_options) = (&dns, &search, &options),
-            "nameserver 1.1.1.1\noptions ndots:5\n",
-        );
+        let files = HostFiles::make(&HostFilesRequest {
+            host_resolv_conf: host,
+            dns: &dns,
+            dns_search: &search,
+            dns_options: &options,
+            ..HostFilesRequest::default()
+        });
+        assert_eq!(files.resolv_conf, "nameserver 1.1.1.1\noptions ndots:5\n");
     }
 
     #[test]

@@ -9,18 +9,30 @@
 //! What this crate never does: run `ip`, `iptables` or `nft`; touch a table, link or
 //! route that is not its own; read the environment; start a thread.
 
+mod addresses;
 mod attachment;
+mod bridge;
 mod cidr;
+mod definition;
 mod error;
+mod files;
+mod firewall;
+mod forwarding;
 mod host_files;
+mod ledger;
+mod links;
 mod mode;
 mod networks;
+mod plan;
+mod ports;
 mod publish;
 
 pub use attachment::{Attachment, Decision, Reconciled, Request};
 pub use cidr::{Cidr, InvalidCidr};
+pub use definition::Definition;
 pub use error::{Error, PortOwner};
 pub use host_files::{HostFiles, HostFilesRequest};
+pub use links::bring_up_loopback;
 pub use mode::{InvalidNetworkMode, NetworkMode};
 pub use netlink::route::MacAddress;
 pub use networks::{FAILPOINTS, Networks};
@@ -28,5 +40,9 @@ pub use publish::{HostPort, InvalidPortMapping, PortMapping, PortMappingProblem,
 
 /// The name of the default network.
 pub const DEFAULT_NETWORK: &str = "bridge";
-/// The link name of the default network's bridge.
+/// The link name of the default network's bridge; another data root on the same host
+/// gets the next number.
 pub const DEFAULT_BRIDGE: &str = "strake0";
+/// Our nftables table, of family `ip`, when the bridge is the default one; else it is
+/// named like the bridge.
+pub const DEFAULT_TABLE: &str = "strake";

@@ -1,0 +1,304 @@
+//! Bringing the kernel's table to what is wanted: by a few elements when nobody changed
+//! the rule set since our last look, else by comparing, else by writing it anew.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use base::digest::{Algorithm, DigestHasher};
+use netlink::nft::{Element, Family, Transaction, dump};
+use netlink::{Protocol, Socket};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use crate::error::Error;
+use crate::files::{self, Durable};
+use crate::publish::PublishedPort;
+
+use super::mirror::{Expirations, Mirror, RuleKey, Seen};
+use super::program::{self, NetworkView, PUBLISHED, PUBLISHED_AT, Program};
+
+/// Others may commit between our look and our commit; after so many times something is
+/// wrong.
+const TRIES_MAX: u32 = 64;
+const FAMILY: Family = Family::Ip;
+
+/// What the table is to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Wanted {
+    /// Its name.
+    pub(crate) table: String,
+    /// All networks that have a bridge.
+    pub(crate) networks: Vec<NetworkView>,
+    /// Pass nothing on that is not ours.
+    pub(crate) closed_transit: bool,
+    /// All ports that are published after the change, with their containers.
+    pub(crate) published: Vec<(PublishedPort, Ipv4Addr)>,
+}
+
+/// What differs from the last time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Change<'a> {
+    /// These ports are new.
+    Publish(&'a [PublishedPort], Ipv4Addr),
+    /// These ports are gone.
+    Withdraw(&'a [PublishedPort], Ipv4Addr),
+    /// Look closely: anything may differ.
+    Verify,
+}
+
+/// What was done and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// The table was written anew.
+    #[serde(skip)]
+    pub(crate) rewritten: bool,
+    /// What the user should know about published ports.
+    pub(crate) warnings: Vec<String>,
+    /// What the user should know about all traffic of containers.
+    pub(crate) forward_warnings: Vec<String>,
+    /// For `explain`: which chains of the host are copied.
+    pub(crate) notes: Vec<String>,
+}
+
+/// What we remember of our last commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Memory {
+    /// The generation that it made.
+    generation: u32,
+    /// What was wanted beside the ports.
+    shape: String,
+    applied: Applied,
+}
+
+/// Our table and the file in which we remember what we did to it.
+#[derive(Debug)]
+pub(crate) struct Firewall {
+    memory: PathBuf,
+    scratch: PathBuf,
+}
+
+impl Firewall {
+    pub(crate) fn new(state: &Path) -> Self {
+        Self { memory: state.join("rules.json"), scratch: state.join("rules.scratch") }
+    }
+
+    /// Makes the kernel hold what is `wanted`; `change` says what is new about it.
+    pub(crate) fn apply(&self, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
+        let mut socket = Socket::open(Protocol::Netfilter).map_err(failed("open a socket to nf_tables"))?;
+        let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
+        let shape = shape(wanted);
+        let mut refused = BTreeSet::new();
+        let mut suspicious = matches!(change, Change::Verify);
+        for _ in 0..TRIES_MAX {
+            let (generation, table) = look(&mut socket, &wanted.table)?;
+            let untouched = memory.generation == generation && memory.shape == shape && table.is_some();
+            let outcome = if untouched && !suspicious && generation != 0 {
+                let transaction = delta(wanted, change);
+                let applied = Applied { rewritten: false, ..memory.applied.clone() };
+                Attempt { transaction, applied, located: Vec::new() }
+            } else {
+                attempt(&mut socket, wanted, change, table.as_ref(), (&refused, suspicious))?
+            };
+            match outcome.transaction.commit(&mut socket, Some(generation)) {
+                Ok(()) => {
+                    let step = u32::from(!outcome.transaction.is_empty());
+                    let generation = generation.wrapping_add(step);
+                    let now = Memory { generation, shape, applied: outcome.applied.clone() };
+                    if now != memory {
+                        files::write(&self.memory, &self.scratch, &now, Durable::No)?;
+                    }
+                    return Ok(outcome.applied);
+                }
+                // Somebody committed in between: look again.
+                Err(error) if error.is(Errno::RESTART) => {}
+                Err(netlink::Error::Refused(refusal)) => {
+                    let culprit = outcome.located.iter().find(|(index, _)| *index == refusal.index);
+                    match culprit {
+                        Some((_, rule)) => drop(refused.insert(rule.clone())),
+                        // An element is there that should not be, or the other way round.
+                        None if !suspicious => suspicious = true,
+                        None => {
+                            let step = format!("write nftables table ip {}", wanted.table);
+                            return Err(Error::Kernel { step, source: refusal.into() });
+                        }
+                    }
+                }
+                Err(source) => {
+                    let step = format!("write nftables table ip {}", wanted.table);
+                    return Err(Error::Kernel { step, source });
+                }
+            }
+        }
+        let source = netlink::Error::Disturbed { tries: TRIES_MAX };
+        Err(Error::Kernel { step: format!("write nftables table ip {}", wanted.table), source })
+    }
+
+    /// Deletes the table and forgets it.
+    pub(crate) fn remove(&self, table: &str) -> Result<(), Error> {
+        let mut socket = Socket::open(Protocol::Netfilter).map_err(failed("open a socket to nf_tables"))?;
+        let mut transaction = Transaction::on(FAMILY, table);
+        transaction.delete_table();
+        match transaction.commit(&mut socket, None) {
+            Err(error) if !error.is(Errno::NOENT) => {
+                let step = format!("delete nftables table ip {table}");
+                return Err(Error::Kernel { step, source: error });
+            }
+            _ => {}
+        }
+        files::remove(&self.memory)
+    }
+}
+
+/// One set of changes that is to be committed.
+struct Attempt {
+    transaction: Transaction,
+    applied: Applied,
+    /// Which message copies which rule of the host.
+    located: Vec<(usize, RuleKey)>,
+}
+
+/// Generation and table in one exchange.
+fn look(socket: &mut Socket, table: &str) -> Result<(u32, Option<dump::Table>), Error> {
+    let requests = [dump::generation_request(), dump::table_request(FAMILY, table)];
+    let answers = socket.execute(&requests).map_err(failed("look at nf_tables"))?;
+    let (mut generation, mut found) = (0, None);
+    for answer in answers.iter().flatten().flatten() {
+        generation = dump::parse_generation(answer).unwrap_or(generation);
+        found = dump::Table::parse(answer).or(found);
+    }
+    Ok((generation, found))
+}
+
+/// Only the elements that change.
+fn delta(wanted: &Wanted, change: Change<'_>) -> Transaction {
+    let mut transaction = Transaction::on(FAMILY, &wanted.table);
+    let (ports, address, add) = match change {
+        Change::Publish(ports, address) => (ports, address, true),
+        Change::Withdraw(ports, address) => (ports, address, false),
+        Change::Verify => (&[][..], Ipv4Addr::UNSPECIFIED, true),
+    };
+    for map in [PUBLISHED_AT, PUBLISHED] {
+        let elements = elements_of(map, ports.iter().map(|port| (*port, address)));
+        if add {
+            transaction.add_elements(map, &elements);
+        } else {
+            transaction.delete_elements(map, &elements);
+        }
+    }
+    transaction
+}
+
+fn elements_of(map: &str, ports: impl Iterator<Item = (PublishedPort, Ipv4Addr)>) -> Vec<Element> {
+    ports.map(|(port, to)| program::element(&port, to)).filter(|(at, _)| *at == map).map(|(_, e)| e).collect()
+}
+
+/// Compares with what the kernel holds: the few elements if all else is as it should
+/// be, else everything.
+fn attempt(
+    socket: &mut Socket,
+    wanted: &Wanted,
+    change: Change<'_>,
+    table: Option<&dump::Table>,
+    (refused, suspicious): (&BTreeSet<RuleKey>, bool),
+) -> Result<Attempt, Error> {
+    let bridges: Vec<&str> = wanted.networks.iter().map(|n| n.bridge.as_str()).collect();
+    let seen = Seen::read(socket, &bridges).map_err(failed("read the host's input rules"))?;
+    let mirror = Mirror::of(&seen, refused);
+    let Wanted { networks, closed_transit, .. } = wanted;
+    let program = Program { networks, closed_transit: *closed_transit, mirror: &mirror };
+    let mut whole = Transaction::on(FAMILY, &wanted.table);
+    program.write(&mut whole, Expirations::LeftOut);
+    let comment = comment(&whole);
+    let applied = Applied {
+        rewritten: false,
+        warnings: mirror.warnings.clone(),
+        forward_warnings: mirror.forward_warnings.clone(),
+        notes: mirror.notes.clone(),
+    };
+    let same = table.is_some_and(|table| table.comment.as_deref() == Some(comment.as_str()));
+    if same && intact(socket, wanted, change, &whole, suspicious)? {
+        let change = if suspicious { Change::Verify } else { change };
+        return Ok(Attempt { transaction: delta(wanted, change), applied, located: Vec::new() });
+    }
+    let mut transaction = Transaction::on(FAMILY, &wanted.table);
+    if table.is_some() {
+        transaction.delete_table();
+    }
+    transaction.add_table(Some(&comment));
+    let mut located = Vec::new();
+    program.write_and_locate(&mut transaction, Expirations::Kept, |index, rule| {
+        located.push((index, rule.clone()));
+    });
+    for map in [PUBLISHED_AT, PUBLISHED] {
+        transaction.add_elements(map, &elements_of(map, wanted.published.iter().copied()));
+    }
+    Ok(Attempt { transaction, applied: Applied { rewritten: true, ..applied }, located })
+}
+
+/// Whether the rules are all there (somebody may have flushed them) and, when looking
+/// closely, the elements are exactly the wanted ones.
+fn intact(
+    socket: &mut Socket,
+    wanted: &Wanted,
+    change: Change<'_>,
+    whole: &Transaction,
+    suspicious: bool,
+) -> Result<bool, Error> {
+    let step = failed("read our own rules");
+    let rules = match dump::rules(socket, FAMILY, &wanted.table) {
+        Ok(rules) => rules.len(),
+        Err(error) if error.is(Errno::NOENT) => return Ok(false),
+        Err(error) => return Err(step(error)),
+    };
+    if rules != whole.rules() {
+        return Ok(false);
+    }
+    if !suspicious {
+        return Ok(true);
+    }
+    let _ = change;
+    for map in [PUBLISHED_AT, PUBLISHED] {
+        let wanted_elements = elements_of(map, wanted.published.iter().copied());
+        let held = match dump::elements(socket, FAMILY, &wanted.table, map) {
+            Ok(held) => held,
+            Err(error) if error.is(Errno::NOENT) => return Ok(false),
+            Err(error) => return Err(failed("read our own rules")(error)),
+        };
+        let held: BTreeSet<_> = held.iter().filter_map(dump::key_and_value).collect();
+        let expected: BTreeSet<_> = wanted_elements
+            .iter()
+            .filter_map(|element| match element {
+                Element::Value { key, value } => Some((key.clone(), value.clone())),
+                Element::Copy(_) => None,
+            })
+            .collect();
+        if held != expected {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What lists show beside the table, and how we know it again.
+fn comment(whole: &Transaction) -> String {
+    let mut hasher = DigestHasher::new(Algorithm::Sha256);
+    for message in whole.messages() {
+        hasher.update(message.body());
+    }
+    let digest = hasher.finish();
+    let hex = digest.hex();
+    format!("made by strake, changes are overwritten ({})", hex.get(..16).unwrap_or(hex))
+}
+
+fn shape(wanted: &Wanted) -> String {
+    let mut shape = format!("{} {}", wanted.table, wanted.closed_transit);
+    for network in &wanted.networks {
+        shape.push_str(&format!(" {}={}", network.bridge, network.subnet));
+    }
+    shape
+}
+
+fn failed(step: &'static str) -> impl Fn(netlink::Error) -> Error {
+    move |source| Error::Kernel { step: step.to_owned(), source }
+}

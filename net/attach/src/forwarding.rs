@@ -1,0 +1,38 @@
+//! Packet forwarding of the host: turned on when it is off, and noted.
+
+use std::path::Path;
+
+use sys::procfs::Procfs;
+
+use crate::attachment::Decision;
+use crate::error::Error;
+use crate::ledger::Ledger;
+
+const SYSCTL: &str = "sys/net/ipv4/ip_forward";
+
+/// Turns `net.ipv4.ip_forward` on if it is off.
+///
+/// A host that did not forward must not become a router for its neighbours, so the
+/// ledger remembers that it was us: our rules then pass on containers' packets only.
+pub(crate) fn ensure(ledger: &mut Ledger) -> Result<Decision, Error> {
+    let on = std::fs::read("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.starts_with(b"1"));
+    if !on {
+        let written = Procfs::host().and_then(|proc| proc.write(Path::new(SYSCTL), b"1"));
+        written.map_err(|source| Error::Sysctl { sysctl: "net.ipv4.ip_forward", value: "1", source })?;
+        ledger.forwarding_turned_on = true;
+    }
+    let (value, why) = if ledger.forwarding_turned_on {
+        (
+            "1, was 0",
+            "turned on for containers; packets of others are still not passed on (nft chain isolate)",
+        )
+    } else {
+        ("1", "it was on before; nothing was changed")
+    };
+    Ok(Decision {
+        what: "forwarding".to_owned(),
+        value: value.to_owned(),
+        held_in: "sysctl net.ipv4.ip_forward".to_owned(),
+        why: why.to_owned(),
+    })
+}

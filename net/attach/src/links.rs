@@ -1,0 +1,265 @@
+//! The links of a network: the bridge, and a pair for each container.
+
+use std::net::Ipv4Addr;
+use std::os::fd::BorrowedFd;
+
+use netlink::route::{
+    self, Address, AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress,
+    NewLink, Place, Route, RouteKind, VethPeer,
+};
+use netlink::{Protocol, Socket};
+use rustix::io::Errno;
+
+use crate::attachment::Attachment;
+use crate::cidr::Cidr;
+use crate::definition::Definition;
+use crate::error::Error;
+
+/// The link's name in the container.
+pub(crate) const CONTAINER_LINK: &str = "eth0";
+/// What the names of our links on the host begin with.
+const HOST_LINK_PREFIX: &str = "sk";
+const MTU_DEFAULT: u32 = 1500;
+const LOOPBACK_INDEX: u32 = 1;
+const MAIN_TABLE: u32 = 254;
+
+/// The name of a container's link on the host: told from its id, so that one finds the
+/// other.
+pub(crate) fn host_link_name(id: &str) -> String {
+    let head = id.get(..12).filter(|head| head.bytes().all(|b| b.is_ascii_hexdigit()));
+    match head {
+        Some(head) => format!("{HOST_LINK_PREFIX}{head}"),
+        None => {
+            let digest = base::Digest::sha256_of(id.as_bytes());
+            format!("{HOST_LINK_PREFIX}{}", digest.hex().get(..12).unwrap_or_default())
+        }
+    }
+}
+
+/// Whether a link is one that [`host_link_name`] names.
+pub(crate) fn is_host_link(link: &Link) -> bool {
+    let tail = link.name.strip_prefix(HOST_LINK_PREFIX);
+    let ours = tail.is_some_and(|tail| tail.len() == 12 && tail.bytes().all(|b| b.is_ascii_hexdigit()));
+    ours && link.kind.as_deref() == Some("veth")
+}
+
+/// The hardware address that goes with an IPv4 address.
+///
+/// One address has one hardware address for ever, so neighbours' caches are right also
+/// after the address was given to another container, and no announcement is needed.
+pub(crate) fn mac_of(address: Ipv4Addr) -> MacAddress {
+    let [a, b, c, d] = address.octets();
+    MacAddress([0x02, 0x42, a, b, c, d])
+}
+
+/// The host's side: one socket in the host's namespace.
+pub(crate) struct HostLinks {
+    socket: Socket,
+}
+
+impl HostLinks {
+    pub(crate) fn open() -> Result<Self, Error> {
+        let socket = Socket::open(Protocol::Route).map_err(failed("open a socket to rtnetlink"))?;
+        Ok(Self { socket })
+    }
+
+    pub(crate) fn by_name(&mut self, name: &str) -> Result<Option<Link>, Error> {
+        route::link_by_name(&mut self.socket, name)
+            .map_err(|source| Error::Kernel { step: format!("look for link {name}"), source })
+    }
+
+    pub(crate) fn all(&mut self) -> Result<Vec<Link>, Error> {
+        route::links(&mut self.socket).map_err(failed("list links"))
+    }
+
+    /// The ranges that the host's routes and addresses are about.
+    pub(crate) fn taken_ranges(&mut self) -> Result<Vec<Cidr>, Error> {
+        let routes = route::routes(&mut self.socket).map_err(failed("list routes"))?;
+        let addresses = route::addresses(&mut self.socket).map_err(failed("list addresses"))?;
+        let routed = routes
+            .iter()
+            .filter(|route| route.kind == RouteKind::Unicast)
+            .map(|route| Cidr::of(route.destination, route.prefix));
+        let own = addresses.iter().map(|address| Cidr::of(address.address, address.prefix));
+        Ok(routed.chain(own).collect())
+    }
+
+    /// The largest packet of the link that the default route leaves by.
+    pub(crate) fn default_mtu(&mut self) -> Result<u32, Error> {
+        let routes = route::routes(&mut self.socket).map_err(failed("list routes"))?;
+        let default = routes
+            .iter()
+            .filter(|r| r.prefix == 0 && r.table == MAIN_TABLE && r.kind == RouteKind::Unicast)
+            .min_by_key(|r| r.metric)
+            .and_then(|r| r.link);
+        let Some(index) = default else { return Ok(MTU_DEFAULT) };
+        let link = route::link_by_index(&mut self.socket, index).map_err(failed("look for a link"))?;
+        Ok(link.map_or(MTU_DEFAULT, |link| link.mtu))
+    }
+
+    /// Makes the bridge with its address and settings. What exists of it stays.
+    pub(crate) fn make_bridge(&mut self, network: &Definition, alias: &str, mtu: u32) -> Result<Link, Error> {
+        let name = &network.bridge;
+        let step = |source| Error::Kernel { step: format!("make bridge {name}"), source };
+        let mac = Some(mac_of(network.gateway));
+        let new = NewLink { name, kind: LinkKind::Bridge, mtu: Some(mtu), mac, master: None };
+        match self.socket.execute_all(&[route::new_link(&new)]) {
+            Err(error) if !error.is(Errno::EXIST) => return Err(step(error)),
+            _ => {}
+        }
+        let missing = netlink::Error::Receive { errno: Errno::NODEV.into() };
+        let link = self.by_name(name)?.ok_or_else(|| step(missing))?;
+        let change = LinkChange {
+            up: Some(true),
+            alias: Some(alias),
+            ipv6_generation: Some(AddressGeneration::None),
+            // The host reaches published ports by 127.0.0.1; the chain `no-loopback` keeps
+            // containers from using it the other way.
+            ipv4: &[(Ipv4Conf::RouteLocalnet, 1)],
+            ..LinkChange::default()
+        };
+        let address = Address { link: link.index, address: network.gateway, prefix: network.subnet.prefix() };
+        let set = route::set_link(Place::Index(link.index), &change);
+        self.socket.execute_all(&[set, route::add_address(&address)]).map_err(step)?;
+        Ok(link)
+    }
+
+    /// Makes a container's pair: our end on the bridge and up, the other in `netns`.
+    pub(crate) fn make_pair(
+        &mut self,
+        attachment: &Attachment,
+        mac: MacAddress,
+        bridge: &Link,
+        netns: BorrowedFd<'_>,
+    ) -> Result<(), Error> {
+        let name = &attachment.host_link;
+        let peer = VethPeer { name: CONTAINER_LINK, mac, netns: Some(netns) };
+        let new = NewLink {
+            name,
+            kind: LinkKind::Veth(peer),
+            mtu: Some(attachment.mtu),
+            mac: None,
+            master: Some(bridge.index),
+        };
+        let up = LinkChange {
+            up: Some(true),
+            ipv6_generation: Some(AddressGeneration::None),
+            ..LinkChange::default()
+        };
+        let step = |source| Error::Kernel {
+            step: format!(
+                "make link {name} on {} for container {}",
+                attachment.bridge,
+                attachment.id.short()
+            ),
+            source,
+        };
+        let messages = [route::new_link(&new), route::set_link(Place::Name(name), &up)];
+        let outcomes = self.socket.execute(&messages).map_err(step)?;
+        for outcome in outcomes {
+            outcome.map_err(|refusal| step(refusal.into()))?;
+        }
+        if bridge_netfilter_is_on() {
+            let index = self.by_name(name)?.map_or(0, |link| link.index);
+            let hairpin = route::set_bridge_port(index, None, Some(true));
+            self.socket.execute_all(&[hairpin]).map_err(step)?;
+        }
+        Ok(())
+    }
+
+    /// Stops all traffic of a container's link at once, without the milliseconds that
+    /// deleting it costs: the link goes with the container's namespace.
+    pub(crate) fn cut(&mut self, name: &str) -> Result<(), Error> {
+        let Some(link) = self.by_name(name)? else { return Ok(()) };
+        if link.master.is_none() {
+            return Ok(());
+        }
+        let port = route::set_bridge_port(link.index, Some(BridgePortState::Disabled), None);
+        self.ignoring_absence(&[port], || format!("cut link {name} from its bridge"))
+    }
+
+    /// Deletes a link; takes milliseconds.
+    pub(crate) fn delete(&mut self, name: &str) -> Result<(), Error> {
+        self.ignoring_absence(&[route::delete_link(Place::Name(name))], || format!("delete link {name}"))
+    }
+
+    fn ignoring_absence(
+        &mut self,
+        messages: &[netlink::Message],
+        step: impl Fn() -> String,
+    ) -> Result<(), Error> {
+        match self.socket.execute_all(messages) {
+            Err(error) if error.is(Errno::NODEV) || error.is(Errno::NXIO) => Ok(()),
+            Err(source) => Err(Error::Kernel { step: step(), source }),
+            Ok(_) => Ok(()),
+        }
+    }
+}
+
+/// The container's side: loopback, address, default route.
+pub(crate) fn configure_container(attachment: &Attachment, netns: BorrowedFd<'_>) -> Result<(), Error> {
+    let step = |source| Error::Kernel {
+        step: format!("configure {CONTAINER_LINK} of container {}", attachment.id.short()),
+        source,
+    };
+    let mut socket = Socket::open_in(netns, Protocol::Route).map_err(step)?;
+    let messages = [loopback_up(), route::link_request(Place::Name(CONTAINER_LINK))];
+    let answers = socket.execute_all(&messages).map_err(step)?;
+    let link = answers.iter().flatten().find_map(Link::parse).map_or(0, |link| link.index);
+    let up = LinkChange {
+        up: Some(true),
+        ipv6_generation: Some(AddressGeneration::None),
+        ..LinkChange::default()
+    };
+    let address = Address { link, address: attachment.address, prefix: attachment.subnet.prefix() };
+    let messages = [
+        route::set_link(Place::Index(link), &up),
+        route::add_address(&address),
+        route::add_route(&Route::default_by(attachment.gateway, link)),
+    ];
+    socket.execute_all(&messages).map_err(step)?;
+    Ok(())
+}
+
+/// Brings loopback up in `netns`: all that `--network none` needs.
+pub fn bring_up_loopback(netns: BorrowedFd<'_>) -> Result<(), Error> {
+    let step = failed("bring loopback up in the container's network namespace");
+    let mut socket = Socket::open_in(netns, Protocol::Route).map_err(&step)?;
+    socket.execute_all(&[loopback_up()]).map_err(step)?;
+    Ok(())
+}
+
+fn loopback_up() -> netlink::Message {
+    let change = LinkChange { up: Some(true), ..LinkChange::default() };
+    route::set_link(Place::Index(LOOPBACK_INDEX), &change)
+}
+
+/// With bridged packets passing netfilter, a redirection back to where the packet came
+/// from is done by the bridge, which refuses it without hairpin mode.
+fn bridge_netfilter_is_on() -> bool {
+    std::fs::read("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|text| text.starts_with(b"1"))
+}
+
+fn failed(step: &'static str) -> impl Fn(netlink::Error) -> Error {
+    move |source| Error::Kernel { step: step.to_owned(), source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn link_names_fit_and_are_known_again() {
+        for id in ["0123456789abcdef0123", "web", "0123456789aZ", "é"] {
+            let name = host_link_name(id);
+            assert_eq!(name.len(), 14, "{name}");
+            let kind = Some("veth".to_owned());
+            assert!(is_host_link(&Link { name, kind, ..Link::default() }));
+        }
+        assert_eq!(host_link_name("0123456789abcdef"), "sk0123456789ab");
+        for (name, kind) in [("sk0123456789ab", "bridge"), ("skein", "veth"), ("eth0", "veth")] {
+            let link = Link { name: name.to_owned(), kind: Some(kind.to_owned()), ..Link::default() };
+            assert!(!is_host_link(&link), "{name}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! A host that closes a port keeps it closed when it is published.
+
+use testkit::isolated;
+
+use crate::world::{HOST, World, ask, sh};
+
+/// Attaches a container behind 8080 and 8081 on a host with these rules, and says which
+/// of the two the outside reaches.
+#[track_caller]
+fn check(rules: &str, open: (bool, bool)) {
+    let world = World::new();
+    sh(rules);
+    let (one, attached) = world.container("one", &["8080:80", "8081:81"]);
+    one.serve_tcp(80, "one");
+    one.serve_tcp(81, "one");
+    let reached = (world.outside.ask((HOST, 8080)).is_ok(), world.outside.ask((HOST, 8081)).is_ok());
+    let ours = sh("nft list table ip strake");
+    assert_eq!(reached, open, "{rules}\n{ours}\n{:?}", attached.warnings);
+    assert!(ask(([127, 0, 0, 1], 8080).into()).is_ok(), "the host itself is not asked");
+    let notes = attached.decisions.iter().filter(|d| d.what == "host's input policy").count();
+    assert!(notes > 0, "{:?}", attached.decisions);
+    // The host's own rules are as they were.
+    let before = sh(&format!("unshare -n sh -ec '{}; nft list ruleset'", rules.replace('\'', "'\\''")));
+    let after = sh("nft list ruleset");
+    let foreign = after.split("table ip strake").next().expect("some");
+    assert_eq!(strip_counters(foreign), strip_counters(&before));
+    // A connection that is established goes on, and the network of the container too.
+    world.detach("one");
+}
+
+fn strip_counters(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let mut out = String::new();
+    let mut skip = 0;
+    for (at, word) in words.iter().enumerate() {
+        if skip > 0 {
+            skip -= 1;
+        } else if *word == "packets" && words.get(at + 2) == Some(&"bytes") {
+            skip = 3;
+        } else {
+            out.push_str(word);
+            out.push(' ');
+        }
+    }
+    out
+}
+
+#[test]
+fn nw_04_policy_drop_keeps_a_published_port_closed() {
+    isolated(|| {
+        check(
+            "nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; policy drop; }'; \
+             nft add rule inet fw in ct state established,related accept; nft add rule inet fw in iif lo accept; \
+             nft add rule inet fw in tcp dport 8081 accept",
+            (false, true),
+        );
+    });
+}
+
+#[test]
+fn nw_04_an_iptables_drop_keeps_a_published_port_closed() {
+    isolated(|| check("iptables-nft -A INPUT -p tcp --dport 8080 -j DROP", (false, true)));
+}
+
+#[test]
+fn iptables_extensions_are_copied() {
+    isolated(|| {
+        check(
+            "iptables-nft -A INPUT -i lo -j ACCEPT; \
+             iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; \
+             iptables-nft -N web; iptables-nft -A web -p tcp -m multiport --dports 80,8081 -m comment --comment public -j ACCEPT; \
+             iptables-nft -A INPUT -m limit --limit 5/min -j LOG --log-prefix in; \
+             iptables-nft -A INPUT -j web; iptables-nft -A INPUT -j REJECT",
+            (false, true),
+        );
+    });
+}
+
+#[test]
+fn sets_and_verdict_maps_are_copied() {
+    isolated(|| {
+        check(
+            "nft add table inet fw; nft add set inet fw bad '{ type ipv4_addr; flags interval; elements = { 192.0.2.0/24 } }'; \
+             nft add chain inet fw web; nft add rule inet fw web ip saddr @bad counter reject with icmpx admin-prohibited; \
+             nft add chain inet fw in '{ type filter hook input priority 5; }'; \
+             nft add rule inet fw in tcp dport vmap '{ 8080 : jump web, 22 : accept }'; \
+             nft add rule inet fw in tcp dport '{ 23, 8080-8090 }' accept",
+            (false, true),
+        );
+    });
+}
+
+#[test]
+fn several_chains_must_all_agree() {
+    isolated(|| {
+        check(
+            "nft add table ip a; nft add chain ip a in '{ type filter hook input priority 0; policy accept; }'; \
+             nft add rule ip a in tcp dport 8080 accept; \
+             nft add table inet b; nft add chain inet b in '{ type filter hook input priority 10; policy accept; }'; \
+             nft add rule inet b in tcp dport 8080 drop",
+            (false, true),
+        );
+    });
+}
+
+#[test]
+fn a_rule_that_comes_later_is_found_at_the_next_look() {
+    isolated(|| {
+        let world = World::new();
+        let (one, _) = world.container("one", &["8080:80"]);
+        one.serve_tcp(80, "one");
+        assert!(world.outside.ask((HOST, 8080)).is_ok());
+        sh("iptables-nft -A INPUT -p tcp --dport 8080 -j DROP");
+        let (_two, _) = world.container("two", &[]);
+        assert!(world.outside.ask((HOST, 8080)).is_err(), "the next attach looks");
+        sh("iptables-nft -F INPUT");
+        let live = ["one", "two"].iter().map(|id| base::ContainerId::parse(id).expect("id")).collect();
+        assert!(world.networks.reconcile(&live).expect("reconcile").table_rewritten);
+        assert!(world.outside.ask((HOST, 8080)).is_ok(), "reconcile looks too");
+        sh("nft flush ruleset");
+        assert!(world.outside.ask((HOST, 8080)).is_err());
+        assert!(world.networks.reconcile(&live).expect("reconcile").table_rewritten);
+        assert!(world.outside.ask((HOST, 8080)).is_ok());
+    });
+}
+
+#[test]
+fn a_forward_policy_that_drops_is_told() {
+    isolated(|| {
+        let world = World::new();
+        sh("iptables-nft -P FORWARD DROP");
+        let (_one, attached) = world.container("one", &[]);
+        assert!(attached.warnings.iter().any(|w| w.contains("chain FORWARD")), "{:?}", attached.warnings);
+        sh("iptables-nft -A FORWARD -i strake0 -j ACCEPT");
+        let (_two, attached) = world.container("two", &[]);
+        assert_eq!(attached.warnings, Vec::<String>::new());
+    });
+}

@@ -1,0 +1,9 @@
+//! Real bridges, addresses and rules, each test in its own network namespace.
+
+mod addressing;
+mod crash;
+mod host_policy;
+mod publishing;
+mod reaching;
+mod speed;
+mod world;

@@ -1,0 +1,142 @@
+//! Published ports.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use attach::{Error, PortOwner};
+use testkit::isolated;
+
+use crate::world::{HOST, OUTSIDE, World, ask, ask_udp, request, sh};
+
+const LOCALHOST: Ipv4Addr = Ipv4Addr::LOCALHOST;
+
+#[test]
+fn nw_04_a_published_port_is_reached_from_everywhere() {
+    isolated(|| {
+        let world = World::new();
+        let (one, attached) = world.container("one", &["8080:80"]);
+        let (two, _) = world.container("two", &[]);
+        one.serve_tcp(80, "one");
+        // From outside with the client's own address; from the host by 127.0.0.1, by its
+        // own address and by the bridge's; from the container itself and its neighbour.
+        assert_eq!(world.outside.ask((HOST, 8080)), Ok(format!("one {OUTSIDE}")));
+        for address in [LOCALHOST, HOST, attached.gateway] {
+            assert_eq!(ask((address, 8080).into()), Ok("one 172.30.0.1".to_owned()), "{address}");
+        }
+        for address in [HOST, attached.gateway] {
+            assert_eq!(one.ask((address, 8080)), Ok("one 172.30.0.1".to_owned()), "itself by {address}");
+            assert_eq!(two.ask((address, 8080)), Ok("one 172.30.0.1".to_owned()), "neighbour by {address}");
+        }
+        // The rules are data that nft can read.
+        let rules = sh("nft list table ip strake");
+        assert!(rules.contains("tcp . 8080 : 172.30.0.2 . 80"), "{rules}");
+        world.detach("one");
+        assert!(world.outside.ask((HOST, 8080)).is_err());
+        assert!(!sh("nft list table ip strake").contains("8080"));
+    });
+}
+
+#[test]
+fn datagrams_are_published_too() {
+    isolated(|| {
+        let world = World::new();
+        let (one, _) = world.container("one", &["5353:53/udp"]);
+        one.serve_udp(53, "one");
+        assert_eq!(world.outside.ask_udp((HOST, 5353)), Ok(format!("one {OUTSIDE}")));
+        assert_eq!(ask_udp((LOCALHOST, 5353).into()), Ok("one 172.30.0.1".to_owned()));
+        // The next container on that port is reached at once by the same client: no
+        // entry of the old connection is left.
+        let from = world.outside.run(|| {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:4444").expect("bind");
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).expect("timeout");
+            socket
+        });
+        let say = |socket: &std::net::UdpSocket| {
+            let mut buffer = [0; 64];
+            socket.send_to(b"?", (HOST, 5353)).expect("send");
+            let length = socket.recv(&mut buffer).expect("answer");
+            String::from_utf8_lossy(&buffer[..length]).into_owned()
+        };
+        assert!(say(&from).starts_with("one"));
+        world.detach("one");
+        let (two, _) = world.container("two", &["5353:53/udp"]);
+        two.serve_udp(53, "two");
+        assert!(say(&from).starts_with("two"));
+    });
+}
+
+#[test]
+fn ranges_and_single_addresses() {
+    isolated(|| {
+        let world = World::new();
+        let (one, attached) =
+            world.container("one", &["8000-8002:80-82", "127.0.0.1:9000:90", "192.0.2.1:9001:91", "70"]);
+        assert_eq!(attached.ports.len(), 6);
+        for port in [80, 81, 82, 90, 91, 70] {
+            one.serve_tcp(port, "one");
+        }
+        for port in 8000..=8002 {
+            assert!(world.outside.ask((HOST, port)).is_ok(), "{port}");
+        }
+        assert!(ask((LOCALHOST, 9000).into()).is_ok());
+        assert!(world.outside.ask((HOST, 9000)).is_err(), "published on loopback only");
+        // A neighbour that sends packets for 127.0.0.1 over the wire.
+        world
+            .outside
+            .sh("sysctl -qw net.ipv4.conf.all.route_localnet=1 && ip addr del 127.0.0.1/8 dev lo && \
+             ip route add 127.0.0.0/8 via 192.0.2.1 dev wire1");
+        assert!(world.outside.ask((LOCALHOST, 9000)).is_err());
+        assert!(world.outside.ask((HOST, 9001)).is_ok());
+        assert!(ask((LOCALHOST, 9001).into()).is_err(), "published on one address only");
+        let chosen = attached.ports.iter().find(|port| port.container_port == 70).expect("published");
+        assert!(chosen.host_port >= 32768);
+        assert!(world.outside.ask((HOST, chosen.host_port)).is_ok());
+    });
+}
+
+#[test]
+fn a_thousand_ports_are_one_message() {
+    isolated(|| {
+        let world = World::new();
+        let (one, attached) = world.container("one", &["20000-20999:20000-20999"]);
+        assert_eq!(attached.ports.len(), 1000);
+        one.serve_tcp(20999, "last");
+        assert!(world.outside.ask((HOST, 20999)).is_ok());
+        world.detach("one");
+        assert!(!sh("nft list table ip strake").contains("20999"));
+    });
+}
+
+#[test]
+fn a_taken_port_names_its_owner_and_changes_nothing() {
+    isolated(|| {
+        let world = World::new();
+        let (_one, _) = world.container("one", &["8080:80"]);
+        let links = sh("ip -o link");
+        let rules = sh("nft list ruleset");
+        let listener = TcpListener::bind("0.0.0.0:9090").expect("bind");
+        let netns = crate::world::Netns::new();
+
+        let error = world.attach(&netns, "two", &["8080:80"]).expect_err("taken");
+        assert_eq!(
+            error.to_string(),
+            "port 0.0.0.0:8080/tcp is already used by container name-one (one); stop that, or publish on another host port"
+        );
+        let error = world.attach(&netns, "two", &["127.0.0.1:8080:80"]).expect_err("taken");
+        assert!(matches!(error, Error::PortInUse { owner: PortOwner::Container { .. }, .. }));
+
+        let error = world.attach(&netns, "two", &["8081:80", "9090:80"]).expect_err("taken");
+        let Error::PortInUse { owner: PortOwner::Process { pid, .. }, port: 9090, .. } = error else {
+            panic!("{error}")
+        };
+        assert_eq!(pid, std::process::id());
+        let error = world.attach(&netns, "two", &["203.0.113.9:80:80"]).expect_err("not ours");
+        assert!(error.to_string().contains("203.0.113.9"), "{error}");
+        assert!(world.networks.check(&request("two", &["9090:80"])).is_err());
+        assert!(world.networks.check(&request("two", &["9091:80"])).is_ok());
+
+        assert_eq!(sh("ip -o link"), links);
+        assert_eq!(sh("nft list ruleset"), rules);
+        drop(listener);
+        world.attach(&netns, "two", &["9090:80"]).expect("free again");
+    });
+}
