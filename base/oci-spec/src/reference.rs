@@ -35,9 +35,13 @@ impl Reference {
         let invalid = |why| InvalidReference { raw: raw.chars().take(300).collect(), why };
         let (rest, digest) = match raw.split_once('@') {
             None => (raw, None),
-            Some((rest, digest)) => {
-                (rest, Some(Digest::parse(digest).map_err(|_| invalid("the digest after @ is not sha256:<64 hex digits>"))?))
-            }
+            Some((rest, digest)) => (
+                rest,
+                Some(
+                    Digest::parse(digest)
+                        .map_err(|_| invalid("the digest after @ is not sha256:<64 hex digits>"))?,
+                ),
+            ),
         };
         let (name, tag) = match rest.rsplit_once(':') {
             Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
@@ -60,7 +64,9 @@ impl Reference {
             return Err(invalid("the registry's host name is not valid"));
         }
         if tag.is_some_and(|tag| !is_tag(tag)) {
-            return Err(invalid("the tag must be up to 128 characters of [A-Za-z0-9_.-], not starting with . or -"));
+            return Err(invalid(
+                "the tag must be up to 128 characters of [A-Za-z0-9_.-], not starting with . or -",
+            ));
         }
         let tag = match (tag, &digest) {
             (Some(tag), _) => Some(tag.to_owned()),
@@ -162,7 +168,11 @@ impl From<Reference> for String {
 
 fn split_domain(name: &str) -> (String, String) {
     let (domain, path) = match name.split_once('/') {
-        Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" || first.bytes().any(|b| b.is_ascii_uppercase()) => {
+        Some((first, rest))
+            if first.contains(['.', ':'])
+                || first == "localhost"
+                || first.bytes().any(|b| b.is_ascii_uppercase()) =>
+        {
             (first, rest)
         }
         _ => (DEFAULT_DOMAIN, name),
@@ -216,7 +226,9 @@ fn is_path_component(component: &str) -> bool {
 fn is_tag(tag: &str) -> bool {
     let word = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     let bytes = tag.as_bytes();
-    bytes.len() <= 128 && bytes.first().is_some_and(|b| word(*b)) && bytes.iter().all(|b| word(*b) || b".-".contains(b))
+    bytes.len() <= 128
+        && bytes.first().is_some_and(|b| word(*b))
+        && bytes.iter().all(|b| word(*b) || b".-".contains(b))
 }
 
 #[cfg(test)]
@@ -249,7 +261,20 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_reference() {
-        for raw in ["", ":x", "UPPER", "a//b", "a/../b", "x:", "a b", "x@sha256:12", "-a", "a.:5/x", "h:99999/x", "a:b:c/../d"] {
+        for raw in [
+            "",
+            ":x",
+            "UPPER",
+            "a//b",
+            "a/../b",
+            "x:",
+            "a b",
+            "x@sha256:12",
+            "-a",
+            "a.:5/x",
+            "h:99999/x",
+            "a:b:c/../d",
+        ] {
             assert!(Reference::parse(raw).is_err(), "{raw}");
         }
     }

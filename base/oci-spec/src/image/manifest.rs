@@ -62,14 +62,20 @@ pub struct Index {
 impl Index {
     /// The first image for `wanted`; entries without a platform match anything.
     pub fn select(&self, wanted: &Platform) -> Option<&Descriptor> {
-        let images = || self.manifests.iter().filter(|entry| entry.media_type.is_manifest() || entry.media_type.is_index());
-        let fits = |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|platform| platform.satisfies(wanted));
+        let images = || {
+            self.manifests
+                .iter()
+                .filter(|entry| entry.media_type.is_manifest() || entry.media_type.is_index())
+        };
+        let fits =
+            |entry: &&Descriptor| entry.platform.as_ref().is_some_and(|platform| platform.satisfies(wanted));
         images().find(fits).or_else(|| images().find(|entry| entry.platform.is_none()))
     }
 }
 
 /// A manifest or an index with the bytes that it was read from.
 #[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them lives on the stack for a moment, never many")]
 pub enum Document {
     /// One image.
     Manifest {
@@ -94,7 +100,9 @@ pub enum InvalidDocument {
     #[error("manifest is not valid JSON of its type")]
     Json(#[source] serde_json::Error),
     /// A type that is neither a manifest nor an index.
-    #[error("manifest has the unsupported type {media_type:?}: only OCI and Docker schema 2 images can be used")]
+    #[error(
+        "manifest has the unsupported type {media_type:?}: only OCI and Docker schema 2 images can be used"
+    )]
     Type {
         /// The type met.
         media_type: String,
@@ -120,8 +128,7 @@ impl Document {
         }
         let transport = content_type.map(|text| text.split(';').next().unwrap_or(text).trim());
         let generic = |text: &&str| MediaType::MANIFESTS.contains(text);
-        let by_shape =
-            if probe.manifests.is_some() { MediaType::OCI_INDEX } else { MediaType::OCI_MANIFEST };
+        let by_shape = if probe.manifests.is_some() { MediaType::OCI_INDEX } else { MediaType::OCI_MANIFEST };
         let media_type = probe.media_type.as_deref().or(transport.filter(generic)).unwrap_or(by_shape);
         let media_type = MediaType::from(media_type);
         if media_type.is_index() {
@@ -148,7 +155,9 @@ impl Document {
             Self::Manifest { manifest, .. } => {
                 manifest.media_type.clone().unwrap_or_else(|| MediaType::OCI_MANIFEST.into())
             }
-            Self::Index { index, .. } => index.media_type.clone().unwrap_or_else(|| MediaType::OCI_INDEX.into()),
+            Self::Index { index, .. } => {
+                index.media_type.clone().unwrap_or_else(|| MediaType::OCI_INDEX.into())
+            }
         }
     }
 
@@ -171,7 +180,9 @@ mod tests {
     #[test]
     fn keeps_unknown_fields() {
         let raw = br#"{"schemaVersion":2,"manifests":[],"x-new":{"a":1}}"#.to_vec();
-        let Document::Index { index, .. } = Document::parse(raw, None).unwrap() else { panic!("not an index") };
+        let Document::Index { index, .. } = Document::parse(raw, None).unwrap() else {
+            panic!("not an index")
+        };
         assert_eq!(serde_json::to_value(&index).unwrap()["x-new"]["a"], 1);
     }
 }

@@ -45,7 +45,8 @@ impl MediaType {
     pub const DOCKER_LAYER_PLAIN: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
     /// All types that a manifest request accepts.
-    pub const MANIFESTS: [&str; 4] = [Self::OCI_MANIFEST, Self::OCI_INDEX, Self::DOCKER_MANIFEST, Self::DOCKER_LIST];
+    pub const MANIFESTS: [&str; 4] =
+        [Self::OCI_MANIFEST, Self::OCI_INDEX, Self::DOCKER_MANIFEST, Self::DOCKER_LIST];
 
     /// The type as text.
     pub fn as_str(&self) -> &str {
@@ -68,7 +69,9 @@ impl MediaType {
         match plain.as_str() {
             Self::OCI_LAYER | Self::DOCKER_LAYER_PLAIN => Some(Compression::None),
             Self::OCI_LAYER_GZIP | Self::DOCKER_LAYER => Some(Compression::Gzip),
-            Self::OCI_LAYER_ZSTD | "application/vnd.docker.image.rootfs.diff.tar.zstd" => Some(Compression::Zstd),
+            Self::OCI_LAYER_ZSTD | "application/vnd.docker.image.rootfs.diff.tar.zstd" => {
+                Some(Compression::Zstd)
+            }
             _ => None,
         }
     }

@@ -67,7 +67,7 @@ impl Platform {
         let (os, architecture, variant) = match parts[..] {
             [os, architecture, variant] => (os, architecture, Some(variant)),
             [os, architecture] => (os, architecture, None),
-            [single] if single == "linux" => return Ok(Self::host()),
+            ["linux"] => return Ok(Self::host()),
             [single] => ("linux", single, None),
             _ => return Err(InvalidPlatform { raw: raw.to_owned() }),
         };
@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn matches_variants_as_containerd_does() {
-        let is = |have: &str, want: &str| Platform::parse(have).unwrap().satisfies(&Platform::parse(want).unwrap());
+        let is = |have: &str, want: &str| {
+            Platform::parse(have).unwrap().satisfies(&Platform::parse(want).unwrap())
+        };
         assert!(is("linux/arm64/v8", "linux/arm64"));
         assert!(is("linux/arm64", "linux/arm64/v8"));
         assert!(!is("linux/arm/v6", "linux/arm/v7"));
