@@ -1,42 +1,47 @@
 //! Where the executables of the shim and the runtime come from.
 
-use std::fs::File;
+use std::fmt;
+use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// One executable that this program starts.
-#[derive(Clone, Debug)]
-pub enum Companion {
-    /// A file on disk.
-    Path(PathBuf),
-    /// Bytes carried in our own executable.
-    Carried {
-        /// The executable that carries it.
-        carrier: PathBuf,
-        /// Where it begins.
-        offset: u64,
-        /// How long it is.
-        len: u64,
-    },
-    /// A sealed memfd that holds it.
-    Sealed(Arc<OwnedFd>),
-}
+/// Finds the executable of that name, laying it down below the state root if need be.
+type Locate = dyn Fn(&str, &Path) -> io::Result<PathBuf> + Send + Sync;
 
 /// The executables that the engine starts.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Companions {
-    /// The supervisor of a container.
-    pub shim: Companion,
+    locate: Arc<Locate>,
 }
 
-impl Companion {
-    /// Its bytes as an open file, for reading or executing.
-    pub fn open(&self) -> std::io::Result<OwnedFd> {
-        match self {
-            Self::Path(path) => Ok(File::open(path)?.into()),
-            Self::Sealed(fd) => fd.try_clone(),
-            Self::Carried { carrier, .. } => Ok(File::open(carrier)?.into()),
-        }
+impl Companions {
+    /// Companions that `locate(name, state root)` finds.
+    pub fn new(locate: impl Fn(&str, &Path) -> io::Result<PathBuf> + Send + Sync + 'static) -> Self {
+        Self { locate: Arc::new(locate) }
+    }
+
+    /// Companions that lie in one directory.
+    pub fn in_directory(directory: PathBuf) -> Self {
+        Self::new(move |name, _| Ok(directory.join(name)))
+    }
+
+    /// The path of an executable.
+    pub(crate) fn path(&self, name: &str, state: &Path) -> io::Result<PathBuf> {
+        (self.locate)(name, state)
+    }
+
+    /// The shim's executable behind a descriptor that no container can write through.
+    pub(crate) fn shim(&self, state: &Path) -> io::Result<OwnedFd> {
+        sys::exe::sealed_of(&self.path(SHIM, state)?)
     }
 }
+
+impl fmt::Debug for Companions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Companions")
+    }
+}
+
+/// The supervisor's name.
+pub(crate) const SHIM: &str = "strake-shim";

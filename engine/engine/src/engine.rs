@@ -1,8 +1,14 @@
 //! The engine: roots on disk, and the stores below them.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
+use attach::Networks;
+use base::ContainerId;
+use snapshot::Snapshots;
+
 use crate::companions::Companions;
+use crate::container::{Containers, Locked, Record};
 use crate::error::Error;
 
 /// Where everything is. Data survives a reboot, state does not.
@@ -20,6 +26,16 @@ impl Paths {
         self.root.join("containers")
     }
 
+    /// The record, exit record and log of one container.
+    pub fn record_dir(&self, id: &ContainerId) -> PathBuf {
+        self.containers().join(id)
+    }
+
+    /// A container's log.
+    pub fn log(&self, id: &ContainerId) -> PathBuf {
+        self.record_dir(id).join(format!("{id}-json.log"))
+    }
+
     /// Named and anonymous volumes.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")
@@ -35,27 +51,47 @@ impl Paths {
         self.root.join("snapshots")
     }
 
-    /// State of running containers.
-    pub fn running(&self) -> PathBuf {
-        self.state.join("containers")
+    /// Bundle, socket and host files of one container, while it runs.
+    pub fn state_dir(&self, id: &ContainerId) -> PathBuf {
+        self.state.join("containers").join(id)
+    }
+
+    /// The OCI runtime's records.
+    pub fn runtime(&self) -> PathBuf {
+        self.state.join("runtime")
     }
 }
 
 /// Containers, images, volumes and networks under one data root.
+#[derive(Debug)]
 pub struct Engine {
     paths: Paths,
     companions: Option<Companions>,
     cleanup_command: Vec<String>,
+    cgroup_parent: String,
+    shim_failpoint: Option<String>,
+    containers: Containers,
+    snapshots: OnceCell<Snapshots>,
+    networks: OnceCell<Networks>,
 }
 
 impl Engine {
-    /// Opens the engine on its two roots, making them when missing.
+    /// Opens the engine on its two roots; what is missing is made when it is needed.
     ///
-    /// Nothing is scanned and no tool is started: recovery of what a dead process
-    /// left happens where it is needed, and for all in [`Engine::reconcile`].
+    /// Nothing is scanned and nothing is started: recovery of what a dead process left
+    /// happens where it is met, and for all in [`Engine::reconcile`].
     pub fn open(root: &Path, state: &Path) -> Result<Self, Error> {
         let paths = Paths { root: root.to_owned(), state: state.to_owned() };
-        Ok(Self { paths, companions: None, cleanup_command: Vec::new() })
+        Ok(Self {
+            containers: Containers::new(root),
+            paths,
+            companions: None,
+            cleanup_command: Vec::new(),
+            cgroup_parent: "/strake".to_owned(),
+            shim_failpoint: None,
+            snapshots: OnceCell::new(),
+            networks: OnceCell::new(),
+        })
     }
 
     /// The same engine, able to start containers.
@@ -72,8 +108,84 @@ impl Engine {
         self
     }
 
+    /// The same engine, whose containers get control groups below `parent`.
+    #[must_use]
+    pub fn with_cgroup_parent(mut self, parent: &str) -> Self {
+        self.cgroup_parent = parent.to_owned();
+        self
+    }
+
+    /// For tests: the failpoint that shims arm.
+    #[must_use]
+    pub fn with_shim_failpoint(mut self, failpoint: Option<String>) -> Self {
+        self.shim_failpoint = failpoint;
+        self
+    }
+
     /// Where everything is.
     pub fn paths(&self) -> &Paths {
         &self.paths
+    }
+
+    /// The records of containers.
+    pub fn containers(&self) -> &Containers {
+        &self.containers
+    }
+
+    /// The id that a name, an id or the beginning of one stands for.
+    pub fn resolve(&self, name: &str) -> Result<ContainerId, Error> {
+        Ok(self.containers.resolve(name)?)
+    }
+
+    /// The container that `name` means, as it is now.
+    pub fn find(&self, name: &str) -> Result<Record, Error> {
+        let id = self.resolve(name)?;
+        self.look(&id)
+    }
+
+    /// Unpacked layers and writable layers.
+    pub fn snapshots(&self) -> Result<&Snapshots, Error> {
+        if let Some(snapshots) = self.snapshots.get() {
+            return Ok(snapshots);
+        }
+        let opened = Snapshots::open(&self.paths.snapshots()).map_err(Error::snapshot("store"))?;
+        Ok(self.snapshots.get_or_init(|| opened))
+    }
+
+    /// Networks and who is attached to them.
+    pub fn networks(&self) -> Result<&Networks, Error> {
+        if let Some(networks) = self.networks.get() {
+            return Ok(networks);
+        }
+        let opened = Networks::open(&self.paths.root, &self.paths.state).map_err(Error::network("store"))?;
+        Ok(self.networks.get_or_init(|| opened))
+    }
+
+    pub(crate) fn companions(&self) -> Result<&Companions, Error> {
+        self.companions.as_ref().ok_or(Error::NoCompanions)
+    }
+
+    /// What a shim runs for the container `id` when it has ended.
+    pub(crate) fn exit_command(&self, id: &ContainerId) -> Vec<String> {
+        if self.cleanup_command.is_empty() {
+            return Vec::new();
+        }
+        let mut command = self.cleanup_command.clone();
+        command.push(id.to_string());
+        command
+    }
+
+    pub(crate) fn shim_failpoint(&self) -> Option<String> {
+        self.shim_failpoint.clone()
+    }
+
+    /// The control group of a container, as `cgroupsPath`.
+    pub(crate) fn cgroup_path(&self, record: &Record) -> String {
+        let parent = record.request.resources.cgroup_parent.as_deref().unwrap_or(&self.cgroup_parent);
+        format!("/{}/{}", parent.trim_matches('/'), record.id).replace("//", "/")
+    }
+
+    pub(crate) fn lock(&self, id: &ContainerId) -> Result<Locked, Error> {
+        Ok(self.containers.lock(id)?)
     }
 }

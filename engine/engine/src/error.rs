@@ -1,15 +1,19 @@
 //! What can go wrong in the engine, and what the caller may do about it.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::{Classified, ErrorClass};
+
+use crate::container::{InvalidName, InvalidTransition, StoreError};
+use crate::request::InvalidOption;
+use crate::spec::InvalidUser;
 
 /// An operation of the engine failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A file of ours could not be read or written.
-    #[error("{operation} {path}")]
+    /// A file of ours or of the user's could not be used.
+    #[error("{operation} {}", path.display())]
     File {
         /// What was being done.
         operation: &'static str,
@@ -19,26 +23,225 @@ pub enum Error {
         #[source]
         errno: io::Error,
     },
-    /// No container has that name or id.
-    #[error("no such container: {name}; `strake ps -a` lists them")]
-    NoSuchContainer {
+    /// The records.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The request is wrong.
+    #[error(transparent)]
+    Option(#[from] InvalidOption),
+    /// The name is none.
+    #[error(transparent)]
+    Name(#[from] InvalidName),
+    /// The user is not in the image.
+    #[error(transparent)]
+    User(#[from] InvalidUser),
+    /// The container's state does not allow it.
+    #[error("container {name}")]
+    Transition {
+        /// The container.
+        name: String,
+        /// Why not.
+        #[source]
+        source: InvalidTransition,
+    },
+    /// It only works on a running container.
+    #[error("container {name} is not running; `strake start {name}` starts it")]
+    NotRunning {
+        /// The container.
+        name: String,
+    },
+    /// It does not work on a frozen container.
+    #[error("container {name} is paused; `strake unpause {name}` lets it go on")]
+    Paused {
+        /// The container.
+        name: String,
+    },
+    /// The source of a bind mount is missing.
+    #[error("the source {} of the mount on {} does not exist; make it, or use -v, which makes it", path.display(), target.display())]
+    NoMountSource {
+        /// The source.
+        path: PathBuf,
+        /// The target.
+        target: PathBuf,
+    },
+    /// A volume is used.
+    #[error("volume {name} is used by container {container}; remove that first")]
+    VolumeInUse {
+        /// The volume.
+        name: String,
+        /// Who uses it.
+        container: String,
+    },
+    /// No such volume.
+    #[error("no such volume: {name}; `strake volume ls` lists them")]
+    NoSuchVolume {
         /// What was asked for.
         name: String,
     },
-    /// Several containers' ids begin like that.
-    #[error("{prefix} is the beginning of several container ids; give more of it")]
-    AmbiguousId {
-        /// What was asked for.
-        prefix: String,
+    /// The container's writable layer.
+    #[error("the file system of container {name}")]
+    Snapshot {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: snapshot::Error,
     },
+    /// Its network.
+    #[error("the network of container {name}")]
+    Network {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: attach::Error,
+    },
+    /// Its supervisor could not be started, or could not make it.
+    #[error("start container {name}")]
+    Launch {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: shim::LaunchError,
+    },
+    /// Its supervisor refused or was lost.
+    #[error("container {name}")]
+    Shim {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: shim::ClientError,
+    },
+    /// How it ended cannot be read.
+    #[error("container {name}")]
+    Exit {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: shim::ExitRecordError,
+    },
+    /// Its log cannot be read.
+    #[error("the log of container {name}")]
+    Log {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: shim::LogReadError,
+    },
+    /// It keeps no log.
+    #[error("container {name} keeps no log: it was made with --log-driver none")]
+    NoLog {
+        /// The container.
+        name: String,
+    },
+    /// Images.
+    #[error(transparent)]
+    Image(#[from] crate::images::Error),
+    /// This process does not know where the shim is.
+    #[error("containers cannot be started here: the engine was opened without the shim's executable")]
+    NoCompanions,
+    /// The shim's executable.
+    #[error("find the supervisor strake-shim; `cargo xtask install` lays it beside strake")]
+    Companion(#[source] io::Error),
+    /// Randomness for an id.
+    #[error("get random numbers for a container's id")]
+    Random(#[source] io::Error),
+    /// The disk is full.
+    #[error("no space left for {}: free some, for example with `strake system df` and `strake image prune`", path.display())]
+    DiskFull {
+        /// Where.
+        path: PathBuf,
+        /// What the kernel said.
+        errno: io::Error,
+    },
+}
+
+impl Error {
+    /// Wraps the error of an operation on a file.
+    pub(crate) fn file(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |errno| match errno.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::DiskFull { path: path.to_owned(), errno }
+            }
+            _ => Self::File { operation, path: path.to_owned(), errno },
+        }
+    }
+
+    pub(crate) fn snapshot(name: &str) -> impl FnOnce(snapshot::Error) -> Self {
+        move |source| Self::Snapshot { name: name.to_owned(), source }
+    }
+
+    pub(crate) fn network(name: &str) -> impl FnOnce(attach::Error) -> Self {
+        move |source| Self::Network { name: name.to_owned(), source }
+    }
+
+    pub(crate) fn shim(name: &str) -> impl FnOnce(shim::ClientError) -> Self {
+        move |source| Self::Shim { name: name.to_owned(), source }
+    }
+
+    pub(crate) fn transition(name: &str) -> impl FnOnce(InvalidTransition) -> Self {
+        move |source| Self::Transition { name: name.to_owned(), source }
+    }
+
+    /// Docker's exit status for a container that could not be run: 126 or 127 when its
+    /// command was at fault, otherwise 125.
+    pub fn run_status(&self) -> u8 {
+        match self {
+            Self::Launch { source, .. } => source.exit_code(),
+            Self::Shim { source, .. } => source.exit_code().unwrap_or(125),
+            _ => 125,
+        }
+    }
+
+    /// Whether it says that there is no such object.
+    pub fn is_not_found(&self) -> bool {
+        self.class() == ErrorClass::NotFound
+    }
 }
 
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::File { errno, .. } => ErrorClass::of_io(errno),
-            Self::NoSuchContainer { .. } => ErrorClass::NotFound,
-            Self::AmbiguousId { .. } => ErrorClass::Invalid,
+            Self::File { errno, .. } | Self::Companion(errno) | Self::Random(errno) => {
+                ErrorClass::of_io(errno)
+            }
+            Self::Store(source) => source.class(),
+            Self::Option(_) | Self::Name(_) | Self::User(_) | Self::NoMountSource { .. } => {
+                ErrorClass::Invalid
+            }
+            Self::Transition { .. }
+            | Self::NotRunning { .. }
+            | Self::Paused { .. }
+            | Self::VolumeInUse { .. } => ErrorClass::Conflict,
+            Self::NoSuchVolume { .. } | Self::NoLog { .. } => ErrorClass::NotFound,
+            Self::Snapshot { source, .. } => source.class(),
+            Self::Network { source, .. } => source.class(),
+            Self::Launch { source, .. } => source.class(),
+            Self::Shim { source, .. } => source.class(),
+            Self::Exit { source, .. } => source.class(),
+            Self::Log { source, .. } => source.class(),
+            Self::Image(source) => source.class(),
+            Self::NoCompanions => ErrorClass::Unsupported,
+            Self::DiskFull { .. } => ErrorClass::ResourceExhausted,
         }
     }
+}
+
+/// The error and what caused it, joined with `: `.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let said = cause.to_string();
+        if !text.ends_with(&said) {
+            text.push_str(": ");
+            text.push_str(&said);
+        }
+        next = cause.source();
+    }
+    text
 }

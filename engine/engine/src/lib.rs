@@ -9,11 +9,22 @@
 //! Kubernetes.
 
 mod companions;
+pub mod container;
 mod engine;
 mod error;
+mod host;
 pub mod images;
+mod ops;
 pub mod request;
+pub mod spec;
+mod volumes;
 
-pub use companions::{Companion, Companions};
+pub use companions::Companions;
+pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::Error;
+pub use ops::{
+    ExecRequest, FAILPOINTS, ImageSource, InspectOptions, Listed, Reconciled, RemoveOptions, RunningExec,
+    StartOptions, Started,
+};
+pub use volumes::Volume;

@@ -20,12 +20,18 @@ use serde::{Deserialize, Serialize};
 
 pub use device::{DeviceRequest, DeviceRule};
 pub use env::{key_value_file, resolve_variables};
+pub(crate) use mount::volume_name;
 pub use mount::{BindOptions, MountKind, MountRequest, TmpfsOptions, Vanish, VolumesFrom};
 pub use namespace::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
-pub use port::{PortProtocol, PortRequest, PublishRequest};
+pub use port::PortRequest;
 pub use resources::{ResourceRequest, Ulimit, nano_cpus};
 pub use security::{AppArmor, SeccompRequest, SecurityOption, capability_name};
 pub use signal::{InvalidSignal, Signal};
+
+/// All capabilities as `CAP_…`, in the kernel's order.
+pub fn known_capabilities() -> impl Iterator<Item = String> {
+    security::CAPABILITIES.iter().map(|name| format!("CAP_{name}"))
+}
 
 /// The value of an option is wrong.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -133,7 +139,7 @@ pub struct NetworkRequest {
     /// Which network.
     pub mode: NetworkMode,
     /// Published ports.
-    pub publish: Vec<PublishRequest>,
+    pub publish: Vec<attach::PortMapping>,
     /// Whether all exposed ports are published on free ones.
     pub publish_all: bool,
     /// Ports that it listens on, besides the image's.

@@ -1,0 +1,131 @@
+//! The record of a container: what was asked, what was decided, where it is in its life.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use base::{ContainerId, Digest};
+use oci_spec::image::ContainerConfig;
+use serde::{Deserialize, Serialize};
+use shim::Timestamp;
+
+use super::Lifecycle;
+use crate::request::CreateRequest;
+
+/// Version of the record's form.
+pub const RECORD_VERSION: u32 = 1;
+
+/// Everything that is kept of a container.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Form of this record: [`RECORD_VERSION`].
+    pub version: u32,
+    /// Its id.
+    pub id: ContainerId,
+    /// Its name.
+    pub name: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it was made of.
+    pub image: ImageRef,
+    /// What was asked.
+    pub request: CreateRequest,
+    /// The image's defaults, as they were then.
+    pub config: ContainerConfig,
+    /// Volumes, bind mounts and tmpfs, as they were decided.
+    pub mounts: Vec<MountRecord>,
+    /// Where it is in its life.
+    pub lifecycle: Lifecycle,
+    /// What the user was warned of.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+    /// How often it was started.
+    #[serde(default)]
+    pub starts: u32,
+}
+
+/// An image at the time when a container was made of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRef {
+    /// As people write it.
+    pub name: String,
+    /// The image's id: the digest of its configuration.
+    pub id: Digest,
+    /// The manifest's digest.
+    pub manifest: Digest,
+    /// The topmost layer's chain; none for an empty image.
+    pub chain: Option<Digest>,
+    /// `os/architecture`.
+    pub platform: String,
+}
+
+/// A mount that was decided on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountRecord {
+    /// Where in the container.
+    pub target: PathBuf,
+    /// What.
+    pub source: MountSource,
+    /// Whether nothing can be written through it.
+    pub read_only: bool,
+}
+
+/// What is mounted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "kind")]
+pub enum MountSource {
+    /// A path of the host.
+    Bind {
+        /// The path.
+        path: PathBuf,
+        /// Propagation of mounts; `rprivate` when missing.
+        propagation: Option<String>,
+        /// Whether mounts below it stay out.
+        non_recursive: bool,
+    },
+    /// A volume.
+    Volume {
+        /// Its name.
+        name: String,
+        /// Its directory.
+        path: PathBuf,
+        /// Whether it was made for this container alone.
+        anonymous: bool,
+        /// Whether it gets what the image has at the target, while it is empty.
+        copy_up: bool,
+    },
+    /// An empty file system in memory.
+    Tmpfs {
+        /// Options as `mount(8)` knows them.
+        options: Vec<String>,
+    },
+}
+
+impl Record {
+    /// The labels: the image's, and over them those that were asked for.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let mut labels = self.config.labels.clone();
+        labels.extend(self.request.labels.clone());
+        labels
+    }
+
+    /// The program and its arguments.
+    pub fn command_line(&self) -> Vec<String> {
+        crate::spec::command_line(&self.config, &self.request.process)
+    }
+
+    /// Names of its anonymous volumes.
+    pub fn anonymous_volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, anonymous: true, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+
+    /// Names of all its volumes.
+    pub fn volumes(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| match &mount.source {
+            MountSource::Volume { name, .. } => Some(name.as_str()),
+            _ => None,
+        })
+    }
+}

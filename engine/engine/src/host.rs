@@ -1,0 +1,97 @@
+//! Facts of the host that a specification depends on.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+use crate::request::{DeviceRequest, InvalidOption};
+use crate::spec::{HostDevice, HostFacts};
+
+/// Looks at the host. Devices are listed for privileged containers only.
+pub(crate) fn facts(with_devices: bool) -> Result<HostFacts, Error> {
+    let caps = (0..=sys::capability::last_cap())
+        .filter(|number| sys::capability::bounding_has(*number) == Some(true));
+    let names = caps.map(|number| {
+        let name = sys::capability::name(number);
+        if name.starts_with("CAP_") { name } else { format!("CAP_{name}") }
+    });
+    let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
+    Ok(HostFacts {
+        capabilities: names.collect(),
+        apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
+        cpus,
+        cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+        devices: if with_devices { all_devices()? } else { Vec::new() },
+    })
+}
+
+/// All devices below `/dev`, but the terminals and the container's own.
+fn all_devices() -> Result<Vec<HostDevice>, Error> {
+    let mut devices = Vec::new();
+    collect(Path::new("/dev"), &mut devices).map_err(Error::file("list", Path::new("/dev")))?;
+    devices.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(devices)
+}
+
+/// Not copied: each container has its own.
+const OWN: [&str; 12] =
+    ["pts", "shm", "mqueue", "fd", "console", "ptmx", "null", "zero", "full", "random", "urandom", "tty"];
+
+fn collect(directory: &Path, devices: &mut Vec<HostDevice>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let Ok(entry) = entry else { continue };
+        let name = entry.file_name();
+        if directory == Path::new("/dev") && OWN.iter().any(|own| name == *own) {
+            continue;
+        }
+        let Ok(metadata) = entry.path().symlink_metadata() else { continue };
+        if metadata.is_dir() {
+            // Something may go away while we look.
+            let _ = collect(&entry.path(), devices);
+        } else if let Some(device) = device(entry.path(), &metadata) {
+            devices.push(device);
+        }
+    }
+    Ok(())
+}
+
+fn device(path: PathBuf, metadata: &fs::Metadata) -> Option<HostDevice> {
+    let kind = metadata.file_type();
+    if !kind.is_char_device() && !kind.is_block_device() {
+        return None;
+    }
+    Some(HostDevice {
+        path,
+        is_block: kind.is_block_device(),
+        major: rustix::fs::major(metadata.rdev()).into(),
+        minor: rustix::fs::minor(metadata.rdev()).into(),
+        mode: metadata.mode() & 0o7777,
+        uid: metadata.uid(),
+        gid: metadata.gid(),
+    })
+}
+
+/// Looks up devices asked for by path: a device, or all devices of a directory.
+pub(crate) fn look_up(requests: &[DeviceRequest]) -> Result<Vec<(HostDevice, PathBuf, String)>, Error> {
+    let mut found = Vec::new();
+    for request in requests {
+        let text = request.host.to_string_lossy();
+        let wrong = |why: String| Error::from(InvalidOption::new("--device", &text, why));
+        let metadata = fs::metadata(&request.host).map_err(|error| wrong(error.to_string()))?;
+        if metadata.is_dir() {
+            let mut devices = Vec::new();
+            collect(&request.host, &mut devices).map_err(Error::file("list", &request.host))?;
+            for device in devices {
+                let below = device.path.strip_prefix(&request.host).unwrap_or(Path::new("")).to_owned();
+                found.push((device, request.container.join(below), request.access.clone()));
+            }
+            continue;
+        }
+        let device =
+            device(request.host.clone(), &metadata).ok_or_else(|| wrong("it is not a device".to_owned()))?;
+        found.push((device, request.container.clone(), request.access.clone()));
+    }
+    Ok(found)
+}

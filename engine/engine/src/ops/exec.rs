@@ -1,0 +1,99 @@
+//! One more process in a running container.
+
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use base::ContainerId;
+use oci_spec::runtime::Spec;
+use shim::{Client, ExecSession, StreamSet};
+use sys::root::RootDir;
+
+use super::start::read_in;
+use crate::container::{Lifecycle, Record};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::spec::{ExecProcess, exec_process, parse_group, parse_passwd, resolve_user};
+
+/// What is to run.
+#[derive(Clone, Debug, Default)]
+pub struct ExecRequest {
+    /// The program and its arguments.
+    pub args: Vec<String>,
+    /// Variables over the container's.
+    pub env: Vec<String>,
+    /// Where it starts.
+    pub workdir: Option<String>,
+    /// `user[:group]`; the container's when missing.
+    pub user: Option<String>,
+    /// Whether it has a terminal.
+    pub tty: bool,
+    /// All capabilities.
+    pub privileged: bool,
+    /// Which streams the caller holds.
+    pub streams: StreamSet,
+    /// Nobody waits for it.
+    pub detached: bool,
+    /// Size of the terminal: columns and rows.
+    pub console_size: Option<(u16, u16)>,
+}
+
+/// A process that was started in a container.
+#[derive(Debug)]
+pub struct RunningExec {
+    /// The container.
+    pub record: Record,
+    /// The connection to its supervisor.
+    pub client: Client,
+    /// The process.
+    pub session: ExecSession,
+}
+
+impl Engine {
+    /// Runs one more process in a container.
+    pub fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<RunningExec, Error> {
+        let record = self.look(id)?;
+        let pid = match &record.lifecycle {
+            Lifecycle::Running { paused: true, .. } => return Err(Error::Paused { name: record.name }),
+            Lifecycle::Running { pid, .. } => *pid,
+            _ => return Err(Error::NotRunning { name: record.name }),
+        };
+        let path = self.paths().state_dir(id).join("config.json");
+        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let spec: Spec =
+            serde_json::from_slice(&bytes).map_err(|error| Error::file("read", &path)(error.into()))?;
+        let container = spec.process().clone().unwrap_or_default();
+
+        // Seen through its init's root: below it only descriptors are used.
+        let root_path = PathBuf::from(format!("/proc/{pid}/root"));
+        let root: OwnedFd = File::open(&root_path).map_err(Error::file("open", &root_path))?.into();
+        let root = RootDir::from_fd(root);
+        let passwd = parse_passwd(&read_in(&root, "/etc/passwd")?);
+        let group = parse_group(&read_in(&root, "/etc/group")?);
+        let own = container.user();
+        let user = match &request.user {
+            Some(user) => resolve_user(user, &[], &passwd, &group)?,
+            None => {
+                let mut user = resolve_user(&format!("{}:{}", own.uid(), own.gid()), &[], &passwd, &group)?;
+                user.groups = own.additional_gids().clone().unwrap_or_default();
+                user
+            }
+        };
+        let privileged =
+            if request.privileged { Some(crate::host::facts(false)?.capabilities) } else { None };
+        let exec = ExecProcess {
+            args: request.args.clone(),
+            env: request.env.clone(),
+            workdir: request.workdir.clone(),
+            tty: request.tty,
+            privileged,
+            console_size: request.console_size,
+        };
+        let process = serde_json::to_value(exec_process(&container, &exec, &user))
+            .map_err(|error| Error::file("write", &path)(error.into()))?;
+        let mut client = self.connect(&record)?;
+        let request = shim::ExecRequest { process, streams: request.streams, detached: request.detached };
+        let session = client.exec(request).map_err(Error::shim(&record.name))?;
+        Ok(RunningExec { record, client, session })
+    }
+}

@@ -1,0 +1,20 @@
+//! What a container has written.
+
+use base::ContainerId;
+use shim::{LogOptions, LogReader};
+
+use crate::engine::Engine;
+use crate::error::Error;
+
+impl Engine {
+    /// Opens a container's log.
+    pub fn logs(&self, id: &ContainerId, mut options: LogOptions) -> Result<LogReader, Error> {
+        let record = self.look(id)?;
+        if !record.request.log.keep {
+            return Err(Error::NoLog { name: record.name });
+        }
+        options.follow &= record.lifecycle.is_running();
+        let reader = LogReader::open(&self.paths().log(id), &self.paths().record_dir(id), options);
+        reader.map_err(|source| Error::Log { name: record.name, source })
+    }
+}

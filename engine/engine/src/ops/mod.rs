@@ -1,0 +1,44 @@
+//! What is done with containers, a file an operation.
+
+mod create;
+mod exec;
+mod inspect;
+mod list;
+mod logs;
+mod reconcile;
+mod remove;
+mod settle;
+mod signal;
+mod start;
+
+pub use create::ImageSource;
+pub use exec::{ExecRequest, RunningExec};
+pub use inspect::InspectOptions;
+pub use list::Listed;
+pub use reconcile::Reconciled;
+pub use remove::RemoveOptions;
+pub use start::{StartOptions, Started};
+
+/// Where a crash must be survivable, beside those of the crates below.
+pub const FAILPOINTS: &[&str] = &[
+    "create.reserved",
+    "create.named",
+    "create.snapshot-prepared",
+    "create.volumes-made",
+    "record.staged",
+    "create.recorded",
+    "start.marked",
+    "start.mounted",
+    "start.bundle-written",
+    "start.launched",
+    "start.attached",
+    "start.opened",
+    "start.recorded",
+    "settle.detached",
+    "settle.recorded",
+    "remove.marked",
+    "remove.detached",
+    "remove.snapshot-removed",
+    "remove.volumes-removed",
+    "remove.unnamed",
+];

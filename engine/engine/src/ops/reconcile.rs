@@ -1,0 +1,110 @@
+//! Putting everything right at once.
+
+use std::collections::BTreeSet;
+
+use base::ContainerId;
+
+use crate::container::Lifecycle;
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// What was put right.
+#[derive(Clone, Debug, Default)]
+pub struct Reconciled {
+    /// Containers whose creation was never finished.
+    pub unfinished: Vec<ContainerId>,
+    /// Containers whose end was recorded now.
+    pub ended: Vec<ContainerId>,
+    /// Containers whose removal was finished.
+    pub removed: Vec<ContainerId>,
+    /// Writable layers without a container.
+    pub snapshots: Vec<ContainerId>,
+    /// State directories without a container.
+    pub states: Vec<String>,
+    /// What the network had to mend.
+    pub network: attach::Reconciled,
+    /// What could not be put right.
+    pub problems: Vec<String>,
+}
+
+impl Engine {
+    /// Finds what crashes and reboots have left and puts it right. Running containers are
+    /// not disturbed.
+    pub fn reconcile(&self) -> Result<Reconciled, Error> {
+        let mut done = Reconciled::default();
+        for id in self.containers().ids()? {
+            if let Err(error) = self.reconcile_one(&id, &mut done)
+                && !error.is_not_found()
+            {
+                done.problems.push(crate::error::chain(&error));
+            }
+        }
+        self.containers().remove_stale_names()?;
+        let known: BTreeSet<ContainerId> = self.containers().ids()?.into_iter().collect();
+        self.reconcile_snapshots(&known, &mut done)?;
+        self.reconcile_states(&known, &mut done)?;
+        let live = known
+            .iter()
+            .filter(|id| self.containers().read(id).is_ok_and(|record| record.lifecycle.is_running()))
+            .cloned()
+            .collect();
+        done.network = self.networks()?.reconcile(&live).map_err(Error::network("store"))?;
+        Ok(done)
+    }
+
+    fn reconcile_one(&self, id: &ContainerId, done: &mut Reconciled) -> Result<(), Error> {
+        if let Some(reservation) = self.containers().unfinished(id)? {
+            drop(reservation);
+            done.unfinished.push(id.clone());
+            return Ok(());
+        }
+        let before = self.containers().read(id)?;
+        let locked = self.settled(id)?;
+        let after = &locked.record.lifecycle;
+        match (&before.lifecycle, after) {
+            (_, Lifecycle::Removing) => {
+                done.removed.push(id.clone());
+                return self.remove_locked(locked, false);
+            }
+            (Lifecycle::Running { .. } | Lifecycle::Starting { .. }, Lifecycle::Exited { .. }) => {
+                done.ended.push(id.clone());
+            }
+            _ => {}
+        }
+        let failed = matches!(after, Lifecycle::Created { failure: Some(_) });
+        let ended = matches!(after, Lifecycle::Exited { .. });
+        if locked.record.request.auto_remove && (ended || failed) {
+            done.removed.push(id.clone());
+            return self.remove_locked(locked, true);
+        }
+        Ok(())
+    }
+
+    fn reconcile_snapshots(&self, known: &BTreeSet<ContainerId>, done: &mut Reconciled) -> Result<(), Error> {
+        let snapshots = self.snapshots()?;
+        snapshots.recover().map_err(Error::snapshot("store"))?;
+        for active in snapshots.snapshots().map_err(Error::snapshot("store"))? {
+            // Only keys of containers: others may belong to somebody else.
+            if active.key.as_str().len() == 64 && !known.contains(&active.key) {
+                snapshots.remove(&active.key).map_err(Error::snapshot(active.key.short()))?;
+                done.snapshots.push(active.key);
+            }
+        }
+        snapshots.empty_trash().map_err(Error::snapshot("store"))
+    }
+
+    fn reconcile_states(&self, known: &BTreeSet<ContainerId>, done: &mut Reconciled) -> Result<(), Error> {
+        let directory = self.paths().state.join("containers");
+        let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(()) };
+        for entry in entries.flatten() {
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(id) = ContainerId::parse(&name) else { continue };
+            if known.contains(&id) || shim::is_alive(&entry.path()) {
+                continue;
+            }
+            std::fs::remove_dir_all(entry.path()).map_err(Error::file("remove", &entry.path()))?;
+            done.states.push(name);
+        }
+        Ok(())
+    }
+}

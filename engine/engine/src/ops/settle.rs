@@ -1,0 +1,190 @@
+//! Bringing a record up to what really is: ends are noticed, lost supervisors replaced.
+
+use base::{ContainerId, failpoint};
+use shim::{Adopt, Adopted, Client, EXIT_VERSION, Exit, ExitCause, Phase, ShimExe, Timestamp};
+
+use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
+use crate::engine::Engine;
+use crate::error::Error;
+
+impl Engine {
+    /// A container's record as it is now. Takes its lock only when something has to be put
+    /// right.
+    pub fn look(&self, id: &ContainerId) -> Result<Record, Error> {
+        let record = self.containers().read(id)?;
+        if !self.needs_settling(&record) {
+            return Ok(record);
+        }
+        Ok(self.settled(id)?.record)
+    }
+
+    /// Whether the record may be behind what really is.
+    fn needs_settling(&self, record: &Record) -> bool {
+        match &record.lifecycle {
+            Lifecycle::Created { .. } | Lifecycle::Exited { .. } | Lifecycle::Removing => false,
+            Lifecycle::Starting { .. } => !self.is_locked(&record.id),
+            Lifecycle::Running { .. } => {
+                let ended = self.paths().record_dir(&record.id).join(shim::EXIT_FILE).exists();
+                ended || !shim::is_alive(&self.paths().state_dir(&record.id))
+            }
+        }
+    }
+
+    fn is_locked(&self, id: &ContainerId) -> bool {
+        let dir = self.paths().record_dir(id);
+        !matches!(sys::lock::FileLock::try_exclusive(&dir), Ok(Some(_)))
+    }
+
+    /// The container, locked, with its record as it is now.
+    pub(crate) fn settled(&self, id: &ContainerId) -> Result<Locked, Error> {
+        let mut locked = self.lock(id)?;
+        match locked.record.lifecycle.clone() {
+            Lifecycle::Running { .. } => self.settle_running(&mut locked)?,
+            Lifecycle::Starting { .. } => self.settle_starting(&mut locked)?,
+            Lifecycle::Created { .. } | Lifecycle::Exited { .. } | Lifecycle::Removing => {}
+        }
+        Ok(locked)
+    }
+
+    fn settle_running(&self, locked: &mut Locked) -> Result<(), Error> {
+        let name = locked.record.name.clone();
+        let recorded =
+            Exit::read(locked.dir()).map_err(|source| Error::Exit { name: name.clone(), source })?;
+        if let Some(exit) = recorded {
+            return self.record_exit(locked, exit);
+        }
+        let state_dir = self.paths().state_dir(&locked.record.id);
+        if shim::is_alive(&state_dir) {
+            return Ok(());
+        }
+        match self.adopt(locked)? {
+            Some(exit) => self.record_exit(locked, exit),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a container whose shim is dead a new one; or its end, when init is dead too.
+    fn adopt(&self, locked: &Locked) -> Result<Option<Exit>, Error> {
+        let record = &locked.record;
+        let state_dir = self.paths().state_dir(&record.id);
+        if !state_dir.exists() {
+            // The state root goes with the host's end, and so did the container.
+            let why = "the host was restarted, or the state directory removed, while it ran";
+            return Ok(Some(unknown_exit(&record.lifecycle, why)));
+        }
+        let companions = self.companions()?;
+        let exe = ShimExe::Fd(companions.shim(&self.paths().state).map_err(Error::Companion)?);
+        let adopted = shim::adopt(Adopt { exe, state_dir, failpoint: self.shim_failpoint() });
+        match adopted {
+            Ok(Adopted::Alive(..)) => Ok(None),
+            Ok(Adopted::Ended(exit)) => Ok(Some(exit)),
+            Err(error) if base::Classified::class(&error) == base::ErrorClass::NotFound => Ok(Some(
+                unknown_exit(&record.lifecycle, "nothing was left of its supervisor to learn it from"),
+            )),
+            Err(source) => Err(Error::Launch { name: record.name.clone(), source }),
+        }
+    }
+
+    /// The creator died in the middle of a start: what came of it counts.
+    fn settle_starting(&self, locked: &mut Locked) -> Result<(), Error> {
+        let name = locked.record.name.clone();
+        let state_dir = self.paths().state_dir(&locked.record.id);
+        if let Ok(mut client) = Client::connect(&state_dir) {
+            let status = client.status().map_err(Error::shim(&name))?;
+            match status.phase {
+                Phase::Running | Phase::Paused => {
+                    let at = status.started_at.unwrap_or_else(Timestamp::now);
+                    let event = Event::Started { pid: status.pid, start_time: status.start_time, at };
+                    return self.advance(locked, event);
+                }
+                Phase::Created => {
+                    client.kill(9).map_err(Error::shim(&name))?;
+                    client.hold_cleanup().map_err(Error::shim(&name))?;
+                    client.wait().map_err(Error::shim(&name))?;
+                    client.cleaned_up().map_err(Error::shim(&name))?;
+                }
+                Phase::Exited => {}
+            }
+        }
+        // An end that was recorded after the gate was opened is the end of a run.
+        let recorded = Exit::read(locked.dir()).map_err(|source| Error::Exit { name, source })?;
+        match recorded.filter(|exit| exit.started_at.is_some()) {
+            Some(exit) => self.record_exit(locked, exit),
+            None => {
+                let message = "the process that was starting it ended in the middle".to_owned();
+                self.undo_start(locked, StartFailure { message, code: 125, at: Timestamp::now() })
+            }
+        }
+    }
+
+    /// Writes the record after `event`.
+    pub(crate) fn advance(&self, locked: &mut Locked, event: Event) -> Result<(), Error> {
+        let record = &mut locked.record;
+        record.lifecycle = record.lifecycle.clone().on(event).map_err(Error::transition(&record.name))?;
+        Ok(locked.write()?)
+    }
+
+    /// A start that came to nothing: everything of it goes.
+    pub(crate) fn undo_start(&self, locked: &mut Locked, failure: StartFailure) -> Result<(), Error> {
+        self.release(locked)?;
+        self.advance(locked, Event::StartFailed(failure))
+    }
+
+    /// The container has ended: what it held is released, and how it ended is recorded.
+    pub(crate) fn record_exit(&self, locked: &mut Locked, exit: Exit) -> Result<(), Error> {
+        self.release(locked)?;
+        failpoint::hit("settle.detached");
+        self.advance(locked, Event::Exited(Box::new(exit)))?;
+        failpoint::hit("settle.recorded");
+        Ok(())
+    }
+
+    /// Gives back what only a running container holds: its network, its state directory.
+    pub(crate) fn release(&self, locked: &Locked) -> Result<(), Error> {
+        let record = &locked.record;
+        if record.request.network.mode == crate::request::NetworkMode::Bridge {
+            self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
+        }
+        let state_dir = self.paths().state_dir(&record.id);
+        match std::fs::remove_dir_all(&state_dir) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(Error::file("remove", &state_dir)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Run when a container has ended: by whoever waited for it, or by its shim's exit
+    /// command. Does nothing when somebody else has done it.
+    pub fn after_exit(&self, id: &ContainerId) -> Result<(), Error> {
+        let locked = match self.settled(id) {
+            Ok(locked) => locked,
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        if locked.record.request.auto_remove && matches!(locked.record.lifecycle, Lifecycle::Exited { .. }) {
+            return self.remove_locked(locked, true);
+        }
+        Ok(())
+    }
+}
+
+/// The end of a container that nobody saw.
+fn unknown_exit(lifecycle: &Lifecycle, why: &str) -> Exit {
+    let started_at = match lifecycle {
+        Lifecycle::Running { started_at, .. } => Some(*started_at),
+        _ => None,
+    };
+    Exit {
+        version: EXIT_VERSION,
+        code: None,
+        signal: None,
+        core_dumped: false,
+        oom_killed: false,
+        cause: ExitCause::Unknown { why: why.to_owned() },
+        pid1_no_sigterm_handler: false,
+        started_at,
+        at: Timestamp::now(),
+        adopted: false,
+    }
+}

@@ -1,0 +1,149 @@
+//! Signals to a container: stop, kill, pause, wait.
+
+use std::time::Duration;
+
+use base::ContainerId;
+use shim::{Client, Exit};
+
+use crate::container::{Event, Lifecycle, Locked, Record};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::request::Signal;
+
+/// Docker's grace time.
+const GRACE_DEFAULT: i64 = 10;
+
+impl Engine {
+    /// A connection to the supervisor of a running container.
+    pub fn connect(&self, record: &Record) -> Result<Client, Error> {
+        if !record.lifecycle.is_running() {
+            return Err(Error::NotRunning { name: record.name.clone() });
+        }
+        Client::connect(&self.paths().state_dir(&record.id)).map_err(Error::shim(&record.name))
+    }
+
+    /// Asks a container to end, and kills it after the grace time; `None` for its own
+    /// signal and time. One that does not run is left alone.
+    pub fn stop(&self, id: &ContainerId, signal: Option<Signal>, seconds: Option<i64>) -> Result<(), Error> {
+        let record = self.look(id)?;
+        if !record.lifecycle.is_running() {
+            return Ok(());
+        }
+        self.resume_if_paused(&record)?;
+        let process = &record.request.process;
+        let image_signal = || Signal::parse(&record.config.stop_signal).ok();
+        let signal = signal.or(process.stop_signal).or_else(image_signal).unwrap_or(Signal::TERM);
+        let seconds = seconds.or(process.stop_timeout_seconds).unwrap_or(GRACE_DEFAULT);
+        let grace = u64::try_from(seconds).ok().map(Duration::from_secs);
+        self.end(&record, |client| client.stop(signal.0, grace))
+    }
+
+    /// Kills a container and waits for its end.
+    pub(crate) fn kill_and_wait(&self, record: &Record) -> Result<(), Error> {
+        self.resume_if_paused(record)?;
+        self.end(record, |client| {
+            client.kill(Signal::KILL.0)?;
+            client.wait()
+        })
+    }
+
+    /// Ends a running container in a way that gives its exit, then cleans up.
+    fn end(
+        &self,
+        record: &Record,
+        how: impl FnOnce(&mut Client) -> Result<Exit, shim::ClientError>,
+    ) -> Result<(), Error> {
+        let mut client = match self.connect(record) {
+            Ok(client) => client,
+            // It ended while we looked.
+            Err(Error::Shim { source, .. }) if source.is_gone() => return self.after_exit(&record.id),
+            Err(error) => return Err(error),
+        };
+        let held = client.hold_cleanup();
+        match held.and_then(|()| how(&mut client)) {
+            Ok(_) => {}
+            Err(error) if error.is_gone() => return self.after_exit(&record.id),
+            Err(source) => return Err(Error::Shim { name: record.name.clone(), source }),
+        }
+        self.after_exit(&record.id)?;
+        // The shim may be gone already.
+        let _ = client.cleaned_up();
+        Ok(())
+    }
+
+    fn resume_if_paused(&self, record: &Record) -> Result<(), Error> {
+        match record.lifecycle {
+            Lifecycle::Running { paused: true, .. } => self.unpause(&record.id),
+            _ => Ok(()),
+        }
+    }
+
+    /// Sends a signal to a container's init.
+    pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
+        let record = self.look(id)?;
+        let mut client = self.connect(&record)?;
+        client.kill(signal.0).map_err(Error::shim(&record.name))?;
+        if signal != Signal::KILL {
+            return Ok(());
+        }
+        // A frozen process dies only when it thaws.
+        self.resume_if_paused(&record)?;
+        // As docker: after `kill` the container is seen as ended.
+        match client.wait() {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_gone() => Ok(()),
+            Err(source) => Err(Error::Shim { name: record.name, source }),
+        }
+    }
+
+    /// Freezes all processes of a container.
+    pub fn pause(&self, id: &ContainerId) -> Result<(), Error> {
+        self.change_pause(id, Event::Paused, Client::pause)
+    }
+
+    /// Lets them go on.
+    pub fn unpause(&self, id: &ContainerId) -> Result<(), Error> {
+        self.change_pause(id, Event::Resumed, Client::resume)
+    }
+
+    fn change_pause(
+        &self,
+        id: &ContainerId,
+        event: Event,
+        act: impl FnOnce(&mut Client) -> Result<(), shim::ClientError>,
+    ) -> Result<(), Error> {
+        let mut locked: Locked = self.settled(id)?;
+        let name = locked.record.name.clone();
+        let mut client = self.connect(&locked.record)?;
+        // Refused before anything is done when the state does not allow it.
+        locked.record.lifecycle.clone().on(event.clone()).map_err(Error::transition(&name))?;
+        act(&mut client).map_err(Error::shim(&name))?;
+        self.advance(&mut locked, event)
+    }
+
+    /// Waits until a container has ended; how it did.
+    pub fn wait(&self, id: &ContainerId) -> Result<Exit, Error> {
+        loop {
+            let record = self.look(id)?;
+            match record.lifecycle {
+                Lifecycle::Exited { exit } => return Ok(*exit),
+                Lifecycle::Running { .. } => {}
+                _ => return Err(Error::NotRunning { name: record.name }),
+            }
+            match self.connect(&record).map(|mut client| client.wait()) {
+                Ok(Ok(exit)) => return Ok(exit),
+                // Ended, or the shim was killed: looking again tells.
+                Ok(Err(source)) | Err(Error::Shim { source, .. }) if source.is_gone() => {}
+                Ok(Err(source)) => return Err(Error::Shim { name: record.name, source }),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, id: &ContainerId, name: &str) -> Result<(), Error> {
+        let name = crate::container::validate_name(name)?;
+        let mut locked = self.settled(id)?;
+        Ok(self.containers().rename(&mut locked, name)?)
+    }
+}

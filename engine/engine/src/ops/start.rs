@@ -1,0 +1,436 @@
+//! Starting a container: mount, specification, supervisor, network, gate.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use attach::{Attachment, HostFiles, HostFilesRequest};
+use base::{ContainerId, failpoint};
+use rustix::fs::{Mode, OFlags};
+use shim::{Attached, Client, Launch, LogConfig, LogDriver, ShimExe, StdinMode, StreamSet, Timestamp};
+use snapshot::MountOptions;
+use sys::root::RootDir;
+
+use super::create::hostname;
+use crate::companions::SHIM;
+use crate::container::{Event, Locked, MountSource, Record, StartFailure};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::request::{IpcMode, NetworkMode, PidMode, UtsMode};
+use crate::spec::{
+    self, HostFilePaths, NamespacePaths, ResolvedUser, SpecInput, parse_group, parse_passwd, resolve_user,
+};
+
+/// How a container is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartOptions {
+    /// Streams to attach before the first byte is written.
+    pub attach: Option<StreamSet>,
+    /// The caller waits for the end and calls [`Engine::after_exit`] itself.
+    pub hold_cleanup: bool,
+    /// Size of the terminal: columns and rows.
+    pub console_size: Option<(u16, u16)>,
+}
+
+/// A container that runs.
+#[derive(Debug)]
+pub struct Started {
+    /// Its record.
+    pub record: Record,
+    /// The connection to its supervisor.
+    pub client: Client,
+    /// Its streams, when they were asked for.
+    pub attached: Option<Attached>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
+/// What a start has in hand.
+struct Prepared {
+    rootfs: OwnedFd,
+    files: Option<HostFilePaths>,
+    init: Option<PathBuf>,
+    warnings: Vec<String>,
+}
+
+impl Engine {
+    /// Starts a container that was made, or has ended. If that fails it is as before, and
+    /// an `auto_remove` container is gone.
+    pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started, Error> {
+        let mut locked = self.settled(id)?;
+        locked.record.starts += 1;
+        self.advance(&mut locked, Event::Starting)?;
+        failpoint::hit("start.marked");
+        shim::Exit::forget(locked.dir())
+            .map_err(|source| Error::Exit { name: locked.record.name.clone(), source })?;
+        match self.start_locked(&mut locked, options) {
+            Ok(started) => Ok(started),
+            Err(error) => {
+                let code = error.run_status();
+                let failure =
+                    StartFailure { message: crate::error::chain(&error), code, at: Timestamp::now() };
+                // The first error is the one to tell.
+                let _ = self.undo_start(&mut locked, failure);
+                if locked.record.request.auto_remove {
+                    let _ = self.remove_locked(locked, true);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    fn start_locked(&self, locked: &mut Locked, options: &StartOptions) -> Result<Started, Error> {
+        let id = locked.record.id.clone();
+        let name = locked.record.name.clone();
+        let mut prepared = self.prepare(&locked.record)?;
+        failpoint::hit("start.mounted");
+        self.write_bundle(&locked.record, &mut prepared)?;
+        failpoint::hit("start.bundle-written");
+        let (mut client, launched) = self.launch(&locked.record, prepared.rootfs)?;
+        failpoint::hit("start.launched");
+        let mut warnings = prepared.warnings;
+        warnings.extend(launched.warnings);
+        let opened = self.open_gate(&locked.record, &mut client, launched.pid, options, &mut warnings);
+        let attached = match opened {
+            Ok(attached) => attached,
+            Err(error) => {
+                end_unstarted(client);
+                return Err(error);
+            }
+        };
+        failpoint::hit("start.opened");
+        let at = Timestamp::now();
+        locked.record.warnings.clone_from(&warnings);
+        self.advance(locked, Event::Started { pid: launched.pid, start_time: launched.start_time, at })?;
+        failpoint::hit("start.recorded");
+        debug_assert_eq!(id, locked.record.id);
+        debug_assert_eq!(name, locked.record.name);
+        Ok(Started { record: locked.record.clone(), client, attached, warnings })
+    }
+
+    /// Network, streams, then the gate: the program finds everything in place.
+    fn open_gate(
+        &self,
+        record: &Record,
+        client: &mut Client,
+        pid: i32,
+        options: &StartOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Option<Attached>, Error> {
+        let attachment = self.attach_network(record, pid)?;
+        if let Some(attachment) = attachment {
+            self.write_host_files(record, Some(&attachment), warnings)?;
+            warnings.extend(attachment.warnings);
+        }
+        failpoint::hit("start.attached");
+        let shim = |source| Error::Shim { name: record.name.clone(), source };
+        if options.hold_cleanup {
+            client.hold_cleanup().map_err(shim)?;
+        }
+        let attached = options.attach.map(|streams| client.attach(streams)).transpose().map_err(shim)?;
+        if let Some((columns, rows)) = options.console_size {
+            client.resize(columns, rows).map_err(shim)?;
+        }
+        client.start().map_err(shim)?;
+        Ok(attached)
+    }
+
+    /// Everything that is done in the root file system before it becomes one.
+    fn prepare(&self, record: &Record) -> Result<Prepared, Error> {
+        let options = MountOptions { volatile: record.request.auto_remove, read_only: false };
+        let snapshots = self.snapshots()?;
+        let rootfs = snapshots.mount(&record.id, options).map_err(Error::snapshot(&record.name))?;
+        let copy = rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;
+        let root = RootDir::from_fd(copy);
+        for mount in &record.mounts {
+            if let MountSource::Volume { path, copy_up: true, .. } = &mount.source {
+                crate::volumes::copy_up(&root, &mount.target, path)
+                    .map_err(Error::file("fill the volume", path))?;
+            }
+        }
+        make_workdir(&root, record)?;
+        let init = match record.request.process.init {
+            true => Some(self.companions()?.path(SHIM, &self.paths().state).map_err(Error::Companion)?),
+            false => None,
+        };
+        let state_dir = self.paths().state_dir(&record.id);
+        let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
+        make(&state_dir, 0o700).map_err(Error::file("make the directory", &state_dir))?;
+        let mut warnings = record.warnings.clone();
+        let files = match &record.request.network.mode {
+            NetworkMode::Container(other) => {
+                let other = self.running(other, "--network")?;
+                Some(host_file_paths(&self.paths().state_dir(&other.id)))
+            }
+            _ => {
+                self.write_host_files(record, None, &mut warnings)?;
+                Some(host_file_paths(&state_dir))
+            }
+        };
+        Ok(Prepared { rootfs, files, init, warnings })
+    }
+
+    /// `config.json`, from which the runtime makes the container.
+    fn write_bundle(&self, record: &Record, prepared: &mut Prepared) -> Result<(), Error> {
+        let request = &record.request;
+        let copy = prepared.rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;
+        let user = find_user(&RootDir::from_fd(copy), record)?;
+        let host = crate::host::facts(request.security.privileged)?;
+        let devices = crate::host::look_up(&request.security.devices)?;
+        let hostname = match request.namespaces.uts {
+            UtsMode::Host => host_name(),
+            UtsMode::Private => hostname(request, &record.id),
+        };
+        let joined = self.joined(record)?;
+        let input = SpecInput {
+            id: &record.id,
+            request,
+            image: &record.config,
+            user: &user,
+            mounts: &record.mounts,
+            host_files: prepared.files.as_ref(),
+            joined: &joined,
+            hostname: &hostname,
+            devices: &devices,
+            init: prepared.init.as_ref(),
+            cgroup_path: &self.cgroup_path(record),
+            host: &host,
+        };
+        let planned = spec::plan(&input)?;
+        prepared.warnings.extend(planned.warnings);
+        let path = self.paths().state_dir(&record.id).join("config.json");
+        let bytes =
+            serde_json::to_vec(&planned.spec).map_err(|error| Error::file("write", &path)(error.into()))?;
+        fs::write(&path, bytes).map_err(Error::file("write", &path))
+    }
+
+    fn launch(&self, record: &Record, rootfs: OwnedFd) -> Result<(Client, shim::Started), Error> {
+        let exe = ShimExe::Fd(self.companions()?.shim(&self.paths().state).map_err(Error::Companion)?);
+        let state_dir = self.paths().state_dir(&record.id);
+        let process = &record.request.process;
+        let stdin = match (process.open_stdin, process.stdin_once) {
+            (false, _) => StdinMode::Closed,
+            (true, false) => StdinMode::Open,
+            (true, true) => StdinMode::Once,
+        };
+        let launch = Launch {
+            id: record.id.clone(),
+            exe,
+            bundle: state_dir.clone(),
+            state_dir,
+            record_dir: self.paths().record_dir(&record.id),
+            runtime_root: self.paths().runtime(),
+            rootfs: Some(rootfs),
+            stdin,
+            log: self.log_config(record),
+            exit_command: self.exit_command(&record.id),
+            no_pivot: false,
+            systemd_cgroup: false,
+            failpoint: self.shim_failpoint(),
+        };
+        shim::launch(launch).map_err(|source| Error::Launch { name: record.name.clone(), source })
+    }
+
+    fn log_config(&self, record: &Record) -> LogConfig {
+        let log = &record.request.log;
+        if !log.keep {
+            return LogConfig::none();
+        }
+        LogConfig {
+            driver: LogDriver::JsonFile,
+            path: self.paths().log(&record.id),
+            max_size: log.max_size_bytes,
+            max_file: log.max_files,
+        }
+    }
+
+    /// Gives the container its network, once its namespace is there.
+    fn attach_network(&self, record: &Record, pid: i32) -> Result<Option<Attachment>, Error> {
+        let network = &record.request.network;
+        if !matches!(network.mode, NetworkMode::Bridge | NetworkMode::None) {
+            return Ok(None);
+        }
+        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        let netns = File::open(&path).map_err(Error::file("open", &path))?;
+        if network.mode == NetworkMode::None {
+            attach::bring_up_loopback(netns.as_fd()).map_err(Error::network(&record.name))?;
+            return Ok(None);
+        }
+        let mut request = attach::Request::new(record.id.clone(), record.name.clone());
+        request.ports = published(record);
+        request.address = network.ip;
+        request.mac = network.mac_address.as_deref().and_then(mac_address);
+        let attachment =
+            self.networks()?.attach(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
+        Ok(Some(attachment))
+    }
+
+    /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`; written in place, since they
+    /// are bound already when the address is known.
+    fn write_host_files(
+        &self,
+        record: &Record,
+        attachment: Option<&Attachment>,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let network = &record.request.network;
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        let host_network = network.mode == NetworkMode::Host;
+        let hostname = match record.request.namespaces.uts {
+            UtsMode::Private if !host_network || network.hostname.is_some() => {
+                hostname(&record.request, &record.id)
+            }
+            _ => host_name(),
+        };
+        let extra_hosts: Vec<_> = network
+            .add_host
+            .iter()
+            .filter_map(|(name, address)| {
+                let gateway = attachment.map(|attachment| attachment.gateway.into());
+                let address = if address == "host-gateway" { gateway } else { address.parse().ok() };
+                Some((name.clone(), address?))
+            })
+            .collect();
+        let resolved = fs::read_to_string("/run/systemd/resolve/resolv.conf").ok();
+        let made = HostFiles::make(&HostFilesRequest {
+            hostname: &hostname,
+            domainname: network.domainname.as_deref().unwrap_or(""),
+            address: attachment.map(|attachment| attachment.address.into()),
+            host_network,
+            host_hosts: &if host_network { read("/etc/hosts") } else { String::new() },
+            host_resolv_conf: &read("/etc/resolv.conf"),
+            resolved_resolv_conf: resolved.as_deref(),
+            extra_hosts: &extra_hosts,
+            dns: &network.dns,
+            dns_search: &network.dns_search,
+            dns_options: &network.dns_options,
+        });
+        if attachment.is_none() {
+            warnings.extend(made.warnings);
+        }
+        let paths = host_file_paths(&self.paths().state_dir(&record.id));
+        let files = [
+            (&paths.hosts, made.hosts),
+            (&paths.hostname, made.hostname),
+            (&paths.resolv_conf, made.resolv_conf),
+        ];
+        for (path, content) in files {
+            fs::write(path, content).map_err(Error::file("write", path))?;
+        }
+        Ok(())
+    }
+
+    /// Namespaces of other containers that are joined.
+    fn joined(&self, record: &Record) -> Result<NamespacePaths, Error> {
+        let path = |other: &str, option: &'static str, kind: &str| -> Result<PathBuf, Error> {
+            let other = self.running(other, option)?;
+            let pid = other.lifecycle.pid().unwrap_or(0);
+            Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
+        };
+        let mut joined = NamespacePaths::default();
+        if let PidMode::Container(other) = &record.request.namespaces.pid {
+            joined.pid = Some(path(other, "--pid", "pid")?);
+        }
+        if let IpcMode::Container(other) = &record.request.namespaces.ipc {
+            joined.ipc = Some(path(other, "--ipc", "ipc")?);
+        }
+        if let NetworkMode::Container(other) = &record.request.network.mode {
+            joined.network = Some(path(other, "--network", "net")?);
+        }
+        Ok(joined)
+    }
+
+    /// The container whose namespaces are to be joined; it must run.
+    fn running(&self, name: &str, _option: &'static str) -> Result<Record, Error> {
+        let record = self.find(name)?;
+        if record.lifecycle.is_running() { Ok(record) } else { Err(Error::NotRunning { name: record.name }) }
+    }
+}
+
+/// Ports to publish: those that were asked for, and with `--publish-all` the exposed ones.
+fn published(record: &Record) -> Vec<attach::PortMapping> {
+    let network = &record.request.network;
+    let mut ports = network.publish.clone();
+    if network.publish_all {
+        for exposed in super::inspect::exposed_ports(record) {
+            let known = |port: &attach::PortMapping| {
+                port.container_port == exposed.port && port.protocol == exposed.protocol
+            };
+            if !ports.iter().any(known) {
+                ports.push(attach::PortMapping {
+                    protocol: exposed.protocol,
+                    host_ip: None,
+                    host_port: attach::HostPort::Ephemeral,
+                    container_port: exposed.port,
+                });
+            }
+        }
+    }
+    ports
+}
+
+/// Six hexadecimal bytes between colons.
+fn mac_address(text: &str) -> Option<attach::MacAddress> {
+    let bytes: Vec<u8> =
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().ok()?;
+    Some(attach::MacAddress(bytes.try_into().ok()?))
+}
+
+fn host_file_paths(state_dir: &Path) -> HostFilePaths {
+    HostFilePaths {
+        hosts: state_dir.join("hosts"),
+        hostname: state_dir.join("hostname"),
+        resolv_conf: state_dir.join("resolv.conf"),
+    }
+}
+
+/// Ends a container whose gate was never opened.
+fn end_unstarted(mut client: Client) {
+    // It may have ended by itself; then there is nothing to end.
+    let _ = client.hold_cleanup();
+    let _ = client.kill(9);
+    let _ = client.wait();
+    let _ = client.cleaned_up();
+}
+
+fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// Reads a file of the image, through its root only; a missing one is empty.
+pub(super) fn read_in(root: &RootDir, path: &str) -> Result<String, Error> {
+    match root.read(Path::new(path), USER_FILE_MAX) {
+        Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(String::new())
+        }
+        Err(error) => Err(Error::file("read the image's", Path::new(path))(error)),
+    }
+}
+
+/// The user of a container, looked up in its image.
+fn find_user(root: &RootDir, record: &Record) -> Result<ResolvedUser, Error> {
+    let process = &record.request.process;
+    let wanted = process.user.as_deref().unwrap_or(&record.config.user);
+    let passwd = parse_passwd(&read_in(root, "/etc/passwd")?);
+    let group = parse_group(&read_in(root, "/etc/group")?);
+    Ok(resolve_user(wanted, &process.group_add, &passwd, &group)?)
+}
+
+/// The working directory is made when the image lacks it, as docker does.
+fn make_workdir(root: &RootDir, record: &Record) -> Result<(), Error> {
+    let wanted = record.request.process.workdir.as_deref().unwrap_or(&record.config.working_dir);
+    if wanted.is_empty() || wanted == "/" {
+        return Ok(());
+    }
+    let path = Path::new(wanted);
+    if root.open_at(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).is_ok() {
+        return Ok(());
+    }
+    root.mkdir_all(path, 0o755).map(drop).map_err(Error::file("make the working directory", path))
+}
+
+/// No honest passwd or group file is larger.
+const USER_FILE_MAX: u64 = 16 << 20;

@@ -1,0 +1,116 @@
+//! A new volume gets what the image has where it is mounted.
+//!
+//! Everything below both directories is reached by descriptors: the image is foreign,
+//! and its symbolic links must lead nowhere.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
+use sys::root::RootDir;
+
+/// Copies what is at `target` in `root` into the empty directory `volume`; whether there
+/// was anything to do. A volume with files in it is left alone.
+pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path) -> io::Result<bool> {
+    let to = open_dir(CWD, volume)?;
+    if !is_empty(&to)? {
+        return Ok(false);
+    }
+    let from = match root.open_at(target, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    {
+        Ok(from) => from,
+        // Nothing there, or a file: nothing to copy.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(false);
+        }
+        Err(error) => return Err(error),
+    };
+    copy_directory(from.as_fd(), to.as_fd(), 0)?;
+    let stat = rustix::fs::fstat(&from)?;
+    rustix::fs::fchown(&to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
+    Ok(true)
+}
+
+/// Deeper than any tree that a path can name.
+const DEPTH_MAX: usize = 2048;
+
+fn copy_directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
+    if depth > DEPTH_MAX {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "the directories are nested too deeply"));
+    }
+    for entry in Dir::read_from(from)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        copy_entry(from, to, name, depth)?;
+    }
+    Ok(())
+}
+
+fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<()> {
+    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let mode = Mode::from_raw_mode(stat.st_mode);
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => {
+            rustix::fs::mkdirat(to, name, Mode::RWXU)?;
+            let (from, to) = (open_dir(from, name)?, open_dir(to, name)?);
+            copy_directory(from.as_fd(), to.as_fd(), depth + 1)?;
+        }
+        FileType::RegularFile => copy_file(from, to, name)?,
+        FileType::Symlink => {
+            let link: CString = rustix::fs::readlinkat(from, name, Vec::new())?;
+            rustix::fs::symlinkat(&link, to, name)?;
+        }
+        kind @ (FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) => {
+            rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
+        }
+        // A socket is of no use without its listener.
+        _ => return Ok(()),
+    }
+    keep_owner_and_times(to, name, &stat, mode)
+}
+
+fn keep_owner_and_times(to: BorrowedFd<'_>, name: &CStr, stat: &Stat, mode: Mode) -> io::Result<()> {
+    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+    rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+        // After the owner: changing that clears set-user-id.
+        rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
+    }
+    let time = |seconds: i64, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
+    let times = Timestamps {
+        last_access: time(stat.st_atime, stat.st_atime_nsec),
+        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    };
+    Ok(rustix::fs::utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut source: std::fs::File = rustix::fs::openat(from, name, flags, Mode::empty())?.into();
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut target: std::fs::File = rustix::fs::openat(to, name, flags, Mode::RUSR | Mode::WUSR)?.into();
+    // `copy_file_range(2)` where the kernel can.
+    io::copy(&mut source, &mut target)?;
+    Ok(())
+}
+
+fn open_dir<P: rustix::path::Arg>(at: BorrowedFd<'_>, name: P) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
+}
+
+fn is_empty(dir: &OwnedFd) -> io::Result<bool> {
+    for entry in Dir::read_from(dir)? {
+        let entry = entry?;
+        if entry.file_name() != c"." && entry.file_name() != c".." {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
