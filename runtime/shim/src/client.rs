@@ -227,6 +227,7 @@ impl Client {
                     return response.result.map_err(ClientError::Refused);
                 }
             }
+            self.wait_readable().map_err(ClientError::Lost)?;
             let (count, fds) =
                 sys::fdpass::receive(&self.socket, &mut bytes, FDS_MAX).map_err(ClientError::Lost)?;
             self.fds.extend(fds);

@@ -101,6 +101,11 @@ enum Begun {
     Ended(Box<Exit>),
 }
 
+/// SIGCHLD, and those that we note and do nothing about.
+fn watched_signals() -> Vec<Signal> {
+    ["CHLD", "HUP", "INT", "QUIT", "TERM"].into_iter().filter_map(Signal::parse).collect()
+}
+
 /// Forks, leads a session, keeps only the launch socket.
 fn leave_launcher() -> io::Result<OwnedFd> {
     if let clone::Forked::Parent { .. } = clone::clone3(&clone::CloneOptions::default())? {
@@ -116,12 +121,9 @@ fn leave_launcher() -> io::Result<OwnedFd> {
     sys::fd::become_standard(&null, 0)?;
     sys::prctl::set_name(c"strake-shim")?;
     sys::prctl::set_child_subreaper(true)?;
-    // What ends a session or a boot must not end us before the container.
-    for signal in ["HUP", "INT", "QUIT", "TERM", "PIPE"] {
-        if let Some(signal) = Signal::parse(signal) {
-            sys::signal::ignore(signal)?;
-        }
-    }
+    // What ends a session or a boot must not end us before the container. Blocked, not
+    // ignored: a blocked signal is nothing that the container would inherit past the runtime.
+    sys::signal::block(&watched_signals())?;
     Ok(socket)
 }
 

@@ -73,7 +73,7 @@ fn terminal(state: &ShimState, warnings: &mut Vec<String>) -> io::Result<OurEnds
 
 /// The end of an init that no process of ours saw.
 fn unwatched_end(state: &ShimState) -> Exit {
-    let memory = memory::observe(&Container::cgroup_path_of(&state.setup));
+    let memory = memory::observe(Container::cgroup_of(&state.setup).as_ref());
     let oom_killed = memory.oom_kills > 0;
     let observed =
         Observed { pid: state.pid, why_unknown: UNLEARNED.to_owned(), memory, ..Observed::default() };

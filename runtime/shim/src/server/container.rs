@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use base::{Classified, ContainerId, ErrorClass};
+use cgroup::Cgroup;
 use oci_runtime::{ContainerStatus, CreateOptions, ExecOptions, Rootfs, Runtime, Stdio};
 use oci_spec::runtime::{LinuxNamespaceType, Process, Spec};
 use sys::{ExitStatus, Signal};
@@ -122,9 +123,9 @@ impl Container {
         runtime_of(setup).delete(&setup.id, true).map_err(|e| failed(&e))
     }
 
-    /// The cgroup's path as the runtime resolved it; empty when there is none.
-    pub(super) fn cgroup_path_of(setup: &Setup) -> String {
-        runtime_of(setup).state(&setup.id).map(|(record, _)| record.cgroup_path).unwrap_or_default()
+    /// The cgroup that the runtime made, if it did.
+    pub(super) fn cgroup_of(setup: &Setup) -> Option<Cgroup> {
+        runtime_of(setup).state(&setup.id).ok()?.0.cgroup
     }
 
     /// How far the runtime says it is.
@@ -183,11 +184,6 @@ impl Container {
         self.runtime.delete(&self.id, true).map_err(|e| failed(&e))
     }
 
-    /// The cgroup's path as the runtime resolved it; empty when there is none.
-    pub(super) fn cgroup_path(&self) -> String {
-        self.runtime.state(&self.id).map(|(record, _)| record.cgroup_path).unwrap_or_default()
-    }
-
     /// Runs one more process.
     pub(super) fn exec(&self, exec: Exec, stdio: Option<TheirEnds>) -> Result<oci_runtime::Created, Failure> {
         let process: Process = serde_json::from_value(exec.process).map_err(|e| {
@@ -201,7 +197,7 @@ impl Container {
             cgroup: None,
             ignore_paused: false,
         };
-        self.runtime.exec(&self.id, options).map_err(|e| failed(&e))
+        self.runtime.exec(&self.id, &options).map_err(|e| failed(&e))
     }
 
     /// How init ended, if it has; it stays a zombie where we are its parent. `Err`: it has
@@ -250,17 +246,45 @@ impl TheirEnds {
     }
 }
 
-/// A runtime error as the client gets it. docker's exit status: 127 when the command is
-/// not there, 126 when it cannot be executed, 125 for all else.
+/// A runtime error as the client gets it, with docker's exit status.
 fn failed(error: &oci_runtime::Error) -> Failure {
     let mut failure = Failure::of(error.class(), error);
-    failure.exit_code = Some(125);
+    failure.exit_code = Some(match error {
+        oci_runtime::Error::Init { reason, .. } => exit_code(reason),
+        _ => 125,
+    });
     failure
+}
+
+/// 127 when the command is not there, 126 when it cannot be executed, 125 for all else. The
+/// runtime words these failures so that callers of any OCI runtime can tell them apart.
+fn exit_code(reason: &str) -> u8 {
+    const MISSING: [&str; 2] = ["executable file not found", "no such file or directory"];
+    if !reason.starts_with("exec") {
+        125
+    } else if MISSING.iter().any(|text| reason.contains(text)) {
+        127
+    } else {
+        126
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn exit_codes_are_dockers() {
+        for (reason, code) in [
+            ("exec: \"x\": executable file not found in $PATH", 127),
+            ("exec: \"/x\": stat /x: no such file or directory", 127),
+            ("exec: \"x\": permission denied", 126),
+            ("exec /x: exec format error", 126),
+            ("mount proc on /proc: no such file or directory", 125),
+        ] {
+            assert_eq!(exit_code(reason), code, "{reason}");
+        }
+    }
 
     #[test]
     fn reads_the_status_of_a_zombie() {

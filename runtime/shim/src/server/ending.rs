@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 use sys::ExitStatus;
 
 use super::cause::{Observed, cause};
+use super::container::Container;
 use super::memory;
 use super::state_file::ShimState;
 use super::stdio;
@@ -71,7 +72,7 @@ impl Supervisor {
             not_executed: self.not_executed.as_ref().map(|failure| failure.message.clone()),
             stop: self.stop.clone(),
             kill: self.kill.clone(),
-            memory: memory::observe(&self.container.cgroup_path()),
+            memory: memory::observe(Container::cgroup_of(&self.state.setup).as_ref()),
         }
     }
 

@@ -7,18 +7,15 @@
 use std::fs;
 use std::path::Path;
 
-use cgroup::{Cgroup, CgroupPath, Driver, Layout};
+use cgroup::Cgroup;
 
 use super::cause::Memory;
 use crate::Victim;
 
-/// Reads the cgroup at `path`; nothing when there is none. Limit, peak and victims are
-/// looked for only when there was a kill: most ends pay for two small files.
-pub(super) fn observe(path: &str) -> Memory {
-    if path.is_empty() {
-        return Memory::default();
-    }
-    let Some(cgroup) = locate(path) else { return Memory::default() };
+/// Reads the container's cgroup, if it has one. Limit, peak and victims are looked for only
+/// when there was a kill: most ends pay for one small file.
+pub(super) fn observe(cgroup: Option<&Cgroup>) -> Memory {
+    let Some(cgroup) = cgroup else { return Memory::default() };
     let oom_kills = cgroup.dir_of("memory").map_or(0, oom_kills);
     if oom_kills == 0 {
         return Memory::default();
@@ -26,12 +23,6 @@ pub(super) fn observe(path: &str) -> Memory {
     let stats = cgroup.stats().memory;
     let victims = cgroup.victims().into_iter().map(|v| Victim { pid: v.pid, command: v.name });
     Memory { oom_kills, limit: stats.limit_bytes, peak: stats.peak_bytes, victims: victims.collect() }
-}
-
-fn locate(path: &str) -> Option<Cgroup> {
-    let layout = Layout::detect().ok()?;
-    let path = CgroupPath::parse(Some(path), "", Driver::Cgroupfs).ok()?;
-    Some(Cgroup::locate(&path, &layout))
 }
 
 fn oom_kills(dir: &Path) -> u64 {

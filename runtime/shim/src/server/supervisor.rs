@@ -7,7 +7,6 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 
 use rustix::event::epoll::EventFlags;
-use sys::Signal;
 
 use super::ServeError;
 use super::cause::{KillRequest, StopRequest};
@@ -41,7 +40,7 @@ impl Assembled {
         let streams = Streams::new(ends, state.terminal, state.setup.stdin, log, &poller)?;
         let listener = paths::listen(&state.setup.state_dir)?;
         poller.add(&listener, Source::Listener, EventFlags::IN)?;
-        let signals = sys::signal::signalfd(&[Signal::CHLD])?;
+        let signals = sys::signal::signalfd(&super::watched_signals())?;
         poller.add(&signals, Source::Signals, EventFlags::IN)?;
         Ok(Self { poller, streams, listener, signals, lock })
     }
