@@ -1,5 +1,7 @@
 //! Where the engine's record and the kernel disagree.
 
+use std::collections::BTreeSet;
+
 use inspect::{CapSet, NamespaceKind, Sourced};
 
 use crate::facts::{ContainerFacts, SeccompFacts};
@@ -123,7 +125,10 @@ fn filesystem(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) 
     {
         let meaning = "The root file system is not made of the image's layers alone.";
         let count = |number: usize| words::count(number, "layer", "layers");
-        found.check("layers", count(image.layers.len()), count(overlay.lower.len()), &table.source, meaning);
+        // A diff that an image has twice is mounted once.
+        let distinct: BTreeSet<_> =
+            image.layers.iter().map(|layer| layer.path.as_ref().unwrap_or(&layer.chain_id)).collect();
+        found.check("layers", count(distinct.len()), count(overlay.lower.len()), &table.source, meaning);
     }
     if let Some(root) = view.root_mount().filter(|_| facts.read_only_root) {
         let show = |read_only: bool| if read_only { "read-only" } else { "writable" }.to_owned();

@@ -65,7 +65,7 @@ fn layers(section: &mut Section, view: &View, overlay: &Overlay, facts: Option<&
     let recorded = recorded.unwrap_or_default();
     let bottom_up: Vec<&String> = overlay.lower.iter().rev().collect();
     for (index, path) in bottom_up.iter().enumerate() {
-        let known = layer_of(recorded, index, path);
+        let known = layer_of(recorded, index, bottom_up.len(), path);
         let value = match known {
             Some(layer) => {
                 let size = layer.bytes.map(|bytes| format!(", {}", words::bytes(bytes)));
@@ -88,10 +88,17 @@ fn layers(section: &mut Section, view: &View, overlay: &Overlay, facts: Option<&
     }
 }
 
-/// The recorded layer in directory `path`; by position where no directory was recorded.
-fn layer_of<'a>(recorded: &'a [LayerFacts], index: usize, path: &str) -> Option<&'a LayerFacts> {
+/// The recorded layer in directory `path`. Where the kernel shows another path (layers of
+/// a user namespace are mapped copies of the mount, and have none) the position tells,
+/// if as many were recorded as are mounted.
+fn layer_of<'a>(
+    recorded: &'a [LayerFacts],
+    index: usize,
+    mounted: usize,
+    path: &str,
+) -> Option<&'a LayerFacts> {
     let by_path = recorded.iter().find(|layer| layer.path.as_deref() == Some(path));
-    by_path.or_else(|| recorded.get(index).filter(|layer| layer.path.is_none()))
+    by_path.or_else(|| recorded.get(index).filter(|_| recorded.len() == mounted))
 }
 
 fn writable(section: &mut Section, view: &View, overlay: &Overlay) {

@@ -1,15 +1,22 @@
 //! `strake why`: the reasons that were recorded.
 
+pub mod dead;
+
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
 /// Questions.
 #[derive(Debug, clap::Subcommand)]
-pub enum WhyCommand {}
+pub enum WhyCommand {
+    /// Say how a container ended: code or signal, sent by whom, and what is not known
+    Dead(dead::Args),
+}
 
 impl WhyCommand {
     /// Does it.
-    pub fn run(self, _context: &Context) -> Result<Status, CliError> {
-        match self {}
+    pub fn run(self, context: &Context) -> Result<Status, CliError> {
+        match self {
+            Self::Dead(args) => dead::run(&args, context),
+        }
     }
 }

@@ -1,0 +1,136 @@
+//! From the engine's records to the facts that are explained.
+//!
+//! Each record is read on its own, and one that is missing (a container that is just
+//! being made, a runtime directory lost with a reboot) leaves its facts out.
+
+use std::fs;
+use std::path::PathBuf;
+
+use engine::Engine;
+use engine::container::{Lifecycle, MountRecord, MountSource, Record};
+use explain::{
+    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, PortFacts, StepFacts,
+};
+use oci_spec::runtime::Spec;
+use serde::Deserialize;
+
+use crate::context::Context;
+
+/// The file with the engine's record of a container.
+pub(crate) fn record_path(engine: &Engine, record: &Record) -> PathBuf {
+    engine.paths().record_dir(&record.id).join("container.json")
+}
+
+/// All that is recorded of a container.
+pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> ContainerFacts {
+    let mut facts = ContainerFacts {
+        id: record.id.to_string(),
+        name: record.name.clone(),
+        record: record_path(engine, record).display().to_string(),
+        privileged: record.request.security.privileged,
+        mounts: record.mounts.iter().map(mount).collect(),
+        log: Some(engine.paths().log(&record.id).display().to_string()),
+        warnings: record.warnings.clone(),
+        ..ContainerFacts::default()
+    };
+    if let Lifecycle::Running { pid, start_time, .. } = &record.lifecycle {
+        facts.pid = Some(*pid);
+        facts.start_ticks = Some(*start_time);
+    }
+    match specification(engine, record) {
+        Some(spec) => facts.take_spec(&spec),
+        None => context.warn("the container's config.json is not there, so its limits cannot be compared"),
+    }
+    facts.image = Some(image(engine, record));
+    if let Ok(snapshot) = engine.snapshots().and_then(|all| Ok(all.snapshot(&record.id).ok())) {
+        let upper = snapshot.and_then(|snapshot| snapshot.upper);
+        facts.upper = upper.map(|path| path.display().to_string());
+    }
+    if let Some(made) = runtime_record(engine, record) {
+        facts.steps = made.steps;
+        facts.warnings.extend(made.warnings);
+    }
+    let attached = engine.networks().ok().and_then(|networks| networks.describe(&record.id).ok().flatten());
+    facts.networks.extend(attached.map(network));
+    facts
+}
+
+fn mount(record: &MountRecord) -> MountFacts {
+    let (kind, name, source) = match &record.source {
+        MountSource::Bind { path, .. } => ("bind", None, path.display().to_string()),
+        MountSource::Volume { name, path, .. } => ("volume", Some(name.clone()), path.display().to_string()),
+        MountSource::Tmpfs { .. } => ("tmpfs", None, "tmpfs".to_owned()),
+    };
+    MountFacts {
+        kind: kind.to_owned(),
+        name,
+        source,
+        destination: record.target.display().to_string(),
+        read_only: record.read_only,
+    }
+}
+
+fn image(engine: &Engine, record: &Record) -> ImageFacts {
+    let chain = record.image.chain.as_ref();
+    let layers = chain.and_then(|chain| engine.snapshots().ok()?.layers(chain).ok()).unwrap_or_default();
+    let layer = |info: &_| layer(info);
+    ImageFacts {
+        reference: record.image.name.clone(),
+        digest: Some(record.image.manifest.to_string()),
+        layers: layers.iter().map(layer).collect(),
+    }
+}
+
+fn layer(info: &snapshot::LayerInfo) -> LayerFacts {
+    LayerFacts {
+        digest: info.diff_id.to_string(),
+        chain_id: info.chain_id.to_string(),
+        bytes: Some(info.bytes),
+        path: Some(info.path.display().to_string()),
+    }
+}
+
+/// The bundle's specification: what the runtime was told.
+fn specification(engine: &Engine, record: &Record) -> Option<Spec> {
+    let state = engine.paths().state_dir(&record.id);
+    let bytes = fs::read(state.join("config.json")).or_else(|_| fs::read(state.join("bundle/config.json"))).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The part of the OCI runtime's record that tells how the container was made.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Made {
+    steps: Vec<StepFacts>,
+    warnings: Vec<String>,
+}
+
+fn runtime_record(engine: &Engine, record: &Record) -> Option<Made> {
+    let path = engine.paths().runtime().join(&record.id).join("state.json");
+    serde_json::from_slice(&fs::read(path).ok()?).ok()
+}
+
+fn network(attachment: attach::Attachment) -> NetworkFacts {
+    let port = |port: &attach::PublishedPort| PortFacts {
+        host_address: port.host_ip.to_string(),
+        host_port: port.host_port,
+        container_port: port.container_port,
+        protocol: port.protocol.to_string(),
+    };
+    let decision = |decision: attach::Decision| DecisionFacts {
+        what: decision.what,
+        value: decision.value,
+        held_in: decision.held_in,
+        why: decision.why,
+    };
+    NetworkFacts {
+        name: attachment.network,
+        bridge: Some(attachment.bridge),
+        address: Some(attachment.address.to_string()),
+        gateway: Some(attachment.gateway.to_string()),
+        mac: Some(attachment.mac),
+        host_interface: Some(attachment.host_link),
+        ports: attachment.ports.iter().map(port).collect(),
+        decisions: attachment.decisions.into_iter().map(decision).collect(),
+    }
+}
