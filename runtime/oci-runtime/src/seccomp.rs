@@ -1,6 +1,8 @@
 //! `linux.seccomp` of the runtime-spec as a filter: OCI runtime-spec config-linux.md,
 //! "Seccomp". Pure.
 
+use std::borrow::Cow;
+
 use base::{Classified, ErrorClass};
 use oci_spec::runtime::{
     Arch as SpecArch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompFilterFlag,
@@ -71,7 +73,7 @@ pub fn compile(seccomp: &LinuxSeccomp) -> Result<Filter, Error> {
 }
 
 /// The section as a policy.
-pub fn policy(seccomp: &LinuxSeccomp) -> Result<Policy, Error> {
+pub fn policy(seccomp: &LinuxSeccomp) -> Result<Policy<'_>, Error> {
     let default = action(seccomp.default_action(), seccomp.default_errno_ret(), "defaultAction")?;
     let mut rules = Vec::new();
     for call in seccomp.syscalls().iter().flatten() {
@@ -93,7 +95,7 @@ pub fn policy(seccomp: &LinuxSeccomp) -> Result<Policy, Error> {
     Ok(Policy { default, arches, rules, flags })
 }
 
-fn rule(call: &LinuxSyscall) -> Result<Rule, Error> {
+fn rule(call: &LinuxSyscall) -> Result<Rule<'_>, Error> {
     let name = call.names().first().map_or("", String::as_str);
     let action = action(call.action(), call.errno_ret(), name)?;
     // As runc: the process that is about to become the container's still has to say so.
@@ -103,7 +105,7 @@ fn rule(call: &LinuxSyscall) -> Result<Rule, Error> {
     }
     let conditions =
         call.args().iter().flatten().map(|argument| condition(argument, name)).collect::<Result<_, _>>()?;
-    Ok(Rule { names: call.names().clone(), action, conditions })
+    Ok(Rule { names: Cow::Borrowed(call.names()), action, conditions })
 }
 
 fn condition(argument: &LinuxSeccompArg, name: &str) -> Result<Condition, Error> {

@@ -64,7 +64,7 @@ pub struct Filter {
 }
 
 /// Compiles `policy` for the native architecture and those it lists.
-pub fn compile(policy: &Policy) -> Result<Filter, CompileError> {
+pub fn compile(policy: &Policy<'_>) -> Result<Filter, CompileError> {
     check(policy)?;
     let resolved = resolve(policy);
     let program = emit(&resolved.machines);
@@ -74,7 +74,7 @@ pub fn compile(policy: &Policy) -> Result<Filter, CompileError> {
     Ok(Filter { program, flags: policy.flags, unknown: resolved.unknown })
 }
 
-fn check(policy: &Policy) -> Result<(), CompileError> {
+fn check(policy: &Policy<'_>) -> Result<(), CompileError> {
     if policy.default == Action::Notify {
         return Err(CompileError::NotifyByDefault);
     }

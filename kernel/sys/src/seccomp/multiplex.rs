@@ -11,51 +11,56 @@ pub(super) fn multiplexed(arch: Arch, name: &str) -> Option<(&'static str, Condi
     if arch != Arch::X86 {
         return None;
     }
-    if let Some(index) = SOCKETCALL.iter().position(|call| *call == name) {
-        let value = index as u64 + 1;
+    if let Some(value) = socketcall(name) {
         return Some(("socketcall", Condition { argument: 0, op: Op::Eq, value }));
     }
-    let (_, value) = IPC.iter().find(|(call, _)| *call == name)?;
     // ipc(2): the upper half of the word is a version.
-    Some(("ipc", Condition { argument: 0, op: Op::MaskedEq { mask: 0xffff }, value: *value }))
+    let value = ipc(name)?;
+    Some(("ipc", Condition { argument: 0, op: Op::MaskedEq { mask: 0xffff }, value }))
 }
 
-/// `SYS_*` of `linux/net.h`, from 1.
-const SOCKETCALL: [&str; 20] = [
-    "socket",
-    "bind",
-    "connect",
-    "listen",
-    "accept",
-    "getsockname",
-    "getpeername",
-    "socketpair",
-    "send",
-    "recv",
-    "sendto",
-    "recvfrom",
-    "shutdown",
-    "setsockopt",
-    "getsockopt",
-    "sendmsg",
-    "recvmsg",
-    "accept4",
-    "recvmmsg",
-    "sendmmsg",
-];
+/// `SYS_*` of `linux/net.h`.
+fn socketcall(name: &str) -> Option<u64> {
+    Some(match name {
+        "socket" => 1,
+        "bind" => 2,
+        "connect" => 3,
+        "listen" => 4,
+        "accept" => 5,
+        "getsockname" => 6,
+        "getpeername" => 7,
+        "socketpair" => 8,
+        "send" => 9,
+        "recv" => 10,
+        "sendto" => 11,
+        "recvfrom" => 12,
+        "shutdown" => 13,
+        "setsockopt" => 14,
+        "getsockopt" => 15,
+        "sendmsg" => 16,
+        "recvmsg" => 17,
+        "accept4" => 18,
+        "recvmmsg" => 19,
+        "sendmmsg" => 20,
+        _ => return None,
+    })
+}
 
 /// Numbers of `linux/ipc.h`.
-const IPC: [(&str, u64); 12] = [
-    ("semop", 1),
-    ("semget", 2),
-    ("semctl", 3),
-    ("semtimedop", 4),
-    ("msgsnd", 11),
-    ("msgrcv", 12),
-    ("msgget", 13),
-    ("msgctl", 14),
-    ("shmat", 21),
-    ("shmdt", 22),
-    ("shmget", 23),
-    ("shmctl", 24),
-];
+fn ipc(name: &str) -> Option<u64> {
+    Some(match name {
+        "semop" => 1,
+        "semget" => 2,
+        "semctl" => 3,
+        "semtimedop" => 4,
+        "msgsnd" => 11,
+        "msgrcv" => 12,
+        "msgget" => 13,
+        "msgctl" => 14,
+        "shmat" => 21,
+        "shmdt" => 22,
+        "shmget" => 23,
+        "shmctl" => 24,
+        _ => return None,
+    })
+}

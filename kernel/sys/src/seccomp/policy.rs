@@ -1,5 +1,7 @@
 //! What a seccomp policy says, as data.
 
+use std::borrow::Cow;
+
 /// What the kernel does with a call: seccomp(2), "Filter return values".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
@@ -154,9 +156,9 @@ impl Condition {
 
 /// What is done with some calls.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub struct Rule<'a> {
     /// Names of the calls.
-    pub names: Vec<String>,
+    pub names: Cow<'a, [String]>,
     /// What is done with them.
     pub action: Action,
     /// All must hold; none means always.
@@ -178,13 +180,13 @@ pub struct Flags {
 
 /// A whole policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct Policy<'a> {
     /// For calls that no rule decides.
     pub default: Action,
     /// ABIs that may be used besides the native one.
     pub arches: Vec<Arch>,
     /// In order.
-    pub rules: Vec<Rule>,
+    pub rules: Vec<Rule<'a>>,
     /// How to install it.
     pub flags: Flags,
 }

@@ -1,10 +1,8 @@
 //! A policy, resolved for each architecture: what happens for every call number.
 
-use std::collections::BTreeMap;
-
 use super::multiplex::multiplexed;
 use super::policy::{Action, Arch, Condition, Op, Policy, X32_BIT};
-use super::syscalls::{is_known, number};
+use super::syscalls::{Numbers, lookup};
 
 /// A policy with names turned into numbers.
 #[derive(Debug)]
@@ -46,101 +44,154 @@ pub(super) struct Case {
     pub(super) action: Action,
 }
 
+/// A name in a rule, looked up.
+struct Named {
+    rule: usize,
+    numbers: Numbers,
+    /// The way in through a multiplexer, for 32-bit x86.
+    through: Option<(Numbers, Condition)>,
+}
+
 /// Resolves `policy`. The native architecture is always part of it.
-pub(super) fn resolve(policy: &Policy) -> Resolved {
+pub(super) fn resolve(policy: &Policy<'_>) -> Resolved {
     let listed = |arch| arch == Arch::NATIVE || policy.arches.contains(&arch);
+    let (named, unknown) = look_up(policy, listed(Arch::X86));
     let mut arches = vec![Arch::NATIVE];
     arches.extend(Arch::ALL.into_iter().filter(|arch| *arch != Arch::NATIVE && listed(*arch)));
 
     let mut machines: Vec<Machine> = Vec::new();
     for arch in arches.iter().copied().filter(|arch| *arch != Arch::X32) {
-        let mut ranges = ranges(policy, arch);
+        let mut ranges = Ranges::of(policy, &named, arch);
         if arch == Arch::X86_64 {
-            let x32 = if listed(Arch::X32) { Some(self::ranges(policy, Arch::X32)) } else { None };
-            splice_x32(&mut ranges, x32, guard(policy));
+            let x32 = listed(Arch::X32).then(|| Ranges::of(policy, &named, Arch::X32));
+            ranges.splice_x32(x32, guard(policy));
         }
-        merge(&mut ranges);
-        machines.push(Machine { audit: arch.audit(), ranges });
+        machines.push(Machine { audit: arch.audit(), ranges: ranges.0 });
     }
-    let mut unknown: Vec<String> =
-        policy.rules.iter().flat_map(|rule| &rule.names).filter(|name| !is_known(name)).cloned().collect();
-    unknown.sort_unstable();
-    unknown.dedup();
     Resolved { machines, unknown }
 }
 
+/// All names of all rules, in order, and those that no architecture has.
+fn look_up(policy: &Policy<'_>, multiplexers: bool) -> (Vec<Named>, Vec<String>) {
+    let mut named = Vec::with_capacity(policy.rules.iter().map(|rule| rule.names.len()).sum());
+    let mut unknown = Vec::new();
+    for (index, rule) in policy.rules.iter().enumerate() {
+        for name in rule.names.iter() {
+            let Some(numbers) = lookup(name) else {
+                unknown.push(name.clone());
+                continue;
+            };
+            let through = (multiplexers && rule.conditions.is_empty())
+                .then(|| multiplexed(Arch::X86, name))
+                .flatten()
+                .and_then(|(through, condition)| Some((lookup(through)?, condition)));
+            named.push(Named { rule: index, numbers, through });
+        }
+    }
+    unknown.sort_unstable();
+    unknown.dedup();
+    (named, unknown)
+}
+
 /// What a call of an ABI that shares the machine but is not listed gets.
-fn guard(policy: &Policy) -> Action {
+fn guard(policy: &Policy<'_>) -> Action {
     if fails_newer_calls(policy) { Action::Errno(libc::ENOSYS as u16) } else { Action::KillProcess }
 }
 
 /// Whether calls newer than the policy fail with `ENOSYS`: only where the default denies.
 /// A tracer is expected to know new calls.
-fn fails_newer_calls(policy: &Policy) -> bool {
+fn fails_newer_calls(policy: &Policy<'_>) -> bool {
     !matches!(policy.default, Action::Allow | Action::Log | Action::Trace(_))
 }
 
-#[derive(Default)]
-struct Decision {
-    always: Option<Action>,
-    cases: Vec<Case>,
-}
+/// First number and what happens from there on; neighbours differ.
+struct Ranges(Vec<(u32, Outcome)>);
 
-/// Ranges from number 0 to the end, x32's in their own place above the marker bit.
-fn ranges(policy: &Policy, arch: Arch) -> Vec<(u32, Outcome)> {
-    let decisions = decisions(policy, arch);
-    let default = Outcome::Always(policy.default);
-    let mut ranges = vec![(arch.number_base(), default.clone())];
-    let mut newest = None;
-    for (number, decision) in decisions {
-        newest = Some(number);
-        let outcome = match decision {
-            Decision { always: Some(action), .. } => Outcome::Always(action),
-            Decision { cases, .. } if cases.is_empty() => default.clone(),
-            Decision { cases, .. } => {
-                Outcome::Depends(Cases { cases, otherwise: policy.default, wide: arch.is_64_bit() })
+impl Ranges {
+    /// From number 0 (x32: its marker bit) to the end.
+    fn of(policy: &Policy<'_>, named: &[Named], arch: Arch) -> Self {
+        let default = Outcome::Always(policy.default);
+        let mut ranges = Self(Vec::new());
+        let mut next = arch.number_base();
+        let mut newest = None;
+        let calls = calls(named, arch);
+        for call in calls.chunk_by(|a, b| a.0 == b.0) {
+            let number = call[0].0;
+            if number > next {
+                ranges.push(next, default.clone());
             }
-        };
-        ranges.push((number, outcome));
-        ranges.push((number + 1, default.clone()));
-    }
-    if let Some(newest) = newest.filter(|_| fails_newer_calls(policy)) {
-        ranges.push((newest + 1, Outcome::Always(Action::Errno(libc::ENOSYS as u16))));
-    }
-    // Of entries with one start the last one counts.
-    let mut unique: Vec<(u32, Outcome)> = Vec::with_capacity(ranges.len());
-    for entry in ranges {
-        if unique.last().is_some_and(|last| last.0 == entry.0) {
-            unique.pop();
+            ranges.push(number, outcome(policy, named, arch, call));
+            newest = Some(number);
+            next = number + 1;
         }
-        unique.push(entry);
+        match newest {
+            Some(_) if fails_newer_calls(policy) => {
+                ranges.push(next, Outcome::Always(Action::Errno(libc::ENOSYS as u16)));
+            }
+            _ => ranges.push(next, default),
+        }
+        ranges
     }
-    unique
-}
 
-fn decisions(policy: &Policy, arch: Arch) -> BTreeMap<u32, Decision> {
-    let mut decisions: BTreeMap<u32, Decision> = BTreeMap::new();
-    for rule in &policy.rules {
-        let conditions: Vec<Condition> =
-            rule.conditions.iter().map(|condition| narrow(*condition, arch)).collect();
-        for name in &rule.names {
-            if let Some(number) = number(arch, name) {
-                let decision = decisions.entry(number).or_default();
-                if conditions.is_empty() {
-                    decision.always.get_or_insert(rule.action);
-                } else {
-                    decision.cases.extend(cases(&conditions, rule.action));
-                }
-            }
-            if let (true, Some((through, condition))) = (conditions.is_empty(), multiplexed(arch, name))
-                && let Some(number) = number(arch, through)
-            {
-                let case = Case { conditions: vec![condition], action: rule.action };
-                decisions.entry(number).or_default().cases.push(case);
-            }
+    fn push(&mut self, start: u32, outcome: Outcome) {
+        if self.0.last().is_none_or(|last| last.1 != outcome) {
+            self.0.push((start, outcome));
         }
     }
-    decisions
+
+    /// Puts x32's ranges above the marker bit. Number -1 is a tracer's "skip this call" and
+    /// belongs to the native table.
+    fn splice_x32(&mut self, x32: Option<Self>, guard: Action) {
+        let Some((last, native_end)) = self.0.last().cloned() else { return };
+        assert!(last < X32_BIT);
+        match x32 {
+            Some(Self(ranges)) => ranges.into_iter().for_each(|(start, outcome)| self.push(start, outcome)),
+            None => self.push(X32_BIT, Outcome::Always(guard)),
+        }
+        self.push(u32::MAX, native_end);
+    }
+}
+
+/// Number, index in `named`, and whether it is the way through the multiplexer; by number,
+/// then in the policy's order.
+fn calls(named: &[Named], arch: Arch) -> Vec<(u32, usize, bool)> {
+    let mut calls = Vec::with_capacity(named.len());
+    for (index, name) in named.iter().enumerate() {
+        calls.extend(name.numbers.on(arch).map(|number| (number, index, false)));
+        if arch == Arch::X86 {
+            let through = name.through.as_ref().and_then(|(numbers, _)| numbers.on(arch));
+            calls.extend(through.map(|number| (number, index, true)));
+        }
+    }
+    calls.sort_unstable();
+    calls
+}
+
+/// What happens for the call that `named` has at these places.
+fn outcome(policy: &Policy<'_>, named: &[Named], arch: Arch, call: &[(u32, usize, bool)]) -> Outcome {
+    let rule = |index: usize| &policy.rules[named[index].rule];
+    let always = call.iter().find(|(_, index, through)| !through && rule(*index).conditions.is_empty());
+    if let Some((_, index, _)) = always {
+        return Outcome::Always(rule(*index).action);
+    }
+    let mut all = Vec::new();
+    for (_, index, through) in call {
+        let rule = rule(*index);
+        match &named[*index].through {
+            Some((_, condition)) if *through => {
+                all.push(Case { conditions: vec![*condition], action: rule.action });
+            }
+            _ => {
+                let narrowed: Vec<Condition> =
+                    rule.conditions.iter().map(|condition| narrow(*condition, arch)).collect();
+                all.extend(cases(&narrowed, rule.action));
+            }
+        }
+    }
+    if all.is_empty() {
+        return Outcome::Always(policy.default);
+    }
+    Outcome::Depends(Cases { cases: all, otherwise: policy.default, wide: arch.is_64_bit() })
 }
 
 /// One case of all conditions; one for each of them when an argument occurs twice (as
@@ -180,20 +231,4 @@ fn narrow(condition: Condition, arch: Arch) -> Condition {
         _ => (op, value),
     };
     Condition { argument, op, value }
-}
-
-/// Puts x32's ranges above the marker bit. Number -1 is a tracer's "skip this call" and
-/// belongs to the native table.
-fn splice_x32(ranges: &mut Vec<(u32, Outcome)>, x32: Option<Vec<(u32, Outcome)>>, guard: Action) {
-    let Some((_, native_end)) = ranges.last().cloned() else { return };
-    assert!(ranges.iter().all(|(start, _)| *start < X32_BIT));
-    match x32 {
-        Some(x32) => ranges.extend(x32),
-        None => ranges.push((X32_BIT, Outcome::Always(guard))),
-    }
-    ranges.push((u32::MAX, native_end));
-}
-
-fn merge(ranges: &mut Vec<(u32, Outcome)>) {
-    ranges.dedup_by(|later, earlier| later.1 == earlier.1);
 }

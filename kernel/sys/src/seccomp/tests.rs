@@ -6,7 +6,7 @@ use super::policy::X32_BIT;
 use super::*;
 
 /// What the policy says, read as the module's documentation does.
-fn naive(policy: &Policy, call: &Call) -> Action {
+fn naive(policy: &Policy<'_>, call: &Call) -> Action {
     let listed = |arch: &Arch| *arch == Arch::NATIVE || policy.arches.contains(arch);
     let is_x32 = call.audit == Arch::X86_64.audit() && (X32_BIT..u32::MAX).contains(&call.number);
     let arch = Arch::ALL.into_iter().filter(listed).find(|arch| {
@@ -18,14 +18,15 @@ fn naive(policy: &Policy, call: &Call) -> Action {
         return if shared { Action::Errno(38) } else { Action::KillProcess };
     };
     let is_call = |name: &String| number(arch, name) == Some(call.number);
-    let newest = policy.rules.iter().flat_map(|rule| &rule.names).filter_map(|name| number(arch, name)).max();
+    let newest =
+        policy.rules.iter().flat_map(|rule| rule.names.iter()).filter_map(|name| number(arch, name)).max();
     if !allowing && newest.is_some_and(|newest| call.number > newest) && call.number != u32::MAX {
         return Action::Errno(38);
     }
     if call.number == u32::MAX {
         return if allowing || newest.is_none() { policy.default } else { Action::Errno(38) };
     }
-    let rules: Vec<&Rule> = policy.rules.iter().filter(|rule| rule.names.iter().any(is_call)).collect();
+    let rules: Vec<&Rule<'_>> = policy.rules.iter().filter(|rule| rule.names.iter().any(is_call)).collect();
     if let Some(rule) = rules.iter().find(|rule| rule.conditions.is_empty()) {
         return rule.action;
     }
@@ -105,7 +106,7 @@ impl Random {
         Condition { argument: self.below(3) as u8, op, value }
     }
 
-    fn policy(&mut self) -> Policy {
+    fn policy(&mut self) -> Policy<'static> {
         let names: Vec<&str> = names(Arch::X86_64).chain(names(Arch::X86)).map(|(name, _)| name).collect();
         let pool: Vec<&str> = (0..40).map(|_| self.pick(&names)).collect();
         let rules = (0..self.below(12))
@@ -159,7 +160,7 @@ fn conditional_calls_agree_for_many_arguments() {
     for seed in 1..400u64 {
         let mut random = Random(seed.wrapping_mul(0xd134_2543_de82_ef95));
         let rule = |random: &mut Random| Rule {
-            names: vec!["lseek".to_owned()],
+            names: vec!["lseek".to_owned()].into(),
             action: random.action(),
             conditions: (0..random.pick(&[1, 1, 1, 2])).map(|_| random.condition()).collect(),
         };
@@ -183,7 +184,7 @@ fn conditional_calls_agree_for_many_arguments() {
     }
 }
 
-fn allow_list(names: &[&str]) -> Policy {
+fn allow_list(names: &[&str]) -> Policy<'static> {
     let rule = Rule {
         names: names.iter().map(|name| (*name).to_owned()).collect(),
         action: Action::Allow,
@@ -198,7 +199,11 @@ fn a_denied_call_is_denied_through_its_multiplexer() {
     let deny = |name: &str| Policy {
         default: Action::Allow,
         arches: vec![Arch::X86],
-        rules: vec![Rule { names: vec![name.to_owned()], action: Action::Errno(1), conditions: Vec::new() }],
+        rules: vec![Rule {
+            names: vec![name.to_owned()].into(),
+            action: Action::Errno(1),
+            conditions: Vec::new(),
+        }],
         flags: Flags::default(),
     };
     for (name, through, first, denied) in [
@@ -243,7 +248,7 @@ fn program_is_short_and_shallow() {
 #[test]
 fn a_long_list_of_values_is_a_tree_too() {
     let rule = |value| Rule {
-        names: vec!["socket".to_owned()],
+        names: vec!["socket".to_owned()].into(),
         action: Action::Allow,
         conditions: vec![Condition { argument: 0, op: Op::Eq, value }],
     };
@@ -299,7 +304,7 @@ fn the_kernel_agrees_about_arguments() {
     on_thread(|| {
         let condition = |op, value| Condition { argument: 1, op, value };
         let rule = |errno, conditions| Rule {
-            names: vec!["lseek".to_owned()],
+            names: vec!["lseek".to_owned()].into(),
             action: Action::Errno(errno),
             conditions,
         };
@@ -334,7 +339,7 @@ fn the_kernel_agrees_about_arguments() {
 fn se_05_the_kernel_blocks_reboot_and_swapoff() {
     on_thread(|| {
         let deny = Rule {
-            names: ["reboot", "swapoff", "_sysctl"].map(str::to_owned).to_vec(),
+            names: ["reboot", "swapoff", "_sysctl"].map(str::to_owned).to_vec().into(),
             action: Action::Errno(libc::EPERM as u16),
             conditions: Vec::new(),
         };
@@ -355,7 +360,7 @@ fn se_05_the_kernel_blocks_reboot_and_swapoff() {
 fn a_notifying_policy_gives_a_listener() {
     on_thread(|| {
         let notify =
-            Rule { names: vec!["getppid".to_owned()], action: Action::Notify, conditions: Vec::new() };
+            Rule { names: vec!["getppid".to_owned()].into(), action: Action::Notify, conditions: Vec::new() };
         let flags = Flags { wait_killable_recv: true, ..Flags::default() };
         let policy = Policy { default: Action::Allow, arches: Vec::new(), rules: vec![notify], flags };
         let listener = compile(&policy).unwrap().load().unwrap();
