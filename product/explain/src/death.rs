@@ -52,12 +52,12 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
 
 fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
     let meaning = "Its init is there, so there is no death to explain; `strake explain` shows what it does.";
-    section.line("state", "alive", format!("/proc/{pid}"), meaning);
+    section.line("state", format!("running, as PID {pid}"), format!("/proc/{pid}"), meaning);
     if let Some(exit) = ended.exit {
         let value = format!("{}, {}", status(exit), exit.at);
         section.line("last end", value, &ended.exit_record, "That was before it was started again.");
     }
-    "it is alive".to_owned()
+    "it is alive and running".to_owned()
 }
 
 fn unrecorded(section: &mut Section, ended: &Ended<'_>) -> String {
@@ -447,7 +447,7 @@ mod tests {
             (report.subject.headline.clone(), crate::render(&report, crate::Style::default()))
         };
         let (headline, said) = text(&Ended { alive: Some(42), ..ended(None) });
-        assert!(headline == "it is alive" && said.contains("/proc/42"), "{said}");
+        assert!(headline == "it is alive and running" && said.contains("/proc/42"), "{said}");
         let (headline, _) = text(&Ended { started: false, ..ended(None) });
         assert_eq!(headline, "it was never started");
         let (headline, said) = text(&Ended { start_error: Some("no such file".to_owned()), ..ended(None) });

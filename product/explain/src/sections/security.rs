@@ -12,6 +12,11 @@ use crate::words;
 
 pub(super) fn section(view: &View, facts: Option<&ContainerFacts>, baseline: &Baseline) -> Section {
     let mut section = Section::new("security", "Security");
+    if let Some(facts) = facts.filter(|facts| facts.privileged) {
+        let meaning =
+            "All capabilities, all devices, no filter and no masks: root inside is as good as root outside.";
+        section.line("privileged", "yes, --privileged", &facts.record, meaning);
+    }
     match &view.status {
         Err(error) => section.unread("capabilities", error),
         Ok(status) => {

@@ -12,9 +12,11 @@ use crate::format::Table;
 
 /// Arguments of `strake cgroup tree`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  strake cgroup tree\n  strake cgroup tree /strake\n  strake cgroup tree web\n\n\
+#[command(
+    after_help = "Examples:\n  strake cgroup tree\n  strake cgroup tree /strake\n  strake cgroup tree web\n\n\
     On v1 each controller has a tree of its own; groups of the same path are shown as one, with the trees \
-    that have it in the last column.")]
+    that have it in the last column."
+)]
 pub struct Args {
     /// Where to begin: a path in the tree, or a container or process
     #[arg(value_name = "PATH|CONTAINER|PID", default_value = "/")]
@@ -31,7 +33,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let hierarchies = cgroups::hierarchies(&mounts.value);
     let mode = cgroups::mode(&hierarchies);
     if mode == Mode::Absent {
-        return Err(CliError::message("no cgroup file system is mounted; most hosts have it at /sys/fs/cgroup"));
+        return Err(CliError::message(
+            "no cgroup file system is mounted; most hosts have it at /sys/fs/cgroup",
+        ));
     }
     let top = if args.top.starts_with('/') { args.top.clone() } else { group_of(&proc, &args.top, context)? };
     let groups = cgroups::tree(&hierarchies, &top);
@@ -54,7 +58,9 @@ fn group_of(proc: &Proc, text: &str, context: &Context) -> Result<String, CliErr
     let pid = target::resolve(text, context)?.running_pid()?;
     let memberships = proc.process(pid)?.cgroup_memberships()?.value;
     let paths = memberships.into_iter().map(|membership| membership.path);
-    Ok(paths.max_by_key(|path| path.split('/').filter(|part| !part.is_empty()).count()).unwrap_or_else(|| "/".to_owned()))
+    Ok(paths
+        .max_by_key(|path| path.split('/').filter(|part| !part.is_empty()).count())
+        .unwrap_or_else(|| "/".to_owned()))
 }
 
 fn table(groups: &[Group]) -> Table {
@@ -89,9 +95,11 @@ mod tests {
 
     #[test]
     fn indents_by_depth_below_the_top() {
-        let group = |path: &str| Group { path: path.to_owned(), trees: vec!["v2".to_owned()], ..Group::default() };
+        let group =
+            |path: &str| Group { path: path.to_owned(), trees: vec!["v2".to_owned()], ..Group::default() };
         let text = table(&[group("/a"), group("/a/b"), group("/a/b/c"), group("/a/d")]).to_string();
-        let names: Vec<&str> = text.lines().skip(1).map(|line| line.split("  0").next().unwrap_or(line).trim_end()).collect();
+        let names: Vec<&str> =
+            text.lines().skip(1).map(|line| line.split("  0").next().unwrap_or(line).trim_end()).collect();
         assert_eq!(names, ["/a", "  b", "    c", "  d"]);
     }
 }

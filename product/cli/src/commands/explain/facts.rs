@@ -93,7 +93,8 @@ fn layer(info: &snapshot::LayerInfo) -> LayerFacts {
 /// The bundle's specification: what the runtime was told.
 fn specification(engine: &Engine, record: &Record) -> Option<Spec> {
     let state = engine.paths().state_dir(&record.id);
-    let bytes = fs::read(state.join("config.json")).or_else(|_| fs::read(state.join("bundle/config.json"))).ok()?;
+    let bytes =
+        fs::read(state.join("config.json")).or_else(|_| fs::read(state.join("bundle/config.json"))).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 

@@ -2,6 +2,7 @@
 
 use base::{Classified as _, ErrorClass};
 use engine::container::{Lifecycle, Record};
+use inspect::Proc;
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -15,16 +16,26 @@ pub enum Target {
     Process(i32),
 }
 
-/// Finds out what `text` names. A container goes before a process with that number, as
-/// its name was chosen by somebody.
+/// Finds out what `text` names.
+///
+/// A number may be a process, a container's name, or the beginning of an id. A name was
+/// chosen by somebody, so it goes first; a living process goes before an abbreviation.
 pub fn resolve(text: &str, context: &Context) -> Result<Target, CliError> {
     let pid = text.parse::<i32>().ok().filter(|pid| *pid > 0);
-    match (context.engine()?.find(text), pid) {
+    let found = context.engine()?.find(text);
+    match (found, pid) {
+        (Ok(record), Some(pid)) if record.name != text && record.id.as_str() != text && lives(pid) => {
+            Ok(Target::Process(pid))
+        }
         (Ok(record), _) => Ok(Target::Container(Box::new(record))),
         // Without rights on the data root, processes can still be looked at.
         (Err(error), Some(pid)) if is_elsewhere(error.class()) => Ok(Target::Process(pid)),
         (Err(error), _) => Err(error.into()),
     }
+}
+
+fn lives(pid: i32) -> bool {
+    Proc::open().and_then(|proc| proc.process(pid)).is_ok()
 }
 
 impl Target {

@@ -49,7 +49,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     }
     if census.unreadable > 0 {
         let count = census.unreadable;
-        context.warn(format_args!("{count} processes may not be looked at, so their namespaces are not counted"));
+        context.warn(format_args!(
+            "{count} processes may not be looked at, so their namespaces are not counted"
+        ));
     }
     Ok(Status::SUCCESS)
 }

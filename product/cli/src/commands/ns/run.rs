@@ -106,8 +106,10 @@ impl Args {
         let set = self.namespaces();
         if set.contains(Namespace::Mount) {
             // Or every mount made inside would show up outside, where / is shared.
-            let change = Change { propagation: Some(Propagation::Private), recursive: true, ..Change::default() };
-            set_attributes_of_path(Path::new("/"), &change).map_err(|errno| failed("make mounts private", &errno))?;
+            let change =
+                Change { propagation: Some(Propagation::Private), recursive: true, ..Change::default() };
+            set_attributes_of_path(Path::new("/"), &change)
+                .map_err(|errno| failed("make mounts private", &errno))?;
         }
         if let Some(name) = &self.hostname {
             sys::uts::set_hostname(name).map_err(|errno| failed("set the host name", &errno))?;
@@ -133,8 +135,9 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Result<(), CliError> {
 }
 
 fn shift_clocks(args: &Args) -> Result<(), CliError> {
-    namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time))
-        .map_err(|errno| failed("make a time namespace", &errno).with_fix("It needs root (CAP_SYS_ADMIN)."))?;
+    namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time)).map_err(|errno| {
+        failed("make a time namespace", &errno).with_fix("It needs root (CAP_SYS_ADMIN).")
+    })?;
     let offsets = [("monotonic", args.monotonic), ("boottime", args.boottime)];
     for (clock, seconds) in offsets {
         let Some(seconds) = seconds else { continue };
