@@ -207,7 +207,7 @@ impl Client {
             let outcome = self.inner.wire.send(&make(&base), &private).await;
             match outcome {
                 Err(error) if origin.https && host.may_fall_back(&error) => {
-                    host.plain.store(true, Ordering::Relaxed)
+                    host.plain.store(true, Ordering::Relaxed);
                 }
                 other => return other,
             }

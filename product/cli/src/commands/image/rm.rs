@@ -1,0 +1,52 @@
+//! `strake rmi`.
+
+use engine::images::Removed;
+
+use super::remote;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake rmi`.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  strake rmi nginx:1.24\n  strake rmi $(strake images -q -f dangling=true)"
+)]
+pub struct Args {
+    /// Names or ids of images
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+    /// Also when it has several names or a stopped container was made of it
+    #[arg(short = 'f', long)]
+    pub force: bool,
+    /// Kept for docker's sake: untagged parents don't exist here
+    #[arg(long)]
+    pub no_prune: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let images = remote::images(context)?;
+    let uses = context.engine()?.image_uses()?;
+    let mut status = Status::SUCCESS;
+    for name in &args.images {
+        match images.remove(name, args.force, &uses) {
+            Ok(removed) => print_removed(context, &removed)?,
+            Err(error) => {
+                context.complain(format_args!("strake: {}", CliError::from(error)));
+                status = Status::FAILURE;
+            }
+        }
+    }
+    Ok(status)
+}
+
+/// Prints what is gone in docker's words.
+pub(super) fn print_removed(context: &Context, removed: &[Removed]) -> Result<(), CliError> {
+    for one in removed {
+        match one {
+            Removed::Untagged(name) => context.print_line(format_args!("Untagged: {name}"))?,
+            Removed::Deleted(digest) => context.print_line(format_args!("Deleted: {digest}"))?,
+        }
+    }
+    Ok(())
+}
