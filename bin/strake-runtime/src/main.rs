@@ -1,2 +1,107 @@
-//! (being written)
-fn main() {}
+//! `strake-runtime`: an OCI runtime with runc's command line.
+//!
+//! Parses, calls `oci-runtime`, and maps the outcome to an exit status. It stays one
+//! thread, and for commands that put a process into a container it first re-executes
+//! itself from where no container can write (CVE-2019-5736).
+
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod args;
+mod commands;
+mod example;
+mod foreground;
+mod help;
+mod log;
+mod table;
+
+use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
+use std::process::ExitCode;
+
+use anyhow::Context;
+
+use crate::args::Invocation;
+
+fn main() -> ExitCode {
+    // A closed standard stream must not become a container's state file.
+    if sys::fd::all_standard_open().is_err() {
+        return ExitCode::FAILURE;
+    }
+    arm_failpoint();
+    let raw: Vec<_> = std::env::args_os().collect();
+    let texts: Vec<String> = raw.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let invocation = match args::parse(&texts) {
+        Ok(invocation) => invocation,
+        Err(error) => return usage(&error),
+    };
+    let log = log::Log::open(&invocation.globals);
+    match run(&invocation, raw, &log) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            log.fatal(&text_of(&error));
+            // What exec gives when the process could not be run: 255, as others do.
+            ExitCode::from(if invocation.command == "exec" { 255 } else { 1 })
+        }
+    }
+}
+
+fn run(invocation: &Invocation, raw: Vec<std::ffi::OsString>, log: &log::Log) -> anyhow::Result<u8> {
+    if matches!(invocation.command.as_str(), "create" | "run" | "exec") && !invocation.wants_help {
+        protect_executable(raw, log);
+    }
+    commands::run(invocation, log)
+}
+
+/// Goes on from a copy that cannot be written.
+fn protect_executable(raw: Vec<std::ffi::OsString>, log: &log::Log) {
+    let c_string = |text: std::ffi::OsString| CString::new(text.into_vec()).ok();
+    let args: Option<Vec<CString>> = raw.into_iter().map(c_string).collect();
+    let env: Vec<CString> = std::env::vars_os()
+        .filter_map(|(name, value)| {
+            let mut pair = name;
+            pair.push("=");
+            pair.push(value);
+            c_string(pair)
+        })
+        .collect();
+    let Some(args) = args else { return };
+    if let Err(error) = sys::exe::reexec_sealed(&args, &env) {
+        // An unprotected runtime is still better than none, but say so.
+        log.warn(&format!("the runtime's own file is not protected from the container: {error}"));
+    }
+}
+
+fn arm_failpoint() {
+    let Some(value) = std::env::var_os("STRAKE_FAILPOINT") else { return };
+    let value = value.to_string_lossy().into_owned();
+    let (name, skip) = value.split_once(':').unwrap_or((&value, "0"));
+    base::failpoint::arm(name, skip.parse().unwrap_or(0), sys::process::kill_self);
+}
+
+fn usage(error: &args::UsageError) -> ExitCode {
+    eprintln!("strake-runtime: {error}");
+    eprintln!("Try 'strake-runtime --help'.");
+    ExitCode::FAILURE
+}
+
+/// The chain of causes, joined as one line.
+fn text_of(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain() {
+        let part = cause.to_string();
+        // Transparent errors repeat their source.
+        if text.ends_with(&part) {
+            continue;
+        }
+        if !text.is_empty() {
+            text.push_str(": ");
+        }
+        text.push_str(&part);
+    }
+    text
+}
+
+/// The present directory, for bundles given relative to it.
+fn current_dir() -> anyhow::Result<std::path::PathBuf> {
+    std::env::current_dir().context("read the current directory")
+}

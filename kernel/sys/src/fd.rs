@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// Marks every descriptor from `first` on close-on-exec: `close_range(2)` with
 /// `CLOSE_RANGE_CLOEXEC` (Linux 5.11).
@@ -33,6 +33,22 @@ pub fn become_standard<Fd: AsFd>(fd: Fd, number: i32) -> io::Result<()> {
 /// Lets `fd` pass an exec.
 pub fn inherit<Fd: AsFd>(fd: Fd) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::empty())?)
+}
+
+/// Lets the open descriptor `number`, which the starter of this process left to us,
+/// pass an exec.
+pub fn inherit_number(number: i32) -> io::Result<()> {
+    // SAFETY: only the close-on-exec flag of a descriptor changes.
+    let rc = unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Standard input, which is open for as long as the process lives (see
+/// [`all_standard_open`]).
+pub fn standard_input() -> BorrowedFd<'static> {
+    // SAFETY: number 0 is never closed: no OwnedFd has it, `become_standard` replaces
+    // it without closing in between.
+    unsafe { BorrowedFd::borrow_raw(0) }
 }
 
 /// Closes `fd` at exec.

@@ -96,6 +96,21 @@ pub fn try_wait_any() -> io::Result<Option<(i32, ExitStatus)>> {
     }
 }
 
+/// The id of a child that has ended and still waits to be reaped, if there is one.
+pub fn peek_any() -> io::Result<Option<i32>> {
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the kernel writes one siginfo to `info`, which lives through the call.
+    let rc = unsafe { libc::waitid(libc::P_ALL, 0, info.as_mut_ptr(), options) };
+    if rc != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: zeroed before, and after a successful waitid the SIGCHLD fields are set
+    // or still zero when no child has ended.
+    let pid = unsafe { info.assume_init().si_pid() };
+    Ok((pid != 0).then_some(pid))
+}
+
 /// Ends this process at once, without running destructors or exit handlers: `_exit(2)`.
 ///
 /// For the child side of a clone, whose buffers and handlers belong to the parent.
@@ -160,6 +175,8 @@ pub struct ProcStat {
     pub pgrp: i32,
     /// Session.
     pub session: i32,
+    /// Controlling terminal's device number, 0 if none.
+    pub tty: i32,
     /// Ticks in user mode.
     pub utime: u64,
     /// Ticks in kernel mode.
@@ -196,6 +213,7 @@ impl ProcStat {
             ppid: field(4)?.parse().ok()?,
             pgrp: field(5)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
+            tty: field(7)?.parse().ok()?,
             utime: field(14)?.parse().ok()?,
             stime: field(15)?.parse().ok()?,
             threads: field(20)?.parse().ok()?,

@@ -1,0 +1,188 @@
+//! The commands.
+
+mod exec;
+mod launch;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow};
+use base::ContainerId;
+use oci_runtime::{ContainerRecord, ContainerStatus, Runtime};
+use serde::Serialize;
+use sys::Signal;
+
+use crate::args::Invocation;
+use crate::log::Log;
+use crate::{current_dir, example, help, table};
+
+/// Runs the command; the result is the exit status.
+pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    if invocation.wants_version {
+        return print(&help::version());
+    }
+    if invocation.wants_help {
+        return print(&help::help(&invocation.command));
+    }
+    let runtime = runtime(invocation);
+    match invocation.command.as_str() {
+        "create" => launch::create(&runtime, invocation, log).context("strake-runtime create failed"),
+        "run" => launch::run(&runtime, invocation, log).context("strake-runtime run failed"),
+        "exec" => exec::exec(&runtime, invocation, log).context("exec failed"),
+        "start" => done(runtime.start(&id(invocation)?)),
+        "state" => state(&runtime, invocation),
+        "kill" => kill(&runtime, invocation),
+        "delete" => done(runtime.delete(&id(invocation)?, invocation.has("force"))),
+        "ps" => ps(&runtime, invocation),
+        "list" => list(&runtime, invocation),
+        "pause" => done(runtime.pause(&id(invocation)?)),
+        "resume" => done(runtime.resume(&id(invocation)?)),
+        "spec" => spec(invocation),
+        "features" => print_json(&oci_runtime::features::features()),
+        other => Err(anyhow!("unknown command {other:?}")),
+    }
+}
+
+fn runtime(invocation: &Invocation) -> Runtime {
+    let globals = &invocation.globals;
+    let root = globals.root.as_deref().unwrap_or(DEFAULT_ROOT);
+    let runtime = Runtime::new(PathBuf::from(root)).with_systemd_cgroup(globals.systemd_cgroup);
+    match globals.rootless.as_deref() {
+        Some("true") => runtime.with_rootless(true),
+        Some("false") => runtime.with_rootless(false),
+        _ => runtime,
+    }
+}
+
+pub(crate) fn id(invocation: &Invocation) -> anyhow::Result<ContainerId> {
+    let raw = invocation.operands.first().map_or("", String::as_str);
+    Ok(ContainerId::parse(raw)?)
+}
+
+fn done(result: Result<(), oci_runtime::Error>) -> anyhow::Result<u8> {
+    result?;
+    Ok(0)
+}
+
+fn print(text: &str) -> anyhow::Result<u8> {
+    use std::io::Write;
+    std::io::stdout().write_all(text.as_bytes()).context("write to stdout")?;
+    Ok(0)
+}
+
+fn print_json(value: &impl Serialize) -> anyhow::Result<u8> {
+    print(&format!("{}\n", serde_json::to_string_pretty(value)?))
+}
+
+/// What `state` and `list` print: the specification's state and runc's additions.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'a> {
+    oci_version: &'static str,
+    id: &'a str,
+    pid: i32,
+    status: &'static str,
+    bundle: &'a Path,
+    rootfs: &'a Path,
+    created: &'a str,
+    #[serde(skip_serializing_if = "std::collections::HashMap::is_empty")]
+    annotations: &'a std::collections::HashMap<String, String>,
+    owner: String,
+}
+
+impl<'a> Listed<'a> {
+    fn of(record: &'a ContainerRecord, status: ContainerStatus) -> Self {
+        Self {
+            oci_version: oci_runtime::state::STATE_VERSION,
+            id: &record.id,
+            pid: if status == ContainerStatus::Stopped { 0 } else { record.pid },
+            status: status.as_str(),
+            bundle: &record.bundle,
+            rootfs: &record.rootfs,
+            created: &record.created,
+            annotations: &record.annotations,
+            // runc leaves it empty here, and names the user in `list`.
+            owner: String::new(),
+        }
+    }
+}
+
+fn state(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    let (record, status) = runtime.state(&id(invocation)?)?;
+    print_json(&Listed::of(&record, status))
+}
+
+fn list(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    let containers = runtime.list()?;
+    if invocation.has("quiet") {
+        let ids: String = containers.iter().map(|(record, _)| format!("{}\n", record.id)).collect();
+        return print(&ids);
+    }
+    let owner = |record: &ContainerRecord| match record.owner_uid {
+        0 => "root".to_owned(),
+        uid => format!("#{uid}"),
+    };
+    match invocation.value("format").unwrap_or("table") {
+        "json" => {
+            let rows = containers
+                .iter()
+                .map(|(record, status)| Listed { owner: owner(record), ..Listed::of(record, *status) });
+            print(&format!("{}\n", serde_json::to_string(&rows.collect::<Vec<_>>())?))
+        }
+        "table" => {
+            let mut rows =
+                vec![["ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"].map(str::to_owned).to_vec()];
+            for (record, status) in &containers {
+                let listed = Listed::of(record, *status);
+                rows.push(vec![
+                    listed.id.to_owned(),
+                    listed.pid.to_string(),
+                    listed.status.to_owned(),
+                    listed.bundle.display().to_string(),
+                    listed.created.to_owned(),
+                    owner(record),
+                ]);
+            }
+            print(&table::columns(&rows, 12, 2))
+        }
+        other => Err(anyhow!("invalid format option {other:?}: use table or json")),
+    }
+}
+
+fn kill(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    let text = invocation.operands.get(1).map_or("SIGTERM", String::as_str);
+    let signal = Signal::parse(text).ok_or_else(|| anyhow!("unknown signal {text:?}"))?;
+    done(runtime.kill(&id(invocation)?, signal, invocation.has("all")))
+}
+
+fn ps(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    let pids = runtime.pids(&id(invocation)?)?;
+    match invocation.value("format").unwrap_or("table") {
+        "json" => print(&format!("{}\n", serde_json::to_string(&pids)?)),
+        "table" => print(&table::processes(&pids)),
+        other => Err(anyhow!("invalid format option {other:?}: use table or json")),
+    }
+}
+
+fn spec(invocation: &Invocation) -> anyhow::Result<u8> {
+    let bundle = bundle(invocation)?;
+    let path = bundle.join("config.json");
+    let text = serde_json::to_string_pretty(&example::spec(invocation.has("rootless")))?;
+    use std::io::Write;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).open(&path).with_context(|| {
+            format!("make {} (an existing one is left alone: remove it first)", path.display())
+        })?;
+    file.write_all(text.as_bytes()).with_context(|| format!("write {}", path.display()))?;
+    Ok(0)
+}
+
+/// The bundle's directory, absolute.
+pub(crate) fn bundle(invocation: &Invocation) -> anyhow::Result<PathBuf> {
+    let here = current_dir()?;
+    Ok(match invocation.value("bundle") {
+        Some(dir) if !dir.is_empty() => here.join(dir),
+        _ => here,
+    })
+}
+
+const DEFAULT_ROOT: &str = "/run/strake-runtime";

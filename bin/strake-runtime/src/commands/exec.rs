@@ -1,0 +1,138 @@
+//! `exec`: a process from a file or from options on top of the bundle's own.
+
+use std::collections::HashSet;
+
+use anyhow::{Context, anyhow, bail};
+use oci_runtime::{ExecOptions, Runtime, Stdio};
+use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
+
+use super::{id, launch};
+use crate::args::Invocation;
+use crate::foreground::{self, Signals};
+use crate::log::Log;
+
+/// `exec`.
+pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    let id = id(invocation)?;
+    let (record, _) = runtime.state(&id)?;
+    let process = match invocation.value("process") {
+        Some(file) => read(file)?,
+        None => on_top_of(&record.bundle, invocation)?,
+    };
+    let detach = invocation.has("detach");
+    let terminal = process.terminal().unwrap_or(false);
+    let socket = launch::console_socket(invocation, terminal, !detach)?;
+    let preserve_fds = launch::preserved(invocation)?;
+    let signals = if detach { None } else { Some(Signals::block().context("block signals")?) };
+    let options = ExecOptions {
+        process,
+        stdio: Stdio::Inherit,
+        console_size: None,
+        preserve_fds,
+        cgroup: invocation.value("cgroup").map(|path| path.trim_start_matches(':').into()),
+        ignore_paused: invocation.has("ignore-paused"),
+    };
+    let mut created = runtime.exec(&id, &options)?;
+    launch::warn(log, &created);
+    launch::hand_over(invocation, &mut created, socket)?;
+    let Some(signals) = signals else { return Ok(0) };
+    let status = foreground::wait(&created, &signals).context("wait for the process")?;
+    Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
+}
+
+fn read(file: &str) -> anyhow::Result<Process> {
+    let bytes = std::fs::read(file).with_context(|| format!("read {file}"))?;
+    serde_json::from_slice(&bytes).with_context(|| format!("{file} is not a process of the runtime-spec"))
+}
+
+/// The bundle's process with what the options change.
+fn on_top_of(bundle: &std::path::Path, invocation: &Invocation) -> anyhow::Result<Process> {
+    let args = invocation.operands.get(1..).unwrap_or_default();
+    if args.is_empty() {
+        bail!("process args cannot be empty: name the command after the container's id");
+    }
+    let spec = oci_runtime::bundle::load_spec(bundle)?;
+    let mut process =
+        spec.process().clone().ok_or_else(|| anyhow!("the bundle's config.json has no process"))?;
+    process.set_args(Some(args.to_vec()));
+    process.set_terminal(Some(invocation.has("tty")));
+    if let Some(cwd) = invocation.value("cwd") {
+        process.set_cwd(cwd.into());
+    }
+    if let Some(label) = invocation.value("process-label") {
+        process.set_selinux_label(Some(label.to_owned()));
+    }
+    if let Some(profile) = invocation.value("apparmor") {
+        process.set_apparmor_profile(Some(profile.to_owned()));
+    }
+    if invocation.has("no-new-privs") {
+        process.set_no_new_privileges(Some(true));
+    }
+    let mut env = process.env().clone().unwrap_or_default();
+    env.extend(invocation.values("env").map(str::to_owned));
+    process.set_env(Some(env));
+    set_user(&mut process, invocation)?;
+    add_capabilities(&mut process, invocation)?;
+    Ok(process)
+}
+
+/// Parsed once, as numbers: a text that is not one is an error, never another user
+/// (CVE-2026-30892).
+fn set_user(process: &mut Process, invocation: &Invocation) -> anyhow::Result<()> {
+    let number = |text: &str| {
+        text.parse::<u32>()
+            .with_context(|| format!("--user and --additional-gids take numbers, not {text:?}"))
+    };
+    let mut user = process.user().clone();
+    if let Some(text) = invocation.value("user") {
+        let (uid, gid) = match text.split_once(':') {
+            Some((uid, gid)) => (number(uid)?, Some(number(gid)?)),
+            None => (number(text)?, None),
+        };
+        user.set_uid(uid);
+        if let Some(gid) = gid {
+            user.set_gid(gid);
+        }
+    }
+    let more = invocation.values("additional-gids").map(number).collect::<anyhow::Result<Vec<_>>>()?;
+    if !more.is_empty() {
+        let mut groups = user.additional_gids().clone().unwrap_or_default();
+        groups.extend(more);
+        user.set_additional_gids(Some(groups));
+    }
+    process.set_user(user);
+    Ok(())
+}
+
+/// Adds to the sets in which it has an effect. The inheritable set stays as it is: a
+/// filled one gave capabilities away (CVE-2022-29162).
+fn add_capabilities(process: &mut Process, invocation: &Invocation) -> anyhow::Result<()> {
+    let mut more = HashSet::new();
+    for name in invocation.values("cap") {
+        let number = sys::capability::parse(name).ok_or_else(|| anyhow!("unknown capability {name:?}"))?;
+        let name = sys::capability::name(number);
+        more.insert(
+            serde_json::from_value::<Capability>(name.clone().into())
+                .with_context(|| format!("capability {name} cannot be given"))?,
+        );
+    }
+    if more.is_empty() {
+        return Ok(());
+    }
+    let mut sets = process.capabilities().clone().unwrap_or_else(|| {
+        let mut empty = LinuxCapabilities::default();
+        empty
+            .set_bounding(None)
+            .set_effective(None)
+            .set_permitted(None)
+            .set_inheritable(None)
+            .set_ambient(None);
+        empty
+    });
+    let with = |set: &Option<HashSet<Capability>>| Some(set.iter().flatten().chain(&more).cloned().collect());
+    let (bounding, effective, permitted) =
+        (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
+    process.set_capabilities(Some(sets));
+    Ok(())
+}

@@ -1,0 +1,178 @@
+//! `create` and `run`, and what `exec` shares with them: terminals, pid files, passed
+//! descriptors.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context, bail, ensure};
+use oci_runtime::{CreateOptions, Created, Runtime, Stdio};
+use oci_spec::runtime::Spec;
+
+use super::{bundle, id};
+use crate::args::Invocation;
+use crate::foreground::{self, Signals};
+use crate::log::Log;
+
+/// `create`.
+pub(crate) fn create(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    let created = make(runtime, invocation, log, false)?;
+    debug_steps(runtime, invocation, log);
+    drop(created);
+    Ok(0)
+}
+
+/// `run`.
+pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    let detach = invocation.has("detach");
+    if !detach && !invocation.has("no-subreaper") {
+        sys::prctl::set_child_subreaper(true).context("become a subreaper")?;
+    }
+    let signals = if detach { None } else { Some(Signals::block().context("block signals")?) };
+    let created = make(runtime, invocation, log, !detach)?;
+    let id = id(invocation)?;
+    if let Err(error) = runtime.start(&id) {
+        drop(runtime.delete(&id, true));
+        return Err(error.into());
+    }
+    let Some(signals) = signals else { return Ok(0) };
+    let status = foreground::wait(&created, &signals).context("wait for the container")?;
+    if !invocation.has("keep") {
+        runtime.delete(&id, true)?;
+    }
+    Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
+}
+
+fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Created> {
+    let id = id(invocation)?;
+    let bundle = bundle(invocation)?;
+    let mut spec = oci_runtime::bundle::load_spec(&bundle)?;
+    let preserve_fds = preserved(invocation)?;
+    pass_listen_fds(&mut spec);
+    let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
+    let socket = console_socket(invocation, terminal, foreground)?;
+    let options = CreateOptions {
+        bundle,
+        stdio: Stdio::Inherit,
+        preserve_fds,
+        no_pivot: invocation.has("no-pivot"),
+        no_new_keyring: invocation.has("no-new-keyring"),
+        ..CreateOptions::default()
+    };
+    let mut created = runtime.create(&id, &spec, options)?;
+    warn(log, &created);
+    let handed_over = hand_over(invocation, &mut created, socket);
+    if let Err(error) = handed_over {
+        drop(runtime.delete(&id, true));
+        return Err(error);
+    }
+    Ok(created)
+}
+
+fn debug_steps(runtime: &Runtime, invocation: &Invocation, log: &Log) {
+    if !invocation.globals.debug {
+        return;
+    }
+    if let Ok((record, _)) = id(invocation).and_then(|id| Ok(runtime.state(&id)?)) {
+        for step in &record.steps {
+            log.debug(&format!("{}: {} µs", step.name, step.micros));
+        }
+    }
+}
+
+pub(crate) fn warn(log: &Log, created: &Created) {
+    for warning in &created.warnings {
+        log.warn(warning);
+    }
+}
+
+/// Gives the terminal and the process id to those who asked for them.
+pub(crate) fn hand_over(
+    invocation: &Invocation,
+    created: &mut Created,
+    socket: Option<UnixStream>,
+) -> anyhow::Result<()> {
+    if let (Some(socket), Some(master)) = (socket, &created.console) {
+        send_terminal(&socket, master)?;
+        created.console = None;
+    }
+    match invocation.value("pid-file") {
+        Some(path) => write_pid_file(Path::new(path), created.pid),
+        None => Ok(()),
+    }
+}
+
+fn send_terminal(socket: &UnixStream, master: &OwnedFd) -> anyhow::Result<()> {
+    // The name is what receivers show; the descriptor is what they use.
+    sys::fdpass::send(socket, b"/dev/ptmx", &[master.as_fd()])
+        .context("send the terminal over --console-socket")?;
+    Ok(())
+}
+
+/// The socket for the terminal, connected before anything is made.
+pub(crate) fn console_socket(
+    invocation: &Invocation,
+    terminal: bool,
+    foreground: bool,
+) -> anyhow::Result<Option<UnixStream>> {
+    match (invocation.value("console-socket"), terminal) {
+        (Some(_), false) => bail!("cannot use console socket if the process has no terminal"),
+        (None, true) if !foreground => {
+            bail!("cannot allocate tty if the process detaches without setting console socket")
+        }
+        (Some(path), true) => {
+            let socket =
+                UnixStream::connect(path).with_context(|| format!("connect to console socket {path}"))?;
+            Ok(Some(socket))
+        }
+        (None, _) => Ok(None),
+    }
+}
+
+/// Written beside and renamed: a reader never sees half of a number.
+fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
+    let name = path.file_name().context("--pid-file names no file")?;
+    let beside = path.with_file_name(format!(".{}", name.to_string_lossy()));
+    std::fs::write(&beside, pid.to_string()).with_context(|| format!("write {}", beside.display()))?;
+    std::fs::rename(&beside, path)
+        .with_context(|| format!("rename {} to {}", beside.display(), path.display()))
+}
+
+/// How many descriptors after the standard ones are passed on: `--preserve-fds` and
+/// those of socket activation (`sd_listen_fds(3)`).
+pub(crate) fn preserved(invocation: &Invocation) -> anyhow::Result<u32> {
+    let count: u32 = match invocation.value("preserve-fds") {
+        Some(text) => text.parse().with_context(|| format!("--preserve-fds {text:?} is not a number"))?,
+        None => 0,
+    };
+    let total = count + listen_fds();
+    for number in 3..3 + total {
+        let open = i32::try_from(number).is_ok_and(sys::fd::is_open);
+        ensure!(open, "preserved descriptor {number} is not open: pass {total} descriptors from 3 on");
+        // The command that started us may have marked it; it shall reach the program.
+        if let Ok(number) = i32::try_from(number) {
+            sys::fd::inherit_number(number).context("pass a descriptor on")?;
+        }
+    }
+    Ok(total)
+}
+
+fn listen_fds() -> u32 {
+    std::env::var_os("LISTEN_FDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(0)
+}
+
+fn pass_listen_fds(spec: &mut Spec) {
+    let count = listen_fds();
+    if count == 0 {
+        return;
+    }
+    let Some(process) = spec.process_mut() else { return };
+    let mut env = process.env().clone().unwrap_or_default();
+    env.push(format!("LISTEN_FDS={count}"));
+    // Init is the first process of its PID namespace.
+    env.push("LISTEN_PID=1".to_owned());
+    if let Some(names) = std::env::var_os("LISTEN_FDNAMES") {
+        env.push(format!("LISTEN_FDNAMES={}", names.to_string_lossy()));
+    }
+    process.set_env(Some(env));
+}
