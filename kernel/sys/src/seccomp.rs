@@ -33,7 +33,7 @@ mod verdict;
 mod tests;
 
 pub use filter::{CompileError, Filter, compile};
-pub use interpret::Call;
+pub use interpret::{Call, evaluate};
 pub use policy::{Action, Arch, Condition, Flags, Op, Policy, Rule};
 pub use program::{Instruction, Program};
 pub use syscalls::{names, number, syscall_count};

@@ -221,6 +221,31 @@ mod tests {
         }
     }
 
+    /// With the kernel, on a thread of its own: a filter stays on a thread for good.
+    #[test]
+    fn se_04_the_kernel_enforces_the_default_profile() {
+        let pivot = || rustix::process::pivot_root("/nonexistent/new", "/nonexistent/old");
+        let thread = std::thread::spawn(move || {
+            assert_eq!(pivot(), Err(rustix::io::Errno::NOENT));
+            assert!(docker().load().unwrap().is_none());
+            assert_eq!(pivot(), Err(rustix::io::Errno::PERM));
+            // Files, memory, threads and processes work as before.
+            std::fs::read_to_string("/proc/self/status").unwrap();
+            std::thread::spawn(|| vec![0u8; 1 << 20].len()).join().unwrap();
+            assert!(std::process::Command::new("true").status().unwrap().success());
+        });
+        if let Err(panic) = thread.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
+    /// PERFORMANCE.md: a range tree, not the 766 instructions of a chain.
+    #[test]
+    fn default_profile_is_a_small_tree() {
+        let length = docker().program().len();
+        assert!(length < 400, "{length} instructions");
+    }
+
     #[test]
     fn default_profile_looks_at_arguments() {
         let filter = docker();

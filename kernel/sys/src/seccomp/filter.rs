@@ -7,7 +7,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use base::{Classified, ErrorClass};
 
 use super::emit::emit;
-use super::interpret::{Call, run};
+use super::interpret::{Call, evaluate};
 use super::policy::{Action, Arch, Flags, Policy};
 use super::program::{Instruction, LENGTH_MAX};
 use super::resolve::resolve;
@@ -117,7 +117,7 @@ impl Filter {
 
     /// What it does for one call.
     pub fn evaluate(&self, call: &Call) -> Action {
-        run(&self.program, call).action
+        evaluate(&self.program, call)
     }
 
     /// Which of the native calls it denies, and which depend on their arguments.

@@ -43,6 +43,11 @@ pub(super) struct Ran {
     pub(super) steps: usize,
 }
 
+/// What `program`, whoever compiled it, does for a call.
+pub fn evaluate(program: &[Instruction], call: &Call) -> Action {
+    run(program, call).action
+}
+
 /// Runs `program`. Anything that the kernel would not have accepted kills the process.
 pub(super) fn run(program: &[Instruction], call: &Call) -> Ran {
     let mut accumulator = 0u32;
