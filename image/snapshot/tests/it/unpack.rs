@@ -204,5 +204,6 @@ fn a_debian_is_as_tar_unpacks_it() {
         ours.len(),
         theirs_list.len()
     );
-    run(Command::new("diff").arg("-r").arg("--no-dereference").arg(&layer.path).arg(&theirs)).ok();
+    // Of device files it only says that there are two.
+    run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=dev"]).arg(&layer.path).arg(&theirs)).ok();
 }
