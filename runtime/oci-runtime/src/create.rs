@@ -377,7 +377,7 @@ impl Parent<'_> {
         failpoint::hit("create.ready");
         let record = &mut ready.record;
         record.warnings.extend(report.warnings);
-        set_limits(self.pid, ready.plan, &mut record.warnings)?;
+        set_oom_score(self.pid, ready.plan.process.oom_score_adj, &mut record.warnings)?;
         let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read init's start time"))?;
         record.pid = self.pid;
         record.start_time = stat.start_time;
@@ -398,6 +398,7 @@ impl Parent<'_> {
         written.map_err(Error::system(
             "write the id maps of the user namespace (are the host ids inside the runtime's own map?)",
         ))?;
+        raise_hard_limits(self.pid, &ready.plan.process.rlimits);
         self.channel.go().map_err(Error::system("release init"))
     }
 
@@ -483,22 +484,21 @@ fn open_joins(plan: &Plan) -> Result<Vec<(Namespace, OwnedFd)>, Error> {
     Ok(joins)
 }
 
-/// Limits are set from outside, where the privileges of the host are, and last, so that
-/// they don't hit the set-up itself.
-pub(crate) fn set_limits(pid: i32, plan: &Plan, warnings: &mut Vec<String>) -> Result<(), Error> {
-    set_process_limits(pid, &plan.process.rlimits, plan.process.oom_score_adj, warnings)
+/// Raises hard limits from outside, where the privileges of the host are: root of a user
+/// namespace has none of them. What is refused, init tells.
+fn raise_hard_limits(pid: i32, rlimits: &[RlimitPlan]) {
+    for wanted in rlimits {
+        let Ok(now) = rlimit::prlimit(pid, wanted.resource, None) else { continue };
+        if wanted.limit.hard > now.hard {
+            let raised = Limit { soft: now.soft, hard: wanted.limit.hard };
+            let _ = rlimit::prlimit(pid, wanted.resource, Some(raised));
+        }
+    }
 }
 
-pub(crate) fn set_process_limits(
-    pid: i32,
-    rlimits: &[RlimitPlan],
-    oom_score_adj: Option<i32>,
-    warnings: &mut Vec<String>,
-) -> Result<(), Error> {
-    for limit in rlimits {
-        set_limit(pid, limit, warnings)?;
-    }
-    let Some(score) = oom_score_adj else { return Ok(()) };
+/// Set from outside as well: lowering it is the host's privilege, too.
+pub(crate) fn set_oom_score(pid: i32, score: Option<i32>, warnings: &mut Vec<String>) -> Result<(), Error> {
+    let Some(score) = score else { return Ok(()) };
     let file = format!("{pid}/oom_score_adj");
     let proc = Procfs::host().map_err(Error::system("open /proc"))?;
     match proc.write(Path::new(&file), score.to_string().as_bytes()) {
@@ -510,26 +510,6 @@ pub(crate) fn set_process_limits(
         }
         result => result.map_err(Error::system(format!("set oomScoreAdj to {score}"))),
     }
-}
-
-fn set_limit(pid: i32, wanted: &RlimitPlan, warnings: &mut Vec<String>) -> Result<(), Error> {
-    let name = rlimit::name(wanted.resource);
-    let error = match rlimit::prlimit(pid, wanted.resource, Some(wanted.limit)) {
-        Ok(_) => return Ok(()),
-        Err(error) => error,
-    };
-    if error.kind() != std::io::ErrorKind::PermissionDenied {
-        return Err(Error::system(format!("set {name}"))(error));
-    }
-    let now = rlimit::prlimit(pid, wanted.resource, None).map_err(Error::system(format!("read {name}")))?;
-    let hard = wanted.limit.hard.min(now.hard);
-    let reached = Limit { soft: wanted.limit.soft.min(hard), hard };
-    rlimit::prlimit(pid, wanted.resource, Some(reached)).map_err(Error::system(format!("set {name}")))?;
-    warnings.push(format!(
-        "{name} is {}:{} instead of {}:{}: raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have",
-        reached.soft, reached.hard, wanted.limit.soft, wanted.limit.hard
-    ));
-    Ok(())
 }
 
 /// The namespaces of a record that are not the runtime's.

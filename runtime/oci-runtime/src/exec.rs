@@ -8,7 +8,7 @@ use sys::clone::Forked;
 use sys::{Namespace, NamespaceSet};
 
 use crate::channel::{FromInit, InitEnd, RuntimeEnd};
-use crate::create::{namespaces_of, set_process_limits};
+use crate::create::{namespaces_of, set_oom_score};
 use crate::error::Error;
 use crate::init::{self, Doing, Entry, InitError};
 use crate::options::{Created, ExecOptions};
@@ -154,7 +154,7 @@ impl Parent<'_> {
             }
         };
         warnings.extend(report.warnings);
-        set_process_limits(self.pid, &plan.rlimits, plan.oom_score_adj, warnings)?;
+        set_oom_score(self.pid, plan.oom_score_adj, warnings)?;
         let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read the start time"))?;
         self.channel.go().map_err(Error::system("release the process"))?;
         self.exec_failure()?;

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
 use sys::Signal;
 use sys::procfs::Procfs;
+use sys::rlimit::{self, Limit};
 use sys::seccomp::Filter;
 
 use super::{Doing, InitError, credentials};
 use crate::channel::InitEnd;
-use crate::plan::ProcessPlan;
+use crate::plan::{ProcessPlan, RlimitPlan};
 
 /// What the last steps need.
 pub(crate) struct Entry<'a> {
@@ -48,6 +49,10 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     // A directory that only root may enter is entered now, one that only the user may
     // enter (a network file system) afterwards.
     let entered = rustix::process::chdir(&process.cwd);
+    // As late as they still can be raised: they hold for our own last steps, too.
+    for limit in &process.rlimits {
+        set_limit(limit, warnings)?;
+    }
     credentials::take(process, entry.setgroups_denied, warnings)?;
     if entered.is_err() {
         rustix::process::chdir(&process.cwd)
@@ -63,6 +68,31 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
         load_filter(entry)?;
     }
     Program::new(&path, process, env)
+}
+
+/// Sets a limit; where raising is refused, as near to it as we get.
+fn set_limit(wanted: &RlimitPlan, warnings: &mut Vec<String>) -> Result<(), InitError> {
+    let name = || format!("set {}", rlimit::name(wanted.resource));
+    let error = match rlimit::set(wanted.resource, wanted.limit) {
+        Ok(()) => return Ok(()),
+        Err(error) => error,
+    };
+    if error.kind() != std::io::ErrorKind::PermissionDenied {
+        return Err(error).doing(name);
+    }
+    let now = rlimit::get(wanted.resource).doing(name)?;
+    let hard = wanted.limit.hard.min(now.hard);
+    let reached = Limit { soft: wanted.limit.soft.min(hard), hard };
+    rlimit::set(wanted.resource, reached).doing(name)?;
+    warnings.push(format!(
+        "{} is {}:{} instead of {}:{}: raising a hard limit needs CAP_SYS_RESOURCE, which the runtime does not have",
+        rlimit::name(wanted.resource),
+        reached.soft,
+        reached.hard,
+        wanted.limit.soft,
+        wanted.limit.hard
+    ));
+    Ok(())
 }
 
 /// As [`settle`], then executes: what `exec` does, which has no gate.
