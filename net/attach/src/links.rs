@@ -157,13 +157,34 @@ impl HostLinks {
         let messages = [route::new_link(&new), route::set_link(Place::Name(name), &up)];
         let outcomes = self.socket.execute(&messages).map_err(step)?;
         for outcome in outcomes {
-            outcome.map_err(|refusal| step(refusal.into()))?;
+            outcome.map_err(|refusal| match refusal.errno.raw_os_error() {
+                // The host's name is free, the caller made sure.
+                Some(errno) if errno == Errno::EXIST.raw_os_error() => {
+                    Error::LinkExists { name: CONTAINER_LINK.to_owned() }
+                }
+                _ => step(refusal.into()),
+            })?;
         }
         if bridge_netfilter_is_on() {
             let index = self.by_name(name)?.map_or(0, |link| link.index);
             let hairpin = route::set_bridge_port(index, None, Some(true));
             self.socket.execute_all(&[hairpin]).map_err(step)?;
         }
+        Ok(())
+    }
+
+    /// Waits until both ends carry packets.
+    ///
+    /// Our end came up before its peer, so the kernel activates it (and the bridge, for
+    /// its first port) in a work item some time later, and until then drops what it is
+    /// given: a container's first connection would lose a second to a retransmission.
+    /// Asking for a link runs that work item at once (since Linux 6.8).
+    pub(crate) fn settle(&mut self, attachment: &Attachment, bridge: &Link) -> Result<(), Error> {
+        let name = &attachment.host_link;
+        let messages =
+            [route::link_request(Place::Name(name)), route::link_request(Place::Index(bridge.index))];
+        let step = |source| Error::Kernel { step: format!("wait for link {name}"), source };
+        self.socket.execute_all(&messages).map_err(step)?;
         Ok(())
     }
 

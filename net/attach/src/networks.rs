@@ -11,8 +11,8 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use base::{ContainerId, failpoint};
+use netlink::conntrack::{self, Connection};
 use netlink::route::MacAddress;
-use netlink::{Protocol, Socket, conntrack};
 use sys::lock::FileLock;
 
 use crate::attachment::{Attachment, Decision, Reconciled, Request};
@@ -23,6 +23,7 @@ use crate::firewall::{Applied, Change, Firewall, NetworkView, Wanted};
 use crate::ledger::{Holder, Ledger};
 use crate::links::{self, HostLinks};
 use crate::ports::{self, ThisHost};
+use crate::publish::Protocol;
 use crate::{bridge, forwarding, mode, plan};
 
 /// Where a crash must be survivable.
@@ -38,17 +39,22 @@ pub const FAILPOINTS: &[&str] = &[
 ];
 
 /// The networks of one data root.
+///
+/// One socket to nf_tables is kept while the value lives: closing one soon after
+/// something was deleted waits for the kernel to have freed it, some ten milliseconds.
 #[derive(Debug)]
 pub struct Networks {
     definitions: PathBuf,
     state: PathBuf,
+    firewall: Firewall,
 }
 
 impl Networks {
     /// The networks whose definitions are below `data_root` and whose leases are below
     /// `state_root`. Makes the two `networks` directories, nothing else.
     pub fn open(data_root: &Path, state_root: &Path) -> Result<Self, Error> {
-        let networks = Self { definitions: data_root.join("networks"), state: state_root.join("networks") };
+        let (definitions, state) = (data_root.join("networks"), state_root.join("networks"));
+        let networks = Self { firewall: Firewall::new(&state), definitions, state };
         for path in [&networks.definitions, &networks.state, &networks.records()] {
             fs::create_dir_all(path).map_err(|source| Error::File {
                 operation: "make directory",
@@ -101,9 +107,10 @@ impl Networks {
         host.make_pair(attachment, mac, bridge, netns)?;
         failpoint::hit("attach.link-made");
         links::configure_container(attachment, netns)?;
+        host.settle(attachment, bridge)?;
         failpoint::hit("attach.container-configured");
         let change = Change::Publish(&attachment.ports, attachment.address);
-        let applied = self.firewall().apply(&self.wanted(ledger)?, change)?;
+        let applied = self.firewall.apply(&self.wanted(ledger)?, change)?;
         failpoint::hit("attach.rules-written");
         self.tell(attachment, applied);
         let record = self.record(&attachment.id);
@@ -181,7 +188,7 @@ impl Networks {
         if !bridges.is_empty() {
             forwarding::ensure(&mut ledger)?;
             self.write_ledger(&ledger)?;
-            let applied = self.firewall().apply(&self.wanted(&ledger)?, Change::Verify)?;
+            let applied = self.firewall.apply(&self.wanted(&ledger)?, Change::Verify)?;
             done.table_rewritten = applied.rewritten;
             done.warnings = applied.warnings;
             done.warnings.extend(applied.forward_warnings);
@@ -200,7 +207,7 @@ impl Networks {
             if host.by_name(&network.bridge)?.is_some_and(|link| bridge::is_ours(&link, &self.definitions)) {
                 host.delete(&network.bridge)?;
             }
-            self.firewall().remove(&network.table)?;
+            self.firewall.remove(&network.table)?;
         }
         Ok(true)
     }
@@ -241,8 +248,8 @@ impl Networks {
         };
         if !holder.ports.is_empty() {
             let change = Change::Withdraw(&holder.ports, holder.address);
-            self.firewall().apply(&self.wanted(ledger)?, change)?;
-            forget_datagrams(&holder)?;
+            self.firewall.apply(&self.wanted(ledger)?, change)?;
+            self.forget_datagrams(&holder)?;
         }
         failpoint::hit("detach.rules-removed");
         match links {
@@ -253,6 +260,25 @@ impl Networks {
         self.write_ledger(ledger)?;
         failpoint::hit("detach.lease-released");
         files::remove(&self.record(id))
+    }
+
+    /// Entries that would send a UDP client, which has no handshake to notice, to an
+    /// address that another container may get.
+    fn forget_datagrams(&self, holder: &Holder) -> Result<(), Error> {
+        let udp: Vec<_> = holder.ports.iter().filter(|p| p.protocol == Protocol::Udp).collect();
+        if udp.is_empty() {
+            return Ok(());
+        }
+        let picked = |connection: &Connection| {
+            let (original, reply) = (connection.original, connection.reply);
+            let redirected = original.protocol == Protocol::Udp.number() && reply.source == holder.address;
+            redirected && udp.iter().any(|port| port.host_port == original.destination_port)
+        };
+        let deleted = self.firewall.with_socket(|socket| Ok(conntrack::delete_where(socket, picked)))?;
+        deleted.map(drop).map_err(|source| Error::Kernel {
+            step: format!("forget the UDP connections to container {}", holder.name),
+            source,
+        })
     }
 
     /// An entry without a record is an attach that was killed: undone before the next.
@@ -350,10 +376,6 @@ impl Networks {
         FileLock::exclusive(&path).map_err(|source| Error::File { operation: "lock", path, source })
     }
 
-    fn firewall(&self) -> Firewall {
-        Firewall::new(&self.state)
-    }
-
     fn records(&self) -> PathBuf {
         self.state.join("attachments")
     }
@@ -378,27 +400,6 @@ enum Links {
     Cut,
     /// It is deleted now: the namespace lives on.
     Delete,
-}
-
-/// Entries that would send a UDP client, which has no handshake to notice, to an
-/// address that another container may get.
-fn forget_datagrams(holder: &Holder) -> Result<(), Error> {
-    let udp: Vec<_> = holder.ports.iter().filter(|p| p.protocol == crate::Protocol::Udp).collect();
-    if udp.is_empty() {
-        return Ok(());
-    }
-    let step = |source| Error::Kernel {
-        step: format!("forget the UDP connections to container {}", holder.name),
-        source,
-    };
-    let mut socket = Socket::open(Protocol::Netfilter).map_err(step)?;
-    conntrack::delete_where(&mut socket, |connection| {
-        let (original, reply) = (connection.original, connection.reply);
-        let redirected = original.protocol == crate::Protocol::Udp.number() && reply.source == holder.address;
-        redirected && udp.iter().any(|port| port.host_port == original.destination_port)
-    })
-    .map_err(step)?;
-    Ok(())
 }
 
 fn names(directory: &Path) -> Result<Vec<String>, Error> {

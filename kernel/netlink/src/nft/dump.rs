@@ -168,6 +168,15 @@ pub fn parse_elements(answer: &Answer) -> Vec<RawElement> {
     elements.map(|element| owned(element.nested())).collect()
 }
 
+/// The bytes of an element's key and of its value, when it has a plain one.
+pub fn key_and_value(element: &RawElement) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
+    let plain = |wanted: u16| {
+        let (_, data) = element.iter().find(|(kind, _)| *kind == wanted)?;
+        Some(Attributes::new(data).find(object::DATA_VALUE)?.data.to_vec())
+    };
+    Some((plain(object::ELEMENT_KEY)?, plain(object::ELEMENT_DATA)))
+}
+
 impl Table {
     /// Reads a dumped table.
     pub fn parse(answer: &Answer) -> Option<Self> {

@@ -192,6 +192,11 @@ impl Transaction {
         self.messages.len()
     }
 
+    /// How many rules it appends.
+    pub fn rules(&self) -> usize {
+        self.messages.iter().filter(|message| message.kind() == NEW_RULE).count()
+    }
+
     /// Whether it changes nothing.
     pub fn is_empty(&self) -> bool {
         self.messages.is_empty()

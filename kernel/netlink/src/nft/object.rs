@@ -31,12 +31,15 @@ const SET_KEY_LEN: u16 = 5;
 const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LEN: u16 = 7;
 const SET_ID: u16 = 10;
+const SET_USERDATA: u16 = 13;
+const USERDATA_KEY_BYTEORDER: u8 = 0;
+const BYTEORDER_HOST: u32 = 1;
 pub(super) const ELEMENTS_TABLE: u16 = 1;
 pub(super) const ELEMENTS_SET: u16 = 2;
 pub(super) const ELEMENTS_LIST: u16 = 3;
-const ELEMENT_KEY: u16 = 1;
-const ELEMENT_DATA: u16 = 2;
-const DATA_VALUE: u16 = 1;
+pub(super) const ELEMENT_KEY: u16 = 1;
+pub(super) const ELEMENT_DATA: u16 = 2;
+pub(super) const DATA_VALUE: u16 = 1;
 const SET_FLAG_MAP: u32 = 0x8;
 /// `struct nft_userdata`: the type of a comment, of tables and rules alike.
 pub(super) const USERDATA_COMMENT: u8 = 0;
@@ -165,6 +168,12 @@ impl Set<'_> {
             message.be32(SET_DATA_TYPE, value.number).be32(SET_DATA_LEN, value.length);
         }
         message.be32(SET_ID, id);
+        if self.key == SetType::LINK_NAME {
+            // nft(8) would show the names byte by byte from the wrong end.
+            let mut data = vec![USERDATA_KEY_BYTEORDER, 4];
+            data.extend_from_slice(&BYTEORDER_HOST.to_ne_bytes());
+            message.bytes(SET_USERDATA, &data);
+        }
     }
 }
 

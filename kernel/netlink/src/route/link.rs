@@ -20,6 +20,7 @@ const IFLA_MTU: u16 = 4;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
+const IFLA_IFALIAS: u16 = 20;
 const IFLA_AF_SPEC: u16 = 26;
 const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
@@ -69,6 +70,8 @@ pub struct Link {
     pub kind: Option<String>,
     /// The peer lives in another namespace.
     pub peer_elsewhere: bool,
+    /// The text that its maker gave it.
+    pub alias: String,
 }
 
 impl Link {
@@ -93,6 +96,7 @@ impl Link {
                 IFLA_ADDRESS => link.mac = attribute.data.try_into().ok().map(MacAddress),
                 IFLA_LINKINFO => link.kind = attribute.nested().find(IFLA_INFO_KIND).map(|a| a.text()),
                 IFLA_LINK_NETNSID => link.peer_elsewhere = true,
+                IFLA_IFALIAS => link.alias = attribute.text(),
                 _ => {}
             }
         }
@@ -241,6 +245,8 @@ pub struct LinkChange<'a> {
     pub mtu: Option<u32>,
     /// A bridge to become a port of; index 0 leaves the present one.
     pub master: Option<u32>,
+    /// A text that lists show; at most 255 bytes.
+    pub alias: Option<&'a str>,
     /// IPv6 link-local addresses.
     pub ipv6_generation: Option<AddressGeneration>,
     /// IPv4 settings.
@@ -263,6 +269,9 @@ pub fn set_link(place: Place<'_>, change: &LinkChange<'_>) -> Message {
     }
     if let Some(master) = change.master {
         message.u32(IFLA_MASTER, master);
+    }
+    if let Some(alias) = change.alias {
+        message.str(IFLA_IFALIAS, alias);
     }
     if change.ipv6_generation.is_some() || !change.ipv4.is_empty() {
         message.nest(IFLA_AF_SPEC, |families| {

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use base::digest::{Algorithm, DigestHasher};
 use netlink::nft::{Element, Family, Transaction, dump};
@@ -76,31 +77,52 @@ struct Memory {
 pub(crate) struct Firewall {
     memory: PathBuf,
     scratch: PathBuf,
+    socket: Mutex<Option<Socket>>,
 }
 
 impl Firewall {
     pub(crate) fn new(state: &Path) -> Self {
-        Self { memory: state.join("rules.json"), scratch: state.join("rules.scratch") }
+        let (memory, scratch) = (state.join("rules.json"), state.join("rules.scratch"));
+        Self { memory, scratch, socket: Mutex::new(None) }
+    }
+
+    /// Lends the socket, which is opened at the first use.
+    pub(crate) fn with_socket<T>(
+        &self,
+        work: impl FnOnce(&mut Socket) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut slot = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
+        let socket = match &mut *slot {
+            Some(socket) => socket,
+            empty => {
+                let opened = Socket::open(Protocol::Netfilter);
+                empty.insert(opened.map_err(failed("open a socket to nf_tables"))?)
+            }
+        };
+        work(socket)
     }
 
     /// Makes the kernel hold what is `wanted`; `change` says what is new about it.
     pub(crate) fn apply(&self, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
-        let mut socket = Socket::open(Protocol::Netfilter).map_err(failed("open a socket to nf_tables"))?;
+        self.with_socket(|socket| self.apply_by(socket, wanted, change))
+    }
+
+    fn apply_by(&self, socket: &mut Socket, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
         let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
         let shape = shape(wanted);
         let mut refused = BTreeSet::new();
         let mut suspicious = matches!(change, Change::Verify);
         for _ in 0..TRIES_MAX {
-            let (generation, table) = look(&mut socket, &wanted.table)?;
+            let (generation, table) = look(socket, &wanted.table)?;
             let untouched = memory.generation == generation && memory.shape == shape && table.is_some();
             let outcome = if untouched && !suspicious && generation != 0 {
                 let transaction = delta(wanted, change);
                 let applied = Applied { rewritten: false, ..memory.applied.clone() };
                 Attempt { transaction, applied, located: Vec::new() }
             } else {
-                attempt(&mut socket, wanted, change, table.as_ref(), (&refused, suspicious))?
+                attempt(socket, wanted, change, table.as_ref(), (&refused, suspicious))?
             };
-            match outcome.transaction.commit(&mut socket, Some(generation)) {
+            match outcome.transaction.commit(socket, Some(generation)) {
                 Ok(()) => {
                     let step = u32::from(!outcome.transaction.is_empty());
                     let generation = generation.wrapping_add(step);
@@ -136,10 +158,10 @@ impl Firewall {
 
     /// Deletes the table and forgets it.
     pub(crate) fn remove(&self, table: &str) -> Result<(), Error> {
-        let mut socket = Socket::open(Protocol::Netfilter).map_err(failed("open a socket to nf_tables"))?;
         let mut transaction = Transaction::on(FAMILY, table);
         transaction.delete_table();
-        match transaction.commit(&mut socket, None) {
+        let deleted = self.with_socket(|socket| Ok(transaction.commit(socket, None)))?;
+        match deleted {
             Err(error) if !error.is(Errno::NOENT) => {
                 let step = format!("delete nftables table ip {table}");
                 return Err(Error::Kernel { step, source: error });

@@ -70,9 +70,10 @@ fn addresses_on_request_and_used_up() {
         let error = world.networks.attach(&fixed, two.file.as_fd()).expect_err("unknown");
         assert!(matches!(error, Error::NoSuchNetwork { .. }));
         // A failed attach in the middle leaves nothing: eth0 is there already.
-        two.sh("ip link add eth0 type dummy");
+        two.sh("ip link add eth0 type bridge");
         let links = sh("ip -o link");
-        assert!(world.attach(&two, "two", &["8080:80"]).is_err());
+        let error = world.attach(&two, "two", &["8080:80"]).expect_err("in the way");
+        assert!(matches!(error, Error::LinkExists { .. }), "{error}");
         assert_eq!(sh("ip -o link"), links);
         assert!(!sh("nft list ruleset").contains("8080"));
         let (_, next) = world.container("three", &["8080:80"]);

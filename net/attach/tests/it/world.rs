@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use attach::{Attachment, Networks, PortMapping, Request};
 use base::ContainerId;
-use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space, unshare};
+use sys::namespace::{self, Namespace, NamespaceSet};
 use testkit::TempDir;
 
 /// The host's address on the wire.
@@ -34,7 +34,7 @@ impl Netns {
         let (jobs, inbox) = mpsc::channel::<Job>();
         let (send, opened) = mpsc::channel();
         std::thread::spawn(move || {
-            unshare(UnshareFlags::NEWNET).expect("new network namespace");
+            namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Net)).expect("new network namespace");
             send.send(File::open("/proc/thread-self/ns/net").expect("own namespace")).expect("waiting");
             for job in inbox {
                 job();
@@ -171,9 +171,4 @@ pub(crate) fn request(id: &str, ports: &[&str]) -> Request {
     let mut request = Request::new(ContainerId::parse(id).expect("id"), format!("name-{id}"));
     request.ports = ports.iter().flat_map(|raw| PortMapping::parse(raw).expect("mapping")).collect();
     request
-}
-
-/// Enters `netns` with the calling thread for good.
-pub(crate) fn enter(netns: &File) {
-    move_into_link_name_space(netns.as_fd(), Some(LinkNameSpaceType::Network)).expect("setns");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use netlink::nft::dump::{self, RawElement};
 use netlink::nft::{
-    Base, Compare, Compat, Expr, MetaKey, RawExpr, RejectWith, Verdict, nested, rename_verdict,
+    Base, Compare, Compat, Expr, Family, MetaKey, RawExpr, RejectWith, Verdict, nested, rename_verdict,
 };
 use netlink::{Attributes, Message};
 
@@ -91,8 +91,9 @@ struct Uncopyable;
 /// Copies `rule`. `usable` are the sets that were copied.
 pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, refused: bool) -> Copied {
     let origin = Some((rule.family, rule.table.clone(), rule.handle));
+    let Some(steps) = for_ipv4(&rule.expressions) else { return Copied::Empty };
     let copies: Result<Vec<Option<Expr>>, Uncopyable> =
-        rule.expressions.iter().map(|e| expression(e, index, usable)).collect();
+        steps.iter().map(|e| expression(e, index, usable)).collect();
     match copies {
         Ok(copies) if !refused => {
             let expressions: Vec<Expr> = copies.into_iter().flatten().collect();
@@ -107,6 +108,30 @@ pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, r
         _ if only_watches(rule) => Copied::Empty,
         _ => Copied::Closed { rule: CopiedRule::drop(origin, "a rule of the host that cannot be copied") },
     }
+}
+
+/// The steps without the question whether the packet is IPv4, which is idle in our
+/// table; `None` when the rule is for IPv6 only.
+fn for_ipv4(expressions: &[RawExpr]) -> Option<Vec<&RawExpr>> {
+    const KEY_NFPROTO: u32 = 15;
+    let mut kept = Vec::with_capacity(expressions.len());
+    let mut rest = expressions;
+    while let [first, tail @ ..] = rest {
+        rest = tail;
+        let asks = first.name == "meta"
+            && Attributes::new(&first.data).find(2).and_then(|a| a.be32()) == Some(KEY_NFPROTO);
+        if let (true, [second, after @ ..]) = (asks, tail)
+            && let Expr::Compare { how: Compare::Equal, value, .. } = Expr::understand(second.clone())
+        {
+            if value.first() != Some(&Family::Ip.number()) {
+                return None;
+            }
+            rest = after;
+            continue;
+        }
+        kept.push(first);
+    }
+    Some(kept)
 }
 
 fn accepts(rule: &dump::Rule) -> bool {
