@@ -1,6 +1,5 @@
 //! Snapshots: what one container sees.
 
-use std::fs;
 use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
@@ -176,11 +175,12 @@ fn shift_owner(upper: &std::os::fd::OwnedFd, idmap: &IdMap) -> std::io::Result<(
 pub(crate) const RECORD: &str = "snapshot.json";
 
 /// Removes the marks by which overlayfs refuses to mount a volatile upper directory again.
+/// Without a crash of the machine the kernel has all of it, written out or not.
 pub(crate) fn clear_volatile(work: &std::path::Path) -> Result<(), Error> {
-    let mark = work.join("work/incompat/volatile");
-    match fs::remove_dir(&mark) {
-        Ok(()) => Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Error::io("remove", mark)(error)),
+    let marked = work.join("work");
+    if !marked.join("incompat").exists() {
+        return Ok(());
     }
+    let directory = tree::open_directory(&marked).map_err(Error::io("open", &marked))?;
+    tree::remove(directory.as_fd(), c"incompat").map_err(Error::io("remove the volatile mark in", marked))
 }

@@ -131,7 +131,10 @@ impl<'a> Overlay<'a> {
                 None => self.directory("lowerdir+", &layer.path)?,
                 Some(namespace) => {
                     let failed = || Error::io("map the owners of", &layer.path);
-                    let directory = idmapped(&layer.path, namespace.as_fd()).map_err(failed())?;
+                    let (mount, directory) = idmapped(&layer.path, namespace.as_fd()).map_err(failed())?;
+                    // A detached mount goes with its last descriptor, though a directory in
+                    // it is open: it must live until overlayfs has its own copy.
+                    self.held.push(mount);
                     self.descriptor("lowerdir+", directory, &layer.path)?;
                 }
             }
@@ -185,12 +188,13 @@ impl<'a> Overlay<'a> {
     }
 }
 
-/// A directory of ours in a detached mount whose owners are mapped.
-fn idmapped(path: &std::path::Path, user_namespace: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+/// A detached mount whose owners are mapped, and the directory of ours in it.
+fn idmapped(path: &std::path::Path, user_namespace: BorrowedFd<'_>) -> io::Result<(OwnedFd, OwnedFd)> {
     let mount = sys::mount::clone_path(path, false)?;
     sys::mount::set_attributes(&mount, &Change { idmap: Some(user_namespace), ..Change::default() })?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(&mount, c".", flags, Mode::empty())?)
+    let directory = rustix::fs::openat(&mount, c".", flags, Mode::empty())?;
+    Ok((mount, directory))
 }
 
 /// What the module's defaults must not change: the upper directory has whole files and

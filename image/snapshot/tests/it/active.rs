@@ -167,7 +167,10 @@ fn private_user_namespaces_see_their_own_ids() {
                 let stat = rustix::fs::statat(&mount, path, AtFlags::SYMLINK_NOFOLLOW).unwrap();
                 (stat.st_uid, stat.st_gid)
             };
-            assert_eq!([owner("f"), owner("u"), owner(".")], [(200_000, 200_000), (201_000, 201_000), (200_000, 200_000)]);
+            assert_eq!(
+                [owner("f"), owner("u"), owner(".")],
+                [(200_000, 200_000), (201_000, 201_000), (200_000, 200_000)]
+            );
             // A change copies the file up with the shifted owner.
             rustix::fs::chmodat(&mount, "u", Mode::from_raw_mode(0o700), AtFlags::empty()).unwrap();
             let upper = active.upper.unwrap();

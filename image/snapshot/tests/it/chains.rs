@@ -69,7 +69,8 @@ fn layers_unpack_at_the_same_time() {
     let (_directory, store) = store();
     let archives: Vec<Vec<u8>> = (0..6).map(|n| layer(&format!("d/ d/f{n}={n} same={n}"))).collect();
     let staged: Vec<_> = std::thread::scope(|scope| {
-        let threads: Vec<_> = archives.iter().map(|archive| scope.spawn(|| stage(&store, archive).unwrap())).collect();
+        let threads: Vec<_> =
+            archives.iter().map(|archive| scope.spawn(|| stage(&store, archive).unwrap())).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let mut parent = None;

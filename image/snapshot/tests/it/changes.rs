@@ -20,7 +20,15 @@ fn write(mount: &OwnedFd, path: &str, bytes: &[u8], flags: OFlags) {
 #[test]
 fn copied_up_files_are_told_from_new_ones() {
     let (_directory, store) = store();
-    let base = add(&store, &tar(&[(Header::file("big", 0), &[1; 5000]), (Header::directory("d"), b""), (Header::file("d/gone", 0), b"x")]), None);
+    let base = add(
+        &store,
+        &tar(&[
+            (Header::file("big", 0), &[1; 5000]),
+            (Header::directory("d"), b""),
+            (Header::file("d/gone", 0), b"x"),
+        ]),
+        None,
+    );
     let chain = base.unwrap().chain_id;
     store.prepare(&key("c"), Some(&chain), None).unwrap();
     let mount = store.mount(&key("c"), MountOptions::default()).unwrap();

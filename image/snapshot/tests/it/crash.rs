@@ -43,7 +43,9 @@ fn scenario(store: &Snapshots) {
 #[allow(clippy::disallowed_methods, reason = "tests stand on the roof")]
 fn child() {
     let Ok(scenario_text) = env::var(SCENARIO) else { return };
-    let [root, failpoint, skip] = scenario_text.split('|').collect::<Vec<_>>()[..] else { panic!("{scenario_text}") };
+    let [root, failpoint, skip] = scenario_text.split('|').collect::<Vec<_>>()[..] else {
+        panic!("{scenario_text}")
+    };
     base::failpoint::arm(failpoint, skip.parse().unwrap(), die);
     scenario(&Snapshots::open(Path::new(root)).unwrap());
 }
@@ -84,7 +86,8 @@ fn check(root: &Path, at: &str) {
     store.prune(&[]).unwrap();
     store.recover().unwrap();
     for directory in ["layers", "chains", "staging", "active", "leases", "unsynced", "trash"] {
-        let left: Vec<_> = fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let left: Vec<_> =
+            fs::read_dir(root.join(directory)).unwrap().map(|entry| entry.unwrap().path()).collect();
         assert!(left.is_empty(), "{at}: left behind: {left:?}");
     }
 }

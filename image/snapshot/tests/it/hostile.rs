@@ -22,7 +22,21 @@ fn canary(directory: &TempDir) {
 
 /// Everything below a directory but the store's lock, with times.
 fn picture(directory: &Path) -> String {
-    let listed = run(Command::new("find").arg(directory).args(["!", "-name", "lock", "-type", "f", "-printf", "%p %m %U %s %n %C@\n", "-o", "!", "-type", "f", "-printf", "%p %y %m %U %l\n"]));
+    let listed = run(Command::new("find").arg(directory).args([
+        "!",
+        "-name",
+        "lock",
+        "-type",
+        "f",
+        "-printf",
+        "%p %m %U %s %n %C@\n",
+        "-o",
+        "!",
+        "-type",
+        "f",
+        "-printf",
+        "%p %y %m %U %l\n",
+    ]));
     let mut lines: Vec<&str> = listed.ok().lines().collect();
     lines.sort_unstable();
     lines.join("\n")
@@ -67,7 +81,17 @@ fn with(header: Header) -> Vec<u8> {
 
 #[test]
 fn names_that_climb() {
-    for name in ["..", "../x", "../../../../outside/file", "a/../../x", "a/..", "./../x", "a/../b", "../", "x/../../outside/file"] {
+    for name in [
+        "..",
+        "../x",
+        "../../../../outside/file",
+        "a/../../x",
+        "a/..",
+        "./../x",
+        "a/../b",
+        "../",
+        "x/../../outside/file",
+    ] {
         refused(&layer(&format!("{name}=evil")), &[&format!("{name:?}"), "climbs out by `..`"]);
         refused(&with(Header::directory(name)), &["climbs out by `..`"]);
         refused(&with(Header::symlink(name, "x")), &["climbs out by `..`"]);
@@ -178,14 +202,26 @@ fn whiteouts_with_a_trick() {
     ] {
         refused(&layer(entries), &[says]);
     }
-    refused(&with(Header::new(".wh.x", Kind::CharDevice { major: 1, minor: 3 }, 0o600, 0)), &["not an empty file"]);
+    refused(
+        &with(Header::new(".wh.x", Kind::CharDevice { major: 1, minor: 3 }, 0o600, 0)),
+        &["not an empty file"],
+    );
 }
 
 #[test]
 fn marks_of_overlayfs() {
-    refused(&with(Header::new("x", Kind::CharDevice { major: 0, minor: 0 }, 0, 0)), &["\"x\"", "0:0", "deletion"]);
-    for name in ["trusted.overlay.opaque", "trusted.overlay.redirect", "trusted.overlay.metacopy", "trusted.overlay.overlay.opaque", "user.overlay.whiteout"] {
-        refused(&with(Header::directory("d").with_xattr(name, "y")), &["\"d\"", name]);
+    refused(
+        &with(Header::new("x", Kind::CharDevice { major: 0, minor: 0 }, 0, 0)),
+        &["\"x\"", "0:0", "deletion"],
+    );
+    for name in [
+        "trusted.overlay.opaque",
+        "trusted.overlay.redirect",
+        "trusted.overlay.metacopy",
+        "trusted.overlay.overlay.opaque",
+        "user.overlay.whiteout",
+    ] {
+        refused(&with(Header::directory("d").with_xattr(name, "y")), &["\"d/\"", name]);
         refused(&with(Header::file("f", 0).with_xattr(name, "/etc")), &["\"f\"", name]);
         refused(&with(Header::directory("./").with_xattr(name, "y")), &[name]);
     }
@@ -211,8 +247,14 @@ fn numbers_that_wrap() {
         refused(&with(Header::file("f", 0).with_owner(id, 0)), &["\"f\"", "owner"]);
         refused(&with(Header::file("f", 0).with_owner(0, id)), &["\"f\"", "owner"]);
     }
-    refused(&with(Header::new("c", Kind::CharDevice { major: 5000, minor: 1 }, 0o600, 0)), &["device number"]);
-    refused(&with(Header::new("b", Kind::BlockDevice { major: 8, minor: 1 << 20 }, 0o600, 0)), &["device number"]);
+    refused(
+        &with(Header::new("c", Kind::CharDevice { major: 5000, minor: 1 }, 0o600, 0)),
+        &["device number"],
+    );
+    refused(
+        &with(Header::new("b", Kind::BlockDevice { major: 8, minor: 1 << 20 }, 0o600, 0)),
+        &["device number"],
+    );
 }
 
 #[test]
@@ -258,7 +300,11 @@ fn beyond(archive: &[u8], limits: Limits, says: &str) {
 fn bombs_of_entries_and_bytes() {
     let limits = Limits { entries: 10, file_bytes: 100, file_length: 1000, ..Limits::default() };
     beyond(&layer(&"f=1 ".repeat(11)), limits, "10 entries");
-    beyond(&tar(&[(Header::file("a", 0), &[0; 60]), (Header::file("b", 0), &[0; 60])]), limits, "100 bytes of file content");
+    beyond(
+        &tar(&[(Header::file("a", 0), &[0; 60]), (Header::file("b", 0), &[0; 60])]),
+        limits,
+        "100 bytes of file content",
+    );
     beyond(&tar(&[(Header::file("a", 0), &[0; 1001])]), limits, "1000 bytes of one file");
 }
 
@@ -298,7 +344,11 @@ fn bombs_of_holes() {
     let records = ["GNU.sparse.map=0,1", "GNU.sparse.size=1125899906842624"].map(record).concat();
     let mut archive = tar(&[(Header::file("pax", 0), records.as_bytes()), (Header::file("hole", 0), b"x")]);
     archive[156] = b'x';
-    let sum: u32 = archive[..512].iter().enumerate().map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) }).sum();
+    let sum: u32 = archive[..512]
+        .iter()
+        .enumerate()
+        .map(|(at, b)| if (148..156).contains(&at) { 32 } else { u32::from(*b) })
+        .sum();
     archive[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
     beyond(&archive, Limits::default(), "bytes of one file");
 }
@@ -322,7 +372,10 @@ fn a_wrong_diff_id_is_refused_with_both_named() {
     let wrong = LayerSpec { diff_id: Digest::sha256_of(b"other"), blob: None, blob_size: None };
     let error = store.stage(&wrong, snapshot::Hashing::new(&archive[..]), &Limits::default()).unwrap_err();
     let text = chain_of_messages(&error);
-    assert!(text.contains(&wrong.diff_id.to_string()) && text.contains(&Digest::sha256_of(&archive).to_string()), "{text}");
+    assert!(
+        text.contains(&wrong.diff_id.to_string()) && text.contains(&Digest::sha256_of(&archive).to_string()),
+        "{text}"
+    );
     assert_eq!(error.class(), ErrorClass::Corrupt);
     assert_eq!(picture(directory.path()), before);
 }
@@ -359,7 +412,16 @@ fn a_staged_layer_is_not_visible() {
 
 fn word() -> impl Strategy<Value = String> {
     let part = prop_oneof![
-        Just("a"), Just("b"), Just("c"), Just(".."), Just("."), Just(""), Just(".wh.a"), Just(".wh.b"), Just(".wh..wh..opq"), Just(".wh...")
+        Just("a"),
+        Just("b"),
+        Just("c"),
+        Just(".."),
+        Just("."),
+        Just(""),
+        Just(".wh.a"),
+        Just(".wh.b"),
+        Just(".wh..wh..opq"),
+        Just(".wh...")
     ];
     proptest::collection::vec(part, 1..4).prop_map(|parts| parts.join("/"))
 }
@@ -379,7 +441,8 @@ fn entries() -> impl Strategy<Value = Vec<u8>> {
             _ => Header::file(path, 0),
         })
     });
-    proptest::collection::vec(entry, 1..10).prop_map(|headers| tar(&headers.into_iter().map(|header| (header, &b""[..])).collect::<Vec<_>>()))
+    proptest::collection::vec(entry, 1..10)
+        .prop_map(|headers| tar(&headers.into_iter().map(|header| (header, &b""[..])).collect::<Vec<_>>()))
 }
 
 fn unpack_all(store: &Snapshots, layers: &[Vec<u8>]) -> Result<(), Error> {
@@ -404,6 +467,7 @@ proptest! {
         let before = picture(&outside);
         let _ = unpack_all(&store, &layers);
         prop_assert_eq!(picture(&outside), before);
+        store.empty_trash().unwrap();
         let usage = store.usage().unwrap();
         prop_assert_eq!((usage.other_bytes, usage.snapshots), (0, 0));
     }

@@ -205,5 +205,6 @@ fn a_debian_is_as_tar_unpacks_it() {
         theirs_list.len()
     );
     // Of device files it only says that there are two.
-    run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=dev"]).arg(&layer.path).arg(&theirs)).ok();
+    run(Command::new("diff").args(["-r", "--no-dereference", "--exclude=dev"]).arg(&layer.path).arg(&theirs))
+        .ok();
 }
