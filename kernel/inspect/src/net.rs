@@ -131,3 +131,26 @@ impl Interface {
         self.addresses.insert(at, format!("{address}/{prefix}"));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn procfs_alone_finds_the_same_addresses_as_netlink() {
+        let this = crate::Proc::open().unwrap().this().unwrap();
+        let bare = || {
+            let devices = this.parsed("net/dev", parse_devices).unwrap().value;
+            devices.into_iter().map(Interface::of).collect::<Vec<_>>()
+        };
+        let (mut by_netlink, mut by_routes) = (bare(), bare());
+        assert!(by_netlink::complete(&this, &mut by_netlink).is_ok());
+        this.place_by_routes(&mut by_routes).unwrap();
+        // An interface that is down has no connected route, and its address no way to be found.
+        by_netlink.retain(|interface| interface.link.as_ref().is_some_and(|link| link.up));
+        for interface in by_netlink {
+            let other = by_routes.iter().find(|other| other.name == interface.name).unwrap();
+            assert_eq!(interface.addresses, other.addresses, "{}", interface.name);
+        }
+    }
+}

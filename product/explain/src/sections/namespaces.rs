@@ -17,7 +17,10 @@ pub(super) fn section(view: &View) -> Section {
         }
     };
     let own = namespaces.iter().filter(|view| view.relation != Relation::Hosts).count();
-    section.verdict = Some(format!("{own} of {} are not the host's", namespaces.len()));
+    section.verdict = Some(match own {
+        0 => "all of them the host's".to_owned(),
+        own => format!("{own} of {} are not the host's", namespaces.len()),
+    });
     for namespace in namespaces {
         let kind = namespace.namespace.value.kind;
         let value = format!(

@@ -113,7 +113,10 @@ fn parents(section: &mut Section, view: &View) {
         .iter()
         .map(|ancestor| format!("{} ({})", words::printable(&ancestor.name), ancestor.pid))
         .collect();
-    let meaning = if parent.name.starts_with("strake-shim") {
+    // It may run from a sealed copy, of which the kernel takes the name.
+    let is_shim = parent.name == "strake-shim"
+        || parent.command.first().is_some_and(|zeroth| zeroth.ends_with("strake-shim"));
+    let meaning = if is_shim {
         "The shim is its parent: it holds its output, learns how it ends, and needs no daemon."
     } else if parent.pid == 1 {
         "The host's PID 1 is its parent; it takes over whatever loses its own."

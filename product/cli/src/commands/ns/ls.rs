@@ -35,7 +35,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
             && only.as_ref().is_none_or(|only| only.contains(&found.namespace))
     };
     let rows: Vec<Row> =
-        census.list().into_iter().filter(wanted).map(|found| Row::of(&proc, context, found)).collect();
+        census.list().into_iter().filter(wanted).map(|found| Row::of(&proc, found)).collect();
     if args.json {
         let rows: Vec<Value> = rows.iter().map(Row::json).collect();
         context.print_line(serde_json::to_string_pretty(&json!({ "namespaces": rows }))?)?;
@@ -69,8 +69,7 @@ struct Row {
 }
 
 impl Row {
-    fn of(proc: &Proc, context: &Context, found: NamespaceUse) -> Self {
-        let _ = context;
+    fn of(proc: &Proc, found: NamespaceUse) -> Self {
         let line = found.pid.and_then(|pid| proc.process(pid).ok()?.command_line().ok());
         let command = match line.map(|line| line.value) {
             Some(words) if !words.is_empty() => words.join(" "),
