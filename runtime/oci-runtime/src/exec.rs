@@ -117,9 +117,10 @@ impl Child<'_> {
         };
         init::enter(&entry, |warnings| {
             let report = crate::channel::Report { steps: Vec::new(), warnings: warnings.to_vec() };
+            // Before the runtime may end in peace.
+            sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
             channel.ready(&report).doing(|| "tell the runtime".to_owned())?;
-            channel.wait_go().doing(|| "wait for the runtime".to_owned())?;
-            sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())
+            channel.wait_go().doing(|| "wait for the runtime".to_owned())
         })
         .map(|never| match never {})
     }

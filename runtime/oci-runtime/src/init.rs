@@ -191,6 +191,8 @@ fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
     let program = program::settle(&entry, &mut report.warnings)?;
     timeline.mark("credentials");
     report.steps = timeline.into_steps();
+    // Before the runtime may end in peace. From here its death shows as the channel's end.
+    sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
     prepared.channel.ready(&report).doing(|| "tell the runtime that init is ready".to_owned())?;
     prepared.channel.wait_go().doing(|| "wait for the runtime to record the container".to_owned())?;
     wait_at_gate(prepared)?;
@@ -201,7 +203,6 @@ fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
 
 /// From here on the runtime hears nothing: what fails goes to `start`.
 fn wait_at_gate(prepared: &Prepared<'_>) -> Result<(), InitError> {
-    sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
     // The runtime has closed its end by the time of `start`; ours is closed at the exec.
     prepared.gate.wait().doing(|| "wait for start".to_owned())
 }
