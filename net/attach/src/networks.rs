@@ -54,15 +54,20 @@ impl Networks {
     /// `state_root`. Makes the two `networks` directories, nothing else.
     pub fn open(data_root: &Path, state_root: &Path) -> Result<Self, Error> {
         let (definitions, state) = (data_root.join("networks"), state_root.join("networks"));
-        let networks = Self { firewall: Firewall::new(&state), definitions, state };
-        for path in [&networks.definitions, &networks.state, &networks.records()] {
+        for path in [&definitions, &state.join("attachments")] {
             fs::create_dir_all(path).map_err(|source| Error::File {
                 operation: "make directory",
                 path: path.clone(),
                 source,
             })?;
         }
-        Ok(networks)
+        // One data root has one path, however it was named: bridges are marked with it.
+        let definitions = fs::canonicalize(&definitions).map_err(|source| Error::File {
+            operation: "resolve",
+            path: definitions.clone(),
+            source,
+        })?;
+        Ok(Self { firewall: Firewall::new(&state), definitions, state })
     }
 
     /// Attaches the container whose network namespace is `netns`.
@@ -88,8 +93,9 @@ impl Networks {
             Ok(()) => Ok(attachment),
             Err(error) => {
                 // The first error is the one to be told; what the undoing leaves, the
-                // ledger still knows.
+                // ledger still knows. The link goes first: nothing else stops traffic.
                 let mut ledger = entered;
+                let _ = host.delete(&attachment.host_link);
                 let _ = self.release(&mut ledger, &mut host, &request.id, Links::Delete);
                 Err(error)
             }

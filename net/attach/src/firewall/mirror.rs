@@ -31,6 +31,9 @@ pub(super) enum Expirations {
 /// A rule's name in the kernel.
 pub(super) type RuleKey = (Family, String, u64);
 
+/// How often the kernel refused the copy of a rule.
+pub(super) type Refusals = BTreeMap<RuleKey, u8>;
+
 /// What is seen of the host's rules: base chains hooked at input and what they reach.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Seen {
@@ -178,8 +181,8 @@ struct ChainCopy {
 }
 
 impl Mirror {
-    /// Copies what was seen. Rules in `refused` were tried and not taken by the kernel.
-    pub(super) fn of(seen: &Seen, refused: &BTreeSet<RuleKey>) -> Self {
+    /// Copies what was seen. The kernel did not take the copies of those in `refused`.
+    pub(super) fn of(seen: &Seen, refused: &Refusals) -> Self {
         let mut mirror = Self::default();
         mirror.forward_warnings.extend(seen.forward_drops.iter().map(|chain| {
             format!(
@@ -209,14 +212,15 @@ impl Mirror {
                 let mut copies = Vec::with_capacity(rules.len() + 1);
                 for (position, rule) in rules.iter().enumerate() {
                     let key = (rule.family, rule.table.clone(), rule.handle);
-                    let copied = copy::rule(rule, index, &usable, refused.contains(&key));
+                    let refusals = refused.get(&key).copied().unwrap_or(0);
+                    let copied = copy::rule(rule, index, &usable, refusals);
                     mirror.warnings.extend(copied.warning(rule, position));
                     if let Copied::Rule(rule) | Copied::Closed { rule, .. } = copied {
                         copies.push(rule);
                     }
                 }
                 if chain == base.name && base.hook.is_some_and(|hook| hook.drops) {
-                    copies.push(CopiedRule::drop(None, "the host's policy here is drop"));
+                    copies.push(CopiedRule::drop("the host's policy here is drop"));
                 }
                 chains.push((copied_name(index, &chain), copies));
             }
@@ -231,14 +235,8 @@ impl Mirror {
         self.chains.iter().map(|c| (format!("host{}-gate", c.index), copied_name(c.index, &c.base.name)))
     }
 
-    /// Writes chains, sets and rules, in an order in which each refers to what is there,
-    /// and says which message holds the copy of which rule.
-    pub(super) fn write(
-        &self,
-        t: &mut Transaction,
-        expirations: Expirations,
-        mut located: impl FnMut(usize, &RuleKey),
-    ) {
+    /// Writes the chains, still empty, and the sets.
+    pub(super) fn write_chains(&self, t: &mut Transaction, expirations: Expirations) {
         for copy in &self.chains {
             for (name, _) in &copy.chains {
                 t.add_chain(&netlink::nft::Chain { name, hook: None });
@@ -249,15 +247,23 @@ impl Mirror {
                     elements.iter().map(|e| copy::timed(e, expirations)).map(Element::Copy).collect();
                 t.add_elements(name, &elements);
             }
-            for (chain, rules) in &copy.chains {
-                for rule in rules {
-                    if let Some(origin) = &rule.origin {
-                        located(t.len(), origin);
-                    }
-                    let comment = (!rule.comment.is_empty()).then_some(rule.comment.as_str());
-                    let expressions = &rule.expressions;
-                    t.add_rule(&Rule { chain, expressions, comment, compat: rule.compat });
+        }
+    }
+
+    /// Writes the rules, and says which message holds the copy of which rule.
+    ///
+    /// Whether a rule is allowed before routing is only asked once a base chain leads to
+    /// it: with the gates written before, each chain before those it jumps to, the
+    /// kernel refuses the very rule that it does not like.
+    pub(super) fn write_rules(&self, t: &mut Transaction, mut located: impl FnMut(usize, &RuleKey)) {
+        for (chain, rules) in self.chains.iter().flat_map(|copy| &copy.chains) {
+            for rule in rules {
+                if let Some(origin) = &rule.origin {
+                    located(t.len(), origin);
                 }
+                let comment = (!rule.comment.is_empty()).then_some(rule.comment.as_str());
+                let expressions = &rule.expressions;
+                t.add_rule(&Rule { chain, expressions, comment, compat: rule.compat });
             }
         }
     }

@@ -58,8 +58,9 @@ impl Program<'_> {
         self.sets(t);
         self.chains(t);
         self.guard_loopback(t);
-        self.mirror.write(t, expirations, located);
+        self.mirror.write_chains(t, expirations);
         self.gates(t);
+        self.mirror.write_rules(t, located);
         publish(t);
         self.isolate(t);
         self.masquerade(t);

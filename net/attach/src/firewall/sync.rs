@@ -16,12 +16,12 @@ use crate::error::Error;
 use crate::files::{self, Durable};
 use crate::publish::PublishedPort;
 
-use super::mirror::{Expirations, Mirror, RuleKey, Seen};
+use super::mirror::{Expirations, Mirror, Refusals, RuleKey, Seen};
 use super::program::{self, NetworkView, PUBLISHED, PUBLISHED_AT, Program};
 
-/// Others may commit between our look and our commit; after so many times something is
-/// wrong.
-const TRIES_MAX: u32 = 64;
+/// Others may commit between our look and our commit, and each rule of the host that
+/// cannot be copied costs one or two tries; after so many something is wrong.
+const TRIES_MAX: u32 = 256;
 const FAMILY: Family = Family::Ip;
 
 /// What the table is to say.
@@ -110,7 +110,7 @@ impl Firewall {
     fn apply_by(&self, socket: &mut Socket, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
         let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
         let shape = shape(wanted);
-        let mut refused = BTreeSet::new();
+        let mut refused = Refusals::new();
         let mut suspicious = matches!(change, Change::Verify);
         for _ in 0..TRIES_MAX {
             let (generation, table) = look(socket, &wanted.table)?;
@@ -137,7 +137,7 @@ impl Firewall {
                 Err(netlink::Error::Refused(refusal)) => {
                     let culprit = outcome.located.iter().find(|(index, _)| *index == refusal.index);
                     match culprit {
-                        Some((_, rule)) => drop(refused.insert(rule.clone())),
+                        Some((_, rule)) => *refused.entry(rule.clone()).or_default() += 1,
                         // An element is there that should not be, or the other way round.
                         None if !suspicious => suspicious = true,
                         None => {
@@ -222,7 +222,7 @@ fn attempt(
     wanted: &Wanted,
     change: Change<'_>,
     table: Option<&dump::Table>,
-    (refused, suspicious): (&BTreeSet<RuleKey>, bool),
+    (refused, suspicious): (&Refusals, bool),
 ) -> Result<Attempt, Error> {
     let bridges: Vec<&str> = wanted.networks.iter().map(|n| n.bridge.as_str()).collect();
     let seen = Seen::read(socket, &bridges).map_err(failed("read the host's input rules"))?;

@@ -104,6 +104,38 @@ fn several_chains_must_all_agree() {
 }
 
 #[test]
+fn what_the_kernel_refuses_before_routing_is_closed_and_told() {
+    isolated(|| {
+        let world = World::new();
+        sh("nft add table inet fw; nft add chain inet fw in '{ type filter hook input priority 0; }'; \
+            nft add rule inet fw in tcp dport 8080 ct state invalid,untracked,new synproxy mss 1460 wscale 7 comment shield; \
+            nft add rule inet fw in tcp dport 9999 accept");
+        let (one, attached) = world.container("one", &["8080:80", "8081:81"]);
+        one.serve_tcp(80, "one");
+        one.serve_tcp(81, "one");
+        assert!(world.outside.ask((HOST, 8080)).is_err());
+        assert!(world.outside.ask((HOST, 8081)).is_ok());
+        let warning = attached.warnings.first().expect("told");
+        assert!(warning.contains("\"shield\"") && warning.contains("chain in"), "{warning}");
+    });
+}
+
+#[test]
+fn a_strict_reverse_path_filter_is_no_obstacle() {
+    isolated(|| {
+        sh("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1");
+        let world = World::new();
+        let (one, attached) = world.container("one", &["8080:80"]);
+        one.serve_tcp(80, "one");
+        assert!(world.outside.ask((HOST, 8080)).is_ok());
+        for address in [std::net::Ipv4Addr::LOCALHOST, HOST, attached.gateway] {
+            assert!(ask((address, 8080).into()).is_ok(), "{address}");
+        }
+        assert!(one.ask((HOST, 8080)).is_ok());
+    });
+}
+
+#[test]
 fn a_rule_that_comes_later_is_found_at_the_next_look() {
     isolated(|| {
         let world = World::new();

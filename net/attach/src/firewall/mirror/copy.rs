@@ -40,9 +40,10 @@ pub(super) struct CopiedRule {
 }
 
 impl CopiedRule {
-    pub(super) fn drop(origin: Option<RuleKey>, comment: &str) -> Self {
+    /// An unconditional drop of our own.
+    pub(super) fn drop(comment: &str) -> Self {
         let expressions = vec![Expr::Verdict(Verdict::Drop)];
-        Self { expressions, compat: None, comment: comment.to_owned(), origin }
+        Self { expressions, compat: None, comment: comment.to_owned(), origin: None }
     }
 }
 
@@ -67,9 +68,10 @@ impl Copied {
         let (effect, fix) = match self {
             Self::Rule(_) | Self::Empty => return None,
             Self::PassedOver => ("it is passed over", "what it would accept is judged by the rules after it"),
-            Self::Closed { .. } => {
-                ("published ports are closed from there on", "write it with nft's own matches")
-            }
+            Self::Closed { .. } => (
+                "packets to published ports that it may be about are dropped",
+                "write it with matches that are allowed before routing",
+            ),
         };
         let names: Vec<&str> = rule.expressions.iter().map(|e| e.name.as_str()).collect();
         let comment = rule.comment.as_ref().map(|c| format!(", {c:?}")).unwrap_or_default();
@@ -88,27 +90,54 @@ impl Copied {
 /// The expression has no counterpart in our table.
 struct Uncopyable;
 
-/// Copies `rule`. `usable` are the sets that were copied.
-pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, refused: bool) -> Copied {
+/// Copies `rule`. `usable` are the sets that were copied; `refusals` is how often the
+/// kernel refused a copy of it.
+pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, refusals: u8) -> Copied {
     let origin = Some((rule.family, rule.table.clone(), rule.handle));
     let Some(steps) = for_ipv4(&rule.expressions) else { return Copied::Empty };
-    let copies: Result<Vec<Option<Expr>>, Uncopyable> =
-        steps.iter().map(|e| expression(e, index, usable)).collect();
-    match copies {
-        Ok(copies) if !refused => {
-            let expressions: Vec<Expr> = copies.into_iter().flatten().collect();
-            if expressions.is_empty() {
-                return Copied::Empty;
+    let mut expressions = Vec::with_capacity(steps.len());
+    let mut whole = true;
+    for step in &steps {
+        match expression(step, index, usable) {
+            Ok(copy) => expressions.extend(copy),
+            Err(Uncopyable) => {
+                whole = false;
+                break;
             }
-            let compat = uses_xtables(rule).then(|| transport(&expressions)).flatten();
-            let comment = rule.comment.clone().unwrap_or_default();
-            Copied::Rule(CopiedRule { expressions, compat, comment, origin })
         }
-        _ if accepts(rule) => Copied::PassedOver,
-        _ if only_watches(rule) => Copied::Empty,
-        _ => Copied::Closed { rule: CopiedRule::drop(origin, "a rule of the host that cannot be copied") },
     }
+    let compat = uses_xtables(rule).then(|| transport(&expressions)).flatten();
+    let copied = |expressions: Vec<Expr>, comment: String| CopiedRule {
+        expressions,
+        compat,
+        comment,
+        origin: origin.clone(),
+    };
+    if whole && refusals == 0 {
+        if expressions.is_empty() {
+            return Copied::Empty;
+        }
+        return Copied::Rule(copied(expressions, rule.comment.clone().unwrap_or_default()));
+    }
+    if accepts(rule) {
+        return Copied::PassedOver;
+    }
+    if only_watches(rule) {
+        return Copied::Empty;
+    }
+    // What it asks before its last step narrows the drop; refused again, nothing does.
+    if refusals <= 1 {
+        if whole {
+            expressions.pop();
+        }
+    } else {
+        expressions.clear();
+    }
+    expressions.push(Expr::Verdict(Verdict::Drop));
+    Copied::Closed { rule: copied(expressions, CLOSED.to_owned()) }
 }
+
+const CLOSED: &str = "a rule of the host that cannot be copied";
 
 /// The steps without the question whether the packet is IPv4, which is idle in our
 /// table; `None` when the rule is for IPv6 only.

@@ -82,7 +82,7 @@ fn shown(mirror: &Mirror) -> Vec<String> {
 
 #[track_caller]
 fn check(seen: &Seen, refused: &[u64], expected: &[&str], warnings: usize) {
-    let refused = refused.iter().map(|handle| (Family::Ip, "filter".to_owned(), *handle)).collect();
+    let refused = refused.iter().map(|handle| ((Family::Ip, "filter".to_owned(), *handle), 2)).collect();
     let mirror = Mirror::of(seen, &refused);
     assert_eq!(shown(&mirror), expected);
     assert_eq!(mirror.warnings.len(), warnings, "{:?}", mirror.warnings);
@@ -118,14 +118,14 @@ fn what_cannot_be_copied_closes_unless_it_accepts() {
     check(&seen(false, rules()), &[], &["host0-INPUT: synproxy accept, synproxy drop, synproxy log"], 0);
     let unknown_set =
         raw(&Expr::Lookup { set: "gone".to_owned(), key: Register(0), to: None, absent: false });
-    let rules = vec![rule(7, "INPUT", vec![unknown_set, verdict(Verdict::Drop)])];
-    check(&seen(false, rules), &[], &["host0-INPUT: drop"], 1);
+    let rules = vec![rule(7, "INPUT", vec![foreign("meta"), unknown_set, verdict(Verdict::Drop)])];
+    check(&seen(false, rules), &[], &["host0-INPUT: meta drop"], 1);
 }
 
 #[test]
 fn a_warning_names_the_rule() {
     let rules = vec![rule(9, "INPUT", vec![foreign("match"), verdict(Verdict::Drop)])];
-    let refused = [(Family::Ip, "filter".to_owned(), 9)].into();
+    let refused = [((Family::Ip, "filter".to_owned(), 9), 1)].into();
     let mirror = Mirror::of(&seen(false, rules), &refused);
     let warning = mirror.warnings.first().expect("one");
     assert!(warning.starts_with("rule 1 (handle 9) of chain INPUT in table ip filter cannot"), "{warning}");
