@@ -214,8 +214,7 @@ impl ListFilter {
             Self::Reference(pattern) => {
                 let Some(repository) = &row.repository else { return false };
                 let full = format!("{repository}:{}", row.tag.as_deref().unwrap_or_default());
-                let last = repository.rsplit('/').next().unwrap_or(repository);
-                [repository.as_str(), &full, last].iter().any(|text| fits(pattern, text))
+                [repository.as_str(), &full].iter().any(|text| fits(pattern, text))
             }
         }
     }
