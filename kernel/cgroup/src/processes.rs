@@ -113,16 +113,14 @@ impl Cgroup {
         if killed_v2 && self.v1().is_empty() {
             return Ok(());
         }
-        if killed_v2 {
-            self.thaw_v1();
-        }
         let deadline = Instant::now() + KILL_LIMIT;
         // A pass sees what the pass before has not killed: processes that forked, or that
         // are only in v1. After cgroup.kill there is usually nothing.
         loop {
             let pids = self.pids().or_else(ignore_missing)?;
-            let dying = |pid: &i32| killed_v2 && is_dying(*pid);
-            if pids.iter().all(dying) || Instant::now() > deadline {
+            if pids.into_iter().all(is_dying) || Instant::now() > deadline {
+                // v1's frozen processes die when they thaw.
+                self.thaw_v1();
                 return Ok(());
             }
             self.kill_pass()?;

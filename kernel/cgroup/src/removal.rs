@@ -27,6 +27,25 @@ impl Cgroup {
         }
         first_error.map_or(Ok(()), Err)
     }
+
+    /// Removes its parents as far up as they are empty, `top` being the highest: a path from
+    /// the mount points, such as `/strake`, that belongs to the caller. One that is in use,
+    /// or outside of `top`, stays.
+    pub fn remove_empty_parents(&self, top: &str) {
+        for dir in self.dirs() {
+            let Some(mount_point) = self.mount_point_of(dir) else { continue };
+            let top = mount_point.join(top.trim_matches('/'));
+            if top == mount_point {
+                continue;
+            }
+            for parent in dir.ancestors().skip(1).take_while(|parent| parent.starts_with(&top)) {
+                // EBUSY: others are in it, and so in its parents.
+                if fs::remove_dir(parent).is_err() {
+                    break;
+                }
+            }
+        }
+    }
 }
 
 /// Removes `dir` bottom-up.

@@ -73,3 +73,43 @@ fn v2_takes_clones() {
     let fd = fixture.cgroup.fd_for_clone_into().unwrap();
     assert_eq!(fd.is_some(), fixture.layout.v2.is_some());
 }
+
+#[test]
+fn ns_14_empty_parents_can_go_too() {
+    let fixture = Fixture::new("parents");
+    let own = format!("{}/own", fixture.subtree.path());
+    let one = crate::create(&fixture.subtree, "own/a/one", &fixture.layout);
+    let two = crate::create(&fixture.subtree, "own/two", &fixture.layout);
+    let exists = |name: &str| Cgroup::locate(&path(&fixture.subtree, name), &fixture.layout).exists();
+    one.remove().unwrap();
+    one.remove_empty_parents(&own);
+    assert!(!exists("own/a") && exists("own/two"), "as far as they are empty");
+    two.remove().unwrap();
+    two.remove_empty_parents(&own);
+    assert!(!exists("own"));
+    assert!(fixture.cgroup.exists(), "above it nothing is touched");
+    // Somebody else's parent, and the root, stay.
+    fixture.cgroup.remove_empty_parents("/elsewhere");
+    fixture.cgroup.remove_empty_parents("/");
+    assert!(fixture.cgroup.exists());
+}
+
+#[test]
+fn a_parent_that_vanishes_while_a_child_is_made_is_made_again() {
+    let subtree = CgroupSubtree::new("vanish");
+    let layout = Layout::detect().unwrap();
+    let top = format!("{}/shared", subtree.path());
+    std::thread::scope(|scope| {
+        for at in 0..4 {
+            let (subtree, layout, top) = (&subtree, &layout, top.as_str());
+            scope.spawn(move || {
+                for _ in 0..20 {
+                    let cgroup = Cgroup::create(&path(subtree, &format!("shared/{at}")), layout).unwrap();
+                    cgroup.remove().unwrap();
+                    cgroup.remove_empty_parents(top);
+                }
+            });
+        }
+    });
+    assert!(!Cgroup::locate(&path(&subtree, "shared"), &layout).exists());
+}
