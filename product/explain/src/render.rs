@@ -13,7 +13,7 @@ pub struct Style {
 
 /// The report as lines.
 pub fn render(report: &Report, style: Style) -> String {
-    let mut page = Page { style, text: String::new() };
+    let mut page = Page { style, text: String::new(), open: None };
     page.subject(&report.subject);
     for difference in &report.differences {
         page.difference(difference);
@@ -27,6 +27,8 @@ pub fn render(report: &Report, style: Style) -> String {
 struct Page {
     style: Style,
     text: String,
+    /// The role whose colour is switched on.
+    open: Option<Role>,
 }
 
 /// What a piece of text is, to be shown in its own way.
@@ -113,6 +115,7 @@ impl Page {
     fn push_padded(&mut self, indent: usize, role: Role, name: &str, column: usize) {
         self.text.extend(std::iter::repeat_n(' ', indent));
         self.painted(role, name);
+        self.plain();
         let used = name.chars().count();
         self.text.extend(std::iter::repeat_n(' ', column.saturating_sub(used) + 2));
     }
@@ -122,7 +125,7 @@ impl Page {
         for (role, text) in parts {
             self.painted(*role, text);
         }
-        self.text.push('\n');
+        self.end_line();
     }
 
     /// Parts in running text, from the start of a line.
@@ -146,12 +149,12 @@ impl Page {
                 let length = word.chars().count();
                 if !first && at + gap.chars().count() + length > width {
                     // A separator belongs to the end of the line that it ends.
-                    self.text.push_str(gap.trim_end());
-                    self.text.push('\n');
+                    self.separate(gap.trim_end());
+                    self.end_line();
                     self.text.extend(std::iter::repeat_n(' ', indent));
                     at = indent;
                 } else {
-                    self.text.push_str(gap);
+                    self.separate(gap);
                     at += gap.chars().count();
                 }
                 self.painted(*role, word);
@@ -159,14 +162,39 @@ impl Page {
                 first = false;
             }
         }
-        self.text.push('\n');
+        self.end_line();
     }
 
-    fn painted(&mut self, role: Role, text: &str) {
-        match role.code().filter(|_| self.style.colour) {
-            Some(code) => self.text.push_str(&format!("\x1b[{code}m{text}\x1b[0m")),
-            None => self.text.push_str(text),
+    /// Adds what stands between words: a blank inside a part keeps its colour.
+    fn separate(&mut self, gap: &str) {
+        if !gap.trim().is_empty() {
+            self.plain();
         }
+        self.text.push_str(gap);
+    }
+
+    /// Adds text in its colour, which stays on for what follows in the same role.
+    fn painted(&mut self, role: Role, text: &str) {
+        if self.open != Some(role) {
+            self.plain();
+            if let Some(code) = role.code().filter(|_| self.style.colour) {
+                self.text.push_str(&format!("\x1b[{code}m"));
+                self.open = Some(role);
+            }
+        }
+        self.text.push_str(text);
+    }
+
+    /// Switches colour off.
+    fn plain(&mut self) {
+        if self.open.take().is_some() {
+            self.text.push_str("\x1b[0m");
+        }
+    }
+
+    fn end_line(&mut self) {
+        self.plain();
+        self.text.push('\n');
     }
 }
 

@@ -35,8 +35,8 @@ pub(crate) fn all(view: &View, facts: Option<&ContainerFacts>, baseline: &Baseli
 
 /// Whether what `kind` isolates is private, in two or three words.
 fn verdict(view: &View, kind: NamespaceKind) -> Option<String> {
-    let view = view.namespace(kind)?;
-    Some(relation(view.relation).to_owned())
+    let relation = view.namespace(kind).map_or(Relation::Unknown, |view| view.relation);
+    Some(self::relation(relation).to_owned())
 }
 
 fn relation(relation: Relation) -> &'static str {

@@ -115,7 +115,7 @@ fn last_oom(section: &mut Section, view: &View) {
         let within = |group: &&str| {
             path.strip_prefix(*group).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        groups.iter().filter(|group| **group != "/").any(|group| within(group))
+        groups.iter().filter(|group| **group != "/").any(within)
     };
     let Some(kill) = kills.value.iter().rfind(ours) else { return };
     let held = kill.anon_bytes.map(|bytes| format!(" held {}", words::bytes(bytes))).unwrap_or_default();

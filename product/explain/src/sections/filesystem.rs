@@ -49,6 +49,9 @@ fn root(section: &mut Section, view: &View) {
             let access = if mount.is_read_only() { "read-only" } else { "writable" };
             let meaning = match (&view.root_is_hosts, mount.overlay()) {
                 (Ok(true), _) => "Its / is the host's /: it sees the host's files.",
+                (Err(_), _) => {
+                    "Whether that is the host's / cannot be told without the right to follow its root."
+                }
                 (_, Some(_)) => {
                     "Layers laid over each other look like one file system; it is not the host's."
                 }

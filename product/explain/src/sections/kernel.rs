@@ -8,10 +8,12 @@ use crate::words;
 
 pub(super) fn section(view: &View) -> Section {
     let mut section = Section::new("kernel_and_user_space", "Kernel and user space");
-    section.verdict = Some("the host's kernel, its own user space".to_owned());
-    if view.root_is_hosts.as_ref().is_ok_and(|same| *same) {
-        section.verdict = Some("the host's kernel, the host's user space".to_owned());
-    }
+    let verdict = match &view.root_is_hosts {
+        Ok(true) => "the host's kernel, the host's user space",
+        Ok(false) => "the host's kernel, its own user space",
+        Err(_) => "the host's kernel",
+    };
+    section.verdict = Some(verdict.to_owned());
     let kernel = &view.kernel.value;
     let meaning = "The same kernel as the host's: an image brings files, never a kernel.";
     section.line(
