@@ -1,7 +1,7 @@
 //! Cgroups on this machine's real hierarchies. Each test has a subtree of its own.
 
 // A fixture that cannot be made fails its test.
-#![allow(clippy::panic)]
+#![allow(clippy::panic, clippy::unwrap_used)]
 
 mod devices;
 mod lifecycle;
