@@ -327,7 +327,12 @@ impl Creation<'_> {
 
     fn make_cgroup(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
         let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
-        let cgroup = Cgroup::create(path, layout)?;
+        let cgroup = Cgroup::create(path, layout).inspect_err(|error| {
+            if matches!(error, cgroup::Error::InUse { .. }) {
+                // It is somebody else's: cleaning up must not touch it.
+                ready.record.cgroup = None;
+            }
+        })?;
         let warnings = cgroup.apply(&ready.resources)?;
         ready.record.warnings.extend(warnings.iter().map(ToString::to_string));
         ready.record.cgroup = Some(cgroup);
