@@ -47,7 +47,8 @@ pub fn read(file: &mut (impl Read + Seek), name: &str) -> io::Result<Option<Vec<
     let mut table = vec![0; size as usize];
     file.seek(SeekFrom::Start(tail_at - size))?;
     file.read_exact(&mut table)?;
-    let Some((offset, size)) = find(&table, name).filter(|(offset, size)| offset.saturating_add(*size) <= tail_at)
+    let Some((offset, size)) =
+        find(&table, name).filter(|(offset, size)| offset.saturating_add(*size) <= tail_at)
     else {
         return Ok(None);
     };
@@ -60,7 +61,8 @@ pub fn read(file: &mut (impl Read + Seek), name: &str) -> io::Result<Option<Vec<
 /// Offset and size of part `name`.
 fn find(table: &[u8], name: &str) -> Option<(u64, u64)> {
     let table = std::str::from_utf8(table).ok()?;
-    let mut words = table.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(name))?;
+    let mut words =
+        table.lines().map(str::split_whitespace).find(|words| words.clone().next() == Some(name))?;
     let (_, offset, size) = (words.next()?, words.next()?.parse().ok()?, words.next()?.parse().ok()?);
     Some((offset, size))
 }

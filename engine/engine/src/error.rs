@@ -141,6 +141,9 @@ pub enum Error {
     /// Images.
     #[error(transparent)]
     Image(#[from] crate::images::Error),
+    /// The built-in image.
+    #[error(transparent)]
+    ToolsImage(#[from] crate::tools_image::ToolsImageError),
     /// This process does not know where the shim is.
     #[error("containers cannot be started here: the engine was opened without the shim's executable")]
     NoCompanions,
@@ -225,7 +228,7 @@ impl Classified for Error {
             Self::Exit { source, .. } => source.class(),
             Self::Log { source, .. } => source.class(),
             Self::Image(source) => source.class(),
-            Self::NoCompanions => ErrorClass::Unsupported,
+            Self::NoCompanions | Self::ToolsImage(_) => ErrorClass::Unsupported,
             Self::DiskFull { .. } => ErrorClass::ResourceExhausted,
         }
     }

@@ -17,14 +17,17 @@ pub mod images;
 mod ops;
 pub mod request;
 pub mod spec;
+mod tools_image;
 mod volumes;
 
+pub use attach::PortMapping;
 pub use companions::Companions;
 pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::Error;
 pub use ops::{
     ExecRequest, FAILPOINTS, ImageSource, InspectOptions, Listed, Reconciled, RemoveOptions, RunningExec,
-    StartOptions, Started,
+    StartOptions, Started, exposed_ports,
 };
+pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::Volume;

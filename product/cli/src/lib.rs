@@ -11,6 +11,7 @@ pub mod error;
 pub mod format;
 pub mod humanize;
 pub mod template;
+pub mod tools;
 
 pub use cli::{Cli, command, main};
 pub use context::{Context, Environment, Streams};

@@ -161,7 +161,7 @@ fn set_of(keys: impl IntoIterator<Item = String>) -> Value {
 
 /// Ports that the container says it listens on: the image's, those of `--expose`, and
 /// those that are published.
-pub(crate) fn exposed_ports(record: &Record) -> Vec<PortRequest> {
+pub fn exposed_ports(record: &Record) -> Vec<PortRequest> {
     let mut ports: Vec<PortRequest> = record.request.network.expose.clone();
     ports.extend(
         record.config.exposed_ports.keys().filter_map(|port| PortRequest::parse(port).ok()).flatten(),

@@ -13,7 +13,7 @@ mod start;
 
 pub use create::ImageSource;
 pub use exec::{ExecRequest, RunningExec};
-pub use inspect::InspectOptions;
+pub use inspect::{InspectOptions, exposed_ports};
 pub use list::Listed;
 pub use reconcile::Reconciled;
 pub use remove::RemoveOptions;

@@ -120,7 +120,7 @@ impl MountRequest {
                 return Err(wrong("the source is empty; leave it and its colon out for an anonymous volume"));
             }
             None => MountKind::Volume { name: None, no_copy },
-            Some(source) if source.starts_with(['/', '.', '~']) => {
+            Some(source) if source.starts_with(['/', '.']) => {
                 MountKind::Bind { source: source.into(), options: bind }
             }
             Some(name) => {

@@ -52,6 +52,19 @@ pub struct Waiter {
 }
 
 impl Waiter {
+    /// The end, and the connection again, for [`Client::cleaned_up`].
+    pub fn end(mut self) -> Result<(Exit, Client), ClientError> {
+        match self.client.receive(self.id)? {
+            Reply::Exited(exit) => Ok((*exit, self.client)),
+            other => Err(ClientError::unexpected(&other)),
+        }
+    }
+
+    /// The connection without the end; an answer that still comes is dropped.
+    pub fn give_up(self) -> Client {
+        self.client
+    }
+
     /// The end.
     pub fn finish(mut self) -> Result<Exit, ClientError> {
         match self.client.receive(self.id)? {

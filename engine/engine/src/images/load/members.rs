@@ -79,7 +79,7 @@ impl Load<'_> {
                 Kind::File => match (name.as_str(), blob_digest(&name)) {
                     ("index.json", _) => contents.index = Some(self.document_of(&mut entry, size, archive)?),
                     ("manifest.json", _) => {
-                        contents.docker = Some(self.document_of(&mut entry, size, archive)?)
+                        contents.docker = Some(self.document_of(&mut entry, size, archive)?);
                     }
                     (_, Some(digest)) => self.ingest(&digest, &mut entry, archive)?,
                     ("oci-layout" | "repositories", None) => {}

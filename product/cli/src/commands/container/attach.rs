@@ -1,5 +1,11 @@
 //! `strake attach`.
 
+use engine::Lifecycle;
+use shim::StreamSet;
+
+use super::attached::{Foreground, Outcome};
+use super::session::{SessionOptions, take_signals};
+use super::terminal::DetachKeys;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -25,7 +31,22 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
+    let record = engine.find(&args.container)?;
+    if let Lifecycle::Running { paused: true, .. } = record.lifecycle {
+        return Err(engine::Error::Paused { name: record.name }.into());
+    }
+    let process = &record.request.process;
+    let (tty, stdin) = (process.tty, process.open_stdin && !args.no_stdin);
+    let streams = StreamSet { stdin, stdout: true, stderr: !tty };
+    let signals = take_signals(args.sig_proxy)?;
+    let mut client = engine.connect(&record)?;
+    let attached = client.attach(streams)?;
+    let foreground = Foreground { engine, record, streams, holds_cleanup: false };
+    let session = SessionOptions { tty, keys };
+    match foreground.run(context, client, attached, signals, session)? {
+        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Detached => Ok(Status::SUCCESS),
+    }
 }

@@ -1,6 +1,7 @@
 //! `strake create`.
 
-use crate::commands::container::options::ContainerOptions;
+use super::options::ContainerOptions;
+use super::run::{daemon_status, warn_all};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -18,7 +19,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = &args.container;
-    context.engine()?;
+    let record = super::run::create(&args.container, false, context).map_err(daemon_status)?;
+    warn_all(context, &record.warnings, &[]);
+    context.print_line(record.id)?;
     Ok(Status::SUCCESS)
 }

@@ -1,7 +1,11 @@
 //! `strake inspect`.
 
+use engine::InspectOptions;
+use serde_json::Value;
+
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::format::print_inspected;
 
 /// What the names given may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +36,40 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context, scope: Scope) -> Result<Status, CliError> {
-    let _ = (args, scope);
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let mut found = Vec::new();
+    let mut status = Status::SUCCESS;
+    for name in &args.names {
+        match one(args, name, context, scope) {
+            Ok(value) => found.push(value),
+            Err(error) => {
+                context.say(format_args!("strake: {error}"));
+                status = Status::FAILURE;
+            }
+        }
+    }
+    // What was found is printed also when something was not.
+    if !found.is_empty() || args.format.is_none() {
+        print_inspected(context, args.format.as_deref(), &found)?;
+    }
+    Ok(status)
+}
+
+fn one(args: &Args, name: &str, context: &Context, scope: Scope) -> Result<Value, CliError> {
+    let engine = context.engine()?;
+    let kind = args.kind.as_deref();
+    if kind != Some("image") {
+        match engine.find(name) {
+            Ok(record) => return Ok(engine.inspect(&record, InspectOptions { size: args.size })?),
+            Err(error) if error.is_not_found() && kind.is_none() && scope == Scope::Everything => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let images = engine.images()?;
+    match images.try_find(name, None)? {
+        Some(image) => Ok(images.inspect(&image)?),
+        None => Err(CliError::message(match kind {
+            Some(kind) => format!("no such {kind}: {name}"),
+            None => format!("no such object: {name}; `strake ps -a` and `strake images` list what there is"),
+        })),
+    }
 }

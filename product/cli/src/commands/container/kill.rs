@@ -1,5 +1,8 @@
 //! `strake kill`.
 
+use engine::request::Signal;
+
+use super::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -17,7 +20,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    let signal = Signal::parse(&args.signal)?;
+    each(context, &args.containers, |name| {
+        engine.kill(&engine.resolve(name)?, signal)?;
+        Ok(name.to_owned())
+    })
 }

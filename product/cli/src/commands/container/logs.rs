@@ -1,5 +1,8 @@
 //! `strake logs`.
 
+use shim::{LogOptions, LogStream};
+
+use super::time;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -29,7 +32,35 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
+    let engine = context.engine()?;
+    let id = engine.resolve(&args.container)?;
+    let tail = match args.tail.as_str() {
+        "all" | "" => None,
+        // Docker reads anything else that is no number as all, too.
+        text => text.parse::<u64>().ok(),
+    };
+    let now = context.now();
+    let moment = |option: &str, text: &Option<String>| {
+        text.as_deref().map(|text| time::parse(option, text, now)).transpose()
+    };
+    let options = LogOptions {
+        tail,
+        since: moment("--since", &args.since)?,
+        until: moment("--until", &args.until)?,
+        stdout: true,
+        stderr: true,
+        follow: args.follow,
+    };
+    let mut reader = engine.logs(&id, options)?;
+    while let Some(entry) = reader.next_entry()? {
+        let stamp = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
+        match entry.stream {
+            LogStream::Stdout => context.print(format_args!("{stamp}{}", entry.text))?,
+            LogStream::Stderr => context.print_error_bytes(format!("{stamp}{}", entry.text).as_bytes())?,
+        }
+        if args.follow {
+            context.flush()?;
+        }
+    }
     Ok(Status::SUCCESS)
 }

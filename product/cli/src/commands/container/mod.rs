@@ -1,8 +1,11 @@
 //! `strake container …`, and the same verbs at the top level.
 
 pub mod attach;
+mod attached;
 pub mod create;
+mod each;
 pub mod exec;
+mod filter;
 pub mod inspect;
 pub mod kill;
 pub mod logs;
@@ -12,11 +15,16 @@ pub mod port;
 pub mod prune;
 pub mod ps;
 pub mod rename;
+mod request;
 pub mod restart;
 pub mod rm;
+mod row;
 pub mod run;
+mod session;
 pub mod start;
 pub mod stop;
+mod terminal;
+mod time;
 pub mod top;
 pub mod unpause;
 pub mod wait;

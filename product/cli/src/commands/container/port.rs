@@ -17,7 +17,27 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    let record = engine.find(&args.container)?;
+    let ports = engine.attachment(&record)?.map(|attachment| attachment.ports).unwrap_or_default();
+    let Some(wanted) = &args.port else {
+        for port in &ports {
+            context.print_line(format_args!(
+                "{}/{} -> {}:{}",
+                port.container_port, port.protocol, port.host_ip, port.host_port
+            ))?;
+        }
+        return Ok(Status::SUCCESS);
+    };
+    let key = if wanted.contains('/') { wanted.clone() } else { format!("{wanted}/tcp") };
+    let mut found = false;
+    for port in ports.iter().filter(|port| format!("{}/{}", port.container_port, port.protocol) == key) {
+        found = true;
+        context.print_line(format_args!("{}:{}", port.host_ip, port.host_port))?;
+    }
+    if found {
+        Ok(Status::SUCCESS)
+    } else {
+        Err(CliError::message(format!("container {} does not publish port {key}", record.name)))
+    }
 }

@@ -1,7 +1,13 @@
 //! `strake ps`.
 
+use engine::Listed;
+use serde_json::Value;
+
+use super::filter::Filters;
+use super::row;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::format::Format;
 
 /// Arguments of `strake ps`.
 #[derive(Debug, clap::Args)]
@@ -37,7 +43,25 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
+    let engine = context.engine()?;
+    let filters = Filters::parse(&args.filter)?;
+    let last = if args.latest { Some(1) } else { args.last };
+    let all = args.all || last.is_some() || filters.ask_for_state();
+    let list = engine.list()?;
+    let chosen = list.iter().filter(|listed| all || listed.record.lifecycle.is_running());
+    let chosen: Vec<&Listed> = chosen.filter(|listed| filters.match_one(listed, &list)).collect();
+    let chosen = &chosen[..last.map_or(chosen.len(), |last| last.min(chosen.len()))];
+    if args.quiet {
+        for listed in chosen {
+            let id = &listed.record.id;
+            context.print_line(if args.no_trunc { id.as_str() } else { id.short() })?;
+        }
+        return Ok(Status::SUCCESS);
+    }
+    let format = Format::parse(args.format.as_deref())?;
+    let options = row::RowOptions { full: args.no_trunc, size: args.size || row::asks_for_size(&format) };
+    let rows = chosen.iter().map(|listed| row::of(context, engine, listed, options));
+    let rows: Vec<Value> = rows.collect::<Result<_, _>>()?;
+    row::listing(args.size).print(context, &format, &rows)?;
     Ok(Status::SUCCESS)
 }

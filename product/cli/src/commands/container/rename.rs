@@ -16,7 +16,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
+    let engine = context.engine()?;
+    engine.rename(&engine.resolve(&args.container)?, &args.name)?;
     Ok(Status::SUCCESS)
 }

@@ -1,5 +1,8 @@
 //! `strake restart`.
 
+use engine::StartOptions;
+
+use super::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -23,7 +26,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    each(context, &args.containers, |name| {
+        let id = engine.resolve(name)?;
+        engine.stop(&id, None, args.time)?;
+        engine.start(&id, &StartOptions::default())?;
+        Ok(name.to_owned())
+    })
 }

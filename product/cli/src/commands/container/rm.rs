@@ -1,5 +1,8 @@
 //! `strake rm`.
 
+use engine::RemoveOptions;
+
+use super::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -22,7 +25,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    let options = RemoveOptions { force: args.force, volumes: args.volumes };
+    each(context, &args.containers, |name| {
+        let removed = engine.resolve(name).and_then(|id| engine.remove(&id, options));
+        match removed {
+            // What is to be gone is gone.
+            Err(error) if args.force && error.is_not_found() => Ok(name.to_owned()),
+            removed => removed.map(|()| name.to_owned()).map_err(CliError::from),
+        }
+    })
 }

@@ -1,6 +1,17 @@
 //! `strake run`.
 
-use crate::commands::container::options::ContainerOptions;
+use std::fs::OpenOptions;
+use std::io::Write;
+
+use engine::{Engine, ImageSource, Record, StartOptions};
+use oci_spec::image::Platform;
+use shim::StreamSet;
+
+use super::attached::{Foreground, Outcome};
+use super::options::ContainerOptions;
+use super::request::request;
+use super::session::{SessionOptions, take_signals};
+use super::terminal::{self, DetachKeys};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -29,7 +40,111 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = &args.container;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    run_container(args, context).map_err(daemon_status)
+}
+
+fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
+    let options = &args.container;
+    if options.tty && options.interactive && !args.detach && !context.stdin_is_terminal() {
+        return Err(CliError::message(
+            "the input device is not a TTY: leave -t out, or call from a terminal",
+        )
+        .with_status(Status::FAILURE));
+    }
+    let engine = context.engine()?;
+    let record = create(options, args.detach, context)?;
+    let [stdin, stdout, stderr] = record.request.process.attach;
+    let streams = StreamSet { stdin, stdout, stderr: stderr && !record.request.process.tty };
+    if args.detach {
+        let started = engine.start(&record.id, &StartOptions::default())?;
+        warn_all(context, &started.warnings, &record.warnings);
+        context.print_line(&record.id)?;
+        return Ok(Status::SUCCESS);
+    }
+    let signals = take_signals(args.sig_proxy)?;
+    let start = StartOptions {
+        attach: Some(streams),
+        hold_cleanup: true,
+        console_size: terminal::size().filter(|_| record.request.process.tty),
+    };
+    let started = engine.start(&record.id, &start)?;
+    warn_all(context, &started.warnings, &record.warnings);
+    let foreground = Foreground { engine, record: started.record, streams, holds_cleanup: true };
+    let session = SessionOptions { tty: record.request.process.tty, keys };
+    let attached = started.attached.unwrap_or_default();
+    match foreground.run(context, started.client, attached, signals, session)? {
+        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Detached => Ok(Status::SUCCESS),
+    }
+}
+
+/// The image, here or pulled, and the container made of it; its id in `--cidfile`.
+pub(super) fn create(
+    options: &ContainerOptions,
+    detached: bool,
+    context: &Context,
+) -> Result<Record, CliError> {
+    let engine = context.engine()?;
+    let request = request(options, detached, context)?;
+    if let Some(path) = &options.cidfile
+        && std::path::Path::new(path).exists()
+    {
+        return Err(CliError::message(format!(
+            "--cidfile {path:?} exists already: remove it, or choose another file"
+        )));
+    }
+    let image = image(engine, options, context)?;
+    let record = engine.create(request, ImageSource::from(&image))?;
+    if let Some(path) = &options.cidfile {
+        write_cidfile(path, &record)?;
+    }
+    Ok(record)
+}
+
+fn image(
+    engine: &Engine,
+    options: &ContainerOptions,
+    context: &Context,
+) -> Result<engine::images::Image, CliError> {
+    let name = &options.image_and_command[0];
+    if Engine::is_tools_image(name) {
+        engine.ensure_tools_image(&context.environment.executable, &crate::tools::TOOLS)?;
+        return Ok(engine.images()?.find(name, None)?);
+    }
+    let platform = options.platform.as_deref().map(Platform::parse).transpose()?;
+    crate::commands::image::remote::ensure(
+        context,
+        name,
+        options.pull.parse()?,
+        platform.as_ref(),
+        options.quiet,
+    )
+}
+
+fn write_cidfile(path: &str, record: &Record) -> Result<(), CliError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(|error| CliError::message(format!("--cidfile {path:?} cannot be written: {error}")))?;
+    Ok(write!(file, "{}", record.id)?)
+}
+
+/// What was known when the container was made was said then.
+pub(super) fn warn_all(context: &Context, warnings: &[String], _known: &[String]) {
+    for warning in warnings {
+        context.warn(warning);
+    }
+}
+
+/// Docker's status for a container that did not come to run: 126 and 127 for its command,
+/// otherwise 125.
+pub(super) fn daemon_status(error: CliError) -> CliError {
+    if error.status() != Status::FAILURE || error.is_silent() {
+        return error;
+    }
+    let status =
+        error.downcast_ref::<engine::Error>().map_or(Status::DAEMON, |error| Status(error.run_status()));
+    error.with_status(status)
 }

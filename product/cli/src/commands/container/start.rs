@@ -1,5 +1,13 @@
 //! `strake start`.
 
+use engine::StartOptions;
+use shim::StreamSet;
+
+use super::attached::{Foreground, Outcome};
+use super::each::each;
+use super::run::{daemon_status, warn_all};
+use super::session::{SessionOptions, take_signals};
+use super::terminal::{self, DetachKeys};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -23,7 +31,41 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    if !args.attach && !args.interactive {
+        return each(context, &args.containers, |name| {
+            let id = engine.resolve(name)?;
+            if engine.look(&id)?.lifecycle.is_running() {
+                return Ok(name.to_owned());
+            }
+            let started = engine.start(&id, &StartOptions::default())?;
+            warn_all(context, &started.warnings, &[]);
+            Ok(name.to_owned())
+        });
+    }
+    match args.containers.as_slice() {
+        [name] => attached(args, name, context).map_err(daemon_status),
+        _ => Err(CliError::message(
+            "only one container can be attached to at once: start the others without -a and -i",
+        )),
+    }
+}
+
+fn attached(args: &Args, name: &str, context: &Context) -> Result<Status, CliError> {
+    let engine = context.engine()?;
+    let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
+    let id = engine.resolve(name)?;
+    let tty = engine.look(&id)?.request.process.tty;
+    let streams = StreamSet { stdin: args.interactive, stdout: true, stderr: !tty };
+    let signals = take_signals(true)?;
+    let console_size = terminal::size().filter(|_| tty);
+    let start = StartOptions { attach: Some(streams), hold_cleanup: true, console_size };
+    let started = engine.start(&id, &start)?;
+    warn_all(context, &started.warnings, &[]);
+    let foreground = Foreground { engine, record: started.record, streams, holds_cleanup: true };
+    let session = SessionOptions { tty, keys };
+    match foreground.run(context, started.client, started.attached.unwrap_or_default(), signals, session)? {
+        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Detached => Ok(Status::SUCCESS),
+    }
 }

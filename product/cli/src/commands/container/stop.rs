@@ -1,5 +1,8 @@
 //! `strake stop`.
 
+use engine::request::Signal;
+
+use super::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -28,7 +31,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    let signal = args.signal.as_deref().map(Signal::parse).transpose()?;
+    each(context, &args.containers, |name| {
+        engine.stop(&engine.resolve(name)?, signal, args.time)?;
+        Ok(name.to_owned())
+    })
 }

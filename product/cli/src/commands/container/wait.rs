@@ -1,5 +1,6 @@
 //! `strake wait`.
 
+use super::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -14,7 +15,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let _ = args;
-    context.engine()?;
-    Ok(Status::SUCCESS)
+    let engine = context.engine()?;
+    each(context, &args.containers, |name| {
+        let exit = engine.wait(&engine.resolve(name)?)?;
+        Ok(exit.status())
+    })
 }

@@ -1,5 +1,7 @@
 //! `strake system cleanup`: run by a shim when its container has ended.
 
+use base::ContainerId;
+
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -11,7 +13,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(_args: &Args, context: &Context) -> Result<Status, CliError> {
-    context.engine()?;
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    context.engine()?.after_exit(&ContainerId::parse(&args.id)?)?;
     Ok(Status::SUCCESS)
 }

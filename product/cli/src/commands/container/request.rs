@@ -1,0 +1,303 @@
+//! From options to the engine's request.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use base::ByteSize;
+use engine::request::{
+    AppArmor, CgroupMode, CreateRequest, DeviceRequest, DeviceRule, FilesRequest, InvalidOption, IpcMode,
+    LogRequest, MountRequest, NamespacesRequest, NetworkMode, NetworkRequest, PidMode, PortRequest,
+    ProcessRequest, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal, Ulimit,
+    UserMode, UtsMode, VolumesFrom, capability_name, key_value_file, nano_cpus, resolve_variables,
+};
+
+use super::options::{
+    ContainerOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions, StorageOptions,
+};
+use crate::context::Context;
+use crate::error::CliError;
+
+/// The request for a container; `detached` when nobody will be attached to it.
+pub(super) fn request(
+    options: &ContainerOptions,
+    detached: bool,
+    context: &Context,
+) -> Result<CreateRequest, CliError> {
+    if options.restart != "no" {
+        let why = "only `no` is known so far: a container that ended is started again with `strake start`";
+        return Err(InvalidOption::new("--restart", &options.restart, why).into());
+    }
+    let (image, command) =
+        options.image_and_command.split_first().ok_or_else(|| CliError::message("an image is missing"))?;
+    let mut request = CreateRequest {
+        image: image.clone(),
+        name: options.name.clone(),
+        auto_remove: options.rm,
+        labels: labels(&options.process)?,
+        process: process(options, command, detached, context)?,
+        files: files(&options.storage)?,
+        network: network(&options.network)?,
+        namespaces: namespaces(&options.security)?,
+        resources: resources(&options.resources)?,
+        security: security(&options.security, context)?,
+        log: LogRequest::parse(&options.process.log_driver, &options.process.log_opt)?,
+    };
+    request.name = request.name.filter(|name| !name.is_empty());
+    Ok(request)
+}
+
+fn process(
+    options: &ContainerOptions,
+    command: &[String],
+    detached: bool,
+    context: &Context,
+) -> Result<ProcessRequest, CliError> {
+    let own = &options.process;
+    let attach = attached_streams(options, detached)?;
+    let stop_signal = own.stop_signal.as_deref().map(Signal::parse).transpose()?;
+    let entrypoint = own.entrypoint.as_ref().map(|program| match program.as_str() {
+        "" => Vec::new(),
+        program => vec![program.to_owned()],
+    });
+    Ok(ProcessRequest {
+        command: command.to_vec(),
+        entrypoint,
+        env: environment(&own.env, &own.env_file, context)?,
+        workdir: own.workdir.clone(),
+        user: own.user.clone(),
+        group_add: own.group_add.clone(),
+        tty: options.tty,
+        open_stdin: options.interactive,
+        stdin_once: options.interactive && attach[0],
+        attach,
+        init: own.init,
+        stop_signal,
+        stop_timeout_seconds: own.stop_timeout,
+    })
+}
+
+/// Which streams are attached: those of `--attach`, or output and, with `-i`, input.
+fn attached_streams(options: &ContainerOptions, detached: bool) -> Result<[bool; 3], CliError> {
+    if detached {
+        return Ok([false; 3]);
+    }
+    if options.attach.is_empty() {
+        return Ok([options.interactive, true, true]);
+    }
+    let mut attach = [false; 3];
+    for stream in &options.attach {
+        match stream.to_ascii_lowercase().as_str() {
+            "stdin" => attach[0] = true,
+            "stdout" => attach[1] = true,
+            "stderr" => attach[2] = true,
+            _ => return Err(InvalidOption::new("--attach", stream, "use STDIN, STDOUT or STDERR").into()),
+        }
+    }
+    Ok(attach)
+}
+
+/// `--env-file`, then `--env` over it.
+pub(super) fn environment(
+    entries: &[String],
+    files: &[String],
+    context: &Context,
+) -> Result<Vec<String>, CliError> {
+    let mut all = Vec::new();
+    for path in files {
+        all.extend(key_value_file("--env-file", path, &read_file("--env-file", path)?)?);
+    }
+    all.extend(entries.iter().cloned());
+    Ok(resolve_variables(all, &context.environment.variables)?)
+}
+
+fn read_file(option: &str, path: &str) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::message(format!("{option} {path:?} cannot be read: {error}")))
+}
+
+fn labels(options: &ProcessOptions) -> Result<BTreeMap<String, String>, CliError> {
+    let mut entries = Vec::new();
+    for path in &options.label_file {
+        entries.extend(key_value_file("--label-file", path, &read_file("--label-file", path)?)?);
+    }
+    entries.extend(options.label.iter().cloned());
+    let pairs = entries.into_iter().map(|entry| match entry.split_once('=') {
+        Some((key, value)) => (key.to_owned(), value.to_owned()),
+        None => (entry, String::new()),
+    });
+    Ok(pairs.collect())
+}
+
+fn files(options: &StorageOptions) -> Result<FilesRequest, CliError> {
+    let mut mounts = Vec::new();
+    for text in &options.volume {
+        mounts.push(MountRequest::parse_volume(text)?);
+    }
+    for text in &options.mount {
+        mounts.push(MountRequest::parse_mount(text)?);
+    }
+    for text in &options.tmpfs {
+        mounts.push(MountRequest::parse_tmpfs(text)?);
+    }
+    let volumes_from =
+        options.volumes_from.iter().map(|text| VolumesFrom::parse(text)).collect::<Result<_, _>>()?;
+    Ok(FilesRequest {
+        mounts,
+        volumes_from,
+        read_only: options.read_only,
+        shm_size_bytes: size("--shm-size", options.shm_size.as_deref())?,
+    })
+}
+
+fn network(options: &NetworkOptions) -> Result<NetworkRequest, CliError> {
+    let mut publish = Vec::new();
+    for text in &options.publish {
+        publish.extend(engine::PortMapping::parse(text)?);
+    }
+    let mut expose = Vec::new();
+    for text in &options.expose {
+        expose.extend(PortRequest::parse(text)?);
+    }
+    let address = |option: &'static str, text: &String| {
+        text.parse().map_err(|_| InvalidOption::new(option, text, "it is not an IP address"))
+    };
+    let mut add_host = Vec::new();
+    for text in &options.add_host {
+        let usage = || {
+            InvalidOption::new("--add-host", text, "use NAME:ADDRESS, as in db:10.0.0.7 or host:host-gateway")
+        };
+        let (name, ip) = text.split_once([':', '=']).ok_or_else(usage)?;
+        let ip = ip.trim_start_matches('[').trim_end_matches(']');
+        if name.is_empty() || (ip != "host-gateway" && ip.parse::<std::net::IpAddr>().is_err()) {
+            return Err(usage().into());
+        }
+        add_host.push((name.to_owned(), ip.to_owned()));
+    }
+    let ip = options
+        .ip
+        .as_ref()
+        .map(|text| text.parse().map_err(|_| InvalidOption::new("--ip", text, "it is not an IPv4 address")));
+    Ok(NetworkRequest {
+        mode: NetworkMode::parse(&options.network)?,
+        publish,
+        publish_all: options.publish_all,
+        expose,
+        hostname: options.hostname.clone().filter(|name| !name.is_empty()),
+        domainname: options.domainname.clone(),
+        add_host,
+        dns: options.dns.iter().map(|text| address("--dns", text)).collect::<Result<_, _>>()?,
+        dns_search: options.dns_search.clone(),
+        dns_options: options.dns_option.clone(),
+        ip: ip.transpose()?,
+        mac_address: options.mac_address.as_deref().map(mac_address).transpose()?,
+    })
+}
+
+fn mac_address(text: &str) -> Result<String, CliError> {
+    let bytes: Vec<&str> = text.split(':').collect();
+    let good =
+        bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok());
+    // The lowest bit of the first byte means a group of hosts.
+    let is_group = u8::from_str_radix(bytes[0], 16).is_ok_and(|byte| byte & 1 == 1);
+    if good && !is_group {
+        return Ok(text.to_owned());
+    }
+    let why = "use six bytes in hexadecimal, as in 02:42:ac:1e:00:02";
+    Err(InvalidOption::new("--mac-address", text, why).into())
+}
+
+fn namespaces(options: &SecurityOptions) -> Result<NamespacesRequest, CliError> {
+    let text = |option: &Option<String>| option.clone().unwrap_or_default();
+    Ok(NamespacesRequest {
+        pid: PidMode::parse(&text(&options.pid))?,
+        ipc: IpcMode::parse(&text(&options.ipc))?,
+        uts: UtsMode::parse(&text(&options.uts))?,
+        user: UserMode::parse(&text(&options.userns))?,
+        cgroup: CgroupMode::parse(&text(&options.cgroupns))?,
+    })
+}
+
+fn size(option: &'static str, text: Option<&str>) -> Result<Option<u64>, InvalidOption> {
+    let parse = |text| ByteSize::parse(text).map_err(|why| InvalidOption::new(option, text, why.to_string()));
+    Ok(text.map(parse).transpose()?.map(|size| size.0).filter(|size| *size != 0))
+}
+
+fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
+    let memory_swap_bytes = match options.memory_swap.as_deref() {
+        Some("-1") => Some(-1),
+        text => size("--memory-swap", text)?.and_then(|size| i64::try_from(size).ok()),
+    };
+    let swappiness = match options.memory_swappiness {
+        None | Some(-1) => None,
+        Some(n) => {
+            let value = u64::try_from(n);
+            Some(
+                value
+                    .map_err(|_| InvalidOption::new("--memory-swappiness", &n.to_string(), "use 0 to 100"))?,
+            )
+        }
+    };
+    Ok(ResourceRequest {
+        memory_bytes: size("--memory", options.memory.as_deref())?,
+        memory_swap_bytes,
+        memory_reservation_bytes: size("--memory-reservation", options.memory_reservation.as_deref())?,
+        memory_swappiness: swappiness,
+        oom_kill_disable: options.oom_kill_disable,
+        oom_score_adj: options.oom_score_adj,
+        nano_cpus: options.cpus.as_deref().map(nano_cpus).transpose()?,
+        cpu_shares: options.cpu_shares,
+        cpu_period_us: options.cpu_period,
+        cpu_quota_us: options.cpu_quota,
+        cpuset_cpus: options.cpuset_cpus.clone(),
+        cpuset_mems: options.cpuset_mems.clone(),
+        blkio_weight: options.blkio_weight,
+        pids_limit: options.pids_limit,
+        ulimits: options.ulimit.iter().map(|text| Ulimit::parse(text)).collect::<Result<_, _>>()?,
+        cgroup_parent: options.cgroup_parent.clone(),
+    })
+}
+
+fn security(options: &SecurityOptions, context: &Context) -> Result<SecurityRequest, CliError> {
+    let mut request = SecurityRequest { privileged: options.privileged, ..SecurityRequest::default() };
+    let names = |option: &'static str, list: &[String]| {
+        let all = list.iter().flat_map(|text| text.split(','));
+        all.map(|text| capability_name(option, text)).collect::<Result<Vec<_>, _>>()
+    };
+    request.cap_add = names("--cap-add", &options.cap_add)?;
+    request.cap_drop = names("--cap-drop", &options.cap_drop)?;
+    for text in &options.security_opt {
+        match SecurityOption::parse(text)? {
+            SecurityOption::NoNewPrivileges(on) => request.no_new_privileges = on,
+            SecurityOption::SeccompUnconfined => request.seccomp = SeccompRequest::Unconfined,
+            SecurityOption::SeccompFile(path) => {
+                let bytes = read_file("--security-opt seccomp", &path)?;
+                let profile = String::from_utf8(bytes).map_err(|_| {
+                    CliError::message(format!("--security-opt seccomp {path:?} is not UTF-8 text"))
+                })?;
+                request.seccomp = SeccompRequest::Profile(profile);
+            }
+            SecurityOption::AppArmor(profile) => request.apparmor = profile,
+            SecurityOption::SystemPathsUnconfined => request.systempaths_unconfined = true,
+            SecurityOption::Label => {
+                context.warn(format_args!("--security-opt {text} does nothing: SELinux is not used"))
+            }
+        }
+    }
+    if let AppArmor::Profile(profile) = &request.apparmor
+        && !std::path::Path::new("/sys/kernel/security/apparmor").exists()
+    {
+        return Err(CliError::message(format!(
+            "--security-opt apparmor={profile} cannot be done: this host's kernel has AppArmor off; leave the option out"
+        )));
+    }
+    request.devices =
+        options.device.iter().map(|text| DeviceRequest::parse(text)).collect::<Result<_, _>>()?;
+    request.device_rules =
+        options.device_cgroup_rule.iter().map(|text| DeviceRule::parse(text)).collect::<Result<_, _>>()?;
+    for text in &options.sysctl {
+        let (name, value) = text.split_once('=').ok_or_else(|| {
+            InvalidOption::new("--sysctl", text, "use NAME=VALUE, as in net.core.somaxconn=1024")
+        })?;
+        request.sysctls.insert(name.trim().to_owned(), value.trim().to_owned());
+    }
+    Ok(request)
+}

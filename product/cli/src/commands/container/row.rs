@@ -1,0 +1,161 @@
+//! A container as a row of `strake ps`.
+
+use std::time::SystemTime;
+
+use engine::{Engine, Lifecycle, Listed, Record};
+use serde_json::{Value, json};
+use shim::{ExitCause, Timestamp};
+
+use crate::context::Context;
+use crate::error::CliError;
+use crate::format::{Column, Format, Listing};
+use crate::humanize;
+
+/// How rows are made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RowOptions {
+    /// Nothing is shortened.
+    pub(super) full: bool,
+    /// Sizes are counted, which takes its time.
+    pub(super) size: bool,
+}
+
+const COLUMNS: &[Column] = &[
+    Column { field: "ID", heading: "CONTAINER ID" },
+    Column { field: "Image", heading: "IMAGE" },
+    Column { field: "Command", heading: "COMMAND" },
+    Column { field: "CreatedAt", heading: "CREATED AT" },
+    Column { field: "RunningFor", heading: "CREATED" },
+    Column { field: "Status", heading: "STATUS" },
+    Column { field: "State", heading: "STATE" },
+    Column { field: "Ports", heading: "PORTS" },
+    Column { field: "Names", heading: "NAMES" },
+    Column { field: "Size", heading: "SIZE" },
+    Column { field: "Labels", heading: "LABELS" },
+    Column { field: "Mounts", heading: "MOUNTS" },
+    Column { field: "Networks", heading: "NETWORKS" },
+    Column { field: "LocalVolumes", heading: "LOCAL VOLUMES" },
+    Column { field: "Platform", heading: "PLATFORM" },
+];
+
+/// The columns of `ps`.
+pub(super) fn listing(size: bool) -> Listing<'static> {
+    const DEFAULT: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
+    const WITH_SIZE: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
+    Listing { columns: COLUMNS, default_fields: if size { WITH_SIZE } else { DEFAULT } }
+}
+
+/// Whether a template prints the size, which is not counted otherwise.
+pub(super) fn asks_for_size(format: &Format) -> bool {
+    match format {
+        Format::Template(template) | Format::TableTemplate(template) => {
+            template.fields().iter().any(|field| field == "Size")
+        }
+        Format::Table | Format::Json => false,
+    }
+}
+
+/// One row.
+pub(super) fn of(
+    context: &Context,
+    engine: &Engine,
+    listed: &Listed,
+    options: RowOptions,
+) -> Result<Value, CliError> {
+    let record = &listed.record;
+    let created: SystemTime = to_system_time(record.created);
+    let labels = record.labels();
+    let size = match options.size {
+        true => {
+            let own = engine.size_rw(record)?;
+            let all = own + engine.size_image(record)?;
+            format!("{} (virtual {})", humanize::size(own), humanize::size(all))
+        }
+        false => "0B".to_owned(),
+    };
+    let mounts: Vec<String> =
+        record.mounts.iter().filter_map(|mount| mount_name(mount, options.full)).collect();
+    Ok(json!({
+        "ID": if options.full { record.id.as_str() } else { record.id.short() },
+        "Image": record.request.image,
+        "Command": command(record, options.full),
+        "CreatedAt": humanize::created_at(created),
+        "RunningFor": humanize::ago(context.now(), created),
+        "Status": status(record, context.now()),
+        "State": record.lifecycle.docker_status(),
+        "Ports": ports(listed),
+        "Names": record.name,
+        "Size": size,
+        "Labels": labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
+        "Label": labels,
+        "Mounts": mounts.join(","),
+        "Networks": record.request.network.mode.docker_name().split(':').next().unwrap_or(""),
+        "LocalVolumes": record.volumes().count().to_string(),
+        "Platform": record.image.platform,
+    }))
+}
+
+pub(super) fn to_system_time(time: Timestamp) -> SystemTime {
+    let since = std::time::Duration::new(u64::try_from(time.seconds()).unwrap_or(0), time.nanos());
+    SystemTime::UNIX_EPOCH + since
+}
+
+fn mount_name(mount: &engine::container::MountRecord, full: bool) -> Option<String> {
+    use engine::container::MountSource;
+    let name = match &mount.source {
+        MountSource::Bind { path, .. } => path.display().to_string(),
+        MountSource::Volume { name, .. } => name.clone(),
+        MountSource::Tmpfs { .. } => return None,
+    };
+    Some(if full { name } else { shorten(&name, 15) })
+}
+
+fn shorten(text: &str, max: usize) -> String {
+    if text.chars().count() <= max {
+        return text.to_owned();
+    }
+    text.chars().take(max - 1).chain(['…']).collect()
+}
+
+fn command(record: &Record, full: bool) -> String {
+    let line = record.command_line().join(" ");
+    format!("\"{}\"", if full { line } else { shorten(&line, 20) })
+}
+
+/// `Up 3 minutes`, `Exited (0) 2 hours ago`, `Created`.
+fn status(record: &Record, now: SystemTime) -> String {
+    match &record.lifecycle {
+        Lifecycle::Created { .. } | Lifecycle::Starting { .. } => "Created".to_owned(),
+        Lifecycle::Running { started_at, paused, .. } => {
+            let up = now.duration_since(to_system_time(*started_at)).unwrap_or_default();
+            format!("Up {}{}", humanize::duration(up), if *paused { " (Paused)" } else { "" })
+        }
+        Lifecycle::Exited { exit } => {
+            let ago = humanize::ago(now, to_system_time(exit.at));
+            match (&exit.cause, exit.code) {
+                (ExitCause::Unknown { .. }, None) => format!("Exited (unknown) {ago}"),
+                (_, code) => format!("Exited ({}) {ago}", code.unwrap_or(255)),
+            }
+        }
+        Lifecycle::Removing => "Removal In Progress".to_owned(),
+    }
+}
+
+/// Published ports, then those that are only exposed.
+fn ports(listed: &Listed) -> String {
+    let record = &listed.record;
+    if !record.lifecycle.is_running() {
+        return String::new();
+    }
+    let published = listed.attachment.iter().flat_map(|attachment| &attachment.ports);
+    let mut texts: Vec<String> = published.clone().map(ToString::to_string).collect();
+    for exposed in engine::exposed_ports(record) {
+        if !published
+            .clone()
+            .any(|port| port.container_port == exposed.port && port.protocol == exposed.protocol)
+        {
+            texts.push(exposed.to_string());
+        }
+    }
+    texts.join(", ")
+}

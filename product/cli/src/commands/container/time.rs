@@ -1,0 +1,80 @@
+//! Moments as docker's `--since` and `--until` take them.
+
+use std::time::SystemTime;
+
+use shim::Timestamp;
+
+use crate::error::CliError;
+
+/// Reads RFC 3339 (date alone or without zone too), seconds since 1970, or a duration before now.
+pub(super) fn parse(option: &str, text: &str, now: SystemTime) -> Result<Timestamp, CliError> {
+    if let Some(before) = duration(text) {
+        return Ok(now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH).into());
+    }
+    if let Some((seconds, nanos)) = unix(text) {
+        return Ok(Timestamp::from_unix(seconds, nanos));
+    }
+    let zoned = [text.to_owned(), format!("{text}Z"), format!("{text}T00:00:00Z"), format!("{text}:00Z")];
+    let parsed = zoned.iter().find_map(|text| text.parse::<jiff::Timestamp>().ok());
+    let stamp = parsed.ok_or_else(|| {
+        CliError::message(format!(
+            "{option} {text:?} is not a time: use 2026-01-02T13:23:37Z, or 42m for 42 minutes ago"
+        ))
+    })?;
+    Ok(SystemTime::from(stamp).into())
+}
+
+fn unix(text: &str) -> Option<(i64, u32)> {
+    let (seconds, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) || fraction.len() > 9 {
+        return None;
+    }
+    Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
+}
+
+/// Go's form: `1h30m`, `90s`, `1.5h`.
+fn duration(text: &str) -> Option<std::time::Duration> {
+    let mut rest = text;
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at(digits);
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let factor = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            _ => return None,
+        };
+        seconds += number.parse::<f64>().ok()? * factor;
+        rest = tail;
+    }
+    (!text.is_empty()).then(|| std::time::Duration::try_from_secs_f64(seconds).ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_moments() {
+        let now = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(10_000);
+        for (text, seconds) in [
+            ("90s", 9910),
+            ("1h30m", 4600),
+            ("1.5h", 4600),
+            ("77", 77),
+            ("77.5", 77),
+            ("1970-01-01T00:01:00Z", 60),
+            ("1970-01-01T00:01:00", 60),
+            ("1970-01-02", 86400),
+            ("1970-01-01T01:00:00+01:00", 0),
+        ] {
+            assert_eq!(parse("--since", text, now).unwrap().seconds(), seconds, "{text}");
+        }
+        assert!(parse("--since", "soon", now).is_err());
+        assert!(parse("--since", "", now).is_err());
+    }
+}

@@ -1,0 +1,34 @@
+//! `strake volume inspect`.
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+use crate::format::print_inspected;
+
+/// Arguments of `strake volume inspect`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strake volume inspect -f '{{.Mountpoint}}' data")]
+pub struct Args {
+    /// Names of volumes
+    #[arg(required = true, value_name = "VOLUME")]
+    pub volumes: Vec<String>,
+    /// json, or a template
+    #[arg(short = 'f', long, value_name = "FORMAT")]
+    pub format: Option<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let engine = context.engine()?;
+    let mut found = Vec::new();
+    for name in &args.volumes {
+        let volume = engine.volume(name)?;
+        found.push(json!({
+            "Name": volume.name, "Driver": "local", "Scope": "local", "CreatedAt": volume.created.to_string(),
+            "Mountpoint": engine.volume_data(&volume.name), "Labels": volume.labels, "Options": null,
+        }));
+    }
+    print_inspected(context, args.format.as_deref(), &found)?;
+    Ok(Status::SUCCESS)
+}
