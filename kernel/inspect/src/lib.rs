@@ -9,13 +9,15 @@
 //! open a file, hand the text to a parser and return a [`Sourced`] value, so that
 //! whoever prints it can say where it was read.
 //!
-//! What this crate does not do: it changes nothing, keeps nothing, follows no path
+//! What this crate does not do: it changes nothing (one reader, [`filter`], stops the
+//! process for a moment), keeps nothing, follows no path
 //! below a process's root except by descriptor, and knows no container.
 
 pub mod capabilities;
 pub mod cgroups;
 pub mod elf;
 pub mod error;
+pub mod filter;
 pub mod identity;
 pub mod idmap;
 pub mod kernel;

@@ -116,6 +116,13 @@ fn rights(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) {
         let meaning = "No filter is installed: every system call is open.";
         found.check("seccomp", "a filter".to_owned(), "none".to_owned(), &source, meaning);
     }
+    if let (SeccompFacts::Filter { denied: Some(recorded), .. }, Some(Ok(held))) =
+        (&facts.seccomp, &view.filter)
+    {
+        let show = |count: usize| format!("{count} calls denied");
+        let meaning = "The installed filter is not the one that was asked for.";
+        found.check("filter", show(*recorded as usize), show(held.value.denied.len()), &held.source, meaning);
+    }
 }
 
 fn filesystem(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) {

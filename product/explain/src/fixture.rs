@@ -158,6 +158,7 @@ pub(crate) fn view() -> View {
         unreadable_processes: 0,
         uid_map: Ok(at(root_owner.clone(), "uid_map")),
         gid_map: Ok(at(root_owner, "gid_map")),
+        filter: None,
         label: Ok(None),
         security_modules: None,
         cgroup_mode: Mode::Hybrid,

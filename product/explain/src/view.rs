@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use inspect::cgroups::{self, Mode, Placement, Resources};
 use inspect::elf::Linkage;
+use inspect::filter::FilterSummary;
 use inspect::identity::Ancestor;
 use inspect::idmap::IdMap;
 use inspect::kernel::{self, Kernel};
@@ -50,6 +51,8 @@ pub struct View {
     pub uid_map: Seen<IdMap>,
     /// Group ids.
     pub gid_map: Seen<IdMap>,
+    /// What its filters do, if that was asked for.
+    pub filter: Option<Seen<FilterSummary>>,
     /// Security label, if some module gives one.
     pub label: Result<Option<Sourced<String>>, Error>,
     /// Active security modules.
@@ -146,6 +149,7 @@ impl View {
             unreadable_processes: census.unreadable,
             uid_map: process.uid_map(),
             gid_map: process.gid_map(),
+            filter: None,
             label: process.security_label(),
             security_modules: lsm::active(),
             cgroup_mode,
@@ -164,6 +168,13 @@ impl View {
             status,
             mounts,
         })
+    }
+
+    /// Also reads its system call filters, for which the process is stopped for a moment.
+    #[must_use]
+    pub fn with_filter(mut self, proc: &Proc) -> Self {
+        self.filter = Some(proc.process(self.pid).and_then(|process| process.filter_summary()));
+        self
     }
 
     /// One of the eight.

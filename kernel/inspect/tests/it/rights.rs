@@ -68,3 +68,15 @@ fn a_process_that_ends_while_it_is_read_is_not_found() {
         assert_eq!(error.class(), ErrorClass::NotFound, "{error}");
     }
 }
+
+#[test]
+fn a_process_without_a_filter_is_denied_nothing() {
+    isolated(|| {
+        let held = Held::start("env", &[]);
+        let found = held.process().filter_summary().unwrap().value;
+        assert_eq!((found.filters, found.denied.len()), (0, 0));
+        assert!(found.known > 300);
+        // It goes on as before.
+        assert_eq!(held.process().status().unwrap().value.tracer, 0);
+    });
+}

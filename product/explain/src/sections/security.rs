@@ -24,6 +24,7 @@ pub(super) fn section(view: &View, facts: Option<&ContainerFacts>, baseline: &Ba
             capabilities(&mut section, &status.value, &status.source, baseline);
             no_new_privs(&mut section, &status.value, &status.source);
             seccomp(&mut section, &status.value, &status.source, facts);
+            filter(&mut section, view);
         }
     }
     modules(&mut section, view);
@@ -121,6 +122,32 @@ fn seccomp(section: &mut Section, status: &Status, source: &str, facts: Option<&
             let meaning = "The kernel runs the filter before each system call and refuses what it denies.";
             section.line("system calls", format!("{filters}{counts}"), source, meaning);
         }
+    }
+}
+
+/// What the kernel's own copy of the filters does.
+fn filter(section: &mut Section, view: &View) {
+    let found = match &view.filter {
+        None => return,
+        Some(Err(error)) => return section.unread("filter", error),
+        Some(Ok(found)) => found,
+    };
+    let summary = &found.value;
+    let count = format!("{} of {} calls denied", summary.denied.len(), summary.known);
+    let meaning = "Counted by following the installed filters for each call.";
+    section.line("filter denies", count, &found.source, meaning);
+    if !summary.denied.is_empty() {
+        let names = words::list(&summary.denied, 200);
+        section.line("denied", names, &found.source, "These calls fail whatever their arguments.");
+    }
+    if !summary.conditional.is_empty() {
+        let names = words::list(&summary.conditional, 50);
+        section.line(
+            "by argument",
+            names,
+            &found.source,
+            "These calls get through with some arguments only.",
+        );
     }
 }
 

@@ -24,6 +24,10 @@ pub struct Args {
     /// A container's name or id, or the id of any process
     #[arg(value_name = "CONTAINER|PID")]
     pub target: String,
+    /// Also read the system call filters out of the kernel and name the calls that they deny; the
+    /// process is stopped for some microseconds
+    #[arg(long)]
+    pub filter: bool,
     /// Print JSON: the same lines as {name, value, source, meaning}
     #[arg(short = 'J', long)]
     pub json: bool,
@@ -31,9 +35,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args, context: &Context) -> Result<Status, CliError> {
-    let Args { target, json } = args;
+    let Args { target, filter, json } = args;
     let target = target::resolve(&target, context)?;
-    let view = View::gather(&Proc::open()?, target.running_pid()?)?;
+    let proc = Proc::open()?;
+    let mut view = View::gather(&proc, target.running_pid()?)?;
+    if filter {
+        view = view.with_filter(&proc);
+    }
     let facts = match &target {
         target::Target::Container(record) => Some(facts::of(context.engine()?, record, context)),
         target::Target::Process(_) => None,
