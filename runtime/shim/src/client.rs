@@ -7,6 +7,7 @@
 mod error;
 mod session;
 
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::Duration;
@@ -33,6 +34,8 @@ pub struct Client {
     /// The shim itself. An init that waits at its start gate has copies of the shim's
     /// descriptors, so the socket alone would not tell of the shim's death.
     shim: Option<OwnedFd>,
+    /// The container's end, told unasked.
+    ended: Option<Box<Exit>>,
 }
 
 impl Client {
@@ -52,7 +55,14 @@ impl Client {
     }
 
     pub(crate) fn over(socket: OwnedFd) -> Self {
-        Self { socket, decoder: FrameDecoder::default(), fds: Vec::new(), last_id: 0, shim: None }
+        Self {
+            socket,
+            decoder: FrameDecoder::default(),
+            fds: Vec::new(),
+            last_id: 0,
+            shim: None,
+            ended: None,
+        }
     }
 
     fn watch_shim(&mut self, pid: i32) {
@@ -169,10 +179,7 @@ impl Client {
 
     pub(crate) fn ready(&mut self, call: Call, fds: &[BorrowedFd<'_>]) -> Result<Started, ClientError> {
         match self.call(call, fds)? {
-            Reply::Ready(started) => {
-                self.watch_shim(started.shim_pid);
-                Ok(started)
-            }
+            Reply::Ready(started) => Ok(started),
             other => Err(ClientError::unexpected(&other)),
         }
     }
@@ -180,10 +187,7 @@ impl Client {
     /// `Err`: the container to adopt has ended.
     pub(crate) fn adopted(&mut self, call: Call) -> Result<Result<Started, Exit>, ClientError> {
         match self.call(call, &[])? {
-            Reply::Ready(started) => {
-                self.watch_shim(started.shim_pid);
-                Ok(Ok(started))
-            }
+            Reply::Ready(started) => Ok(Ok(started)),
             Reply::Exited(exit) => Ok(Err(*exit)),
             other => Err(ClientError::unexpected(&other)),
         }
@@ -197,9 +201,10 @@ impl Client {
     }
 
     fn exit(&mut self, call: Call) -> Result<Exit, ClientError> {
-        match self.call(call, &[])? {
-            Reply::Exited(exit) => Ok(*exit),
-            other => Err(ClientError::unexpected(&other)),
+        match self.call(call, &[]) {
+            Ok(Reply::Exited(exit)) | Err(ClientError::Ended(exit)) => Ok(*exit),
+            Ok(other) => Err(ClientError::unexpected(&other)),
+            Err(error) => Err(error),
         }
     }
 
@@ -212,8 +217,11 @@ impl Client {
         self.last_id += 1;
         let request = Request { v: PROTOCOL_VERSION, id: self.last_id, call };
         let bytes = encode(&request).map_err(ClientError::Frame)?;
-        send_all(&self.socket, &bytes, fds).map_err(ClientError::Lost)?;
-        Ok(self.last_id)
+        match send_all(&self.socket, &bytes, fds) {
+            // What the shim said before it closed is still to be read.
+            Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(self.last_id),
+            sent => sent.map(|()| self.last_id).map_err(ClientError::Lost),
+        }
     }
 
     /// Reads until the answer to `id`; answers to requests that were given up are dropped.
@@ -223,25 +231,34 @@ impl Client {
         loop {
             while let Some(frame) = self.decoder.next_frame().map_err(ClientError::Frame)? {
                 let response: Response = serde_json::from_slice(&frame).map_err(ClientError::Decode)?;
-                if response.id == id {
-                    return response.result.map_err(ClientError::Refused);
+                match (response.id, response.result) {
+                    (answered, result) if answered == id => return result.map_err(ClientError::Refused),
+                    (0, Ok(Reply::Exited(exit))) => self.ended = Some(exit),
+                    (0, Ok(Reply::Serving { shim_pid })) => self.watch_shim(shim_pid),
+                    _ => {}
                 }
             }
-            self.wait_readable().map_err(ClientError::Lost)?;
-            let (count, fds) =
-                sys::fdpass::receive(&self.socket, &mut bytes, FDS_MAX).map_err(ClientError::Lost)?;
-            self.fds.extend(fds);
-            if count == 0 {
-                return Err(ClientError::Lost(std::io::ErrorKind::UnexpectedEof.into()));
+            let received =
+                self.wait_readable().and_then(|()| sys::fdpass::receive(&self.socket, &mut bytes, FDS_MAX));
+            match received {
+                Ok((0, _)) => return Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+                Ok((count, fds)) => {
+                    self.fds.extend(fds);
+                    self.decoder.push(&bytes[..count]);
+                }
+                Err(error) => return Err(self.lost(error)),
             }
-            self.decoder.push(&bytes[..count]);
         }
+    }
+
+    fn lost(&mut self, error: io::Error) -> ClientError {
+        self.ended.take().map_or(ClientError::Lost(error), ClientError::Ended)
     }
 }
 
 impl Client {
     /// Waits until the shim has written, closed or died.
-    fn wait_readable(&self) -> std::io::Result<()> {
+    fn wait_readable(&self) -> io::Result<()> {
         let mut set = vec![PollFd::new(&self.socket, PollFlags::IN)];
         set.extend(self.shim.iter().map(|shim| PollFd::new(shim, PollFlags::IN)));
         loop {
@@ -255,14 +272,14 @@ impl Client {
             // It may have written before it died.
             let now = rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 };
             if poll(&mut set[..1], Some(&now))? == 0 {
-                return Err(std::io::ErrorKind::UnexpectedEof.into());
+                return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
     }
 }
 
 /// Sends everything on a blocking socket, the descriptors with the first byte.
-fn send_all(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> std::io::Result<()> {
+fn send_all(socket: &OwnedFd, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut sent = sys::fdpass::send(socket, bytes, fds)?;
     while sent < bytes.len() {
         sent += sys::fdpass::send(socket, &bytes[sent..], &[])?;

@@ -3,7 +3,7 @@
 //!
 //! It allocates at its start only and then sleeps in one read.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::process::CommandExt;
@@ -12,6 +12,7 @@ use std::process::Command;
 use base::{Classified, ErrorClass};
 use rustix::process::Pid;
 use sys::Signal;
+use sys::clone::{CloneOptions, Forked, clone3};
 
 /// The command could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -69,17 +70,12 @@ pub fn init(command: &[OsString]) -> Result<u8, InitError> {
     let (program, arguments) = command.split_first().ok_or(InitError::NoCommand)?;
     let forwarded: Vec<Signal> =
         (1..=64).filter_map(Signal::from_number).filter(|s| is_forwarded(*s)).collect();
-    // Blocked from here on: what comes before the command runs waits in the descriptor. The
-    // standard library gives the child an empty mask.
+    // Blocked from here on: what comes before the command runs waits in the descriptor.
     let signals = sys::signal::signalfd(&forwarded).map_err(InitError::Signals)?;
-    let name = || program.to_string_lossy().into_owned();
-    let failed = |source| InitError::Run { command: name(), source };
-    // A group of its own, so that the terminal's signals reach it and not us as well.
-    let child = Command::new(program).args(arguments).process_group(0).spawn().map_err(failed)?;
-    let pid = child.id() as i32;
+    let pid = start(program, arguments)?;
     give_terminal(pid);
     loop {
-        wait_readable(&signals).map_err(|source| InitError::Wait { command: name(), source })?;
+        wait_readable(&signals).map_err(|source| InitError::Wait { command: name_of(program), source })?;
         while let Ok(Some(received)) = sys::signal::read_signalfd(&signals) {
             if received.signal == Signal::CHLD {
                 if let Some(status) = reap(pid) {
@@ -88,6 +84,37 @@ pub fn init(command: &[OsString]) -> Result<u8, InitError> {
             } else {
                 // The command may have ended just now; SIGCHLD says so next.
                 let _ = sys::signal::kill(pid, received.signal);
+            }
+        }
+    }
+}
+
+fn name_of(program: &OsStr) -> String {
+    program.to_string_lossy().into_owned()
+}
+
+/// Forks by hand, because the standard library hands on the signals that we block. A pipe
+/// that the exec closes carries the reason of a failure.
+fn start(program: &OsStr, arguments: &[OsString]) -> Result<i32, InitError> {
+    let failed = |source| InitError::Run { command: name_of(program), source };
+    let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
+    let (reader, writer) = pipe?;
+    match clone3(&CloneOptions::default()).map_err(failed)? {
+        Forked::Child => {
+            // A group of its own, so that the terminal's signals reach it and not us as well.
+            let _ = rustix::process::setpgid(None, None);
+            let _ = sys::signal::unblock_all();
+            let error = Command::new(program).args(arguments).exec();
+            let errno = error.raw_os_error().unwrap_or(0);
+            let _ = rustix::io::write(&writer, &errno.to_le_bytes());
+            sys::process::exit_now(127)
+        }
+        Forked::Parent { pid, .. } => {
+            drop(writer);
+            let mut errno = [0; 4];
+            match rustix::io::read(&reader, &mut errno) {
+                Ok(4) => Err(failed(io::Error::from_raw_os_error(i32::from_le_bytes(errno)))),
+                _ => Ok(pid),
             }
         }
     }

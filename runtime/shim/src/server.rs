@@ -73,6 +73,8 @@ pub fn serve() -> Result<(), ServeError> {
     let socket = leave_launcher().map_err(ServeError::Leave)?;
     let (request, fds) = first_request(&socket).map_err(ServeError::Launch)?;
     let id = request.id;
+    let serving = Reply::Serving { shim_pid: std::process::id() as i32 };
+    tell(&socket, 0, Ok(serving))?;
     let begun = match request.call {
         Call::Setup(setup) => setup::begin(*setup, fds),
         Call::Adopt(adopt) => adopt::begin(&adopt),
@@ -86,10 +88,15 @@ pub fn serve() -> Result<(), ServeError> {
         Ok(Begun::Ended(exit)) => Ok(Reply::Exited(exit)),
         Err(failure) => Err(failure),
     };
+    tell(&socket, id, result)
+}
+
+/// Sends one answer on the launch socket, which is empty and takes it whole.
+fn tell(socket: &OwnedFd, id: u64, result: Result<Reply, Failure>) -> Result<(), ServeError> {
     let bytes = encode(&Response { v: PROTOCOL_VERSION, id, result });
     let bytes = bytes.map_err(|e| ServeError::Launch(io::Error::other(e)))?;
     // Nobody is left to tell that the launcher does not listen.
-    let _ = sys::fdpass::send(&socket, &bytes, &[]);
+    let _ = sys::fdpass::send(socket, &bytes, &[]);
     Ok(())
 }
 

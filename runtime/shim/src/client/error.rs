@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use base::{Classified, ErrorClass};
 
+use crate::Exit;
 use crate::protocol::{Failure, FrameError, Reply};
 
 /// A request to a shim failed.
@@ -22,6 +23,9 @@ pub enum ClientError {
     /// The connection ended: the shim has finished its work, or was killed.
     #[error("the connection to the container's shim was lost")]
     Lost(#[source] io::Error),
+    /// The container ended before the request arrived.
+    #[error("the container has ended")]
+    Ended(Box<Exit>),
     /// A message was not a frame.
     #[error("exchange a frame with the container's shim")]
     Frame(#[source] FrameError),
@@ -49,7 +53,7 @@ impl ClientError {
             Self::Connect { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
             }
-            Self::Lost(_) => true,
+            Self::Lost(_) | Self::Ended(_) => true,
             _ => false,
         }
     }
@@ -64,6 +68,7 @@ impl ClientError {
 
     pub(super) fn unexpected(reply: &Reply) -> Self {
         let answer = match reply {
+            Reply::Serving { .. } => "serving",
             Reply::Done => "done",
             Reply::Ready(_) => "ready",
             Reply::Exited(_) => "exited",
@@ -82,6 +87,7 @@ impl Classified for ClientError {
                 ErrorClass::PermissionDenied
             }
             Self::Connect { .. } | Self::Lost(_) => ErrorClass::Unavailable,
+            Self::Ended(_) => ErrorClass::Conflict,
             Self::Frame(FrameError::TooLong { .. }) => ErrorClass::Invalid,
             Self::Frame(_) | Self::Decode(_) | Self::Unexpected { .. } => ErrorClass::Internal,
             Self::Pipes(source) => ErrorClass::of_io(source),

@@ -67,9 +67,10 @@ impl Waiter {
 
     /// The end.
     pub fn finish(mut self) -> Result<Exit, ClientError> {
-        match self.client.receive(self.id)? {
-            Reply::Exited(exit) => Ok(*exit),
-            other => Err(ClientError::unexpected(&other)),
+        match self.client.receive(self.id) {
+            Ok(Reply::Exited(exit)) | Err(ClientError::Ended(exit)) => Ok(*exit),
+            Ok(other) => Err(ClientError::unexpected(&other)),
+            Err(error) => Err(error),
         }
     }
 }

@@ -26,7 +26,7 @@ pub struct Request {
 pub struct Response {
     /// Protocol version of the shim.
     pub v: u32,
-    /// Which request.
+    /// Which request; 0 was not asked for.
     pub id: u64,
     /// What came of it.
     pub result: Result<Reply, Failure>,
@@ -226,11 +226,17 @@ pub struct Exec {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reply {
+    /// Unasked (id 0), first on a launch socket: who serves it.
+    Serving {
+        /// Process id of the shim.
+        shim_pid: i32,
+    },
     /// Done.
     Done,
     /// The container is created and waits at the start gate, or was adopted.
     Ready(Started),
-    /// The container has ended.
+    /// The container has ended. Also unasked (id 0), to every client that does not wait: a
+    /// request that crosses with the shim's own end is then not left without an answer.
     Exited(Box<Exit>),
     /// The exec process runs; with a terminal its master is sent along.
     Spawned(Spawned),

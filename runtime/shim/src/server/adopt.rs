@@ -65,8 +65,9 @@ fn terminal(state: &ShimState, warnings: &mut Vec<String>) -> io::Result<OurEnds
                 "the container's terminal is lost, because its keeper was killed like the shim ({error}): \
                  the kernel hung it up, and what the container writes there goes nowhere"
             ));
-            let null = std::fs::File::open("/dev/null")?;
-            Ok(OurEnds { stdin: None, stdout: null.into(), stderr: None })
+            // Its writer is gone: it ends with the first look.
+            let (ended, _) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+            Ok(OurEnds { stdin: None, stdout: ended, stderr: None })
         }
     }
 }
@@ -96,6 +97,6 @@ fn unwatched_end(state: &ShimState) -> Exit {
 fn finish(state: &ShimState, exit: Exit) -> Result<Begun, Failure> {
     Container::delete_remains(&state.setup)?;
     base::failpoint::hit("shim.deleted");
-    remove_traces(state);
+    remove_traces(&state.setup.state_dir);
     Ok(Begun::Ended(Box::new(exit)))
 }

@@ -60,8 +60,11 @@ pub(super) fn cause(observed: &Observed) -> ExitCause {
     let sigkill = Signal::KILL.number();
     let killed_by_us = observed.stop.as_ref().is_some_and(|stop| stop.ran_out)
         || observed.kill.as_ref().is_some_and(|kill| kill.signal == sigkill);
-    if observed.memory.oom_kills > 0 && status.shell_code() == 128 + sigkill && !killed_by_us {
-        return oom(observed, signal == Some(sigkill));
+    if !killed_by_us
+        && status.shell_code() == 128 + sigkill
+        && let Some(cause) = oom(observed, signal == Some(sigkill))
+    {
+        return cause;
     }
     if let Some(stop) = &observed.stop {
         return match (stop.ran_out && signal == Some(sigkill), stop.grace_ms) {
@@ -82,16 +85,22 @@ pub(super) fn cause(observed: &Observed) -> ExitCause {
     }
 }
 
-/// Init was killed, or ended with 137 as a shell does whose child was killed.
-fn oom(observed: &Observed, init_was_killed: bool) -> ExitCause {
+/// Init was killed, or ended with 137 as a shell does whose child was killed: for lack of
+/// memory? The kernel log, where it can be read, has the victims; its process ids are those
+/// of the host's first PID namespace, which need not be ours.
+fn oom(observed: &Observed, init_was_killed: bool) -> Option<ExitCause> {
     let memory = &observed.memory;
-    let named = memory.victims.iter().find(|victim| victim.pid == observed.pid);
-    let victim = match (named.or(memory.victims.last()), init_was_killed) {
-        (Some(victim), _) => Some(victim.clone()),
-        (None, true) => Some(Victim { pid: observed.pid, command: observed.command.clone() }),
-        (None, false) => None,
+    let is_init = |victim: &&Victim| victim.pid == observed.pid || victim.command == observed.command;
+    let victim = match (init_was_killed, memory.victims.last()) {
+        _ if memory.oom_kills == 0 => return None,
+        (true, None) => Some(Victim { pid: observed.pid, command: observed.command.clone() }),
+        (true, Some(_)) => {
+            let init = memory.victims.iter().find(is_init)?;
+            Some(Victim { pid: observed.pid, command: init.command.clone() })
+        }
+        (false, last) => last.cloned(),
     };
-    ExitCause::OomKilled { victim, limit: memory.limit, peak: memory.peak }
+    Some(ExitCause::OomKilled { victim, limit: memory.limit, peak: memory.peak })
 }
 
 /// Signals that a process brings on itself: ILL, TRAP, ABRT, BUS, FPE, SEGV, PIPE, ALRM,
@@ -171,6 +180,7 @@ mod tests {
         check(Observed { status: signal(9), memory: oomed(&[9, 7]), ..Observed::default() }, "oom 7 v7");
         check(Observed { status: code(137), memory: oomed(&[9]), ..Observed::default() }, "oom 9 v9");
         check(Observed { status: code(137), memory: oomed(&[]), ..Observed::default() }, "oom ?");
+        check(Observed { status: signal(9), memory: oomed(&[9]), ..Observed::default() }, "outside 9");
         let ours = Observed { status: signal(9), memory: oomed(&[]), kill: kill(9), ..Observed::default() };
         check(ours, "killed 9");
     }

@@ -1,13 +1,16 @@
 //! The container's end: the record first, then everybody who waits, then the remains.
 
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use sys::ExitStatus;
+use sys::clone::{CloneOptions, Forked, clone3};
 
 use super::cause::{Observed, cause};
 use super::container::Container;
 use super::memory;
-use super::state_file::ShimState;
 use super::stdio;
 use super::supervisor::Supervisor;
 use crate::protocol::{ExecEnd, Phase, Reply};
@@ -98,6 +101,7 @@ impl Supervisor {
         }
     }
 
+    /// Tells who waits, and all others unasked: their next request may come too late.
     fn answer_waits(&mut self, exit: &Exit) {
         let indices: Vec<u32> = self.connections.keys().copied().collect();
         for index in indices {
@@ -105,6 +109,7 @@ impl Supervisor {
             for id in waits.unwrap_or_default() {
                 self.answer(index, id, Ok(Reply::Exited(Box::new(exit.clone()))), Vec::new());
             }
+            self.answer(index, 0, Ok(Reply::Exited(Box::new(exit.clone()))), Vec::new());
         }
     }
 
@@ -130,7 +135,7 @@ impl Supervisor {
             return;
         }
         self.settled = true;
-        remove_traces(&self.state);
+        remove_traces(&self.state.setup.state_dir);
         self.leave();
         if !self.cleaned_up
             && let Err(error) = run_exit_command(&self.state.setup.exit_command)
@@ -145,8 +150,7 @@ pub(super) const UNLEARNED: &str = "its shim was killed, and its end was seen by
                                     the kernel keeps a status only for a process that holds a pidfd";
 
 /// Removes socket, FIFOs and record. The directory and the lock are the engine's to remove.
-pub(super) fn remove_traces(state: &ShimState) {
-    let dir = &state.setup.state_dir;
+pub(super) fn remove_traces(dir: &Path) {
     let _ = stdio::remove_fifos(dir);
     for name in [paths::SOCKET, paths::SHIM_FILE] {
         let _ = std::fs::remove_file(dir.join(name));
@@ -154,13 +158,18 @@ pub(super) fn remove_traces(state: &ShimState) {
 }
 
 /// Starts the exit command and leaves it: it outlives us, and init reaps it.
-pub(super) fn run_exit_command(command: &[String]) -> std::io::Result<()> {
+///
+/// A fork of our own, because the standard library would hand on the signals we block, and
+/// unblocking them here could end us.
+fn run_exit_command(command: &[String]) -> io::Result<()> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .map(drop)
+    if let Forked::Parent { .. } = clone3(&CloneOptions::default())? {
+        return Ok(());
+    }
+    let _ = sys::signal::unblock_all();
+    let _ = rustix::process::setsid();
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    drop(command.exec());
+    sys::process::exit_now(127)
 }

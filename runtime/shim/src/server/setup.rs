@@ -11,6 +11,7 @@ use rustix::fs::{FlockOperation, Mode, OFlags};
 
 use super::Begun;
 use super::container::{Bundle, Container};
+use super::ending::remove_traces;
 use super::keeper;
 use super::state_file::ShimState;
 use super::stdio::{self, OurEnds};
@@ -23,14 +24,21 @@ use crate::protocol::{Failure, Setup, Started, StdinMode};
 /// A lock attempt may meet a probe ([`crate::is_alive`]), which holds it for microseconds.
 const LOCK_TRIES: u32 = 20;
 
-/// Makes the container and what watches it.
+/// Makes the container and what watches it. What fails leaves nothing in the state
+/// directory but the lock's file.
 pub(super) fn begin(setup: Setup, fds: Vec<OwnedFd>) -> Result<Begun, Failure> {
-    let failed = |what: &str, path: &Path| {
-        let place = format!("{what} {}", path.display());
-        move |e: io::Error| Failure::new(e.class(), format!("{place}: {e}"))
-    };
-    make_private_dir(&setup.state_dir).map_err(failed("make state directory", &setup.state_dir))?;
-    let lock = lock(&setup.state_dir)?;
+    let dir = setup.state_dir.clone();
+    make_private_dir(&dir).map_err(failed("make state directory", &dir))?;
+    let lock = lock(&dir)?;
+    make(setup, fds, lock).inspect_err(|_| remove_traces(&dir))
+}
+
+fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
+    let place = format!("{what} {}", path.display());
+    move |e| Failure::new(e.class(), format!("{place}: {e}"))
+}
+
+fn make(setup: Setup, fds: Vec<OwnedFd>, lock: OwnedFd) -> Result<Begun, Failure> {
     Exit::forget(&setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
     let bundle = Bundle::read(&setup)?;
     let mut fds = fds.into_iter();

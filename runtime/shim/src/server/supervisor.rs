@@ -196,6 +196,10 @@ impl Supervisor {
         let index = self.last_connection;
         self.poller.add(connection.socket(), Source::Connection(index), EventFlags::IN).ok()?;
         self.connections.insert(index, connection);
+        if let Some(exit) = &self.exit {
+            let notice = Reply::Exited(Box::new(exit.clone()));
+            self.answer(index, 0, Ok(notice), Vec::new());
+        }
         Some(index)
     }
 

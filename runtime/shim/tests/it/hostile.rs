@@ -39,8 +39,7 @@ fn nonsense_ends_the_connection_and_nothing_else() {
         let rig = Rig::shell("sleep 1000");
         let (mut client, _) = rig.run();
         let endless = 0xffff_ffff_u32.to_le_bytes();
-        let nonsense: [&[u8]; 5] =
-            [&[0; 4], &endless, &frame("nonsense"), &frame("{\"v\":1}"), &frame("[1,2]")];
+        let nonsense: [&[u8]; 5] = [&[0; 4], &endless, &frame("nonsense"), &frame("{\"v\":1}"), &frame("[]")];
         for bytes in nonsense {
             assert_eq!(ask(&rig, bytes), None, "{bytes:?}");
         }

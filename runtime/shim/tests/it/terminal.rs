@@ -78,8 +78,8 @@ fn a_shell_with_resize_and_ctrl_c() {
         client.resize(100, 40).unwrap();
         person.types("stty size\n");
         person.expects("40 100\r\n");
-        person.types("sleep 1000\n");
-        person.expects("sleep 1000\r\n");
+        person.types("echo go; sleep 1000\n");
+        person.expects("\r\ngo\r\n"); // the shell has left its line editor
         person.types("\x03");
         person.expects("^C");
         person.expects("ready> ");
