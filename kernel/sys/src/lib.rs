@@ -28,6 +28,7 @@ pub mod tty;
 pub mod usage;
 pub mod user;
 pub mod uts;
+pub mod xtables;
 
 pub use capability::CapSet;
 pub use namespace::{Namespace, NamespaceId, NamespaceSet};

@@ -166,6 +166,9 @@ impl Networks {
 
     /// Removes what containers not in `live` have left, and writes the rules anew when
     /// they are not as they should be.
+    ///
+    /// `live` must name all that hold a network now, also those that are being started:
+    /// whoever is not in it loses its address.
     pub fn reconcile(&self, live: &BTreeSet<ContainerId>) -> Result<Reconciled, Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;

@@ -85,12 +85,7 @@ fn decisions(
     mtu: u32,
 ) -> Vec<Decision> {
     let Definition { bridge, subnet, gateway, table, why, .. } = network;
-    let decision = |what: &str, value: String, held_in: String, why: &str| Decision {
-        what: what.to_owned(),
-        value,
-        held_in,
-        why: why.to_owned(),
-    };
+    let prefix = subnet.prefix();
     let address_why = match request.address {
         Some(_) => "asked for with --ip",
         None => "the next free address after the one given last",
@@ -102,15 +97,10 @@ fn decisions(
             format!("bridge {bridge}, a port of it is {host_link}"),
             "its members are in one broadcast domain; other networks are reached by published ports only",
         ),
-        decision(
-            "subnet",
-            subnet.to_string(),
-            format!("address {gateway}/{} of {bridge}", subnet.prefix()),
-            why,
-        ),
+        decision("subnet", subnet.to_string(), format!("address {gateway}/{prefix} of {bridge}"), why),
         decision(
             "address",
-            format!("{address}/{}", subnet.prefix()),
+            format!("{address}/{prefix}"),
             format!("{CONTAINER_LINK} in the container"),
             address_why,
         ),
@@ -126,6 +116,21 @@ fn decisions(
             format!("{bridge}, {host_link}, {CONTAINER_LINK}"),
             "that of the link which the host's default route leaves by",
         ),
+    ];
+    all.extend(rule_decisions(network));
+    for port in ports {
+        let what = format!("publish {}:{}/{}", port.host_ip, port.host_port, port.protocol);
+        let value = format!("{address}:{}", port.container_port);
+        let why = "redirected before routing, after the host's own input rules were asked";
+        all.push(decision(&what, value, endpoint_text(table, port, address), why));
+    }
+    all
+}
+
+/// What the rules of the table do for every container of the network.
+fn rule_decisions(network: &Definition) -> [Decision; 3] {
+    let Definition { bridge, subnet, table, .. } = network;
+    [
         decision(
             "masquerade",
             format!("from {subnet} by any link but {bridge}"),
@@ -140,18 +145,15 @@ fn decisions(
         ),
         decision(
             "loopback",
-            "127.0.0.0/8 is not reachable from containers".to_owned(),
+            "127.0.0.0/8 of the host is not reachable from containers".to_owned(),
             format!("nft chain ip {table} no-loopback; sysctl net.ipv4.conf.{bridge}.route_localnet = 1"),
             "the sysctl lets the host reach published ports by 127.0.0.1, the chain closes the way back",
         ),
-    ];
-    for port in ports {
-        let what = format!("publish {}:{}/{}", port.host_ip, port.host_port, port.protocol);
-        let value = format!("{address}:{}", port.container_port);
-        let why = "redirected before routing, after the host's own input rules were asked";
-        all.push(decision(&what, value, endpoint_text(table, port, address), why));
-    }
-    all
+    ]
+}
+
+fn decision(what: &str, value: String, held_in: String, why: &str) -> Decision {
+    Decision { what: what.to_owned(), value, held_in, why: why.to_owned() }
 }
 
 #[cfg(test)]

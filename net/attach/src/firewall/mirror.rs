@@ -16,6 +16,7 @@ use netlink::nft::{Element, Expr, Family, HookPoint, RawExpr, Rule, Transaction,
 use netlink::{Attributes, Error, Socket};
 
 mod copy;
+pub(super) mod legacy;
 
 use copy::{Copied, CopiedRule};
 
@@ -41,6 +42,8 @@ pub(super) struct Seen {
     /// Base chains at forward that drop what they do not know, and do not name a bridge
     /// of ours.
     forward_drops: Vec<dump::Chain>,
+    /// What legacy iptables judges beside, at input and at forward.
+    pub(super) legacy: Option<(legacy::Judgement, legacy::Judgement)>,
     /// By family, table and chain, in order.
     rules: BTreeMap<(Family, String, String), Vec<dump::Rule>>,
     sets: BTreeMap<(Family, String, String), (dump::Set, Vec<RawElement>)>,
@@ -190,6 +193,7 @@ impl Mirror {
                 chain.name, chain.family, chain.table
             )
         }));
+        mirror.close_for_legacy(seen);
         for (index, base) in seen.bases.iter().enumerate() {
             let own = |((family, table, name), rules): (&(Family, String, String), _)| {
                 (*family == base.family && *table == base.table).then(|| (name.clone(), rules))
@@ -228,6 +232,35 @@ impl Mirror {
             mirror.chains.push(ChainCopy { index, base: base.clone(), chains, sets });
         }
         mirror
+    }
+
+    /// Legacy iptables cannot be copied: if it judges input, published ports are closed.
+    fn close_for_legacy(&mut self, seen: &Seen) {
+        let Some((input, forward)) = seen.legacy else { return };
+        if !forward.accepts {
+            self.forward_warnings.push(
+                "legacy iptables drops what is forwarded and is not named in its rules: containers may not reach the outside; let its chain FORWARD accept packets from and to the bridge".to_owned(),
+            );
+        }
+        if !input.has_rules && input.accepts {
+            return;
+        }
+        self.warnings.push(
+            "the host filters input with legacy iptables, whose rules cannot be applied to published ports: these are closed; move the rules to iptables-nft or nft".to_owned(),
+        );
+        self.notes
+            .push("chain INPUT of legacy iptables cannot be copied: published ports are closed".to_owned());
+        let index = seen.bases.len();
+        let base = dump::Chain {
+            family: Family::Ip,
+            table: "filter".to_owned(),
+            name: "legacy-INPUT".to_owned(),
+            kind: "filter".to_owned(),
+            hook: None,
+        };
+        let rule = CopiedRule::drop("legacy iptables judges input and cannot be copied");
+        let chains = vec![(copied_name(index, &base.name), vec![rule])];
+        self.chains.push(ChainCopy { index, base, chains, sets: Vec::new() });
     }
 
     /// The names of each copy's base chain and of the chain it enters.

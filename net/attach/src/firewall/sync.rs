@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::files::{self, Durable};
 use crate::publish::PublishedPort;
 
+use super::mirror::legacy::{self, Judgement};
 use super::mirror::{Expirations, Mirror, Refusals, RuleKey, Seen};
 use super::program::{self, NetworkView, PUBLISHED, PUBLISHED_AT, Program};
 
@@ -109,7 +110,8 @@ impl Firewall {
 
     fn apply_by(&self, socket: &mut Socket, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
         let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
-        let shape = shape(wanted);
+        let legacy = legacy()?;
+        let shape = shape(wanted, legacy);
         let mut refused = Refusals::new();
         let mut suspicious = matches!(change, Change::Verify);
         for _ in 0..TRIES_MAX {
@@ -120,7 +122,7 @@ impl Firewall {
                 let applied = Applied { rewritten: false, ..memory.applied.clone() };
                 Attempt { transaction, applied, located: Vec::new() }
             } else {
-                attempt(socket, wanted, change, table.as_ref(), (&refused, suspicious))?
+                attempt(socket, wanted, change, table.as_ref(), (&refused, suspicious, legacy))?
             };
             match outcome.transaction.commit(socket, Some(generation)) {
                 Ok(()) => {
@@ -222,10 +224,11 @@ fn attempt(
     wanted: &Wanted,
     change: Change<'_>,
     table: Option<&dump::Table>,
-    (refused, suspicious): (&Refusals, bool),
+    (refused, suspicious, legacy): (&Refusals, bool, Option<(Judgement, Judgement)>),
 ) -> Result<Attempt, Error> {
     let bridges: Vec<&str> = wanted.networks.iter().map(|n| n.bridge.as_str()).collect();
-    let seen = Seen::read(socket, &bridges).map_err(failed("read the host's input rules"))?;
+    let mut seen = Seen::read(socket, &bridges).map_err(failed("read the host's input rules"))?;
+    seen.legacy = legacy;
     let mirror = Mirror::of(&seen, refused);
     let Wanted { networks, closed_transit, .. } = wanted;
     let program = Program { networks, closed_transit: *closed_transit, mirror: &mirror };
@@ -256,6 +259,20 @@ fn attempt(
         transaction.add_elements(map, &elements_of(map, wanted.published.iter().copied()));
     }
     Ok(Attempt { transaction, applied: Applied { rewritten: true, ..applied }, located })
+}
+
+/// What legacy iptables judges, when its filter table is in use.
+fn legacy() -> Result<Option<(Judgement, Judgement)>, Error> {
+    let names = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
+    if !names.lines().any(|name| name == "filter") {
+        return Ok(None);
+    }
+    let table = sys::xtables::ipv4_table("filter").map_err(|source| Error::File {
+        operation: "read legacy iptables table filter, listed in",
+        path: PathBuf::from("/proc/net/ip_tables_names"),
+        source,
+    })?;
+    Ok(Some((legacy::judgement(&table, legacy::INPUT), legacy::judgement(&table, legacy::FORWARD))))
 }
 
 /// Whether the rules are all there (somebody may have flushed them) and, when looking
@@ -313,8 +330,9 @@ fn comment(whole: &Transaction) -> String {
     format!("made by strake, changes are overwritten ({})", hex.get(..16).unwrap_or(hex))
 }
 
-fn shape(wanted: &Wanted) -> String {
-    let mut shape = format!("{} {}", wanted.table, wanted.closed_transit);
+/// Everything that decides the rules and that the generation does not tell.
+fn shape(wanted: &Wanted, legacy: Option<(Judgement, Judgement)>) -> String {
+    let mut shape = format!("{} {} {legacy:?}", wanted.table, wanted.closed_transit);
     for network in &wanted.networks {
         shape.push_str(&format!(" {}={}", network.bridge, network.subnet));
     }

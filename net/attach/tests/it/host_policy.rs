@@ -121,6 +121,25 @@ fn what_the_kernel_refuses_before_routing_is_closed_and_told() {
 }
 
 #[test]
+fn legacy_iptables_that_judges_input_closes_published_ports() {
+    isolated(|| {
+        let world = World::new();
+        // In use, but empty: as programs leave it behind.
+        sh("iptables-legacy -t filter -S");
+        let (one, attached) = world.container("one", &["8080:80"]);
+        one.serve_tcp(80, "one");
+        assert!(world.outside.ask((HOST, 8080)).is_ok());
+        assert_eq!(attached.warnings, Vec::<String>::new());
+        sh("iptables-legacy -A INPUT -p tcp --dport 8080 -j DROP");
+        let live = [base::ContainerId::parse("one").expect("id")].into();
+        let done = world.networks.reconcile(&live).expect("reconcile");
+        assert!(done.warnings.iter().any(|w| w.contains("legacy iptables")), "{:?}", done.warnings);
+        assert!(world.outside.ask((HOST, 8080)).is_err());
+        assert!(ask(([127, 0, 0, 1], 8080).into()).is_ok());
+    });
+}
+
+#[test]
 fn a_strict_reverse_path_filter_is_no_obstacle() {
     isolated(|| {
         sh("sysctl -qw net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1");
