@@ -100,34 +100,26 @@ impl Cgroup {
     /// later step fails.
     pub fn create(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
         let cgroup = Self::locate(path, layout);
-        match cgroup.make() {
-            Ok(()) => Ok(cgroup),
-            Err(error) => {
-                if !matches!(error, Error::InUse { .. }) {
-                    // The first error is the one to tell.
-                    let _ = cgroup.remove();
-                }
-                Err(error)
+        let mut made = Vec::new();
+        if let Err(error) = cgroup.make(&mut made) {
+            // The first error is the one to tell.
+            for dir in made.into_iter().rev() {
+                let _ = fs::remove_dir(dir);
             }
+            return Err(error);
         }
+        Ok(cgroup)
     }
 
-    fn make(&self) -> Result<(), Error> {
-        let existed: Vec<&Path> = self.dirs().filter(|dir| dir.is_dir()).collect();
-        for dir in existed {
-            let processes = crate::processes::count_below(dir);
-            if processes > 0 {
-                return Err(Error::InUse { path: dir.to_owned(), processes });
-            }
-        }
+    fn make<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<(), Error> {
         for v1 in &self.v1 {
-            make_dirs(&v1.dir)?;
+            let is_new = make_one(&v1.dir, made)?;
             if v1.controllers.iter().any(|name| name == "cpuset") {
-                inherit_cpuset(&v1.dir, &v1.mount_point)?;
+                inherit_cpuset(&v1.dir, &v1.mount_point, is_new)?;
             }
         }
         if let Some(v2) = &self.v2 {
-            make_dirs(&v2.dir)?;
+            make_one(&v2.dir, made)?;
             // Beside v1 nothing is given away on the host before a setting needs it.
             if self.v1.is_empty() {
                 v2.enable(None);
@@ -255,13 +247,26 @@ fn enable_in(dir: &Path, only: Option<&str>) {
     }
 }
 
-/// mkdir -p, tolerant of another process that prunes or makes the parents at the same time.
-fn make_dirs(dir: &Path) -> Result<(), Error> {
+/// Makes a directory, or takes one that nobody is in. True when it is new.
+fn make_one<'a>(dir: &'a Path, made: &mut Vec<&'a Path>) -> Result<bool, Error> {
+    if make_dirs(dir)? {
+        made.push(dir);
+        return Ok(true);
+    }
+    match crate::processes::count_below(dir) {
+        0 => Ok(false),
+        processes => Err(Error::InUse { path: dir.to_owned(), processes }),
+    }
+}
+
+/// mkdir -p, tolerant of another process that prunes or makes the parents at the same
+/// time. False when it exists.
+fn make_dirs(dir: &Path) -> Result<bool, Error> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for _ in 0..MAKE_TRIES {
         match fs::create_dir(dir) {
-            Ok(()) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(()),
+            Ok(()) => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Ok(false),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let parent = dir.parent().unwrap_or(dir);
                 last = fs::create_dir_all(parent).err().unwrap_or(error);
@@ -272,29 +277,24 @@ fn make_dirs(dir: &Path) -> Result<(), Error> {
     Err(Error::Create { path: dir.to_owned(), source: last })
 }
 
-/// A v1 cpuset takes no process before it has CPUs and memory nodes: cpuset(7). From the
-/// mount point down every empty one gets its parent's.
-fn inherit_cpuset(dir: &Path, mount_point: &Path) -> Result<(), Error> {
-    let Ok(below) = dir.strip_prefix(mount_point) else { return Ok(()) };
+/// A v1 cpuset takes no process before it has CPUs and memory nodes: cpuset(7). An empty
+/// one gets its parent's, as far up as they are empty.
+fn inherit_cpuset(dir: &Path, mount_point: &Path, is_new: bool) -> Result<(), Error> {
     for file in ["cpuset.cpus", "cpuset.mems"] {
-        let mut current = mount_point.to_owned();
-        let mut value = read_trimmed(&current.join(file))?;
-        for part in below.components() {
-            current.push(part);
-            let path = current.join(file);
-            let own = read_trimmed(&path)?;
-            if own.is_empty() {
-                fs::write(&path, &value).map_err(|source| Error::Write {
-                    path,
-                    value: value.clone(),
-                    source,
-                })?;
-            } else {
-                value = own;
-            }
-        }
+        fill_cpuset(dir, mount_point, file, is_new)?;
     }
     Ok(())
+}
+
+/// Returns what `file` holds in the end. A new cpuset is empty and need not be read.
+fn fill_cpuset(dir: &Path, mount_point: &Path, file: &str, is_new: bool) -> Result<String, Error> {
+    let path = dir.join(file);
+    let own = if is_new { String::new() } else { read_trimmed(&path)? };
+    let parent = dir.parent().filter(|_| dir != mount_point);
+    let (true, Some(parent)) = (own.is_empty(), parent) else { return Ok(own) };
+    let value = fill_cpuset(parent, mount_point, file, false)?;
+    fs::write(&path, &value).map_err(|source| Error::Write { path, value: value.clone(), source })?;
+    Ok(value)
 }
 
 pub(crate) fn read_trimmed(path: &Path) -> Result<String, Error> {
