@@ -30,7 +30,7 @@ use crate::plan::Plan;
 use crate::state::StepRecord;
 
 pub(crate) use credentials::become_root;
-pub(crate) use program::{Entry, enter, errno_text};
+pub(crate) use program::{Entry, Program, enter, errno_text};
 pub(crate) use terminal::make_for as make_terminal;
 
 /// Everything init needs, made ready by the runtime before the clone.
@@ -158,17 +158,38 @@ impl Timeline {
 
 /// Sets the container up and becomes its program.
 pub(crate) fn run(prepared: &Prepared<'_>) -> ! {
-    if let Err(error) = set_up_and_exec(prepared) {
-        let failure = error.failure();
-        // Before the gate the runtime hears it, after it `start` does.
-        if prepared.channel.failed(&failure).is_err() {
-            prepared.gate.report(&failure);
-        }
+    match set_up(prepared) {
+        // Nobody hears it if the runtime is dead, and then nobody needs to.
+        Err(error) => drop(prepared.channel.failed(&error.failure())),
+        // The runtime is gone by now: `start` listens.
+        Ok(ready) => prepared.gate.report(&ready.go(prepared).failure()),
     }
     sys::process::exit_now(1)
 }
 
-fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
+/// Init at the gate.
+struct AtGate<'a> {
+    entry: Entry<'a>,
+    program: Program,
+}
+
+impl AtGate<'_> {
+    /// Waits for `start` and becomes the program. Returns why that failed.
+    fn go(&self, prepared: &Prepared<'_>) -> InitError {
+        let passed = prepared
+            .gate
+            .wait()
+            .doing(|| "wait for start".to_owned())
+            .and_then(|()| program::load_filter_late(&self.entry))
+            .and_then(|()| run_start_hooks(prepared));
+        match passed {
+            Ok(()) => self.program.exec(),
+            Err(error) => error,
+        }
+    }
+}
+
+fn set_up<'a>(prepared: &'a Prepared<'a>) -> Result<AtGate<'a>, InitError> {
     let plan = prepared.plan;
     let mut timeline = Timeline::start();
     protect_ourselves(prepared)?;
@@ -183,7 +204,7 @@ fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
     let entry = Entry {
         process: &plan.process,
         filter: prepared.filter,
-        proc: proc.as_ref(),
+        proc,
         preserve_fds: prepared.preserve_fds,
         setgroups_denied: prepared.setgroups_denied,
         channel: &prepared.channel,
@@ -195,16 +216,7 @@ fn set_up_and_exec(prepared: &Prepared<'_>) -> Result<(), InitError> {
     sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
     prepared.channel.ready(&report).doing(|| "tell the runtime that init is ready".to_owned())?;
     prepared.channel.wait_go().doing(|| "wait for the runtime to record the container".to_owned())?;
-    wait_at_gate(prepared)?;
-    program::load_filter_late(&entry)?;
-    run_start_hooks(prepared)?;
-    Err(program.exec())
-}
-
-/// From here on the runtime hears nothing: what fails goes to `start`.
-fn wait_at_gate(prepared: &Prepared<'_>) -> Result<(), InitError> {
-    // The runtime has closed its end by the time of `start`; ours is closed at the exec.
-    prepared.gate.wait().doing(|| "wait for start".to_owned())
+    Ok(AtGate { entry, program })
 }
 
 fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {

@@ -19,7 +19,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) process: &'a ProcessPlan,
     pub(crate) filter: Option<&'a Filter>,
     /// The container's procfs when it is at hand.
-    pub(crate) proc: Option<&'a Procfs>,
+    pub(crate) proc: Option<Procfs>,
     pub(crate) preserve_fds: u32,
     pub(crate) setgroups_denied: bool,
     pub(crate) channel: &'a InitEnd,
@@ -145,7 +145,7 @@ fn label(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<(), InitError>
         return Ok(());
     }
     let own;
-    let proc = match entry.proc {
+    let proc = match &entry.proc {
         Some(proc) => proc,
         None => {
             own = Procfs::private().doing(|| "open a procfs for labels".to_owned())?;

@@ -1,0 +1,12 @@
+//! The runtime on a real kernel: each test is PID 1 of its own namespaces.
+
+mod bundle;
+mod crashes;
+mod cves;
+mod execs;
+mod hooks;
+mod lifecycle;
+mod mounts;
+mod namespaces;
+mod process;
+mod terminals;
