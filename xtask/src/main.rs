@@ -1,2 +1,71 @@
-//! (being written)
-fn main() {}
+//! `cargo xtask`: all that is done with the workspace beside writing it.
+
+// Progress and results of a developer's tool belong on the terminal.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod apt;
+mod bench;
+mod binaries;
+#[path = "../../bin/strake/src/carried.rs"]
+#[allow(dead_code, reason = "strake reads, we append")]
+mod carried;
+mod demo;
+mod docs;
+mod install;
+mod layers;
+mod process;
+mod rows;
+mod sizes;
+mod suite;
+
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+
+/// Tasks of the Strake workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Xtask {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build, then run a container from the built-in image, one from a real image, and explain it
+    Demo,
+    /// Install what the tests need, then format, lint, check layers and sizes, and run every test
+    Test(suite::Args),
+    /// Build the static binaries into target/dist
+    Build,
+    /// Lay the static binaries, man pages and completions down
+    Install(install::Args),
+    /// Check that crates lean only on lower floors (layers.toml)
+    Layers,
+    /// Check functions over 70 lines and files over 700 against the ratchet (sizes.toml)
+    Sizes(sizes::Args),
+    /// Write the command reference and docs/rows.md
+    Docs(docs::Args),
+    /// Measure us against the peers and the kernel's floor
+    Bench(bench::Args),
+}
+
+fn main() -> anyhow::Result<()> {
+    let root = workspace();
+    match Xtask::parse().task {
+        Task::Demo => demo::run(&root),
+        Task::Test(args) => suite::run(&root, &args),
+        Task::Build => binaries::build(&root).map(|built| println!("{}", built.dir.display())),
+        Task::Install(args) => install::run(&root, &args),
+        Task::Layers => layers::run(&root),
+        Task::Sizes(args) => sizes::run(&root, &args),
+        Task::Docs(args) => docs::run(&root, &args),
+        Task::Bench(args) => bench::run(&root, &args),
+    }
+}
+
+/// The workspace's root: xtask lies directly below it.
+fn workspace() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}

@@ -17,7 +17,7 @@ const TABLE_SIZE_MAX: u64 = 4096;
 /// Appends `parts` (name, content) to an executable's bytes.
 ///
 /// A name must not have white space in it.
-pub fn append(executable: &mut Vec<u8>, parts: &[(String, Vec<u8>)]) {
+pub(crate) fn append(executable: &mut Vec<u8>, parts: &[(String, Vec<u8>)]) {
     let mut table = String::new();
     for (name, content) in parts {
         assert!(!name.contains(char::is_whitespace), "a part's name is one word: {name:?}");
@@ -33,7 +33,7 @@ pub fn append(executable: &mut Vec<u8>, parts: &[(String, Vec<u8>)]) {
 ///
 /// # Errors
 /// When the file cannot be read.
-pub fn read(file: &mut (impl Read + Seek), name: &str) -> io::Result<Option<Vec<u8>>> {
+pub(crate) fn read(file: &mut (impl Read + Seek), name: &str) -> io::Result<Option<Vec<u8>>> {
     let end = file.seek(SeekFrom::End(0))?;
     let Some(tail_at) = end.checked_sub(16) else { return Ok(None) };
     let mut tail = [0; 16];

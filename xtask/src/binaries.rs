@@ -1,0 +1,104 @@
+//! The static binaries: the four of the house as one file, and each alone.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, read, run};
+use crate::{apt, carried};
+
+/// What `strake` carries within itself.
+const SMALL: &[&str] = &["strake-shim", "strake-runtime"];
+
+/// Finished binaries.
+pub(crate) struct Built {
+    /// The directory that has `strake`, `strake-shim` and `strake-runtime`.
+    pub(crate) dir: PathBuf,
+}
+
+impl Built {
+    /// One of them.
+    pub(crate) fn binary(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// Builds release binaries into `target/dist`.
+pub(crate) fn build(root: &Path) -> Result<Built> {
+    apt::install(&[apt::BUILD])?;
+    let target = Target::available(root)?;
+    let mut command = cargo();
+    command.current_dir(root).args(["build", "--release", "--locked", "--target", &target.triple]);
+    command.args(["-p", "strake", "-p", "strake-shim", "-p", "strake-runtime"]);
+    if target.static_flag {
+        command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+    }
+    run(&mut command)?;
+    let from = target_dir(root).join(&target.triple).join("release");
+    let dir = target_dir(root).join("dist");
+    fs::create_dir_all(&dir)?;
+    for name in SMALL {
+        place(&fs::read(from.join(name))?, &dir.join(name))?;
+    }
+    let parts = SMALL.iter().map(|name| Ok(((*name).to_owned(), fs::read(from.join(name))?)));
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let mut strake = fs::read(from.join("strake"))?;
+    carried::append(&mut strake, &parts);
+    place(&strake, &dir.join("strake"))?;
+    Ok(Built { dir })
+}
+
+/// Puts `bytes` at `path` by rename: a running older one is left alone.
+pub(crate) fn place(bytes: &[u8], path: &Path) -> Result<()> {
+    let partial = path.with_extension("partial");
+    let mut file = File::create(&partial).with_context(|| format!("create {}", partial.display()))?;
+    file.write_all(bytes).with_context(|| format!("write {}", partial.display()))?;
+    file.set_permissions(fs::Permissions::from_mode(0o755))?;
+    drop(file);
+    fs::rename(&partial, path).with_context(|| format!("place {}", path.display()))
+}
+
+/// Where cargo builds.
+#[allow(clippy::disallowed_methods, reason = "xtask stands on the roof")]
+pub(crate) fn target_dir(root: &Path) -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from)
+}
+
+/// What we build for.
+struct Target {
+    triple: String,
+    /// glibc is static only on demand.
+    static_flag: bool,
+}
+
+impl Target {
+    /// musl where it is installed or can be; else a static gnu build.
+    fn available(root: &Path) -> Result<Self> {
+        let host = read(std::process::Command::new("rustc").current_dir(root).arg("-vV"))?;
+        let host =
+            host.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc -vV names no host")?;
+        let arch = host.split('-').next().unwrap_or("x86_64");
+        let musl = format!("{arch}-unknown-linux-musl");
+        if musl_ready(root, &musl) {
+            return Ok(Self { triple: musl, static_flag: false });
+        }
+        eprintln!(
+            "the {musl} target cannot be added: building static against glibc instead (slower to start)"
+        );
+        Ok(Self { triple: host.to_owned(), static_flag: true })
+    }
+}
+
+fn musl_ready(root: &Path, musl: &str) -> bool {
+    let libdir = ["--print", "target-libdir", "--target", musl];
+    let present = || {
+        read(std::process::Command::new("rustc").current_dir(root).args(libdir))
+            .is_ok_and(|dir| Path::new(dir.trim()).exists())
+    };
+    present()
+        || (run(std::process::Command::new("rustup").current_dir(root).args(["target", "add", musl])).is_ok()
+            && present())
+}
