@@ -44,7 +44,7 @@ pub use load::{LoadSource, Loaded};
 pub use login::LoginOutcome;
 pub use progress::{Event, LayerState, Progress, Silent};
 pub use prune::PruneReport;
-pub use pull::{PullOptions, PullPolicy, Pulled};
+pub use pull::{InvalidPullPolicy, PullOptions, PullPolicy, Pulled};
 pub use push::Pushed;
 pub use remote::Remote;
 pub use remove::{ImageUse, Removed};

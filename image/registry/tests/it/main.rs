@@ -11,3 +11,4 @@ mod manifests;
 mod push;
 mod server;
 mod setup;
+mod tls;
