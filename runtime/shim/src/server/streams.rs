@@ -24,6 +24,8 @@ use attachment::{Attachment, ClientOutput};
 use input::Input;
 
 const CHUNK: usize = 32 * 1024;
+/// Empty lines grow seventyfold as entries: so many bytes are made entries at a time.
+const PIECE: usize = 1024;
 /// Bytes taken from one stream at the container's end at most: more than a FIFO holds.
 const DRAIN_MAX: usize = 4 << 20;
 
@@ -225,7 +227,14 @@ impl Streams {
         match rustix::io::read(&output.fd, &mut self.chunk[..]) {
             Ok(count) if count > 0 => {
                 if self.log.keeps() {
-                    output.splitter.push(&self.chunk[..count], Timestamp::now(), &mut self.entries);
+                    let now = Timestamp::now();
+                    for piece in self.chunk[..count].chunks(PIECE) {
+                        output.splitter.push(piece, now, &mut self.entries);
+                        if self.entries.len() > CHUNK {
+                            self.log.append(&self.entries);
+                            self.entries.clear();
+                        }
+                    }
                     self.log.append(&self.entries);
                     self.entries.clear();
                 }

@@ -139,7 +139,9 @@ impl Supervisor {
 
     fn dispatch(&mut self, ready: Ready) {
         match ready.source {
-            Source::Listener => self.accept(),
+            Source::Listener => {
+                self.accept();
+            }
             Source::Signals => {
                 while let Ok(Some(_)) = sys::signal::read_signalfd(&self.signals) {}
                 self.reap();
@@ -175,12 +177,12 @@ impl Supervisor {
         }
     }
 
-    fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
+    /// Takes one client from the queue; false when nobody waits there.
+    fn accept(&mut self) -> bool {
+        let Some(listener) = &self.listener else { return false };
         let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-        if let Ok(socket) = rustix::net::accept_with(listener, flags) {
-            self.add_connection(socket);
-        }
+        let accepted =
+            rustix::net::accept_with(listener, flags).map(|socket| self.add_connection(socket)).is_ok();
         if self.connections.len() >= CONNECTIONS_MAX
             && self.listening
             && let Some(listener) = &self.listener
@@ -188,6 +190,7 @@ impl Supervisor {
             self.poller.remove(listener);
             self.listening = false;
         }
+        accepted
     }
 
     fn add_connection(&mut self, socket: OwnedFd) -> Option<u32> {
@@ -250,6 +253,8 @@ impl Supervisor {
 
     /// Closes what says that a shim lives. Afterwards another may take the container.
     pub(super) fn leave(&mut self) {
+        // Who has connected and was not served yet is told of the end.
+        while self.accept() {}
         self.listener = None;
         self.lock = None;
     }
