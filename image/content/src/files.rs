@@ -48,9 +48,13 @@ pub(crate) fn stage_json(path: &Path, value: &impl Serialize) -> Result<PathBuf,
     }
 }
 
-/// Reads a JSON file; `None` when there is none.
+/// Reads a JSON file; `None` when there is none, or an empty one: that is what a crash of
+/// the machine leaves of a file that was renamed but never synced.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let Some(bytes) = present(fs::read(path)).map_err(Error::io("read", path))? else { return Ok(None) };
+    if bytes.is_empty() {
+        return Ok(None);
+    }
     let value = serde_json::from_slice(&bytes);
     value.map(Some).map_err(|source| Error::Format { path: path.to_owned(), source })
 }

@@ -42,7 +42,13 @@ pub struct Writer {
     resumable: bool,
 }
 
-struct Hasher(DigestHasher);
+struct Hasher(Box<DigestHasher>);
+
+impl Hasher {
+    fn new(digest: &Digest) -> Self {
+        Self(Box::new(DigestHasher::new(digest.algorithm())))
+    }
+}
 
 impl std::fmt::Debug for Hasher {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -80,7 +86,7 @@ impl Store {
             }
         };
         failpoint::hit("content.ingest-opened");
-        let hasher = Hasher(DigestHasher::new(expected.digest.algorithm()));
+        let hasher = Hasher::new(&expected.digest);
         let store = self.clone();
         let mut writer =
             Writer { store, expected: expected.clone(), path, file, hasher, offset: 0, resumable };
@@ -127,7 +133,7 @@ impl Writer {
         let rewound = self.file.set_len(0).and_then(|()| self.file.rewind());
         rewound.map_err(Error::io("truncate", &self.path))?;
         self.offset = 0;
-        self.hasher = Hasher(DigestHasher::new(self.expected.digest.algorithm()));
+        self.hasher = Hasher::new(&self.expected.digest);
         Ok(())
     }
 
@@ -153,7 +159,7 @@ impl Writer {
             // Too short: the rest may still come, so what is there stays.
             return Err(Error::WrongSize { digest, expected, actual: self.offset });
         }
-        let fresh = Hasher(DigestHasher::new(digest.algorithm()));
+        let fresh = Hasher::new(&digest);
         let actual = std::mem::replace(&mut self.hasher, fresh).0.finish();
         if actual != digest {
             remove(&self.path)?;

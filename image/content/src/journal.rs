@@ -77,7 +77,7 @@ impl Journal {
 
     /// Takes the notes away that a finished sync has settled.
     pub fn settle(&self, pending: Pending) -> Result<(), Error> {
-        pending.0.iter().try_for_each(|key| self.settle_one(key))
+        pending.0.into_iter().try_for_each(|key| self.settle_one(&key))
     }
 
     /// Writes everything of the file system that the journal is on: `syncfs(2)`.

@@ -64,8 +64,8 @@ impl Store {
 
     /// The same store, which no longer waits for the disk before an image gets its name.
     ///
-    /// For tests and throw-away stores: a crash of the machine may then lose images, and
-    /// the next start notices that (see [`Journal`]).
+    /// Nothing is ever trusted that the disk may not have (see [`Journal`]): a crash of the
+    /// machine before the next [`Store::sync`] then costs the image, not its integrity.
     pub fn without_sync(mut self) -> Self {
         self.sync = false;
         self
@@ -193,6 +193,14 @@ impl Store {
                 remove(&directory.join(name))?;
             }
         }
+        for name in list(&self.path("names"))? {
+            let path = self.path("names").join(name);
+            let length =
+                present(fs::metadata(&path)).map_err(Error::io("look at", &path))?.map(|file| file.len());
+            if length == Some(0) {
+                remove(&path)?;
+            }
+        }
         self.leases().protected()?;
         for key in self.journal().suspects()? {
             match parse_file_name(&key) {
@@ -209,13 +217,24 @@ impl Store {
 
     /// Waits until the disk has everything that was committed.
     pub(crate) fn settle(&self) -> Result<(), Error> {
-        if !self.sync {
+        if self.sync { self.sync() } else { Ok(()) }
+    }
+
+    /// Waits until the disk has everything that was committed: `syncfs(2)`, unless nothing
+    /// was since the last time.
+    pub fn sync(&self) -> Result<(), Error> {
+        let journal = self.journal();
+        if journal.is_empty()? {
             return Ok(());
         }
-        let journal = self.journal();
         let pending = journal.pending()?;
         journal.sync()?;
         journal.settle(pending)
+    }
+
+    /// Whether [`Store::set_name`] waits for the disk.
+    pub fn syncs(&self) -> bool {
+        self.sync
     }
 
     fn verify_suspect(&self, digest: &Digest) -> Result<bool, Error> {

@@ -250,10 +250,8 @@ impl Unpacker<'_> {
         let (directory, name) = split(&target);
         let found = match self.existing_parent(directory) {
             Ok(Some(parent)) => {
-                match tree::lookup(&parent, name).map_err(at.failed("look for the target"))? {
-                    Some(stat) => Some((parent, stat)),
-                    None => None,
-                }
+                let stat = tree::lookup(&parent, name).map_err(at.failed("look for the target"))?;
+                stat.map(|stat| (parent, stat))
             }
             Ok(None) => None,
             Err(Errno::LOOP) => {

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::AsFd as _;
 
-use archive::tar::{Header, Kind, TarError, Timestamp, Writer, Xattr};
+use archive::tar::{Header, Kind, TarError, Timestamp, Writer};
 use base::ContainerId;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
@@ -133,11 +133,7 @@ impl<W: Write> Differ<W> {
         }
         let xattrs = tree::xattrs(visit.directory, visit.name.to_bytes()).map_err(io::Error::from)?;
         let ours = |name: &[u8]| !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"system.");
-        header.xattrs = xattrs
-            .into_iter()
-            .filter(|(name, _)| ours(name))
-            .map(|(name, value)| Xattr { name, value })
-            .collect();
+        header.xattrs = xattrs.into_iter().filter(|xattr| ours(&xattr.name)).collect();
         Ok(header)
     }
 }

@@ -25,9 +25,11 @@ pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<(), Erro
     })
 }
 
-/// Reads a JSON file; `None` when there is none.
+/// Reads a JSON file; `None` when there is none, or an empty one: that is what a crash of
+/// the machine leaves of a file that was renamed but never synced.
 pub(crate) fn read_json<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     let bytes = match fs::read(path) {
+        Ok(bytes) if bytes.is_empty() => return Ok(None),
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Error::io("read", path)(error)),

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use archive::tar::Timestamp;
+use archive::tar::{Timestamp, Xattr};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, Uid};
 use rustix::io::Errno;
 
@@ -218,7 +218,7 @@ impl Settle<'_> {
     fn lower(&self, path: &[u8]) -> Result<Option<(BorrowedFd<'_>, Stat)>, ApplyError> {
         let Some(below) = self.below else { return Ok(None) };
         let hides = |directory: &[u8]| self.outcome.opaque.contains(directory);
-        if path::ancestors(path).any(|directory| hides(directory)) {
+        if path::ancestors(path).any(&hides) {
             return Ok(None);
         }
         let found = tree::lookup_beneath(below, path);
@@ -360,7 +360,7 @@ fn copy_xattrs(
     to: BorrowedFd<'_>,
     to_name: &[u8],
 ) -> Result<(), Errno> {
-    for (key, value) in tree::xattrs(from, from_name)? {
+    for Xattr { name: key, value } in tree::xattrs(from, from_name)? {
         if key.starts_with(b"trusted.overlay.") {
             continue;
         }

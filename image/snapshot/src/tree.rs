@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use archive::tar::Xattr;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, Stat, XattrFlags};
 use rustix::io::Errno;
 
@@ -177,7 +178,7 @@ pub(crate) fn proc_path(directory: BorrowedFd<'_>, name: &[u8]) -> PathBuf {
 }
 
 /// All attributes of `name` in `directory`, a symbolic link's own.
-pub(crate) fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<Xattr>, Errno> {
     let path = proc_path(directory, name);
     let mut list = vec![0; 4096];
     let list = loop {
@@ -191,7 +192,7 @@ pub(crate) fn xattrs(directory: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<(Vec<
     let mut found = Vec::new();
     for name in list.split(|b| *b == 0).filter(|name| !name.is_empty()) {
         if let Some(value) = xattr_of_path(&path, name)? {
-            found.push((name.to_vec(), value));
+            found.push(Xattr { name: name.to_vec(), value });
         }
     }
     Ok(found)

@@ -58,11 +58,7 @@ fn report(path: &std::path::Path, largest: usize) -> io::Result<UpperReport> {
         }
         report.entries += 1;
         match tree::kind(&visit.stat) {
-            FileType::Directory => {
-                if is_opaque(&visit)? {
-                    report.opaque.push(path);
-                }
-            }
+            FileType::Directory if is_opaque(&visit)? => report.opaque.push(path),
             FileType::RegularFile => {
                 let bytes = u64::try_from(visit.stat.st_size).unwrap_or(0);
                 report.bytes += bytes;

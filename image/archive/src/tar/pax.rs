@@ -95,11 +95,10 @@ fn take_sparse(key: &[u8], value: &[u8], sparse: &mut SparseRecords) -> Result<(
         b"GNU.sparse.name" => sparse.name = Some(value.to_vec()),
         b"GNU.sparse.size" | b"GNU.sparse.realsize" => sparse.real_size = Some(number()?),
         b"GNU.sparse.numblocks" => sparse.has_map = true,
-        b"GNU.sparse.offset" => {
-            if sparse.offset_pending.replace(number()?).is_some() {
-                return Err("two sparse offsets follow each other");
-            }
+        b"GNU.sparse.offset" if sparse.offset_pending.is_some() => {
+            return Err("two sparse offsets follow each other");
         }
+        b"GNU.sparse.offset" => sparse.offset_pending = Some(number()?),
         b"GNU.sparse.numbytes" => {
             let offset = sparse.offset_pending.take().ok_or("a sparse length has no offset")?;
             sparse.map.push(Extent { offset, length: number()? });

@@ -118,7 +118,7 @@ proptest! {
         let whole = sample();
         let cut = &whole[..length.min(whole.len())];
         if let Ok(headers) = read(cut, small()) {
-            prop_assert!(cut.len() % 512 == 0, "cut within a block");
+            prop_assert!(cut.len().is_multiple_of(512), "cut within a block");
             prop_assert!(headers.len() <= 6);
         }
     }

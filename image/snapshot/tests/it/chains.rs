@@ -37,7 +37,7 @@ fn a_layer_on_another_base_is_shared_when_it_fits() {
     assert_eq!(show_chain(&store, &shared.chain_id), "app/ app/x=1 other=1");
     assert_eq!(store.usage().unwrap().layers, 3);
     // The layer goes with its last chain.
-    store.prune(&[shared.chain_id.clone()]).unwrap();
+    store.prune(std::slice::from_ref(&shared.chain_id)).unwrap();
     assert_eq!(show_chain(&store, &shared.chain_id), "app/ app/x=1 other=1");
     store.prune(&[]).unwrap();
     assert_eq!(store.usage().unwrap().layers, 0);
@@ -101,10 +101,10 @@ fn what_is_used_stays() {
     store.prepare(&key("c"), Some(&used), None).unwrap();
     let lease = store.leases().take("pull", LeaseKind::WhileHeld).unwrap();
     lease.add(&leased).unwrap();
-    assert_eq!(store.prune(&[kept.clone()]).unwrap().chains, [gone]);
+    assert_eq!(store.prune(std::slice::from_ref(&kept)).unwrap().chains, [gone]);
     drop(lease);
     store.remove(&key("c")).unwrap();
-    let pruned = store.prune(&[kept.clone()]).unwrap();
+    let pruned = store.prune(std::slice::from_ref(&kept)).unwrap();
     assert_eq!((pruned.chains.len(), pruned.bytes), (2, 2));
     assert_eq!(show_chain(&store, &kept), "base=1 kept=1");
     store.prune(&[]).unwrap();
