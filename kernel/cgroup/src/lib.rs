@@ -16,6 +16,7 @@
 mod cgroup;
 mod devices;
 mod ebpf;
+mod entrance;
 mod error;
 mod kernel_log;
 mod layout;
@@ -32,6 +33,7 @@ mod write;
 pub use cgroup::Cgroup;
 pub use devices::{Access, DeviceKind, DevicePolicy, DeviceRule, default_device_rules};
 pub use ebpf::program as device_program;
+pub use entrance::Entrance;
 pub use error::Error;
 pub use kernel_log::{Victim, parse_victim};
 pub use layout::{Hierarchy, Layout, Mode, Unified};

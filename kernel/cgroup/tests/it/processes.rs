@@ -70,3 +70,20 @@ fn joining_says_that_the_process_has_ended() {
     let error = fixture.cgroup.join(i32::try_from(child.id()).unwrap()).unwrap_err();
     assert!(error.to_string().contains("the process has ended"), "{error}");
 }
+
+#[test]
+fn a_thread_moves_itself() {
+    let fixture = Fixture::new("enter");
+    let entrance = fixture.cgroup.entrance().unwrap();
+    let own = format!("{}/web", fixture.subtree.path());
+    let text = std::thread::spawn(move || {
+        entrance.enter().unwrap();
+        std::fs::read_to_string("/proc/thread-self/cgroup").unwrap()
+    })
+    .join()
+    .unwrap();
+    // v2 is entered at birth.
+    for line in text.lines().filter(|line| !line.starts_with("0::")) {
+        assert!(line.ends_with(&own), "{line}");
+    }
+}
