@@ -17,8 +17,7 @@ const SYSCTL: &str = "sys/net/ipv4/ip_forward";
 pub(crate) fn ensure(ledger: &mut Ledger) -> Result<Decision, Error> {
     let on = std::fs::read("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.starts_with(b"1"));
     if !on {
-        let written = Procfs::host().and_then(|proc| proc.write(Path::new(SYSCTL), b"1"));
-        written.map_err(|source| Error::Sysctl { sysctl: "net.ipv4.ip_forward", value: "1", source })?;
+        write("1")?;
         ledger.forwarding_turned_on = true;
     }
     let (value, why) = if ledger.forwarding_turned_on {
@@ -35,4 +34,20 @@ pub(crate) fn ensure(ledger: &mut Ledger) -> Result<Decision, Error> {
         held_in: "sysctl net.ipv4.ip_forward".to_owned(),
         why: why.to_owned(),
     })
+}
+
+/// Turns it off again if it was us who turned it on: without our rules the host would
+/// pass on what it did not before. Returns whether it did.
+pub(crate) fn restore(ledger: &mut Ledger) -> Result<bool, Error> {
+    if !ledger.forwarding_turned_on {
+        return Ok(false);
+    }
+    write("0")?;
+    ledger.forwarding_turned_on = false;
+    Ok(true)
+}
+
+fn write(value: &'static str) -> Result<(), Error> {
+    let written = Procfs::host().and_then(|proc| proc.write(Path::new(SYSCTL), value.as_bytes()));
+    written.map_err(|source| Error::Sysctl { sysctl: "net.ipv4.ip_forward", value, source })
 }

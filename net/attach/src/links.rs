@@ -19,18 +19,21 @@ use crate::error::Error;
 pub(crate) const CONTAINER_LINK: &str = "eth0";
 /// What the names of our links on the host begin with.
 const HOST_LINK_PREFIX: &str = "sk";
+/// Links of one container that are still going, at most.
+const NAME_TRIES_MAX: u32 = 64;
 const MTU_DEFAULT: u32 = 1500;
 const LOOPBACK_INDEX: u32 = 1;
 const MAIN_TABLE: u32 = 254;
 
 /// The name of a container's link on the host: told from its id, so that one finds the
-/// other.
-pub(crate) fn host_link_name(id: &str) -> String {
-    let head = id.get(..12).filter(|head| head.bytes().all(|b| b.is_ascii_hexdigit()));
+/// other. Only when that is taken, as by the last link of a container that was restarted
+/// at once, further tries give others.
+pub(crate) fn host_link_name(id: &str, attempt: u32) -> String {
+    let head = id.get(..12).filter(|head| attempt == 0 && head.bytes().all(|b| b.is_ascii_hexdigit()));
     match head {
         Some(head) => format!("{HOST_LINK_PREFIX}{head}"),
         None => {
-            let digest = base::Digest::sha256_of(id.as_bytes());
+            let digest = base::Digest::sha256_of(format!("{attempt} {id}").as_bytes());
             format!("{HOST_LINK_PREFIX}{}", digest.hex().get(..12).unwrap_or_default())
         }
     }
@@ -66,6 +69,18 @@ impl HostLinks {
     pub(crate) fn by_name(&mut self, name: &str) -> Result<Option<Link>, Error> {
         route::link_by_name(&mut self.socket, name)
             .map_err(|source| Error::Kernel { step: format!("look for link {name}"), source })
+    }
+
+    /// A name for the link of container `id` that no link has.
+    pub(crate) fn free_name(&mut self, id: &str) -> Result<String, Error> {
+        let mut name = host_link_name(id, 0);
+        for attempt in 1..NAME_TRIES_MAX {
+            if self.by_name(&name)?.is_none() {
+                break;
+            }
+            name = host_link_name(id, attempt);
+        }
+        Ok(name)
     }
 
     pub(crate) fn all(&mut self) -> Result<Vec<Link>, Error> {
@@ -272,12 +287,13 @@ mod tests {
     #[test]
     fn link_names_fit_and_are_known_again() {
         for id in ["0123456789abcdef0123", "web", "0123456789aZ", "é"] {
-            let name = host_link_name(id);
+            let name = host_link_name(id, 0);
             assert_eq!(name.len(), 14, "{name}");
             let kind = Some("veth".to_owned());
             assert!(is_host_link(&Link { name, kind, ..Link::default() }));
         }
-        assert_eq!(host_link_name("0123456789abcdef"), "sk0123456789ab");
+        assert_eq!(host_link_name("0123456789abcdef", 0), "sk0123456789ab");
+        assert_ne!(host_link_name("0123456789abcdef", 1), host_link_name("0123456789abcdef", 2));
         for (name, kind) in [("sk0123456789ab", "bridge"), ("skein", "veth"), ("eth0", "veth")] {
             let link = Link { name: name.to_owned(), kind: Some(kind.to_owned()), ..Link::default() };
             assert!(!is_host_link(&link), "{name}");

@@ -22,9 +22,10 @@ use crate::files::{self, Durable};
 use crate::firewall::{Applied, Change, Firewall, NetworkView, Wanted};
 use crate::ledger::{Holder, Ledger};
 use crate::links::{self, HostLinks};
+use crate::plan::{self, Observed};
 use crate::ports::{self, ThisHost};
 use crate::publish::Protocol;
-use crate::{bridge, forwarding, mode, plan};
+use crate::{bridge, forwarding, mode};
 
 /// Where a crash must be survivable.
 pub const FAILPOINTS: &[&str] = &[
@@ -84,7 +85,9 @@ impl Networks {
         let (network, bridge) = self.bring_up(&request.network, &ledger, &mut host)?;
         failpoint::hit("attach.bridge-made");
         let forwarding = forwarding::ensure(&mut ledger)?;
-        let (mut attachment, entered) = plan::plan(request, &network, bridge.mtu, ports, &ledger)?;
+        let host_link = host.free_name(request.id.as_str())?;
+        let observed = Observed { host_link, mtu: bridge.mtu, ports };
+        let (mut attachment, entered) = plan::plan(request, &network, observed, &ledger)?;
         attachment.decisions.push(forwarding);
         self.write_ledger(&entered)?;
         failpoint::hit("attach.lease-written");
@@ -164,6 +167,15 @@ impl Networks {
         self.release(&mut ledger, &mut host, id, Links::Cut)
     }
 
+    /// Like [`detach`](Self::detach) for a container that lives on: its link is deleted,
+    /// which takes some ten milliseconds.
+    pub fn disconnect(&self, id: &ContainerId) -> Result<(), Error> {
+        let _lock = self.lock()?;
+        let mut ledger = self.ledger()?;
+        let mut host = HostLinks::open()?;
+        self.release(&mut ledger, &mut host, id, Links::Delete)
+    }
+
     /// Removes what containers not in `live` have left, and writes the rules anew when
     /// they are not as they should be.
     ///
@@ -205,11 +217,16 @@ impl Networks {
         Ok(done)
     }
 
-    /// Deletes bridges and rules if nobody is attached; returns whether it did.
+    /// Deletes bridges and rules if nobody is attached, and turns packet forwarding off
+    /// again if it was us who turned it on; returns whether it did.
     pub fn remove_idle(&self) -> Result<bool, Error> {
         let _lock = self.lock()?;
-        if !self.ledger()?.holders.is_empty() {
+        let mut ledger = self.ledger()?;
+        if !ledger.holders.is_empty() {
             return Ok(false);
+        }
+        if forwarding::restore(&mut ledger)? {
+            self.write_ledger(&ledger)?;
         }
         let mut host = HostLinks::open()?;
         for network in self.definitions()? {
@@ -292,12 +309,7 @@ impl Networks {
 
     /// An entry without a record is an attach that was killed: undone before the next.
     fn sweep(&self, ledger: &mut Ledger, host: &mut HostLinks, id: &ContainerId) -> Result<(), Error> {
-        let Some(holder) = ledger.holder(id) else {
-            // A container that is started again while its last namespace is still being
-            // taken down: its old link has the name that the new one needs.
-            let name = links::host_link_name(id.as_str());
-            return if host.by_name(&name)?.is_some() { host.delete(&name) } else { Ok(()) };
-        };
+        let Some(holder) = ledger.holder(id) else { return Ok(()) };
         if self.record(id).exists() {
             let network = holder.network.clone();
             return Err(Error::AlreadyAttached { id: id.short().to_owned(), network });

@@ -8,19 +8,28 @@ use crate::definition::Definition;
 use crate::error::Error;
 use crate::firewall::endpoint_text;
 use crate::ledger::{Holder, Ledger};
-use crate::links::{CONTAINER_LINK, host_link_name, mac_of};
+use crate::links::{CONTAINER_LINK, mac_of};
 use crate::publish::PublishedPort;
+
+/// What was found out about the host.
+pub(crate) struct Observed {
+    /// A link name that is free.
+    pub(crate) host_link: String,
+    /// The bridge's largest packet.
+    pub(crate) mtu: u32,
+    /// The host ports that were found free.
+    pub(crate) ports: Vec<PublishedPort>,
+}
 
 /// Decides everything: the attachment, and the ledger with it entered.
 pub(crate) fn plan(
     request: &Request,
     network: &Definition,
-    mtu: u32,
-    ports: Vec<PublishedPort>,
+    observed: Observed,
     ledger: &Ledger,
 ) -> Result<(Attachment, Ledger), Error> {
+    let Observed { host_link, mtu, ports } = observed;
     let address = address(request, network, ledger)?;
-    let host_link = host_link_name(request.id.as_str());
     let mac = request.mac.unwrap_or_else(|| mac_of(address)).to_string();
     let attachment = Attachment {
         id: request.id.clone(),
@@ -180,9 +189,13 @@ mod tests {
         request
     }
 
+    fn observed(ports: Vec<PublishedPort>) -> Observed {
+        Observed { host_link: "sk0123456789ab".to_owned(), mtu: 1400, ports }
+    }
+
     #[track_caller]
     fn check(ledger: &Ledger, wanted: Option<&str>, expected: &str) -> Ledger {
-        match plan(&request("c", wanted), &network(), 1500, Vec::new(), ledger) {
+        match plan(&request("c", wanted), &network(), observed(Vec::new()), ledger) {
             Ok((attachment, ledger)) => {
                 assert_eq!(attachment.address.to_string(), expected);
                 ledger
@@ -214,7 +227,7 @@ mod tests {
             container_port: 80,
         }];
         let (attachment, ledger) =
-            plan(&request("0123456789abcdef", None), &network(), 1400, ports, &Ledger::default())
+            plan(&request("0123456789abcdef", None), &network(), observed(ports), &Ledger::default())
                 .expect("plan");
         assert_eq!(attachment.mac, "02:42:ac:1e:00:02");
         assert_eq!(attachment.host_link, "sk0123456789ab");

@@ -116,3 +116,55 @@ fn a_detached_container_that_lives_on_is_cut_off() {
         assert_eq!(done.links_deleted, [first.host_link]);
     });
 }
+
+#[test]
+fn a_restart_does_not_wait_for_the_old_link() {
+    isolated(|| {
+        let world = World::new();
+        let (old, first) = world.container("one", &["8080:80"]);
+        world.detach("one");
+        // The old namespace is still there, and with it the link's name.
+        let (new, second) = world.container("one", &["8080:80"]);
+        assert_ne!(first.host_link, second.host_link);
+        new.serve_tcp(80, "new");
+        assert!(world.outside.ask((crate::world::HOST, 8080)).is_ok());
+        let live = [ContainerId::parse("one").expect("id")].into();
+        let done = world.networks.reconcile(&live).expect("reconcile");
+        assert_eq!(done.links_deleted, [first.host_link]);
+        drop(old);
+        // Disconnected while it lives, it can be connected again.
+        world.networks.disconnect(&second.id).expect("disconnect");
+        world.attach(&new, "one", &["8080:80"]).expect("connect again");
+        assert!(world.outside.ask((crate::world::HOST, 8080)).is_ok());
+    });
+}
+
+#[test]
+fn many_at_once_get_different_addresses_and_ports() {
+    isolated(|| {
+        let world = World::new();
+        let (data, state) = (world.dir.join("data"), world.dir.join("state"));
+        let workers: Vec<_> = (0..4)
+            .map(|worker| {
+                let (data, state) = (data.clone(), state.clone());
+                std::thread::spawn(move || {
+                    let networks = Networks::open(&data, &state).expect("open");
+                    let mut got = Vec::new();
+                    for round in 0..10 {
+                        let netns = Netns::new();
+                        let id = format!("w{worker}r{round}");
+                        let attached =
+                            networks.attach(&request(&id, &["80"]), netns.file.as_fd()).expect("attach");
+                        got.push((netns, attached));
+                    }
+                    got
+                })
+            })
+            .collect();
+        let all: Vec<_> = workers.into_iter().flat_map(|w| w.join().expect("no panic")).collect();
+        let addresses: std::collections::BTreeSet<_> = all.iter().map(|(_, a)| a.address).collect();
+        let ports: std::collections::BTreeSet<_> = all.iter().map(|(_, a)| a.ports[0].host_port).collect();
+        assert_eq!((addresses.len(), ports.len()), (40, 40));
+        assert_eq!(sh("nft list map ip strake published").matches("tcp . ").count(), 40);
+    });
+}

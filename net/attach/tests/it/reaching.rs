@@ -93,5 +93,8 @@ fn a_host_that_did_not_forward_forwards_only_for_containers() {
         other.sh("ip link set far1 up && ip addr add 198.51.100.2/24 dev far1 && ip route add default via 198.51.100.1");
         world.outside.sh("ip route add 198.51.100.0/24 via 192.0.2.1");
         assert!(other.ask((OUTSIDE, 7000)).is_err());
+        world.detach("one");
+        assert!(world.networks.remove_idle().expect("remove"));
+        assert_eq!(sh("sysctl -n net.ipv4.ip_forward").trim(), "0", "as it was");
     });
 }
