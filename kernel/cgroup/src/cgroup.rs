@@ -100,24 +100,51 @@ impl Cgroup {
     /// later step fails.
     pub fn create(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
         let cgroup = Self::locate(path, layout);
-        let mut made = Vec::new();
-        if let Err(error) = cgroup.make(&mut made) {
-            // The first error is the one to tell.
-            for dir in made.into_iter().rev() {
-                let _ = fs::remove_dir(dir);
-            }
-            return Err(error);
-        }
+        cgroup.undo_on_error(|made| {
+            cgroup.make_v2(made)?;
+            cgroup.make_v1(made)
+        })?;
         Ok(cgroup)
     }
 
-    fn make<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<(), Error> {
+    /// The first half of [`Cgroup::create`]: v2's directory alone, which a process can be
+    /// born into. With [`Cgroup::create_v1`] the other half is made while that one works.
+    pub fn create_v2(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
+        let cgroup = Self::locate(path, layout);
+        cgroup.undo_on_error(|made| cgroup.make_v2(made))?;
+        Ok(cgroup)
+    }
+
+    /// The second half of [`Cgroup::create`]: v1's directories.
+    pub fn create_v1(&self) -> Result<(), Error> {
+        self.undo_on_error(|made| self.make_v1(made))
+    }
+
+    /// What was made goes again when a later step fails, and nothing else.
+    fn undo_on_error<'a>(
+        &'a self,
+        make: impl FnOnce(&mut Vec<&'a Path>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut made = Vec::new();
+        make(&mut made).inspect_err(|_| {
+            for dir in made.into_iter().rev() {
+                // The first error is the one to tell.
+                let _ = fs::remove_dir(dir);
+            }
+        })
+    }
+
+    fn make_v1<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<(), Error> {
         for v1 in &self.v1 {
             let is_new = make_one(&v1.dir, made)?;
             if v1.controllers.iter().any(|name| name == "cpuset") {
                 inherit_cpuset(&v1.dir, &v1.mount_point, is_new)?;
             }
         }
+        Ok(())
+    }
+
+    fn make_v2<'a>(&'a self, made: &mut Vec<&'a Path>) -> Result<(), Error> {
         if let Some(v2) = &self.v2 {
             make_one(&v2.dir, made)?;
             // Beside v1 nothing is given away on the host before a setting needs it.
