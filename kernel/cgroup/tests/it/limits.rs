@@ -51,7 +51,6 @@ fn cg_05_half_a_cpu_is_half_a_cpu() {
     let share = delta(|cpu| cpu.usage_ns) as f64 / available as f64;
     // A loaded machine may give less, never more.
     assert!(share < 0.53, "{share}");
-    assert!(end.throttled_ns > Some(0));
     spinner.kill().unwrap();
     spinner.wait().unwrap();
 }
