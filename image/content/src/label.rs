@@ -23,6 +23,7 @@ impl Store {
     /// Sets labels of a blob beside those it has; an empty value removes one.
     pub fn set_labels(&self, digest: &Digest, labels: &Labels) -> Result<(), Error> {
         let _exclusive = Lock::exclusive(&self.path("labels.lock"))?;
+        let _shared = Lock::shared(&self.path("lock"))?;
         let mut all = self.labels(digest)?;
         all.extend(labels.iter().map(|(key, value)| (key.clone(), value.clone())));
         all.retain(|_, value| !value.is_empty());

@@ -101,7 +101,7 @@ impl Snapshots {
 
     /// What a container of the chain sees, without a mount where one layer is all there is.
     fn merged_view(&self, chain_id: &Digest) -> Result<OwnedFd, Error> {
-        let layers = self.layers(chain_id)?;
+        let layers = mount::topmost_only(self.layers(chain_id)?);
         match &layers[..] {
             [layer] => tree::open_directory(&layer.path).map_err(Error::io("open", &layer.path)),
             layers => mount::read_only(chain_id.hex(), layers, None),

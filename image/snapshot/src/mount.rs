@@ -66,7 +66,7 @@ pub(crate) fn read_only(key: &str, layers: &[LayerInfo], id_map: Option<&IdMap>)
 
 /// A chain may have a layer twice (an empty one, most often), overlayfs may not. The
 /// upper one hides everything that the lower one has, so the lower one goes.
-fn topmost_only(mut layers: Vec<LayerInfo>) -> Vec<LayerInfo> {
+pub(crate) fn topmost_only(mut layers: Vec<LayerInfo>) -> Vec<LayerInfo> {
     let mut seen = BTreeSet::new();
     layers.reverse();
     layers.retain(|layer| seen.insert(layer.number));
@@ -179,7 +179,7 @@ impl<'a> Overlay<'a> {
 
     fn mount(self, read_only: bool) -> Result<OwnedFd, Error> {
         let attributes = if read_only { attr::RDONLY } else { 0 };
-        self.context.mount(attributes).map_err(|error| self.failed("the kernel refuses it", error))
+        self.context.mount(attributes).map_err(|error| self.failed(REFUSED, error))
     }
 
     fn failed(&self, what: &'static str, source: io::Error) -> Error {
@@ -201,6 +201,8 @@ fn idmapped(path: &std::path::Path, user_namespace: BorrowedFd<'_>) -> io::Resul
 /// whole directories, so that it can be read, measured and committed as it is, and lower
 /// layers may be used by many mounts.
 const OPTIONS: [(&str, &str); 3] = [("metacopy", "off"), ("redirect_dir", "off"), ("index", "off")];
+
+const REFUSED: &str = "the kernel refuses it; the store must be on a file system that can hold an upper directory, such as ext4, xfs or tmpfs";
 
 /// `OVL_MAX_STACK` of the kernel.
 const LAYERS_MAX: usize = 500;

@@ -47,8 +47,7 @@ impl Snapshots {
         Ok(())
     }
 
-    /// Files are written and renamed in an instant: what is still there is left over,
-    /// but for a note that another process writes just now, which is young.
+    /// Files are written and renamed under the lock: what is still there is left over.
     fn remove_temporary(&self) -> Result<(), Error> {
         for directory in ["chains", "unsynced"] {
             let directory = self.path(directory);

@@ -83,7 +83,7 @@ fn small() -> Limits {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Bytes changed anywhere, with and without the check sum made right again.
     #[test]

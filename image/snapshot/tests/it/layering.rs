@@ -159,6 +159,18 @@ fn very_many_layers() {
 /// Empty layers are all the same layer; overlayfs takes a directory only once.
 #[test]
 fn a_layer_may_be_in_a_chain_twice() {
+    let (_directory, store) = store();
+    let mut parent = None;
+    for text in ["a=1", "", "b=2", "", "c=3", "a=1", "d/x=4"] {
+        let archive = layer(text);
+        let layer = match store.share(&crate::spec(&archive), parent.as_ref()).unwrap() {
+            Some(layer) => layer,
+            None => add(&store, &archive, parent.as_ref()).unwrap(),
+        };
+        parent = Some(layer.chain_id);
+    }
+    assert_eq!(store.usage().unwrap().layers, 5);
+    assert_eq!(show_chain(&store, &parent.unwrap()), "a=1 b=2 c=3 d/ d/x=4");
     check(&["a=1", "", "b=2", "", "c=3"], "a=1 b=2 c=3");
     check(&["d/ d/a=1", "d/ d/a=2", "d/ d/a=1"], "d/ d/a=1");
 }

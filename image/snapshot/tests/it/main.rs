@@ -7,6 +7,7 @@ mod changes;
 mod crash;
 mod hostile;
 mod layering;
+mod model;
 mod tree;
 mod unpack;
 
