@@ -1,8 +1,10 @@
 //! The kernel under every process of the host: `uname(2)`.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-use crate::error::Error;
+use crate::error::{Error, Malformed};
 use crate::procfs::Proc;
 use crate::sourced::Sourced;
 
@@ -29,9 +31,13 @@ pub fn running() -> Sourced<Kernel> {
     Sourced::new(kernel, "uname(2)")
 }
 
-/// When the host was booted, seconds since 1970: `btime` of `/proc/stat`.
-pub fn boot_time(proc: &Proc) -> Result<Sourced<u64>, Error> {
-    let text = proc.text("stat")?;
-    let seconds = text.value.lines().find_map(|line| line.strip_prefix("btime ")?.trim().parse().ok());
-    Ok(Sourced::new(seconds.unwrap_or(0), text.source))
+/// How long the host has been up, to a hundredth of a second: `/proc/uptime`.
+pub fn uptime(proc: &Proc) -> Result<Sourced<Duration>, Error> {
+    let text = proc.text("uptime")?;
+    let seconds = text.value.split_ascii_whitespace().next().and_then(|word| word.parse::<f64>().ok());
+    let uptime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    uptime.map(|uptime| Sourced::new(uptime, text.source.clone())).ok_or(Error::Malformed {
+        path: text.source,
+        at: Malformed { line: 1, what: "expected the seconds since boot" },
+    })
 }

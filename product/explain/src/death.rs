@@ -52,6 +52,7 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
 
 fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
     let meaning = "Its init is there, so there is no death to explain; `strake explain` shows what it does.";
+    section.title = "State";
     section.line("state", format!("running, as PID {pid}"), format!("/proc/{pid}"), meaning);
     if let Some(exit) = ended.exit {
         let value = format!("{}, {}", status(exit), exit.at);

@@ -13,10 +13,12 @@ use crate::words;
 pub(crate) fn between(facts: &ContainerFacts, view: &View) -> Vec<Difference> {
     let mut found = Differences { record: &facts.record, all: Vec::new() };
     identity(&mut found, facts, view);
-    limits(&mut found, facts, view);
-    rights(&mut found, facts, view);
     filesystem(&mut found, facts, view);
     network(&mut found, facts, view);
+    found.record = &facts.specification;
+    group(&mut found, facts, view);
+    limits(&mut found, facts, view);
+    rights(&mut found, facts, view);
     found.all
 }
 
@@ -48,6 +50,9 @@ fn identity(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) {
         let meaning = "The PID was given to another process: this is not the container any more.";
         found.check("start time", recorded.to_string(), ticks.to_string(), &source, meaning);
     }
+}
+
+fn group(found: &mut Differences<'_>, facts: &ContainerFacts, view: &View) {
     if let (Some(recorded), Ok(placed)) = (&facts.cgroup, &view.cgroups) {
         let inside = |path: &str| {
             path == recorded || path.strip_prefix(recorded.as_str()).is_some_and(|r| r.starts_with('/'))

@@ -13,8 +13,12 @@ pub struct ContainerFacts {
     pub id: String,
     /// Its name.
     pub name: String,
-    /// The file that this was read from.
+    /// The engine's own file about it.
     pub record: String,
+    /// The specification that the runtime got: limits and rights.
+    pub specification: String,
+    /// The runtime's file about it.
+    pub runtime_record: String,
     /// Its init, when it runs.
     pub pid: Option<i32>,
     /// Init's start in clock ticks after boot.
@@ -79,6 +83,8 @@ pub struct LayerFacts {
     pub bytes: Option<u64>,
     /// Its directory on the host.
     pub path: Option<String>,
+    /// The file that says so.
+    pub record: String,
 }
 
 /// A mount that was asked for.
@@ -139,6 +145,8 @@ pub enum SeccompFacts {
 pub struct NetworkFacts {
     /// The network's name.
     pub name: String,
+    /// The file about the attachment.
+    pub record: String,
     /// Its bridge on the host.
     pub bridge: Option<String>,
     /// Given address with prefix.

@@ -200,11 +200,14 @@ pub(crate) fn facts() -> ContainerFacts {
         chain_id: format!("sha256:{:064x}", number),
         bytes: Some(bytes),
         path: Some(format!("/d/layers/{number}/fs")),
+        record: format!("chains/{number}.json"),
     };
     ContainerFacts {
         id: "w".repeat(64),
         name: "web".into(),
         record: "container.json".into(),
+        specification: "config.json".into(),
+        runtime_record: format!("/run/strake/runtime/{}/state.json", "a1".repeat(32)),
         pid: Some(4711),
         start_ticks: Some(1234),
         image: Some(ImageFacts {
@@ -231,6 +234,7 @@ pub(crate) fn facts() -> ContainerFacts {
         cgroup: Some("/strake/w".into()),
         networks: vec![NetworkFacts {
             name: "strake0".into(),
+            record: "attachments/w".into(),
             bridge: Some("strake0".into()),
             address: Some("172.30.0.2/16".into()),
             gateway: Some("172.30.0.1".into()),

@@ -78,7 +78,8 @@ impl Page {
         let mut parts = vec![(Role::Heading, section.title.to_owned())];
         parts.extend(section.verdict.iter().map(|verdict| (Role::Value, verdict.clone())));
         self.flow(0, &parts, ": ");
-        let column = section.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0);
+        let column =
+            section.lines.iter().map(|line| line.name.chars().count()).max().unwrap_or(0).min(NAME_CHARS);
         for line in &section.lines {
             self.line(line, column);
         }
@@ -87,7 +88,7 @@ impl Page {
     fn line(&mut self, line: &Line, column: usize) {
         let parts = [
             (Role::Value, line.value.clone()),
-            (Role::Source, line.source.clone()),
+            (Role::Source, with_globs(&line.source)),
             (Role::Meaning, line.meaning.clone()),
         ];
         if self.style.width.is_some_and(|width| width < NARROW) {
@@ -105,8 +106,8 @@ impl Page {
     fn difference(&mut self, difference: &Difference) {
         let parts = [
             (Role::Alarm, format!("DIFFERS {}", difference.name)),
-            (Role::Value, format!("recorded {} ({})", difference.recorded, difference.record)),
-            (Role::Value, format!("kernel has {} ({})", difference.found, difference.source)),
+            (Role::Value, format!("recorded {} ({})", difference.recorded, with_globs(&difference.record))),
+            (Role::Value, format!("kernel has {} ({})", difference.found, with_globs(&difference.source))),
             (Role::Meaning, difference.meaning.clone()),
         ];
         self.flow(0, &parts, " · ");
@@ -198,6 +199,25 @@ impl Page {
     }
 }
 
+/// Shortens container ids in a path to what a shell completes: `04a67f03989c*`. The whole
+/// path is in the JSON.
+fn with_globs(path: &str) -> String {
+    let is_id = |part: &str| part.len() == ID_DIGITS && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let shorten = |part: &str| {
+        let head = part.get(..ID_DIGITS).filter(|head| is_id(head));
+        match (head, part.get(ID_DIGITS..)) {
+            (Some(head), Some(rest)) if !rest.starts_with(|c: char| c.is_ascii_hexdigit()) => {
+                format!("{}*{rest}", &head[..12])
+            }
+            _ => part.to_owned(),
+        }
+    };
+    path.split('/').map(shorten).collect::<Vec<_>>().join("/")
+}
+
+const ID_DIGITS: usize = 64;
+/// A longer name moves its own line only.
+const NAME_CHARS: usize = 16;
 /// Below this many columns, a table has no room.
 const NARROW: usize = 72;
 
@@ -250,6 +270,19 @@ mod tests {
             ),
             "{text}"
         );
+    }
+
+    #[test]
+    fn ids_in_paths_become_globs() {
+        let id = "0123456789ab".to_owned() + &"c".repeat(52);
+        assert_eq!(
+            with_globs(&format!("/a/{id}/b in /c/{id}.json")),
+            "/a/0123456789ab*/b in /c/0123456789ab*.json"
+        );
+        for path in ["/proc/7/status", "", "/a/éééééééééééééééééééééééééééééééééé/b", &format!("/{id}0")]
+        {
+            assert_eq!(with_globs(path), path);
+        }
     }
 
     #[test]

@@ -76,9 +76,9 @@ fn layers(section: &mut Section, view: &View, overlay: &Overlay, facts: Option<&
             }
             None => words::shortened(path, PATH_CHARS),
         };
-        let source = match (known, facts) {
-            (Some(_), Some(facts)) => format!("{}, lowerdir in {}/mountinfo", facts.record, view.proc_path),
-            _ => format!("lowerdir in {}/mountinfo", view.proc_path),
+        let source = match known {
+            Some(layer) => format!("{}, lowerdir in {}/mountinfo", layer.record, view.proc_path),
+            None => format!("lowerdir in {}/mountinfo", view.proc_path),
         };
         let meaning = match index {
             0 => "The lowest layer, read-only and shared by all images that start with it.",
@@ -122,7 +122,8 @@ fn writable(section: &mut Section, view: &View, overlay: &Overlay) {
             let value = format!("{more}{files}, {}, {} deleted", words::bytes(upper.bytes), upper.whiteouts);
             let meaning = "What differs from the image; a deletion is a marker that hides the file below.";
             section.line("written", value, &found.source, meaning);
-            for file in &upper.biggest {
+            // Targets of mounts are empty files.
+            for file in upper.biggest.iter().filter(|file| file.bytes > 0) {
                 let source = format!("{}{}", found.source, words::printable(&file.path));
                 section.line("big file", big_file(file), source, origin(file));
             }

@@ -24,7 +24,7 @@ pub(super) fn section(view: &View, facts: Option<&ContainerFacts>) -> Section {
     routes(&mut section, view);
     listeners(&mut section, view);
     for network in facts.map(|facts| facts.networks.as_slice()).unwrap_or_default() {
-        attached(&mut section, facts.map(|facts| facts.record.as_str()).unwrap_or_default(), network);
+        attached(&mut section, network);
     }
     section
 }
@@ -111,7 +111,8 @@ fn listeners(section: &mut Section, view: &View) {
     }
 }
 
-fn attached(section: &mut Section, record: &str, network: &NetworkFacts) {
+fn attached(section: &mut Section, network: &NetworkFacts) {
+    let record = network.record.as_str();
     let mut value = network.name.clone();
     let parts = [("address", &network.address), ("gateway", &network.gateway), ("bridge", &network.bridge)];
     for (name, part) in parts {

@@ -8,10 +8,15 @@ pub(super) fn section(facts: &ContainerFacts) -> Option<Section> {
     let mut section = Section::new("record", "How it was made");
     for step in &facts.steps {
         let value = format!("{} in {}", step.name, words::micros(step.micros));
-        section.line("step", value, &facts.record, "A step that the runtime took to make the container.");
+        section.line(
+            "step",
+            value,
+            &facts.runtime_record,
+            "A step that the runtime took to make the container.",
+        );
     }
     for warning in &facts.warnings {
-        section.line("warning", warning, &facts.record, "This was not done as asked.");
+        section.line("warning", warning, &facts.runtime_record, "This was not done as asked.");
     }
     if let Some(log) = &facts.log {
         section.line("log", log, &facts.record, "What it prints, a JSON line each, written by the shim.");

@@ -109,7 +109,7 @@ fn seccomp(section: &mut Section, status: &Status, source: &str, facts: Option<&
         }
         Some(SeccompMode::Filter) => {
             let filters = words::count(status.seccomp_filters.unwrap_or(1) as usize, "filter", "filters");
-            let (counts, source) = match facts.map(|facts| (&facts.seccomp, facts.record.as_str())) {
+            let (counts, source) = match facts.map(|facts| (&facts.seccomp, facts.specification.as_str())) {
                 Some((SeccompFacts::Filter { denied: Some(denied), conditional, known }, record)) => {
                     let of = known.map(|known| format!(" of {known}")).unwrap_or_default();
                     let some =
@@ -172,8 +172,11 @@ fn modules(section: &mut Section, view: &View) {
 /// Masks and write protection as the mount table shows them.
 fn protected_paths(section: &mut Section, view: &View) {
     let Ok(table) = &view.mounts else { return };
-    let below =
-        |mount: &&Mount| mount.mount_point.starts_with("/proc/") || mount.mount_point.starts_with("/sys/");
+    let below = |mount: &&Mount| {
+        let path = mount.mount_point.as_str();
+        // The directory of v1's trees is a tmpfs that hides nothing.
+        (path.starts_with("/proc/") || path.starts_with("/sys/")) && !path.starts_with("/sys/fs/cgroup")
+    };
     let names = |wanted: fn(&Mount) -> bool| {
         let found = table.value.iter().filter(below).filter(|mount| wanted(mount));
         found.map(|mount| mount.mount_point.clone()).collect::<Vec<_>>()

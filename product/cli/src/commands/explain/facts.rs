@@ -4,7 +4,7 @@
 //! being made, a runtime directory lost with a reboot) leaves its facts out.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use engine::Engine;
 use engine::container::{Lifecycle, MountRecord, MountSource, Record};
@@ -27,6 +27,8 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         id: record.id.to_string(),
         name: record.name.clone(),
         record: record_path(engine, record).display().to_string(),
+        specification: engine.paths().state_dir(&record.id).join(SPECIFICATION).display().to_string(),
+        runtime_record: runtime_record_path(engine, record).display().to_string(),
         privileged: record.request.security.privileged,
         mounts: record.mounts.iter().map(mount).collect(),
         log: Some(engine.paths().log(&record.id).display().to_string()),
@@ -51,7 +53,8 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         facts.warnings.extend(made.warnings);
     }
     let attached = engine.networks().ok().and_then(|networks| networks.describe(&record.id).ok().flatten());
-    facts.networks.extend(attached.map(network));
+    let path = engine.paths().state.join("networks/attachments").join(&record.id);
+    facts.networks.extend(attached.map(|attached| network(attached, path.display().to_string())));
     facts
 }
 
@@ -73,7 +76,8 @@ fn mount(record: &MountRecord) -> MountFacts {
 fn image(engine: &Engine, record: &Record) -> ImageFacts {
     let chain = record.image.chain.as_ref();
     let layers = chain.and_then(|chain| engine.snapshots().ok()?.layers(chain).ok()).unwrap_or_default();
-    let layer = |info: &_| layer(info);
+    let chains = engine.paths().snapshots().join("chains");
+    let layer = |info: &_| layer(info, &chains);
     ImageFacts {
         reference: record.image.name.clone(),
         digest: Some(record.image.manifest.to_string()),
@@ -81,10 +85,13 @@ fn image(engine: &Engine, record: &Record) -> ImageFacts {
     }
 }
 
-fn layer(info: &snapshot::LayerInfo) -> LayerFacts {
+fn layer(info: &snapshot::LayerInfo, chains: &Path) -> LayerFacts {
+    let chain = info.chain_id.to_string();
+    let file = format!("{}.json", chain.split_once(':').map_or(chain.as_str(), |(_, hex)| hex));
     LayerFacts {
         digest: info.diff_id.to_string(),
-        chain_id: info.chain_id.to_string(),
+        record: chains.join(file).display().to_string(),
+        chain_id: chain,
         bytes: Some(info.bytes),
         path: Some(info.path.display().to_string()),
     }
@@ -92,9 +99,7 @@ fn layer(info: &snapshot::LayerInfo) -> LayerFacts {
 
 /// The bundle's specification: what the runtime was told.
 fn specification(engine: &Engine, record: &Record) -> Option<Spec> {
-    let state = engine.paths().state_dir(&record.id);
-    let bytes =
-        fs::read(state.join("config.json")).or_else(|_| fs::read(state.join("bundle/config.json"))).ok()?;
+    let bytes = fs::read(engine.paths().state_dir(&record.id).join(SPECIFICATION)).ok()?;
     serde_json::from_slice(&bytes).ok()
 }
 
@@ -107,11 +112,16 @@ struct Made {
 }
 
 fn runtime_record(engine: &Engine, record: &Record) -> Option<Made> {
-    let path = engine.paths().runtime().join(&record.id).join("state.json");
-    serde_json::from_slice(&fs::read(path).ok()?).ok()
+    serde_json::from_slice(&fs::read(runtime_record_path(engine, record)).ok()?).ok()
 }
 
-fn network(attachment: attach::Attachment) -> NetworkFacts {
+fn runtime_record_path(engine: &Engine, record: &Record) -> PathBuf {
+    engine.paths().runtime().join(&record.id).join("state.json")
+}
+
+const SPECIFICATION: &str = "config.json";
+
+fn network(attachment: attach::Attachment, record: String) -> NetworkFacts {
     let port = |port: &attach::PublishedPort| PortFacts {
         host_address: port.host_ip.to_string(),
         host_port: port.host_port,
@@ -126,6 +136,7 @@ fn network(attachment: attach::Attachment) -> NetworkFacts {
     };
     NetworkFacts {
         name: attachment.network,
+        record,
         bridge: Some(attachment.bridge),
         address: Some(attachment.address.to_string()),
         gateway: Some(attachment.gateway.to_string()),
