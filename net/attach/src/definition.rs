@@ -24,3 +24,29 @@ pub struct Definition {
     /// Why this range: one plain sentence.
     pub why: String,
 }
+
+/// Whether `name` can be a network's: it becomes a file name.
+pub(crate) fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    let head = name.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
+    head && name.len() <= 128 && name.bytes().all(allowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_in_their_directory() {
+        for (name, valid) in [
+            ("bridge", true),
+            ("back-end_1.x", true),
+            ("", false),
+            ("../x", false),
+            (".x", false),
+            ("a b", false),
+        ] {
+            assert_eq!(is_name(name), valid, "{name:?}");
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! The links of a network: the bridge, and a pair for each container.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::os::fd::BorrowedFd;
 
@@ -97,6 +98,12 @@ impl HostLinks {
             .map(|route| Cidr::of(route.destination, route.prefix));
         let own = addresses.iter().map(|address| Cidr::of(address.address, address.prefix));
         Ok(routed.chain(own).collect())
+    }
+
+    /// The host's own addresses.
+    pub(crate) fn own_addresses(&mut self) -> Result<BTreeSet<Ipv4Addr>, Error> {
+        let addresses = route::addresses(&mut self.socket).map_err(failed("list addresses"))?;
+        Ok(addresses.iter().map(|address| address.address).collect())
     }
 
     /// The largest packet of the link that the default route leaves by.

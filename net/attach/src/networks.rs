@@ -16,16 +16,16 @@ use netlink::route::MacAddress;
 use sys::lock::FileLock;
 
 use crate::attachment::{Attachment, Decision, Reconciled, Request};
-use crate::definition::Definition;
+use crate::definition::{Definition, is_name};
 use crate::error::Error;
 use crate::files::{self, Durable};
 use crate::firewall::{Applied, Change, Firewall, NetworkView, Wanted};
-use crate::ledger::{Holder, Ledger};
+use crate::ledger::Ledger;
 use crate::links::{self, HostLinks};
 use crate::plan::{self, Observed};
 use crate::ports::{self, ThisHost};
-use crate::publish::Protocol;
-use crate::{bridge, forwarding, mode};
+use crate::publish::{Protocol, PublishedPort};
+use crate::{bridge, forwarding};
 
 /// Where a crash must be survivable.
 pub const FAILPOINTS: &[&str] = &[
@@ -121,6 +121,13 @@ impl Networks {
         let change = Change::Publish(&attachment.ports, attachment.address);
         let applied = self.firewall.apply(&self.wanted(ledger)?, change)?;
         failpoint::hit("attach.rules-written");
+        if attachment.ports.iter().any(|port| port.protocol == Protocol::Udp) {
+            let own = host.own_addresses()?;
+            self.forget_datagrams(&attachment.name, &attachment.ports, |connection| {
+                let to_host = own.contains(&connection.original.destination);
+                to_host && connection.reply.source != attachment.address
+            })?;
+        }
         self.tell(attachment, applied);
         let record = self.record(&attachment.id);
         files::write(&record, &self.scratch(), attachment, Durable::No)
@@ -252,7 +259,7 @@ impl Networks {
 
     /// The network of that name; the default one may not be there yet.
     pub fn definition(&self, name: &str) -> Result<Option<Definition>, Error> {
-        if !mode::is_name(name) {
+        if !is_name(name) {
             return Err(Error::InvalidNetworkName { name: name.to_owned() });
         }
         match files::read(&self.definition_path(name))? {
@@ -275,7 +282,9 @@ impl Networks {
         if !holder.ports.is_empty() {
             let change = Change::Withdraw(&holder.ports, holder.address);
             self.firewall.apply(&self.wanted(ledger)?, change)?;
-            self.forget_datagrams(&holder)?;
+            self.forget_datagrams(&holder.name, &holder.ports, |connection| {
+                connection.reply.source == holder.address
+            })?;
         }
         failpoint::hit("detach.rules-removed");
         match links {
@@ -288,21 +297,28 @@ impl Networks {
         files::remove(&self.record(id))
     }
 
-    /// Entries that would send a UDP client, which has no handshake to notice, to an
-    /// address that another container may get.
-    fn forget_datagrams(&self, holder: &Holder) -> Result<(), Error> {
-        let udp: Vec<_> = holder.ports.iter().filter(|p| p.protocol == Protocol::Udp).collect();
+    /// UDP has no handshake, so tracked connections that say otherwise would go on
+    /// past what was published or withdrawn just now.
+    fn forget_datagrams(
+        &self,
+        container: &str,
+        ports: &[PublishedPort],
+        stale: impl Fn(&Connection) -> bool,
+    ) -> Result<(), Error> {
+        let udp: Vec<u16> =
+            ports.iter().filter(|p| p.protocol == Protocol::Udp).map(|p| p.host_port).collect();
         if udp.is_empty() {
             return Ok(());
         }
         let picked = |connection: &Connection| {
-            let (original, reply) = (connection.original, connection.reply);
-            let redirected = original.protocol == Protocol::Udp.number() && reply.source == holder.address;
-            redirected && udp.iter().any(|port| port.host_port == original.destination_port)
+            let original = connection.original;
+            let published =
+                original.protocol == Protocol::Udp.number() && udp.contains(&original.destination_port);
+            published && stale(connection)
         };
         let deleted = self.firewall.with_socket(|socket| Ok(conntrack::delete_where(socket, picked)))?;
         deleted.map(drop).map_err(|source| Error::Kernel {
-            step: format!("forget the UDP connections to container {}", holder.name),
+            step: format!("forget tracked UDP connections for container {container}"),
             source,
         })
     }

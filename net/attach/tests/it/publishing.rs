@@ -41,8 +41,20 @@ fn nw_04_a_published_port_is_reached_from_everywhere() {
 fn datagrams_are_published_too() {
     isolated(|| {
         let world = World::new();
+        // A client that was there too early: its packets are tracked as the host's own.
+        let early = world.outside.run(|| {
+            let socket = std::net::UdpSocket::bind("0.0.0.0:3333").expect("bind");
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(1))).expect("timeout");
+            socket
+        });
+        let (zero, _) = world.container("zero", &[]);
+        early.send_to(b"?", (HOST, 5353)).expect("send");
         let (one, _) = world.container("one", &["5353:53/udp"]);
         one.serve_udp(53, "one");
+        early.send_to(b"?", (HOST, 5353)).expect("send");
+        let mut buffer = [0; 64];
+        assert!(early.recv(&mut buffer).is_ok(), "the entry from before publishing is gone");
+        drop(zero);
         assert_eq!(world.outside.ask_udp((HOST, 5353)), Ok(format!("one {OUTSIDE}")));
         assert_eq!(ask_udp((LOCALHOST, 5353).into()), Ok("one 172.30.0.1".to_owned()));
         // The next container on that port is reached at once by the same client: no
