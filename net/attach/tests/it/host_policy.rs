@@ -69,6 +69,9 @@ fn iptables_extensions_are_copied() {
             "iptables-nft -A INPUT -i lo -j ACCEPT; \
              iptables-nft -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT; \
              iptables-nft -N web; iptables-nft -A web -p tcp -m multiport --dports 80,8081 -m comment --comment public -j ACCEPT; \
+             iptables-nft -A INPUT -m addrtype --dst-type MULTICAST -j ACCEPT; \
+             iptables-nft -A INPUT -m recent --name seen --set; \
+             iptables-nft -A INPUT -s 203.0.113.0/24 -p udp -m udp --sport 53 -m state --state NEW -j ACCEPT; \
              iptables-nft -A INPUT -m limit --limit 5/min -j LOG --log-prefix in; \
              iptables-nft -A INPUT -j web; iptables-nft -A INPUT -j REJECT",
             (false, true),
@@ -85,6 +88,27 @@ fn sets_and_verdict_maps_are_copied() {
              nft add chain inet fw in '{ type filter hook input priority 5; }'; \
              nft add rule inet fw in tcp dport vmap '{ 8080 : jump web, 22 : accept }'; \
              nft add rule inet fw in tcp dport '{ 23, 8080-8090 }' accept",
+            (false, true),
+        );
+    });
+}
+
+#[test]
+fn zones_as_firewalld_writes_them_are_copied() {
+    isolated(|| {
+        check(
+            "nft add table inet firewalld; nft add chain inet firewalld filter_INPUT '{ type filter hook input priority 10; policy accept; }'; \
+             nft add chain inet firewalld IN_public; nft add chain inet firewalld IN_public_allow; \
+             nft add rule inet firewalld filter_INPUT ct state '{ established, related }' accept; \
+             nft add rule inet firewalld filter_INPUT iifname lo accept; \
+             nft add rule inet firewalld filter_INPUT ct state invalid drop; \
+             nft add rule inet firewalld filter_INPUT iifname vmap '{ wire0 : goto IN_public }'; \
+             nft add rule inet firewalld filter_INPUT reject with icmpx admin-prohibited; \
+             nft add rule inet firewalld IN_public jump IN_public_allow; \
+             nft add rule inet firewalld IN_public meta l4proto '{ icmp, ipv6-icmp }' accept; \
+             nft add rule inet firewalld IN_public_allow ip6 daddr fe80::/64 udp dport 546 accept; \
+             nft add rule inet firewalld IN_public_allow tcp dport 8081 ct state '{ new, untracked }' accept; \
+             nft add rule inet firewalld IN_public reject with icmpx admin-prohibited",
             (false, true),
         );
     });
