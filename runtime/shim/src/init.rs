@@ -12,7 +12,6 @@ use std::process::Command;
 use base::{Classified, ErrorClass};
 use rustix::process::Pid;
 use sys::Signal;
-use sys::clone::{CloneOptions, Forked, clone3};
 
 /// The command could not be run.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +98,8 @@ fn start(program: &OsStr, arguments: &[OsString]) -> Result<i32, InitError> {
     let failed = |source| InitError::Run { command: name_of(program), source };
     let pipe = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).map_err(|e| failed(e.into()));
     let (reader, writer) = pipe?;
-    match clone3(&CloneOptions::default()).map_err(failed)? {
-        Forked::Child => {
+    match sys::clone::fork().map_err(failed)? {
+        None => {
             // A group of its own, so that the terminal's signals reach it and not us as well.
             let _ = rustix::process::setpgid(None, None);
             let _ = sys::signal::unblock_all();
@@ -109,7 +108,7 @@ fn start(program: &OsStr, arguments: &[OsString]) -> Result<i32, InitError> {
             let _ = rustix::io::write(&writer, &errno.to_le_bytes());
             sys::process::exit_now(127)
         }
-        Forked::Parent { pid, .. } => {
+        Some(pid) => {
             drop(writer);
             let mut errno = [0; 4];
             match rustix::io::read(&reader, &mut errno) {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use attach::{Attachment, HostFiles, HostFilesRequest};
 use base::{ContainerId, failpoint};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use shim::{Attached, Client, Launch, LogConfig, LogDriver, ShimExe, StdinMode, StreamSet, Timestamp};
 use snapshot::MountOptions;
 use sys::root::RootDir;
@@ -18,7 +18,7 @@ use crate::companions::SHIM;
 use crate::container::{Event, Locked, MountSource, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{IpcMode, NetworkMode, PidMode, UtsMode};
+use crate::request::{IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
 use crate::spec::{
     self, HostFilePaths, NamespacePaths, ResolvedUser, SpecInput, parse_group, parse_passwd, resolve_user,
 };
@@ -146,7 +146,7 @@ impl Engine {
         let root = RootDir::from_fd(copy);
         for mount in &record.mounts {
             if let MountSource::Volume { path, copy_up: true, .. } = &mount.source {
-                crate::volumes::copy_up(&root, &mount.target, path)
+                crate::volumes::copy_up(&root, &mount.target, path, id_base(record))
                     .map_err(Error::file("fill the volume", path))?;
             }
         }
@@ -179,10 +179,7 @@ impl Engine {
         let user = find_user(&RootDir::from_fd(copy), record)?;
         let host = crate::host::facts(request.security.privileged)?;
         let devices = crate::host::look_up(&request.security.devices)?;
-        let hostname = match request.namespaces.uts {
-            UtsMode::Host => host_name(),
-            UtsMode::Private => hostname(request, &record.id),
-        };
+        let hostname = hostname_inside(record);
         let joined = self.joined(record)?;
         let input = SpecInput {
             id: &record.id,
@@ -278,12 +275,7 @@ impl Engine {
         let network = &record.request.network;
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let host_network = network.mode == NetworkMode::Host;
-        let hostname = match record.request.namespaces.uts {
-            UtsMode::Private if !host_network || network.hostname.is_some() => {
-                hostname(&record.request, &record.id)
-            }
-            _ => host_name(),
-        };
+        let hostname = hostname_inside(record);
         let extra_hosts: Vec<_> = network
             .add_host
             .iter()
@@ -395,6 +387,16 @@ fn end_unstarted(mut client: Client) {
     let _ = client.cleaned_up();
 }
 
+/// The host's own with its network or its UTS namespace, as docker has it.
+fn hostname_inside(record: &Record) -> String {
+    let request = &record.request;
+    let shares_network = request.network.mode == NetworkMode::Host && request.network.hostname.is_none();
+    match request.namespaces.uts {
+        UtsMode::Private if !shares_network => hostname(request, &record.id),
+        _ => host_name(),
+    }
+}
+
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -429,7 +431,26 @@ fn make_workdir(root: &RootDir, record: &Record) -> Result<(), Error> {
     if root.open_at(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).is_ok() {
         return Ok(());
     }
-    root.mkdir_all(path, 0o755).map(drop).map_err(Error::file("make the working directory", path))
+    let failed = |errno| Error::file("make the working directory", path)(errno);
+    let base = id_base(record);
+    let (uid, gid) = (Uid::from_raw(base), Gid::from_raw(base));
+    let ancestors: Vec<&Path> = path.ancestors().filter(|path| *path != Path::new("/")).collect();
+    for directory in ancestors.into_iter().rev() {
+        if root.open_at(directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).is_err() {
+            let made = root.mkdir_all(directory, 0o755).map_err(failed)?;
+            let owned = rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH);
+            owned.map_err(|errno| failed(errno.into()))?;
+        }
+    }
+    Ok(())
+}
+
+/// What is added to the container's ids on the host.
+fn id_base(record: &Record) -> u32 {
+    match record.request.namespaces.user {
+        UserMode::Host => 0,
+        UserMode::Private { base, .. } => base,
+    }
 }
 
 /// No honest passwd or group file is larger.

@@ -64,11 +64,9 @@ fn system(input: &SpecInput<'_>) -> Vec<Mount> {
         }
     }
     if request.namespaces.ipc == IpcMode::Host {
-        // `/dev/shm` and the queues belong to the IPC namespace: both see the same.
-        for path in ["/dev/mqueue", "/dev/shm"] {
-            mounts.retain(|mount| !at(mount, path));
-            mounts.push(bind(Path::new(path), path, &["nosuid", "noexec", "nodev"]));
-        }
+        // The queues follow the IPC namespace; `/dev/shm` must be shared by hand.
+        mounts.retain(|mount| !at(mount, "/dev/shm"));
+        mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &["nosuid", "noexec", "nodev"]));
     } else if let Some(ipc) = &input.joined.ipc {
         mounts.retain(|mount| !at(mount, "/dev/shm"));
         if let Some(process) = ipc.parent().and_then(Path::parent) {

@@ -13,7 +13,9 @@ use sys::root::RootDir;
 
 /// Copies what is at `target` in `root` into the empty directory `volume`; whether there
 /// was anything to do. A volume with files in it is left alone.
-pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path) -> io::Result<bool> {
+///
+/// A volume has the container's ids on disk; `base` is what was added to them in `root`.
+pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path, base: u32) -> io::Result<bool> {
     let to = open_dir(CWD, volume)?;
     if !is_empty(&to)? {
         return Ok(false);
@@ -27,9 +29,10 @@ pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path) -> io::Resul
         }
         Err(error) => return Err(error),
     };
-    copy_directory(from.as_fd(), to.as_fd(), 0)?;
+    Copy { base }.directory(from.as_fd(), to.as_fd(), 0)?;
     let stat = rustix::fs::fstat(&from)?;
-    rustix::fs::fchown(&to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+    let (uid, gid) = owner(&stat, base);
+    rustix::fs::fchown(&to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
     Ok(true)
 }
@@ -37,57 +40,77 @@ pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path) -> io::Resul
 /// Deeper than any tree that a path can name.
 const DEPTH_MAX: usize = 2048;
 
-fn copy_directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
-    if depth > DEPTH_MAX {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the directories are nested too deeply"));
-    }
-    for entry in Dir::read_from(from)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        if name == c"." || name == c".." {
-            continue;
-        }
-        copy_entry(from, to, name, depth)?;
-    }
-    Ok(())
+/// A copy in the making.
+#[derive(Clone, Copy)]
+struct Copy {
+    base: u32,
 }
 
-fn copy_entry(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<()> {
-    let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let mode = Mode::from_raw_mode(stat.st_mode);
-    match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory => {
-            rustix::fs::mkdirat(to, name, Mode::RWXU)?;
-            let (from, to) = (open_dir(from, name)?, open_dir(to, name)?);
-            copy_directory(from.as_fd(), to.as_fd(), depth + 1)?;
+impl Copy {
+    fn directory(self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: usize) -> io::Result<()> {
+        if depth > DEPTH_MAX {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the directories are nested too deeply"));
         }
-        FileType::RegularFile => copy_file(from, to, name)?,
-        FileType::Symlink => {
-            let link: CString = rustix::fs::readlinkat(from, name, Vec::new())?;
-            rustix::fs::symlinkat(&link, to, name)?;
+        for entry in Dir::read_from(from)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if name == c"." || name == c".." {
+                continue;
+            }
+            self.entry(from, to, name, depth)?;
         }
-        kind @ (FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) => {
-            rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
-        }
-        // A socket is of no use without its listener.
-        _ => return Ok(()),
+        Ok(())
     }
-    keep_owner_and_times(to, name, &stat, mode)
+
+    fn entry(self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, depth: usize) -> io::Result<()> {
+        let stat = rustix::fs::statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => {
+                rustix::fs::mkdirat(to, name, Mode::RWXU)?;
+                let (from, to) = (open_dir(from, name)?, open_dir(to, name)?);
+                self.directory(from.as_fd(), to.as_fd(), depth + 1)?;
+            }
+            FileType::RegularFile => copy_file(from, to, name)?,
+            FileType::Symlink => {
+                let link: CString = rustix::fs::readlinkat(from, name, Vec::new())?;
+                rustix::fs::symlinkat(&link, to, name)?;
+            }
+            kind @ (FileType::Fifo | FileType::CharacterDevice | FileType::BlockDevice) => {
+                rustix::fs::mknodat(to, name, kind, mode, stat.st_rdev)?;
+            }
+            // A socket is of no use without its listener.
+            _ => return Ok(()),
+        }
+        self.keep_owner_and_times(to, name, &stat, mode)
+    }
+
+    fn keep_owner_and_times(
+        self,
+        to: BorrowedFd<'_>,
+        name: &CStr,
+        stat: &Stat,
+        mode: Mode,
+    ) -> io::Result<()> {
+        let (uid, gid) = owner(stat, self.base);
+        rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            // After the owner: changing that clears set-user-id.
+            rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
+        }
+        let time = |seconds: i64, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
+        let times = Timestamps {
+            last_access: time(stat.st_atime, stat.st_atime_nsec),
+            last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        };
+        Ok(rustix::fs::utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+    }
 }
 
-fn keep_owner_and_times(to: BorrowedFd<'_>, name: &CStr, stat: &Stat, mode: Mode) -> io::Result<()> {
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-        // After the owner: changing that clears set-user-id.
-        rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
-    }
-    let time = |seconds: i64, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
-    let times = Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
-    };
-    Ok(rustix::fs::utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)?)
+/// The owner as the container has it.
+fn owner(stat: &Stat, base: u32) -> (Uid, Gid) {
+    let inside = |id: u32| id.checked_sub(base).unwrap_or(id);
+    (Uid::from_raw(inside(stat.st_uid)), Gid::from_raw(inside(stat.st_gid)))
 }
 
 fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Result<()> {

@@ -210,7 +210,7 @@ fn addresses() -> Vec<String> {
     for line in text.lines() {
         if let Some(address) = line.trim().strip_prefix("|-- ") {
             last = address;
-        } else if line.contains("host LOCAL") && !addresses.iter().any(|known| known == last) {
+        } else if line.contains("/32 host LOCAL") && !addresses.iter().any(|known| known == last) {
             addresses.push(last.to_owned());
         }
     }
