@@ -47,6 +47,7 @@ impl Supervisor {
             ));
         }
         base::failpoint::hit("shim.deleted");
+        self.deleted = true;
         self.settle();
     }
 
@@ -131,7 +132,7 @@ impl Supervisor {
     /// the state directory, and runs the exit command unless a holder has cleaned up.
     pub(super) fn settle(&mut self) {
         let held = self.connections.values().any(|connection| connection.holds_cleanup);
-        if self.exit.is_none() || self.settled || (held && !self.cleaned_up) {
+        if !self.deleted || self.settled || (held && !self.cleaned_up) {
             return;
         }
         self.settled = true;

@@ -71,6 +71,8 @@ pub(super) struct Supervisor {
     pub(super) exit: Option<Exit>,
     /// A holder of the cleanup has done it.
     pub(super) cleaned_up: bool,
+    /// The record is written, who waits is told, and the runtime's part is removed.
+    pub(super) deleted: bool,
     pub(super) settled: bool,
 }
 
@@ -102,6 +104,7 @@ impl Supervisor {
             not_executed: None,
             exit: None,
             cleaned_up: false,
+            deleted: false,
             settled: false,
         }
     }
