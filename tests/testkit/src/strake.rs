@@ -31,15 +31,14 @@ impl Strake {
             .env("HOME", self.home.path())
             .env("DOCKER_CONFIG", self.home.join("docker"))
             .stdin(Stdio::null());
-        let mut args = args.iter();
-        for arg in args.by_ref() {
+        // `ns run` and `volume create` are other verbs.
+        let verb = if args.first() == Some(&"container") { 1 } else { 0 };
+        for (at, arg) in args.iter().enumerate() {
             command.arg(arg);
-            if matches!(*arg, "run" | "create") {
+            if at == verb && matches!(*arg, "run" | "create") {
                 command.args(["--cgroup-parent", self.cgroup.path()]);
-                break;
             }
         }
-        command.args(args);
         command
     }
 
