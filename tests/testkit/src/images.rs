@@ -13,10 +13,10 @@ const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin
 /// Commands of the busybox fixture that tests use by name.
 const APPLETS: &[&str] = &[
     "sh", "cat", "chmod", "chown", "date", "dd", "df", "echo", "env", "false", "grep", "head", "hostname",
-    "id", "ip", "kill", "ls", "mkdir", "mknod", "mount", "mv", "nc", "nslookup", "ping", "ps", "pwd",
-    "readlink", "rm", "rmdir", "sed", "sh", "sleep", "stat", "stty", "sync", "tail", "test", "touch", "tr",
-    "true", "umount", "uname", "wc", "wget", "whoami", "yes", "setsid", "tee", "seq", "xargs", "ulimit",
-    "mkfifo", "od", "md5sum", "find", "sort",
+    "httpd", "id", "ip", "kill", "ls", "mkdir", "mknod", "mount", "mv", "nc", "nslookup", "ping", "ps",
+    "pwd", "readlink", "rm", "rmdir", "sed", "sh", "sleep", "stat", "stty", "sync", "tail", "test", "touch",
+    "tr", "true", "umount", "uname", "wc", "wget", "whoami", "yes", "setsid", "tee", "seq", "xargs",
+    "ulimit", "mkfifo", "od", "md5sum", "find", "sort",
 ];
 
 /// Lays a busybox root filesystem at `rootfs`: `/bin/*`, `/etc/{passwd,group}`, empty mount points.

@@ -84,6 +84,7 @@ fn names_and_ports_in_use_name_their_owner() {
 fn bad_flags_and_files() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
+        strake.ok(&["run", "--rm", "--network", "none", "busybox", "true"]);
         let before = Traces::of(&strake);
         let run = |options: &[&str]| {
             strake.run(&[&["run", "--rm", "--network", "none"], options, &["busybox", "true"]].concat())
@@ -113,6 +114,10 @@ fn a_bundle_without_a_rootfs() {
             command
         };
         run(runtime().arg("spec").arg("--bundle").arg(bundle.path())).ok();
+        let config = std::fs::read_to_string(bundle.join("config.json")).unwrap();
+        let mut config: serde_json::Value = serde_json::from_str(&config).unwrap();
+        config["process"]["terminal"] = false.into();
+        std::fs::write(bundle.join("config.json"), config.to_string()).unwrap();
         let said = run(runtime().arg("create").arg("--bundle").arg(bundle.path()).arg("lonely"));
         assert_ne!(said.code, 0);
         one_sentence(said.says("rootfs"));

@@ -59,16 +59,17 @@ fn fs_02_lower_is_never_changed() {
 fn fs_03_upper_is_each_containers_own_and_goes_with_it() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        sleeper(&strake, "a", &["--network", "none"]);
-        sleeper(&strake, "b", &["--network", "none"]);
-        let (a, b) = (overlay_dir(&strake, "a", "UpperDir"), overlay_dir(&strake, "b", "UpperDir"));
-        assert_ne!(a, b);
-        strake.ok(&["exec", "a", "touch", "/only-in-a"]);
-        assert!(a.join("only-in-a").exists());
-        strake.run(&["exec", "b", "test", "-e", "/only-in-a"]).exits(1);
-        strake.ok(&["rm", "-f", "a"]);
-        assert!(!a.exists());
-        assert!(b.exists());
+        sleeper(&strake, "first", &["--network", "none"]);
+        sleeper(&strake, "second", &["--network", "none"]);
+        let (first, second) =
+            (overlay_dir(&strake, "first", "UpperDir"), overlay_dir(&strake, "second", "UpperDir"));
+        assert_ne!(first, second);
+        strake.ok(&["exec", "first", "touch", "/only-in-first"]);
+        assert!(first.join("only-in-first").exists());
+        strake.run(&["exec", "second", "test", "-e", "/only-in-first"]).exits(1);
+        strake.ok(&["rm", "-f", "first"]);
+        assert!(!first.exists());
+        assert!(second.exists());
     });
 }
 

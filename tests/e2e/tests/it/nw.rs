@@ -115,7 +115,7 @@ fn nw_04_a_published_port_answers_and_respects_the_hosts_firewall() {
 
         // A host that drops input stays closed.
         let policy = "table inet host { chain input { type filter hook input priority 0; policy drop; \
-                      ct state established accept; iif lo accept; tcp dport 22 accept; } }";
+                      ct state established accept; iif lo accept; tcp dport 22 accept; }; }";
         run(Command::new("nft").arg(policy)).ok();
         strake.ok(&["rm", "-f", "web"]);
         whoami(&strake, "web", &["-p", "8080:80"]);
