@@ -150,12 +150,11 @@ impl Supervisor {
 pub(super) const UNLEARNED: &str = "its shim was killed, and its end was seen by no other process of ours: \
                                     the kernel keeps a status only for a process that holds a pidfd";
 
-/// Removes socket, FIFOs and record. The directory and the lock are the engine's to remove.
+/// Removes socket and FIFOs. `shim.json` stays, so that an adoption that crosses with our end
+/// finds the way to the exit record; it, the lock and the directory are the engine's to remove.
 pub(super) fn remove_traces(dir: &Path) {
     let _ = stdio::remove_fifos(dir);
-    for name in [paths::SOCKET, paths::SHIM_FILE] {
-        let _ = std::fs::remove_file(dir.join(name));
-    }
+    let _ = std::fs::remove_file(dir.join(paths::SOCKET));
 }
 
 /// Starts the exit command and leaves it: it outlives us, and init reaps it.

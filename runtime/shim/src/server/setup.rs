@@ -30,7 +30,14 @@ pub(super) fn begin(setup: Setup, fds: Vec<OwnedFd>) -> Result<Begun, Failure> {
     let dir = setup.state_dir.clone();
     make_private_dir(&dir).map_err(failed("make state directory", &dir))?;
     let lock = lock(&dir)?;
-    make(setup, fds, lock).inspect_err(|_| remove_traces(&dir))
+    make(setup, fds, lock).inspect_err(|_| {
+        remove_traces(&dir);
+        remove_state(&dir);
+    })
+}
+
+fn remove_state(dir: &Path) {
+    let _ = fs::remove_file(dir.join(paths::SHIM_FILE));
 }
 
 fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
@@ -39,6 +46,8 @@ fn failed(what: &str, path: &Path) -> impl FnOnce(io::Error) -> Failure {
 }
 
 fn make(setup: Setup, fds: Vec<OwnedFd>, lock: OwnedFd) -> Result<Begun, Failure> {
+    // What an earlier run has left would be taken for ours by an adoption.
+    remove_state(&setup.state_dir);
     Exit::forget(&setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
     let bundle = Bundle::read(&setup)?;
     let mut fds = fds.into_iter();

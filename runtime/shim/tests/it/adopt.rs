@@ -140,8 +140,12 @@ fn a_living_shim_is_not_replaced() {
         let refused = rig.adopt().unwrap_err();
         assert_eq!(refused.class(), base::ErrorClass::Conflict, "{refused}");
         client.kill(9).unwrap();
-        client.wait().unwrap();
+        let exit = client.wait().unwrap();
         rig.assert_clean();
+        // An adoption that crosses with the shim's own end is told what that recorded.
+        let Adopted::Ended(again) = rig.adopt().unwrap() else { panic!("lives") };
+        assert_eq!(again, exit);
+        std::fs::remove_file(rig.state_dir().join("shim.json")).unwrap();
         let nothing = rig.adopt().unwrap_err();
         assert_eq!(nothing.class(), base::ErrorClass::NotFound, "{nothing}");
     });

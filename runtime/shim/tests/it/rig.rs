@@ -135,7 +135,7 @@ impl Rig {
             let entries = fs::read_dir(self.dir.join(name)).into_iter().flatten().flatten();
             found.extend(entries.map(|entry| format!("{name}/{}", entry.file_name().display())));
         }
-        found.retain(|name| name != "state/shim.lock");
+        found.retain(|name| name != "state/shim.lock" && name != "state/shim.json");
         for controller in ["memory", "pids"] {
             let dir = self.cgroup.dir(controller).join(ID);
             found.extend(dir.exists().then(|| dir.display().to_string()));
