@@ -37,7 +37,9 @@ impl Client {
             let response = self
                 .request(host, &pull_scope(reference), Operation::Pull, &subject(reference), call)
                 .await?;
-            Ok(described(&response))
+            let found = described(&response);
+            response.drain().await;
+            Ok(found)
         });
         if let Some(descriptor) = head.await? {
             if let Some(expected) = reference.digest().filter(|expected| **expected != descriptor.digest) {

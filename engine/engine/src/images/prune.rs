@@ -22,6 +22,17 @@ impl Images {
     /// Removes images without a tag; with `all`, every image that no container uses.
     /// `filters` (`label`, `until`) narrow it. What broken transfers left goes too.
     pub fn prune(&self, all: bool, filters: &[ListFilter], uses: &[ImageUse]) -> Result<PruneReport, Error> {
+        let report = self.prune_locked(all, filters, uses)?;
+        self.delete_collected()?;
+        Ok(report)
+    }
+
+    fn prune_locked(
+        &self,
+        all: bool,
+        filters: &[ListFilter],
+        uses: &[ImageUse],
+    ) -> Result<PruneReport, Error> {
         let _collecting = self.collecting()?;
         let used: BTreeSet<&Digest> = uses.iter().map(|one| &one.image).collect();
         let mut by_target: BTreeMap<Digest, Vec<(Name, ImageName)>> = BTreeMap::new();

@@ -36,6 +36,12 @@ impl Images {
     /// not while a container uses it, unless `force` and the container does not run.
     /// The layers of a container that was made of it stay until it is gone too.
     pub fn remove(&self, name: &str, force: bool, uses: &[ImageUse]) -> Result<Vec<Removed>, Error> {
+        let removed = self.remove_locked(name, force, uses)?;
+        self.delete_collected()?;
+        Ok(removed)
+    }
+
+    fn remove_locked(&self, name: &str, force: bool, uses: &[ImageUse]) -> Result<Vec<Removed>, Error> {
         let _collecting = self.collecting()?;
         let image = self.find(name, None)?;
         let records = self.names_of(&image)?;
@@ -93,6 +99,12 @@ impl Images {
             .collect();
         removed.extend(pruned.chains.into_iter().map(Removed::Deleted));
         Ok((removed, collected.bytes + pruned.bytes))
+    }
+
+    /// Deletes the files of collected layers. They are out of everyone's way already, so
+    /// this needs no lock and may be cut short.
+    pub(super) fn delete_collected(&self) -> Result<(), Error> {
+        self.snapshots.empty_trash().map_err(Error::snapshot("store"))
     }
 
     /// All images behind a record, of all platforms that are here.

@@ -40,6 +40,7 @@ fn a_name_of_several_goes_alone_the_last_takes_the_image() {
     assert!(removed.contains(&Removed::Deleted(image.chain_id().unwrap())), "{removed:?}");
     assert!(host.images.store().blobs().unwrap().is_empty());
     assert!(host.images.snapshots().chains().unwrap().is_empty());
+    assert_eq!(host.images.snapshots().usage().unwrap().other_bytes, 0, "the files are gone too");
     let error = host.images.remove("app:2", false, &[]).unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotFound);
 }

@@ -72,6 +72,11 @@ impl<'a> Display<'a> {
     fn layer(&mut self, digest: &Digest, state: &LayerState) {
         let known = self.layers.contains_key(digest);
         let layer = self.layers.entry(digest.clone()).or_default();
+        // A layer is unpacked while it comes: one bar shows the slower of both.
+        let coming = matches!(layer.said, "Downloading" | "Verifying Checksum");
+        if coming && matches!(state, LayerState::Extracting { .. }) {
+            return;
+        }
         if let Some(bars) = &self.bars {
             if !known {
                 let bar = bars.add(ProgressBar::new(0).with_style(plain()));
