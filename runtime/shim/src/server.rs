@@ -27,6 +27,7 @@ mod supervisor;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use base::ErrorClass;
 use rustix::fs::Mode;
@@ -82,6 +83,7 @@ pub fn serve() -> Result<(), ServeError> {
     };
     let result = match begun {
         Ok(Begun::Watching(mut supervisor, started)) => {
+            note_panics(supervisor.diagnostics());
             supervisor.welcome(socket, id, started);
             return supervisor.run();
         }
@@ -89,6 +91,11 @@ pub fn serve() -> Result<(), ServeError> {
         Err(failure) => Err(failure),
     };
     tell(&socket, id, result)
+}
+
+/// A fault of ours leaves a line: stderr is closed.
+fn note_panics(path: PathBuf) {
+    std::panic::set_hook(Box::new(move |panic| supervisor::note_in(&path, &panic.to_string())));
 }
 
 /// Sends one answer on the launch socket, which is empty and takes it whole.

@@ -5,6 +5,7 @@ use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use rustix::event::epoll::EventFlags;
 
@@ -262,12 +263,18 @@ impl Supervisor {
         self.lock = None;
     }
 
-    /// Writes a line for whoever wonders; made only when there is something to say.
+    /// Writes a line for whoever wonders; the file is made only when there is something to say.
     pub(super) fn note(&self, text: &str) {
-        let path = self.state.setup.state_dir.join(paths::DIAGNOSTICS);
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-        if let Ok(mut file) = file {
-            let _ = writeln!(file, "{} {text}", Timestamp::now());
-        }
+        note_in(&self.diagnostics(), text);
+    }
+
+    pub(super) fn diagnostics(&self) -> PathBuf {
+        self.state.setup.state_dir.join(paths::DIAGNOSTICS)
+    }
+}
+
+pub(super) fn note_in(path: &Path, text: &str) {
+    if let Ok(mut file) = OpenOptions::new().append(true).create(true).mode(0o600).open(path) {
+        let _ = writeln!(file, "{} {text}", Timestamp::now());
     }
 }

@@ -7,7 +7,7 @@ use base::Classified;
 use shim::{Client, Exit, ExitCause, Phase};
 use testkit::{isolated, wait_until};
 
-use crate::rig::{ID, Rig, is_running, kill, read_all};
+use crate::rig::{Rig, is_running, kill, kill_shim};
 
 #[test]
 fn rt_01_init_waits_at_its_gate_and_its_parent_is_the_shim() {
@@ -23,6 +23,27 @@ fn rt_01_init_waits_at_its_gate_and_its_parent_is_the_shim() {
         assert_eq!((exit.code, exit.signal, &exit.cause), (Some(7), None, &ExitCause::Itself));
         assert!(exit.started_at.is_some_and(|at| at <= exit.at));
         assert_eq!(Exit::read(&rig.record_dir()).unwrap(), Some(exit));
+        rig.assert_clean();
+    });
+}
+
+#[test]
+fn a_detached_root_and_a_sealed_program_leave_nothing_in_the_hosts_mounts() {
+    isolated(|| {
+        let mut rig = Rig::shell("cat /proc/self/mountinfo | grep -c ' / / '; ls /bin/busybox; sleep 1000");
+        rig.config["root"]["path"] = "elsewhere".into();
+        rig.sealed = true;
+        let before = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let (mut client, started) = rig.run();
+        rig.wait_for_log("/bin/busybox\n");
+        assert_eq!(fs::read_to_string("/proc/self/mountinfo").unwrap(), before);
+        let shim = fs::read_link(format!("/proc/{}/exe", started.shim_pid)).unwrap();
+        assert_ne!(shim, testkit::bin("strake-shim"), "not the file that could be overwritten");
+        kill_shim(&rig, &started);
+        let (mut again, _) = rig.adopt_alive();
+        again.kill(9).unwrap();
+        assert_eq!(again.wait().unwrap().code, Some(137));
+        assert!(client.status().is_err_and(|error| error.is_gone()));
         rig.assert_clean();
     });
 }
@@ -220,7 +241,6 @@ fn a_connection_that_outlives_the_container_ends() {
         rig.assert_clean();
         assert!(wait_until(Duration::from_secs(5), || idle.status().is_err_and(|e| e.is_gone())));
         assert!(Client::connect(&rig.state_dir()).is_err_and(|e| e.is_gone()));
-        let _ = (read_all, ID);
     });
 }
 

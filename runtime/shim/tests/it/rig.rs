@@ -24,6 +24,8 @@ pub struct Rig {
     pub log: LogConfig,
     pub exit_command: Vec<String>,
     pub failpoint: Option<String>,
+    /// Hands the root filesystem over as a detached mount and the program as a descriptor.
+    pub sealed: bool,
 }
 
 impl Rig {
@@ -42,7 +44,16 @@ impl Rig {
         let cgroup = CgroupSubtree::new("shim");
         let config = config(args, &format!("{}/{ID}", cgroup.path()));
         let log = LogConfig::json_file(dir.join("record/log.json"));
-        Self { dir, cgroup, config, stdin: StdinMode::Closed, log, exit_command: Vec::new(), failpoint: None }
+        Self {
+            dir,
+            cgroup,
+            config,
+            stdin: StdinMode::Closed,
+            log,
+            exit_command: Vec::new(),
+            failpoint: None,
+            sealed: false,
+        }
     }
 
     pub fn state_dir(&self) -> PathBuf {
@@ -57,12 +68,14 @@ impl Rig {
         fs::write(self.dir.join("bundle/config.json"), self.config.to_string()).unwrap();
         shim::launch(Launch {
             id: base::ContainerId::parse(ID).unwrap(),
-            exe: ShimExe::Path(testkit::bin("strake-shim")),
+            exe: self.exe(),
             state_dir: self.state_dir(),
             record_dir: self.record_dir(),
             runtime_root: self.dir.join("runtime"),
             bundle: self.dir.join("bundle"),
-            rootfs: None,
+            rootfs: self
+                .sealed
+                .then(|| sys::mount::clone_path(&self.dir.join("bundle/rootfs"), true).unwrap()),
             stdin: self.stdin,
             log: self.log.clone(),
             exit_command: self.exit_command.clone(),
@@ -70,6 +83,11 @@ impl Rig {
             systemd_cgroup: false,
             failpoint: self.failpoint.clone(),
         })
+    }
+
+    fn exe(&self) -> ShimExe {
+        let path = testkit::bin("strake-shim");
+        if self.sealed { ShimExe::Fd(sys::exe::sealed_of(&path).unwrap()) } else { ShimExe::Path(path) }
     }
 
     /// Launched and started.
@@ -89,11 +107,7 @@ impl Rig {
     }
 
     pub fn adopt(&self) -> Result<Adopted, LaunchError> {
-        shim::adopt(Adopt {
-            exe: ShimExe::Path(testkit::bin("strake-shim")),
-            state_dir: self.state_dir(),
-            failpoint: None,
-        })
+        shim::adopt(Adopt { exe: self.exe(), state_dir: self.state_dir(), failpoint: None })
     }
 
     pub fn adopt_alive(&self) -> (Client, Started) {
