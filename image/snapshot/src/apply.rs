@@ -585,7 +585,7 @@ impl Parents {
     }
 }
 
-/// What was found is a regular file or something that is copied like one.
+/// Whether what was found is a directory.
 pub(crate) fn is_directory(stat: &Stat) -> bool {
     tree::kind(stat) == FileType::Directory
 }

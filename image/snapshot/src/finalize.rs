@@ -205,6 +205,10 @@ impl Settle<'_> {
         let make = || -> Result<(), Errno> {
             let to = tree::open_parent(self.diff, link_directory)?;
             let from = tree::open_parent(self.diff, &real)?;
+            // A whiteout of the link's own name hides what is below, not the link.
+            if tree::lookup(&to, link_name)?.as_ref().is_some_and(tree::is_whiteout) {
+                rustix::fs::unlinkat(&to, link_name, AtFlags::empty())?;
+            }
             rustix::fs::linkat(&from, name, &to, link_name, AtFlags::empty())
         };
         match make() {

@@ -30,6 +30,7 @@ mod finalize;
 mod idmap;
 mod limits;
 mod mount;
+mod overlay;
 mod path;
 mod prune;
 mod recover;

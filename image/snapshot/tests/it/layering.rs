@@ -92,6 +92,8 @@ fn hard_links_reach_into_lower_layers() {
         &["usr/ usr/lib/ usr/lib/a=1 lib->usr/lib", "b=>lib/a"],
         "b=1 lib->usr/lib usr/ usr/lib/ usr/lib/a=1",
     );
+    check(&["a=1 b=2", "b=>a .wh.b"], "a=1 b=1");
+    check(&["a=1 b=2", ".wh.b b=>a"], "a=1 b=1");
     check(&["l->x", "m=>l"], "l->x m->x");
 }
 
