@@ -1,6 +1,8 @@
 //! The engine: roots on disk, and the stores below them.
 
 use std::cell::OnceCell;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use attach::Networks;
@@ -56,6 +58,13 @@ impl Paths {
         self.state.join("containers").join(id)
     }
 
+    /// Makes the directories, where we may: who only looks around needs none.
+    fn make(&self) {
+        for path in [self.containers(), self.root.join("names"), self.state.join("containers")] {
+            let _ = DirBuilder::new().recursive(true).mode(0o711).create(path);
+        }
+    }
+
     /// The OCI runtime's records.
     pub fn runtime(&self) -> PathBuf {
         self.state.join("runtime")
@@ -82,6 +91,9 @@ impl Engine {
     /// happens where it is met, and for all in [`Engine::reconcile`].
     pub fn open(root: &Path, state: &Path) -> Result<Self, Error> {
         let paths = Paths { root: root.to_owned(), state: state.to_owned() };
+        if !paths.containers().is_dir() {
+            paths.make();
+        }
         Ok(Self {
             containers: Containers::new(root),
             paths,

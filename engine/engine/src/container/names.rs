@@ -3,18 +3,19 @@
 /// The text is not a container name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "container name {raw:?} is not valid: use two or more of [A-Za-z0-9_.-], the first a letter or digit"
+    "container name {raw:?} is not valid: use letters, digits, `_`, `.` and `-`, the first a letter or digit"
 )]
 pub struct InvalidName {
     /// What was given.
     pub raw: String,
 }
 
-/// Docker's rule for names; a leading `/` is dropped. The result is a safe file name.
+/// Docker's rule for names, but one character is enough; a leading `/` is dropped. The result
+/// is a safe file name.
 pub fn validate_name(raw: &str) -> Result<&str, InvalidName> {
     let name = raw.strip_prefix('/').unwrap_or(raw);
     let allowed = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    let good = (2..=255).contains(&name.len())
+    let good = (1..=255).contains(&name.len())
         && name.starts_with(|c: char| c.is_ascii_alphanumeric())
         && name.bytes().all(allowed);
     if good { Ok(name) } else { Err(InvalidName { raw: raw.to_owned() }) }
@@ -26,10 +27,10 @@ mod tests {
 
     #[test]
     fn names_are_safe_file_names() {
-        for raw in ["web", "/web", "a1", "a_b.c-d"] {
+        for raw in ["web", "/web", "a", "a1", "a_b.c-d"] {
             assert!(validate_name(raw).is_ok(), "{raw}");
         }
-        for raw in ["", "a", "..", "-a", "_a", "a/b", "a b", "é1", "//a1"] {
+        for raw in ["", "..", "-a", "_a", "a/b", "a b", "é1", "//a1"] {
             assert!(validate_name(raw).is_err(), "{raw}");
         }
     }

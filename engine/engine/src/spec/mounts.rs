@@ -67,11 +67,6 @@ fn system(input: &SpecInput<'_>) -> Vec<Mount> {
         // The queues follow the IPC namespace; `/dev/shm` must be shared by hand.
         mounts.retain(|mount| !at(mount, "/dev/shm"));
         mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &["nosuid", "noexec", "nodev"]));
-    } else if let Some(ipc) = &input.joined.ipc {
-        mounts.retain(|mount| !at(mount, "/dev/shm"));
-        if let Some(process) = ipc.parent().and_then(Path::parent) {
-            mounts.push(bind(&process.join("root/dev/shm"), "/dev/shm", &["nosuid", "noexec", "nodev"]));
-        }
     } else if request.namespaces.ipc == IpcMode::None {
         mounts.retain(|mount| !at(mount, "/dev/shm"));
     }

@@ -118,9 +118,54 @@ pub fn print_inspected(context: &Context, format: Option<&str>, found: &[Value])
         Some("json") => context.print_line(serde_json::to_string(&found)?),
         Some(text) => {
             let template = Template::parse(text)?;
-            found.iter().try_for_each(|value| context.print_line(template.render(value)?))
+            found.iter().try_for_each(|value| context.print_line(template.render(&with_absent(value))?))
         }
     }
+}
+
+/// Fields that docker leaves out of its JSON when they are empty, but knows in templates.
+const ABSENT: &[(&str, &[(&str, Absent)])] = &[
+    ("", &[("SizeRw", Absent::Null), ("SizeRootFs", Absent::Null)]),
+    ("/State", &[("Health", Absent::Null)]),
+    (
+        "/Config",
+        &[
+            ("Healthcheck", Absent::Null),
+            ("ExposedPorts", Absent::Null),
+            ("StopSignal", Absent::Empty),
+            ("StopTimeout", Absent::Null),
+            ("Shell", Absent::Null),
+        ],
+    ),
+];
+
+/// What a field is that is not there.
+#[derive(Clone, Copy)]
+enum Absent {
+    Null,
+    Empty,
+}
+
+/// The value with the fields of [`ABSENT`], so that a template may ask for them.
+fn with_absent(value: &Value) -> Value {
+    let mut value = value.clone();
+    for (pointer, fields) in ABSENT {
+        let Some(Value::Object(map)) = value.pointer_mut(pointer) else { continue };
+        for (field, absent) in *fields {
+            map.entry(*field).or_insert(match absent {
+                Absent::Null => Value::Null,
+                Absent::Empty => "".into(),
+            });
+        }
+    }
+    if let Some(Value::Array(mounts)) = value.get_mut("Mounts") {
+        for mount in mounts.iter_mut().filter_map(Value::as_object_mut) {
+            for field in ["Name", "Driver"] {
+                mount.entry(field).or_insert("".into());
+            }
+        }
+    }
+    value
 }
 
 /// Docker indents by four spaces where serde indents by two.
