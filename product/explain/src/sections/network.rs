@@ -32,7 +32,8 @@ pub(super) fn section(view: &View, facts: Option<&ContainerFacts>) -> Section {
 fn stack(section: &mut Section, view: &View, facts: Option<&ContainerFacts>) {
     let Some(namespace) = view.namespace(NamespaceKind::Net) else { return };
     let asked = facts.and_then(|facts| facts.network_mode.as_deref());
-    let value = asked.map_or_else(|| namespace.namespace.value.inode.to_string(), str::to_owned);
+    let inode = namespace.namespace.value.inode;
+    let value = asked.map_or_else(|| inode.to_string(), |asked| format!("{inode} (--network {asked})"));
     let meaning = match namespace.relation {
         Relation::Hosts => "It uses the host's own interfaces and ports, with nothing in between.",
         Relation::Private => "Its own interfaces, routes, ports and 127.0.0.1; nobody else is in there.",

@@ -36,8 +36,8 @@ fn verdict(status: &Status, baseline: &Baseline) -> &'static str {
     let added = !status.capabilities.effective.without(baseline.capabilities).is_empty();
     let filtered = matches!(status.seccomp, Some(SeccompMode::Filter | SeccompMode::Strict));
     match (added, filtered) {
-        (false, true) => "at least as tight as docker's default",
-        (false, false) => "capabilities within docker's default, no filter of system calls",
+        (false, true) => "no more capabilities than docker's default, system calls filtered",
+        (false, false) => "no more capabilities than docker's default, no filter of system calls",
         (true, true) => "more capabilities than docker's default, system calls filtered",
         (true, false) => "more capabilities than docker's default, no filter of system calls",
     }

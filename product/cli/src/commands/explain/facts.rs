@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::Engine;
 use engine::container::{Lifecycle, MountRecord, MountSource, Record};
+use engine::request::NetworkMode;
 use explain::{
     ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, PortFacts, StepFacts,
 };
@@ -29,6 +30,7 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         record: record_path(engine, record).display().to_string(),
         specification: engine.paths().state_dir(&record.id).join(SPECIFICATION).display().to_string(),
         runtime_record: runtime_record_path(engine, record).display().to_string(),
+        network_mode: network_mode(&record.request.network.mode),
         privileged: record.request.security.privileged,
         mounts: record.mounts.iter().map(mount).collect(),
         log: Some(engine.paths().log(&record.id).display().to_string()),
@@ -44,7 +46,7 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         None => context.warn("the container's config.json is not there, so its limits cannot be compared"),
     }
     facts.image = Some(image(engine, record));
-    if let Ok(snapshot) = engine.snapshots().and_then(|all| Ok(all.snapshot(&record.id).ok())) {
+    if let Ok(snapshot) = engine.snapshots().map(|all| all.snapshot(&record.id).ok()) {
         let upper = snapshot.and_then(|snapshot| snapshot.upper);
         facts.upper = upper.map(|path| path.display().to_string());
     }
@@ -56,6 +58,16 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
     let path = engine.paths().state.join("networks/attachments").join(&record.id);
     facts.networks.extend(attached.map(|attached| network(attached, path.display().to_string())));
     facts
+}
+
+/// Only what is not the usual bridge.
+fn network_mode(mode: &NetworkMode) -> Option<String> {
+    match mode {
+        NetworkMode::Bridge => None,
+        NetworkMode::Host => Some("host".to_owned()),
+        NetworkMode::None => Some("none".to_owned()),
+        NetworkMode::Container(name) => Some(format!("container:{name}")),
+    }
 }
 
 fn mount(record: &MountRecord) -> MountFacts {

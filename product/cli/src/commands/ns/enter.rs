@@ -24,6 +24,7 @@ pub struct Args {
     /// All of them (the default when none is named)
     #[arg(short, long)]
     pub all: bool,
+    /// Which kinds.
     #[command(flatten)]
     pub kinds: Kinds,
     /// The command; a shell when missing

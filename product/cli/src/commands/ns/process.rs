@@ -33,7 +33,7 @@ pub(super) fn run(plan: &Plan<'_>, context: &Context) -> Result<Status, CliError
     context.flush()?;
     let (mut gate, mut opener) = io::pipe()?;
     let forked = clone3(&CloneOptions { namespaces: plan.new, ..CloneOptions::default() });
-    match forked.map_err(|errno| refused(plan.new, errno))? {
+    match forked.map_err(|errno| refused(plan.new, &errno))? {
         Forked::Child => {
             drop(opener);
             let opened = gate.read(&mut [0]).is_ok_and(|count| count == 1);
@@ -72,7 +72,7 @@ fn child(plan: &Plan<'_>, context: &Context) -> i32 {
     if errno.kind() == io::ErrorKind::NotFound { 127 } else { 126 }
 }
 
-fn refused(new: NamespaceSet, errno: io::Error) -> CliError {
+fn refused(new: NamespaceSet, errno: &io::Error) -> CliError {
     let kinds: Vec<String> = new.iter().map(|kind| kind.to_string()).collect();
     let hint = match errno.kind() {
         io::ErrorKind::PermissionDenied => {

@@ -21,6 +21,7 @@ use crate::error::{CliError, Status, chain};
     strake ns run --map-root-user id             root without being root\n\n\
     No engine, no image, no daemon: only the kernel. The command runs as a child; its exit status is ours.")]
 pub struct Args {
+    /// Which kinds.
     #[command(flatten)]
     pub kinds: Kinds,
     /// Be root inside and stay who you are outside (implies --user)
