@@ -109,7 +109,7 @@ impl<'a> Overlay<'a> {
             match self.context.set_fd("lowerdir+", top) {
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    self.style = older_style()
+                    self.style = older_style();
                 }
                 Err(error) => return Err(self.failed("set a layer", error)),
             }

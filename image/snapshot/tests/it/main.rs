@@ -4,6 +4,7 @@
 mod active;
 mod chains;
 mod changes;
+mod concurrent;
 mod crash;
 mod hostile;
 mod layering;
