@@ -48,10 +48,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         context.print(format_args!("{table}"))?;
     }
     if census.unreadable > 0 {
-        let count = census.unreadable;
-        context.warn(format_args!(
-            "{count} processes may not be looked at, so their namespaces are not counted"
-        ));
+        let are = match census.unreadable {
+            1 => "1 process is".to_owned(),
+            count => format!("{count} processes are"),
+        };
+        context.warn(format_args!("{are} not counted: their namespaces may not be read"));
     }
     Ok(Status::SUCCESS)
 }
