@@ -60,14 +60,22 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     }
     check_cwd()?;
     let path = find(process, &env)?;
-    // Our language's runtime ignores it; a program expects the default.
-    sys::signal::reset(Signal::PIPE).doing(|| "reset SIGPIPE".to_owned())?;
+    reset_signals();
     sys::fd::cloexec_from(3 + entry.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
     sys::signal::unblock_all().doing(|| "unblock signals".to_owned())?;
     if process.no_new_privileges && is_early(entry) {
         load_filter(entry)?;
     }
     Program::new(&path, process, env)
+}
+
+/// A program expects the default for every signal. Our own language's runtime ignores
+/// SIGPIPE, and who started us may ignore others.
+fn reset_signals() {
+    for signal in (1..=31).filter_map(Signal::from_number) {
+        // SIGKILL and SIGSTOP have nothing but the default.
+        let _ = sys::signal::reset(signal);
+    }
 }
 
 /// Sets a limit; where raising is refused, as near to it as we get.

@@ -9,16 +9,16 @@ use serde_json::{Value, json};
 use testkit::{CgroupSubtree, Output, TempDir, bin, run};
 
 /// A bundle.
-pub struct Bundle {
-    pub dir: TempDir,
-    pub cgroup: CgroupSubtree,
-    pub spec: Value,
+pub(crate) struct Bundle {
+    pub(crate) dir: TempDir,
+    pub(crate) cgroup: CgroupSubtree,
+    pub(crate) spec: Value,
     runtime: PathBuf,
 }
 
 impl Bundle {
     /// With all namespaces but user and time, the usual mounts, and docker's limits of sight.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = TempDir::new();
         let root = dir.join("rootfs");
         for name in ["bin", "dev", "etc", "proc", "sys", "tmp", "root"] {
@@ -71,56 +71,63 @@ impl Bundle {
     }
 
     /// The program is this shell script.
-    pub fn script(mut self, script: &str) -> Self {
+    pub(crate) fn script(mut self, script: &str) -> Self {
         self.spec["process"]["args"] = json!(["sh", "-c", script]);
         self
     }
 
     /// Changes the spec.
-    pub fn with(mut self, change: impl FnOnce(&mut Value)) -> Self {
+    pub(crate) fn with(mut self, change: impl FnOnce(&mut Value)) -> Self {
         change(&mut self.spec);
         self
     }
 
     /// Adds a mount.
-    pub fn mount(self, mount: Value) -> Self {
+    pub(crate) fn mount(self, mount: Value) -> Self {
         self.with(|spec| spec["mounts"].as_array_mut().unwrap().push(mount))
     }
 
     /// A path in the root filesystem, from outside.
-    pub fn in_root(&self, path: &str) -> PathBuf {
+    pub(crate) fn in_root(&self, path: &str) -> PathBuf {
         self.dir.join("rootfs").join(path)
     }
 
     /// The runtime's command line, for this bundle's state directory.
-    pub fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.runtime);
         command.arg("--root").arg(self.state_root()).args(args).stdin(Stdio::null());
         command
     }
 
-    pub fn state_root(&self) -> PathBuf {
+    pub(crate) fn state_root(&self) -> PathBuf {
         self.dir.join("state")
     }
 
-    pub fn write_config(&self) {
+    pub(crate) fn write_config(&self) {
         fs::write(self.dir.join("config.json"), serde_json::to_vec(&self.spec).unwrap()).unwrap();
     }
 
     /// Runs a command of the runtime.
-    pub fn runtime(&self, args: &[&str]) -> Output {
+    pub(crate) fn runtime(&self, args: &[&str]) -> Output {
         run(&mut self.command(args))
     }
 
+    /// Runs a command whose process outlives it: nothing of ours is held open.
+    pub(crate) fn detached(&self, args: &[&str]) {
+        let mut command = self.command(args);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(status.success(), "{args:?}");
+    }
+
     /// `run`: the program's output and exit code.
-    pub fn run(&self) -> Output {
+    pub(crate) fn run(&self) -> Output {
         self.write_config();
         let path = self.dir.path().to_str().unwrap().to_owned();
         self.runtime(&["run", "--bundle", &path, "c"])
     }
 
     /// `create`, with the program's output in the file `out`.
-    pub fn create(&self) -> Output {
+    pub(crate) fn create(&self) -> Output {
         self.write_config();
         let path = self.dir.path().to_str().unwrap().to_owned();
         let out = fs::File::create(self.dir.join("out")).unwrap();
@@ -143,28 +150,28 @@ impl Bundle {
     }
 
     /// `create` and `start`.
-    pub fn start(&self) {
+    pub(crate) fn start(&self) {
         self.create().ok();
         self.runtime(&["start", "c"]).ok();
     }
 
     /// What the program printed so far.
-    pub fn printed(&self) -> String {
+    pub(crate) fn printed(&self) -> String {
         fs::read_to_string(self.dir.join("out")).unwrap_or_default()
     }
 
     /// The state, as `state` prints it.
-    pub fn state(&self) -> Value {
+    pub(crate) fn state(&self) -> Value {
         serde_json::from_str(self.runtime(&["state", "c"]).ok()).unwrap()
     }
 
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         i32::try_from(self.state()["pid"].as_i64().unwrap()).unwrap()
     }
 
     /// Nothing of the container is left: state, cgroups, mounts.
     #[track_caller]
-    pub fn assert_nothing_left(&self) {
+    pub(crate) fn assert_nothing_left(&self) {
         assert!(!self.state_root().join("c").exists(), "state directory is left");
         for controller in ["memory", "pids", "unified"] {
             assert!(!self.cgroup.dir(controller).join("c").exists(), "cgroup in {controller} is left");
@@ -182,17 +189,17 @@ impl Drop for Bundle {
 }
 
 /// Whether the process exists and is no zombie.
-pub fn lives(pid: i32) -> bool {
+pub(crate) fn lives(pid: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     !stat.is_empty() && !stat.contains(") Z ")
 }
 
 /// The inode of a namespace.
-pub fn ns(pid: &str, kind: &str) -> String {
+pub(crate) fn ns(pid: &str, kind: &str) -> String {
     fs::read_link(Path::new("/proc").join(pid).join("ns").join(kind)).unwrap().to_str().unwrap().to_owned()
 }
 
-pub const CAPS: &[&str] = &[
+pub(crate) const CAPS: &[&str] = &[
     "CAP_CHOWN",
     "CAP_DAC_OVERRIDE",
     "CAP_FSETID",

@@ -18,7 +18,7 @@ fn ns_13_exec_is_in_all_namespaces_and_cgroups() {
     isolated(|| {
         let bundle = running();
         let pid_file = bundle.dir.join("pid").display().to_string();
-        bundle.runtime(&["exec", "--detach", "--pid-file", &pid_file, "c", "sleep", "1000"]).ok();
+        bundle.detached(&["exec", "--detach", "--pid-file", &pid_file, "c", "sleep", "1000"]);
         let pid = std::fs::read_to_string(&pid_file).unwrap();
         let init = bundle.pid().to_string();
         for kind in ["cgroup", "ipc", "mnt", "net", "pid", "uts", "user", "time"] {

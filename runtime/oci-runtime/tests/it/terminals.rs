@@ -25,10 +25,18 @@ fn over_socket(bundle: &Bundle, args: &[&str]) -> std::fs::File {
     fds.pop().expect("a terminal").into()
 }
 
+/// What is printed up to `end`, or what there is after ten seconds.
 fn read_until(master: &mut std::fs::File, end: &str) -> String {
     let mut text = String::new();
     let mut buffer = [0; 1024];
-    while !text.contains(end) {
+    let until = std::time::Instant::now() + 2 * SHORTLY;
+    rustix::fs::fcntl_setfl(&*master, rustix::fs::OFlags::NONBLOCK).unwrap();
+    while !text.contains(end) && std::time::Instant::now() < until {
+        let mut set = [rustix::event::PollFd::new(master, rustix::event::PollFlags::IN)];
+        rustix::event::poll(&mut set, Some(&rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 })).unwrap();
+        if set[0].revents().is_empty() {
+            continue;
+        }
         match master.read(&mut buffer) {
             Ok(count) if count > 0 => text.push_str(&String::from_utf8_lossy(&buffer[..count])),
             _ => break,
