@@ -136,9 +136,8 @@ impl LogReader {
         &mut self,
         interrupt: Option<BorrowedFd<'_>>,
     ) -> Result<Option<LogEntry>, LogReadError> {
+        let mut ended = !self.options.follow;
         loop {
-            // Asked before reading: what was written before the end is then read below.
-            let ended = !self.options.follow || self.has_ended();
             while let Some(entry) = self.read_entry().map_err(|e| self.error("read", e))? {
                 if self.options.until.is_some_and(|until| entry.time > until) {
                     self.past_until = true;
@@ -148,7 +147,12 @@ impl LogReader {
                     return Ok(Some(entry));
                 }
             }
-            if self.past_until || ended || !self.wait(interrupt)? {
+            if self.past_until || ended {
+                return Ok(None);
+            }
+            // Asked before reading once more: what was written before the end is then read.
+            ended = self.has_ended();
+            if !ended && !self.wait(interrupt)? {
                 return Ok(None);
             }
         }
@@ -383,7 +387,10 @@ mod tests {
     }
 
     fn read(dir: &TempDir, options: LogOptions) -> Vec<i64> {
-        let mut reader = LogReader::open(&dir.join("log"), dir.path(), options).unwrap();
+        rest_of(LogReader::open(&dir.join("log"), dir.path(), options).unwrap())
+    }
+
+    fn rest_of(mut reader: LogReader) -> Vec<i64> {
         let mut numbers = Vec::new();
         while let Some(entry) = reader.next_entry().unwrap() {
             numbers.push(entry.text.trim().strip_prefix("line ").unwrap().parse().unwrap());
@@ -440,6 +447,8 @@ mod tests {
     fn follows_through_rotations_until_the_exit_record() {
         let dir = TempDir::new();
         let mut log = filled(&dir, 3, 200, 100);
+        let options = LogOptions { follow: true, tail: Some(2), ..LogOptions::default() };
+        let reader = LogReader::open(&dir.join("log"), dir.path(), options).unwrap();
         let writer = std::thread::spawn({
             let record = dir.join(EXIT_FILE);
             move || {
@@ -452,8 +461,7 @@ mod tests {
                 fs::write(record, "{}").unwrap();
             }
         });
-        let options = LogOptions { follow: true, tail: Some(2), ..LogOptions::default() };
-        assert_eq!(read(&dir, options), (1..200).collect::<Vec<_>>());
+        assert_eq!(rest_of(reader), (1..200).collect::<Vec<_>>());
         writer.join().unwrap();
     }
 
