@@ -163,3 +163,89 @@ impl Name {
 pub(super) const REPO_DIGEST_LABEL: &str = "repo-digest";
 /// The label of a name that says which platform of an index was asked for.
 pub(super) const PLATFORM_LABEL: &str = "platform";
+
+#[cfg(test)]
+mod tests {
+    use oci_spec::image::{Document, MediaType};
+
+    use super::*;
+
+    fn config(layers: usize) -> Vec<u8> {
+        let diff_ids: Vec<_> = (0..layers).map(|n| Digest::sha256_of(&[n as u8])).collect();
+        serde_json::json!({ "architecture": "amd64", "os": "linux", "rootfs": { "type": "layers", "diff_ids": diff_ids } })
+            .to_string()
+            .into_bytes()
+    }
+
+    fn manifest(layers: usize, config: &[u8]) -> Vec<u8> {
+        let layer = |n: usize| Descriptor::of(MediaType::OCI_LAYER_GZIP.into(), &[n as u8]);
+        serde_json::json!({
+            "schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST,
+            "config": Descriptor::of(MediaType::OCI_CONFIG.into(), config),
+            "layers": (0..layers).map(layer).collect::<Vec<_>>(),
+        })
+        .to_string()
+        .into_bytes()
+    }
+
+    fn read(manifest: Vec<u8>, config: Vec<u8>) -> Option<Result<Image, Error>> {
+        let document = Document::parse(manifest, None).ok()?;
+        let descriptor = Descriptor::of(document.media_type(), document.raw());
+        let Document::Manifest { manifest, .. } = document else { return None };
+        Some(Image::read("test", descriptor.clone(), descriptor, manifest, config))
+    }
+
+    #[test]
+    fn layers_form_the_chain_of_the_specification() {
+        let image = read(manifest(3, &config(3)), config(3)).unwrap().unwrap();
+        let layers = image.layers();
+        assert_eq!(layers[0].chain_id, layers[0].diff_id);
+        assert_eq!(layers[1].parent.as_ref(), Some(&layers[0].chain_id));
+        let text = format!("{} {}", layers[1].chain_id, layers[2].diff_id);
+        assert_eq!(layers[2].chain_id, Digest::sha256_of(text.as_bytes()));
+        assert_eq!(image.chain_id().as_ref(), Some(&layers[2].chain_id));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        for (layers, diff_ids) in [(2, 3), (3, 2), (1, 0)] {
+            let error = read(manifest(layers, &config(diff_ids)), config(diff_ids)).unwrap().unwrap_err();
+            assert!(matches!(error, Error::NotAnImage { .. }), "{error:?}");
+        }
+        let foreign = String::from_utf8(manifest(1, &config(1))).unwrap().replace("tar+gzip", "squashfs");
+        let error = read(foreign.into_bytes(), config(1)).unwrap().unwrap_err();
+        assert!(error.to_string().contains("squashfs"), "{error}");
+    }
+
+    /// Whatever a registry sends: an image or an error, never a panic.
+    #[test]
+    fn mutated_documents_never_panic() {
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut next = || {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap()
+        };
+        let (sound_manifest, sound_config) = (manifest(3, &config(3)), config(3));
+        let mut read_at_all = 0;
+        for _ in 0..4000 {
+            let (mut manifest, mut config) = (sound_manifest.clone(), sound_config.clone());
+            for _ in 0..1 + next() % 4 {
+                let bytes = if next() % 2 == 0 { &mut manifest } else { &mut config };
+                let at = next() % bytes.len();
+                match next() % 4 {
+                    0 => bytes[at] = u8::try_from(next() % 256).unwrap(),
+                    1 => drop(bytes.remove(at)),
+                    2 => bytes.truncate(at.max(1)),
+                    _ => bytes.insert(at, b"0123456789{}[]\",:-"[next() % 18]),
+                }
+            }
+            if let Some(Ok(image)) = read(manifest, config) {
+                read_at_all += 1;
+                assert_eq!(image.layers().len(), image.manifest.layers.len());
+            }
+        }
+        assert!(read_at_all > 0);
+    }
+}

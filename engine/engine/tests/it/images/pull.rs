@@ -339,6 +339,60 @@ fn mirrors_of_hosts_toml_serve_a_registry_that_is_away() {
     assert_eq!(host.listed(), ["away.example/team/app:1"]);
 }
 
+#[test]
+fn a_layer_that_comes_twice_is_fetched_once() {
+    let registry = Registry::start();
+    let layers = [
+        Layer::new(&[("a", b"1"), ("twice", b"lower")]),
+        Layer::new(&[("a", b"2")]),
+        Layer::new(&[("a", b"1"), ("twice", b"lower")]),
+    ];
+    let name = registry.push_layout(Layout::of("x", &layers).path(), "x", "app:1");
+    let host = Host::new();
+    let mut told = Told::default();
+    let reference = Reference::parse(&name).unwrap();
+    let image = host.images.pull(&reference, &PullOptions::default(), &mut told).unwrap().image;
+    assert_eq!(told.count(&LayerState::Downloaded), 2);
+    assert_eq!(host.read(&image, "a").as_deref(), Some("1"));
+    assert_eq!(host.images.snapshots().chains().unwrap().len(), 3);
+    host.check();
+}
+
+/// The helper is a program on `PATH`: that is docker's protocol, so this test runs
+/// itself again with one there.
+#[test]
+fn credential_helpers_are_asked() {
+    const MARK: &str = "STRAKE_TEST_HELPERS";
+    if std::env::var(MARK).is_err() {
+        let helpers = testkit::TempDir::new();
+        let helper = helpers.join("docker-credential-test");
+        let script =
+            "#!/bin/sh\ncase $1 in\nget) cat $0.kept;;\nstore) cat >$0.kept;;\nerase) rm $0.kept;;\nesac\n";
+        fs::write(&helper, script).unwrap();
+        fs::set_permissions(&helper, fs::Permissions::from_mode(0o755)).unwrap();
+        let path = format!("{}:{}", helpers.path().display(), std::env::var("PATH").unwrap());
+        testkit::run(
+            std::process::Command::new(std::env::current_exe().unwrap())
+                .args(["--exact", "images::pull::credential_helpers_are_asked", "--test-threads=2"])
+                .env(MARK, "1")
+                .env("PATH", path),
+        )
+        .ok();
+        return;
+    }
+    let registry = Registry::start_with(BasicAuth { user: "ann", password: "s3cret" });
+    let host = Host::new();
+    let config = host.directory.join("docker/config.json");
+    fs::create_dir(host.directory.join("docker")).unwrap();
+    fs::write(&config, r#"{"credsStore":"test"}"#).unwrap();
+    let outcome = host.images.login(registry.address(), "ann", &Secret::new("s3cret")).unwrap();
+    assert!(outcome.by_helper);
+    assert!(!fs::read_to_string(&config).unwrap().contains("s3cret"));
+    let error = host.pull(&registry.reference("no/such")).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::NotFound, "the helper's password counted: {}", cli_chain(&error));
+    assert!(host.images.logout(registry.address()).unwrap());
+}
+
 /// A full disk is said as such, and the store works when there is space again.
 #[test]
 fn a_full_disk_leaves_a_usable_store() {
