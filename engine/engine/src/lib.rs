@@ -27,7 +27,7 @@ pub use engine::{Engine, Paths};
 pub use error::Error;
 pub use ops::{
     ExecRequest, FAILPOINTS, ImageSource, InspectOptions, Listed, Reconciled, RemoveOptions, RunningExec,
-    StartOptions, Started, exposed_ports,
+    StartOptions, Started, all_failpoints, exposed_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::Volume;

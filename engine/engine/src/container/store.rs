@@ -250,9 +250,10 @@ impl Containers {
 
     /// Removes what is left of a container whose lock is held: its files and its name.
     pub fn remove(&self, locked: Locked) -> Result<(), StoreError> {
-        self.remove_name(&locked.record.name, &locked.record.id)?;
-        failpoint::hit("remove.unnamed");
-        fs::remove_dir_all(&locked.dir).or_else(gone_is_fine).map_err(file("remove", &locked.dir))
+        // The name last: until then the container can be found by it and removed again.
+        fs::remove_dir_all(&locked.dir).or_else(gone_is_fine).map_err(file("remove", &locked.dir))?;
+        failpoint::hit("remove.record-removed");
+        self.remove_name(&locked.record.name, &locked.record.id)
     }
 
     /// Gives a container another name.

@@ -81,7 +81,13 @@ impl Engine {
     fn reserve(&self, name: Option<&str>) -> Result<Reservation, Error> {
         let id = generate_id(random()?);
         if let Some(name) = name {
-            return Ok(self.containers().reserve(&id, validate_name(name)?)?);
+            let name = validate_name(name)?;
+            return match self.containers().reserve(&id, name) {
+                Err(StoreError::NameInUse { .. }) if self.frees_name(name)? => {
+                    Ok(self.containers().reserve(&id, name)?)
+                }
+                reserved => Ok(reserved?),
+            };
         }
         for attempt in 0..NAME_ATTEMPTS {
             match self.containers().reserve(&id, &generate_name(random()?, attempt)) {
@@ -90,6 +96,14 @@ impl Engine {
             }
         }
         Ok(self.containers().reserve(&id, id.as_str())?)
+    }
+
+    /// Takes a name back from a creator that died before it had made its container.
+    fn frees_name(&self, name: &str) -> Result<bool, Error> {
+        match self.containers().resolve(name) {
+            Ok(owner) => self.remove_unfinished(&owner),
+            Err(_) => Ok(false),
+        }
     }
 
     /// Other containers are meant by id from now on: they may be renamed.

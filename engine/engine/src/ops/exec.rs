@@ -53,12 +53,27 @@ impl Engine {
     /// Runs one more process in a container.
     pub fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<RunningExec, Error> {
         let record = self.look(id)?;
+        let process = self.exec_process(&record, request)?;
+        let (record, client, session) = self.through_shim(id, |record, client| {
+            let request = shim::ExecRequest {
+                process: process.clone(),
+                streams: request.streams,
+                detached: request.detached,
+            };
+            client.exec(request).map_err(Error::shim(&record.name))
+        })?;
+        Ok(RunningExec { record, client, session })
+    }
+
+    /// The process as the OCI runtime takes it.
+    fn exec_process(&self, record: &Record, request: &ExecRequest) -> Result<serde_json::Value, Error> {
+        let name = || record.name.clone();
         let pid = match &record.lifecycle {
-            Lifecycle::Running { paused: true, .. } => return Err(Error::Paused { name: record.name }),
+            Lifecycle::Running { paused: true, .. } => return Err(Error::Paused { name: name() }),
             Lifecycle::Running { pid, .. } => *pid,
-            _ => return Err(Error::NotRunning { name: record.name }),
+            _ => return Err(Error::NotRunning { name: name() }),
         };
-        let path = self.paths().state_dir(id).join("config.json");
+        let path = self.paths().state_dir(&record.id).join("config.json");
         let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
         let spec: Spec =
             serde_json::from_slice(&bytes).map_err(|error| Error::file("read", &path)(error.into()))?;
@@ -89,11 +104,7 @@ impl Engine {
             privileged,
             console_size: request.console_size,
         };
-        let process = serde_json::to_value(exec_process(&container, &exec, &user))
-            .map_err(|error| Error::file("write", &path)(error.into()))?;
-        let mut client = self.connect(&record)?;
-        let request = shim::ExecRequest { process, streams: request.streams, detached: request.detached };
-        let session = client.exec(request).map_err(Error::shim(&record.name))?;
-        Ok(RunningExec { record, client, session })
+        serde_json::to_value(exec_process(&container, &exec, &user))
+            .map_err(|error| Error::file("write", &path)(error.into()))
     }
 }

@@ -40,5 +40,11 @@ pub const FAILPOINTS: &[&str] = &[
     "remove.detached",
     "remove.snapshot-removed",
     "remove.volumes-removed",
-    "remove.unnamed",
+    "remove.record-removed",
 ];
+
+/// All of them, those of the crates below included.
+pub fn all_failpoints() -> impl Iterator<Item = &'static str> {
+    let below = [crate::images::FAILPOINTS, content::FAILPOINTS, snapshot::FAILPOINTS, attach::FAILPOINTS];
+    FAILPOINTS.iter().chain(below.into_iter().flatten()).copied()
+}

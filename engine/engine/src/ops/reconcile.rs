@@ -53,8 +53,7 @@ impl Engine {
     }
 
     fn reconcile_one(&self, id: &ContainerId, done: &mut Reconciled) -> Result<(), Error> {
-        if let Some(reservation) = self.containers().unfinished(id)? {
-            drop(reservation);
+        if self.remove_unfinished(id)? {
             done.unfinished.push(id.clone());
             return Ok(());
         }

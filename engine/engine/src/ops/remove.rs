@@ -21,6 +21,7 @@ impl Engine {
         let locked = match self.settled(id) {
             Ok(locked) => locked,
             Err(Error::Store(StoreError::Damaged { .. })) if options.force => return self.remove_damaged(id),
+            Err(error) if error.is_not_found() && self.remove_unfinished(id)? => return Ok(()),
             Err(error) => return Err(error),
         };
         if !locked.record.lifecycle.is_running() || !options.force {
@@ -71,6 +72,14 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// What a creator that died has left; whether there was anything.
+    pub(crate) fn remove_unfinished(&self, id: &ContainerId) -> Result<bool, Error> {
+        let Some(reservation) = self.containers().unfinished(id)? else { return Ok(false) };
+        self.snapshots()?.remove(id).map_err(Error::snapshot(id.short()))?;
+        drop(reservation);
+        Ok(true)
     }
 
     /// A container whose record cannot be read: what can be found by its id goes.

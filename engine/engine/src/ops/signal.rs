@@ -12,6 +12,9 @@ use crate::request::Signal;
 
 /// Docker's grace time.
 const GRACE_DEFAULT: i64 = 10;
+/// How often a lost supervisor is looked for again, and how long in between.
+const GONE_ATTEMPTS: u32 = 40;
+const GONE_PAUSE: Duration = Duration::from_millis(5);
 
 impl Engine {
     /// A connection to the supervisor of a running container.
@@ -20,6 +23,31 @@ impl Engine {
             return Err(Error::NotRunning { name: record.name.clone() });
         }
         Client::connect(&self.paths().state_dir(&record.id)).map_err(Error::shim(&record.name))
+    }
+
+    /// Does `act` through the supervisor of a running container. When the supervisor was
+    /// killed just now, the container gets another one and `act` is done there.
+    pub(crate) fn through_shim<T>(
+        &self,
+        id: &ContainerId,
+        mut act: impl FnMut(&Record, &mut Client) -> Result<T, Error>,
+    ) -> Result<(Record, Client, T), Error> {
+        let mut attempt = 0;
+        loop {
+            let record = self.look(id)?;
+            let done = self
+                .connect(&record)
+                .and_then(|mut client| act(&record, &mut client).map(|done| (client, done)));
+            match done {
+                Ok((client, done)) => return Ok((record, client, done)),
+                Err(Error::Shim { source, .. }) if source.is_gone() && attempt < GONE_ATTEMPTS => {
+                    // The kernel may not have ended it fully: its lock goes with its last descriptor.
+                    std::thread::sleep(GONE_PAUSE);
+                    attempt += 1;
+                }
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Asks a container to end, and kills it after the grace time; `None` for its own
@@ -42,8 +70,11 @@ impl Engine {
     pub(crate) fn kill_and_wait(&self, record: &Record) -> Result<(), Error> {
         self.resume_if_paused(record)?;
         self.end(record, |client| {
-            client.kill(Signal::KILL.0)?;
-            client.wait()
+            match client.kill(Signal::KILL.0) {
+                Err(error) if error.is_gone() => Err(error),
+                // Refused when it has ended just now: then there is nothing to wait for either.
+                _ => client.wait(),
+            }
         })
     }
 
@@ -51,23 +82,21 @@ impl Engine {
     fn end(
         &self,
         record: &Record,
-        how: impl FnOnce(&mut Client) -> Result<Exit, shim::ClientError>,
+        how: impl Fn(&mut Client) -> Result<Exit, shim::ClientError>,
     ) -> Result<(), Error> {
-        let mut client = match self.connect(record) {
-            Ok(client) => client,
-            // It ended while we looked.
-            Err(Error::Shim { source, .. }) if source.is_gone() => return self.after_exit(&record.id),
+        let ended = self.through_shim(&record.id, |record, client| {
+            client.hold_cleanup().and_then(|()| how(client)).map_err(Error::shim(&record.name))
+        });
+        let client = match ended {
+            Ok((_, client, _)) => Some(client),
+            // It ended by itself while we looked, and may be gone with that.
+            Err(Error::NotRunning { .. }) => None,
+            Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let held = client.hold_cleanup();
-        match held.and_then(|()| how(&mut client)) {
-            Ok(_) => {}
-            Err(error) if error.is_gone() => return self.after_exit(&record.id),
-            Err(source) => return Err(Error::Shim { name: record.name.clone(), source }),
-        }
         self.after_exit(&record.id)?;
         // The shim may be gone already.
-        let _ = client.cleaned_up();
+        let _ = client.map(Client::cleaned_up);
         Ok(())
     }
 
@@ -80,9 +109,8 @@ impl Engine {
 
     /// Sends a signal to a container's init.
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
-        let record = self.look(id)?;
-        let mut client = self.connect(&record)?;
-        client.kill(signal.0).map_err(Error::shim(&record.name))?;
+        let (record, mut client, ()) =
+            self.through_shim(id, |record, client| client.kill(signal.0).map_err(Error::shim(&record.name)))?;
         if signal != Signal::KILL {
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 pub mod cleanup;
 pub mod df;
+pub mod failpoints;
 pub mod reconcile;
 
 use crate::context::Context;
@@ -17,6 +18,9 @@ pub enum SystemCommand {
     /// Clean up after a container that has ended (run by its supervisor)
     #[command(hide = true)]
     Cleanup(cleanup::Args),
+    /// List the named places where a test may end a command (see STRAKE_FAILPOINT)
+    #[command(hide = true)]
+    Failpoints(failpoints::Args),
 }
 
 impl SystemCommand {
@@ -26,6 +30,7 @@ impl SystemCommand {
             Self::Df(args) => df::run(args, context),
             Self::Reconcile(args) => reconcile::run(args, context),
             Self::Cleanup(args) => cleanup::run(&args, context),
+            Self::Failpoints(args) => failpoints::run(args, context),
         }
     }
 }
