@@ -32,7 +32,7 @@ impl Default for Limits {
             file_length: 1 << 40,
             entries: 4_000_000,
             ratio: 400,
-            ratio_from: 2 << 30,
+            ratio_from: 1 << 30,
             absolute_names: false,
         }
     }
