@@ -320,7 +320,6 @@ impl Creation<'_> {
             create_hooks: hooks.create_container().as_deref().unwrap_or_default(),
             start_hooks: hooks.start_container().as_deref().unwrap_or_default(),
             hook_state: &state,
-            setgroups_denied: record.setgroups_denied,
         };
         init::run(&prepared)
     }

@@ -50,7 +50,7 @@ pub(crate) fn exec(
     match spawn(&birth).map_err(Error::system("clone the process"))? {
         Forked::Child => {
             drop(ours);
-            let child = Child { init, namespaces, plan: &plan, filter: filter.as_ref(), record };
+            let child = Child { init, namespaces, plan: &plan, filter: filter.as_ref() };
             child.run(options, &InitEnd(theirs))
         }
         Forked::Parent { pid, pidfd } => {
@@ -73,7 +73,6 @@ struct Child<'a> {
     namespaces: NamespaceSet,
     plan: &'a ProcessPlan,
     filter: Option<&'a sys::seccomp::Filter>,
-    record: &'a ContainerRecord,
 }
 
 impl Child<'_> {
@@ -96,9 +95,7 @@ impl Child<'_> {
             sys::namespace::join_process(&self.init, own)
                 .doing(|| "join the container's namespaces".to_owned())?;
         }
-        if own.contains(Namespace::User) {
-            init::become_root(self.record.setgroups_denied)?;
-        }
+        let setgroups_denied = own.contains(Namespace::User) && init::become_root()?;
         let size = options.console_size.map(|size| (size.columns, size.rows));
         match self.plan.terminal {
             Some(_) => init::make_terminal(self.plan, channel, size)?,
@@ -112,7 +109,7 @@ impl Child<'_> {
             filter: self.filter,
             proc: None,
             preserve_fds: options.preserve_fds,
-            setgroups_denied: self.record.setgroups_denied,
+            setgroups_denied,
             channel,
         };
         init::enter(&entry, |warnings| {

@@ -73,8 +73,6 @@ pub(crate) struct Prepared<'a> {
     pub(crate) start_hooks: &'a [Hook],
     /// The state that hooks get, made for our own process id.
     pub(crate) hook_state: &'a dyn Fn(&'static str) -> Vec<u8>,
-    /// `setgroups(2)` is denied by the user namespace.
-    pub(crate) setgroups_denied: bool,
 }
 
 /// Init gave up.
@@ -193,7 +191,7 @@ fn set_up<'a>(prepared: &'a Prepared<'a>) -> Result<AtGate<'a>, InitError> {
     let plan = prepared.plan;
     let mut timeline = Timeline::start();
     protect_ourselves(prepared)?;
-    join_namespaces(prepared)?;
+    let setgroups_denied = join_namespaces(prepared)?;
     timeline.mark("namespaces");
     let mut warnings = Vec::new();
     let proc = match &prepared.root {
@@ -206,7 +204,7 @@ fn set_up<'a>(prepared: &'a Prepared<'a>) -> Result<AtGate<'a>, InitError> {
         filter: prepared.filter,
         proc,
         preserve_fds: prepared.preserve_fds,
-        setgroups_denied: prepared.setgroups_denied,
+        setgroups_denied,
         channel: &prepared.channel,
     };
     let program = program::settle(&entry, &mut report.warnings)?;
@@ -249,14 +247,15 @@ fn protect_ourselves(prepared: &Prepared<'_>) -> Result<(), InitError> {
     Ok(())
 }
 
-fn join_namespaces(prepared: &Prepared<'_>) -> Result<(), InitError> {
+/// Gives whether `setgroups(2)` is denied from now on.
+fn join_namespaces(prepared: &Prepared<'_>) -> Result<bool, InitError> {
     for (kind, fd) in &prepared.joins {
         sys::namespace::join(fd, *kind).doing(|| format!("join the {kind} namespace"))?;
     }
     if prepared.plan.namespaces.has(Namespace::User) {
-        become_root(prepared.setgroups_denied)?;
+        return become_root();
     }
-    Ok(())
+    Ok(false)
 }
 
 /// The cgroup namespace's root is the cgroup we are in when we make it.

@@ -63,6 +63,7 @@ impl Runtime {
         if record.pid == 0 {
             return Err(Error::State { operation: "start", status: dir.status(&record) });
         }
+        let init = sys::pidfd::open(record.pid).ok();
         let opened = gate::open(&dir.path).or_else(|error| match error.kind() {
             std::io::ErrorKind::NotFound => Ok(Opened::Nobody),
             _ => Err(Error::path("open the start gate in", &dir.path)(error)),
@@ -70,7 +71,13 @@ impl Runtime {
         failpoint::hit("start.opened");
         match opened {
             Opened::Passed => {}
-            Opened::Failed(failure) => return Err(failure.into()),
+            Opened::Failed(failure) => {
+                // It is about to end: when we say so, it has.
+                if let Some(init) = init {
+                    wait_readable(&init, KILL_LIMIT).map_err(Error::system("wait for init's end"))?;
+                }
+                return Err(failure.into());
+            }
             Opened::Nobody => return Err(Error::State { operation: "start", status: dir.status(&record) }),
         }
         gate::remove(&dir.path);

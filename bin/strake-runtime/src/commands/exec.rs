@@ -27,7 +27,7 @@ pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> any
     let options = ExecOptions {
         process,
         stdio: Stdio::Inherit,
-        console_size: None,
+        console_size: launch::own_size(!detach && terminal && socket.is_none()),
         preserve_fds,
         cgroup: invocation.value("cgroup").map(|path| path.trim_start_matches(':').into()),
         ignore_paused: invocation.has("ignore-paused"),

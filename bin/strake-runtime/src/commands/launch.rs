@@ -6,7 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use oci_runtime::{CreateOptions, Created, Runtime, Stdio};
+use oci_runtime::{ConsoleSize, CreateOptions, Created, Runtime, Stdio};
 use oci_spec::runtime::Spec;
 
 use super::{bundle, id};
@@ -55,6 +55,7 @@ fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool)
         bundle,
         stdio: Stdio::Inherit,
         preserve_fds,
+        console_size: own_size(foreground && terminal && socket.is_none()),
         no_pivot: invocation.has("no-pivot"),
         no_new_keyring: invocation.has("no-new-keyring"),
         ..CreateOptions::default()
@@ -67,6 +68,12 @@ fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool)
         return Err(error);
     }
     Ok(created)
+}
+
+/// The size of our own terminal, for one that we relay: set before the program can ask.
+pub(crate) fn own_size(relayed: bool) -> Option<ConsoleSize> {
+    let (columns, rows) = sys::tty::size(std::io::stdin()).ok().filter(|_| relayed)?;
+    Some(ConsoleSize { columns, rows })
 }
 
 fn debug_steps(runtime: &Runtime, invocation: &Invocation, log: &Log) {

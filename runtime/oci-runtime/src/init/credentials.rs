@@ -7,12 +7,16 @@ use super::{Doing, InitError};
 use crate::plan::{Capabilities, ProcessPlan};
 
 /// Root of the user namespace that we have just entered: the ids we had mean nothing in it.
-pub(crate) fn become_root(setgroups_denied: bool) -> Result<(), InitError> {
-    if !setgroups_denied {
-        sys::user::set_groups(&[]).doing(|| "drop supplementary groups".to_owned())?;
-    }
+///
+/// Gives whether the namespace denies `setgroups(2)`, as those of unprivileged users do.
+pub(crate) fn become_root() -> Result<bool, InitError> {
+    let denied = match sys::user::set_groups(&[]) {
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => true,
+        result => result.map(|()| false).doing(|| "drop supplementary groups".to_owned())?,
+    };
     sys::user::set_gid(0).doing(|| "become group 0 of the user namespace (is it mapped?)".to_owned())?;
-    sys::user::set_uid(0).doing(|| "become user 0 of the user namespace (is it mapped?)".to_owned())
+    sys::user::set_uid(0).doing(|| "become user 0 of the user namespace (is it mapped?)".to_owned())?;
+    Ok(denied)
 }
 
 /// Takes on the process's ids and capability sets.

@@ -229,7 +229,10 @@ fn find(process: &ProcessPlan, env: &[String]) -> Result<PathBuf, InitError> {
     if name.contains('/') {
         return match executable(Path::new(name)) {
             Ok(()) => Ok(PathBuf::from(name)),
-            Err(errno) => Err(InitError::plain(format!("exec: {name:?}: stat {name}: {}", text_of(errno)))),
+            Err(rustix::io::Errno::NOENT) => {
+                Err(InitError::plain(format!("exec: {name:?}: stat {name}: no such file or directory")))
+            }
+            Err(errno) => Err(InitError::plain(format!("exec: {name:?}: {}", text_of(errno)))),
         };
     }
     let path = env.iter().rev().find_map(|variable| variable.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);

@@ -26,11 +26,15 @@ pub(super) fn attach(tree: &OwnedFd) -> Result<OwnedFd, InitError> {
 /// Makes the new root `/` and lets go of the old one.
 pub(super) fn pivot(setup: &Setup, plan: &Plan, old: &OwnedFd, no_pivot: bool) -> Result<(), InitError> {
     let root = setup.root.as_fd();
-    set_final_attributes(setup, plan)?;
+    if plan.root.readonly {
+        let change = Change { set: attr::RDONLY, ..Change::default() };
+        mount::set_attributes(&setup.root, &change).doing(|| "make the root read-only".to_owned())?;
+    }
     rustix::process::fchdir(root).doing(|| "enter the new root".to_owned())?;
     if no_pivot {
         rustix::process::chroot(".").doing(|| "change the root".to_owned())?;
-        return rustix::process::chdir("/").doing(|| "enter the new root".to_owned());
+        rustix::process::chdir("/").doing(|| "enter the new root".to_owned())?;
+        return set_propagation(setup, plan);
     }
     // The old root lands on top of the new one and is detached from there: no
     // directory in the container is needed for it (pivot_root(2), NOTES).
@@ -39,17 +43,15 @@ pub(super) fn pivot(setup: &Setup, plan: &Plan, old: &OwnedFd, no_pivot: bool) -
     })?;
     rustix::process::fchdir(old).doing(|| "enter the old root".to_owned())?;
     mount::unmount(Path::new("."), UnmountFlags::DETACH).doing(|| "detach the old root".to_owned())?;
-    rustix::process::chdir("/").doing(|| "enter the new root".to_owned())
+    rustix::process::chdir("/").doing(|| "enter the new root".to_owned())?;
+    set_propagation(setup, plan)
 }
 
-fn set_final_attributes(setup: &Setup, plan: &Plan) -> Result<(), InitError> {
+/// After the pivot, which refuses shared mounts.
+fn set_propagation(setup: &Setup, plan: &Plan) -> Result<(), InitError> {
     if let Some((propagation, recursive)) = plan.root.propagation {
         let change = Change { propagation: Some(propagation), recursive, ..Change::default() };
         mount::set_attributes(&setup.root, &change).doing(|| "set rootfsPropagation".to_owned())?;
-    }
-    if plan.root.readonly {
-        let change = Change { set: attr::RDONLY, ..Change::default() };
-        mount::set_attributes(&setup.root, &change).doing(|| "make the root read-only".to_owned())?;
     }
     Ok(())
 }

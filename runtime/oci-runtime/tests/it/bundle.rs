@@ -109,7 +109,10 @@ impl Bundle {
 
     /// Runs a command of the runtime.
     pub(crate) fn runtime(&self, args: &[&str]) -> Output {
-        run(&mut self.command(args))
+        let mut output = run(&mut self.command(args));
+        // As the text form of the log quotes it.
+        output.stderr = output.stderr.replace("\\\"", "\"");
+        output
     }
 
     /// Runs a command whose process outlives it: nothing of ours is held open.

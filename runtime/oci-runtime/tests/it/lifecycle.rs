@@ -10,7 +10,7 @@ const SHORTLY: std::time::Duration = std::time::Duration::from_secs(5);
 #[test]
 fn rt_01_a_container_goes_through_its_life() {
     isolated(|| {
-        let bundle = Bundle::new().script("echo started; sleep 1000");
+        let bundle = Bundle::new().script("echo started; sleep 1000; true");
         bundle.create().ok();
         let state = bundle.state();
         assert_eq!(state["status"], "created");
@@ -105,7 +105,7 @@ fn cg_08_pause_and_resume() {
 #[test]
 fn list_and_ps_show_it() {
     isolated(|| {
-        let bundle = Bundle::new().script("sleep 1000 & sleep 1000");
+        let bundle = Bundle::new().script("sleep 1000 & sleep 1000; true");
         bundle.start();
         let pid = bundle.pid().to_string();
         assert_eq!(bundle.runtime(&["list", "-q"]).ok(), "c");
