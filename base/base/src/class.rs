@@ -41,8 +41,8 @@ impl ErrorClass {
             PermissionDenied => Self::PermissionDenied,
             AlreadyExists => Self::AlreadyExists,
             StorageFull | QuotaExceeded | FileTooLarge | OutOfMemory => Self::ResourceExhausted,
-            ConnectionRefused | ConnectionReset | ConnectionAborted | HostUnreachable | NetworkUnreachable
-            | NetworkDown | BrokenPipe => Self::Unavailable,
+            ConnectionRefused | ConnectionReset | ConnectionAborted | HostUnreachable
+            | NetworkUnreachable | NetworkDown | BrokenPipe => Self::Unavailable,
             TimedOut => Self::TimedOut,
             Unsupported => Self::Unsupported,
             InvalidInput | InvalidData => Self::Invalid,

@@ -168,7 +168,15 @@ mod tests {
 
     #[test]
     fn refuses_what_could_leave_a_directory() {
-        for raw in ["", "sha256", "sha256:", "sha256:../../x", "md5:00", "sha256:ABC", &format!("sha256:{}", "g".repeat(64))] {
+        for raw in [
+            "",
+            "sha256",
+            "sha256:",
+            "sha256:../../x",
+            "md5:00",
+            "sha256:ABC",
+            &format!("sha256:{}", "g".repeat(64)),
+        ] {
             assert!(Digest::parse(raw).is_err(), "{raw}");
         }
     }

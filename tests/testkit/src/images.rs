@@ -41,7 +41,7 @@ pub fn busybox_rootfs(rootfs: &Path) {
 
 /// A tar archive of [`busybox_rootfs`].
 pub fn busybox_tar() -> PathBuf {
-    cached("busybox.tar", |file, scratch| {
+    cached(&format!("busybox-{}.tar", APPLETS.len()), |file, scratch| {
         let rootfs = scratch.join("rootfs");
         busybox_rootfs(&rootfs);
         tar(&rootfs, file);

@@ -34,7 +34,7 @@ impl Traces {
             directories(&base, 3, &mut files);
         }
         let links = run(Command::new("ip").args(["-brief", "link"])).stdout;
-        let rules = run(Command::new("nft").args(["list", "table", "inet", "strake"])).stdout;
+        let rules = run(Command::new("nft").args(["list", "table", "ip", "strake"])).stdout;
         let table = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
         Self {
             mounts: table.lines().map(|line| line.split(' ').nth(4).unwrap().to_owned()).collect(),

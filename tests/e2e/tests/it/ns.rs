@@ -55,7 +55,7 @@ fn ns_03_own_interfaces_routes_firewall_and_localhost() {
         let inside = run(Command::new("nsenter").arg(ruleset).args(["nft", "list", "ruleset"]));
         assert_eq!(inside.ok(), "", "the host's rules are not seen inside");
         let outside = run(Command::new("nft").args(["list", "ruleset"]));
-        assert!(outside.ok().contains("table inet strake"));
+        assert!(outside.ok().contains("table ip strake"));
     });
 }
 

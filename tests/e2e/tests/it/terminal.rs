@@ -33,8 +33,8 @@ fn debians_bash_on_a_terminal_with_resize_and_control_c() {
         terminal.types("until stty size | grep 44; do :; done\n");
         terminal.expect("44 99");
         terminal.expect("ready> ");
-        terminal.types("sleep 3600\n");
-        terminal.expect("sleep 3600");
+        terminal.types("sh -c 'echo sleeping; exec sleep 3600'\n");
+        terminal.expect("\r\nsleeping\r\n");
         terminal.types("\x03");
         terminal.expect("ready> ");
         terminal.types("echo code $?\n");
