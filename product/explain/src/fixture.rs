@@ -120,13 +120,8 @@ fn interfaces() -> Vec<Interface> {
     ]
 }
 
-pub(crate) fn view() -> View {
-    let root_owner = IdMap::parse("0 100000 65536").unwrap();
-    let os = |name: &str, file: &str| {
-        let release = OsRelease { pretty_name: Some(name.to_owned()), ..OsRelease::default() };
-        Ok(Some(Sourced::new(release, file.to_owned())))
-    };
-    let upper = Upper {
+fn upper() -> Upper {
+    Upper {
         files: 3,
         bytes: 70_000,
         whiteouts: 1,
@@ -135,6 +130,14 @@ pub(crate) fn view() -> View {
             UpperFile { path: "/run/nginx.pid".into(), bytes: 2, copied_up: Some(false) },
         ],
         incomplete: false,
+    }
+}
+
+pub(crate) fn view() -> View {
+    let root_owner = IdMap::parse("0 100000 65536").unwrap();
+    let os = |name: &str, file: &str| {
+        let release = OsRelease { pretty_name: Some(name.to_owned()), ..OsRelease::default() };
+        Ok(Some(Sourced::new(release, file.to_owned())))
     };
     let tcp = "head\n 0: 00000000:0050 00000000:0000 0A 0:0 0:0 0 0 0 7\n";
     let route = "head\neth0\t00000000\t01001EAC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
@@ -177,7 +180,7 @@ pub(crate) fn view() -> View {
         oom_kills: None,
         mounts: Ok(at(mounts::parse(MOUNTS).unwrap(), "mountinfo")),
         root_is_hosts: Ok(false),
-        upper: Some(Ok(Sourced::new(upper, "/d/active/w/fs"))),
+        upper: Some(Ok(Sourced::new(upper(), "/d/active/w/fs"))),
         kernel: Sourced::new(
             Kernel { release: "6.18.0".into(), version: "#1".into(), machine: "x86_64".into() },
             "uname(2)",
