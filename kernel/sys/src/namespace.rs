@@ -186,6 +186,29 @@ fn set_ns(fd: BorrowedFd<'_>, flags: u64) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Runs `visit` in the mount namespace `mounts`, and comes back: our root and working
+/// directory are as before.
+///
+/// The process must have one thread only. If the way back is barred, which no caller
+/// could survive, it aborts.
+pub fn visit_mounts<Fd: AsFd, T>(mounts: Fd, visit: impl FnOnce() -> T) -> io::Result<T> {
+    let here = |path: &str| {
+        rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+    };
+    let (root, cwd) = (here("/")?, here(".")?);
+    let own = open_of(None, Namespace::Mount)?;
+    join(mounts, Namespace::Mount)?;
+    let result = visit();
+    let back = join(&own, Namespace::Mount)
+        .and_then(|()| Ok(rustix::process::fchdir(&root)?))
+        .and_then(|()| Ok(rustix::process::chroot(".")?))
+        .and_then(|()| Ok(rustix::process::fchdir(&cwd)?));
+    if back.is_err() {
+        std::process::abort();
+    }
+    Ok(result)
+}
+
 /// Leaves the shared namespaces of these kinds for new ones: `unshare(2)`.
 pub fn unshare(kinds: NamespaceSet) -> io::Result<()> {
     // SAFETY: only namespace flags are in the set, never CLONE_FILES or CLONE_VM,

@@ -5,9 +5,10 @@
 //! and may never change their owners.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sys::mount::{self, Change, Propagation};
+use sys::namespace::{self, Namespace};
 
 use crate::error::Error;
 use crate::options::Rootfs;
@@ -49,8 +50,8 @@ pub(crate) fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>,
 }
 
 fn bind(plan: &MountPlan, source: &Path, recursive: bool, shared_root: bool) -> Result<OwnedFd, Error> {
-    let tree = mount::clone_path(source, recursive)
-        .map_err(Error::path("open the source of a bind mount", source))?;
+    let tree =
+        clone_source(source, recursive).map_err(Error::path("open the source of a bind mount", source))?;
     let apply = |change: &Change<'_>| {
         mount::set_attributes(&tree, change).map_err(Error::path("set mount options on", source))
     };
@@ -83,6 +84,29 @@ fn bind(plan: &MountPlan, source: &Path, recursive: bool, shared_root: bool) -> 
     Ok(tree)
 }
 
+/// A copy of the mount at `source`. `/proc/PID/root/REST` is in the mount namespace of that process,
+/// and the kernel copies only mounts of the caller's: it is copied from within there, where
+/// symlinks lead no further than its own tree.
+fn clone_source(source: &Path, recursive: bool) -> std::io::Result<OwnedFd> {
+    match (mount::clone_path(source, recursive), in_process(source)) {
+        (Err(error), Some((pid, rest)))
+            if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) =>
+        {
+            let mounts = namespace::open_of(Some(pid), Namespace::Mount)?;
+            namespace::visit_mounts(mounts, || mount::clone_path(&rest, recursive))?
+        }
+        (tree, _) => tree,
+    }
+}
+
+/// `/proc/PID/root/REST` → PID and `/REST`.
+fn in_process(source: &Path) -> Option<(i32, PathBuf)> {
+    let below = source.strip_prefix("/proc").ok()?;
+    let mut parts = below.components();
+    let pid = parts.next()?.as_os_str().to_str()?.parse().ok()?;
+    (parts.next()?.as_os_str() == "root").then(|| (pid, Path::new("/").join(parts.as_path())))
+}
+
 /// The kernel wants the whole atime field cleared when a mode is set.
 fn atime(set: u64) -> u64 {
     if set & mount::attr::ATIME != 0 { mount::attr::ATIME } else { 0 }
@@ -104,4 +128,24 @@ fn host_device(device: &DevicePlan) -> Option<OwnedFd> {
     };
     let same = kind == device.kind && stat.st_rdev == rustix::fs::makedev(device.major, device.minor);
     same.then_some(tree)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_paths_through_a_processs_root_are_in_its_namespace() {
+        let cases = [
+            ("/proc/7/root/dev/shm", Some((7, "/dev/shm"))),
+            ("/proc/7/root", Some((7, "/"))),
+            ("/proc/7/cwd/x", None),
+            ("/proc/self/root/x", None),
+            ("/srv/proc/7/root", None),
+        ];
+        for (path, expected) in cases {
+            let found = in_process(Path::new(path));
+            assert_eq!(found, expected.map(|(pid, rest)| (pid, rest.into())), "{path}");
+        }
+    }
 }
