@@ -152,4 +152,36 @@ mod tests {
             assert!(found.is_empty() || header.contains("realm="), "{header}: {found:?}");
         }
     }
+
+    /// Whatever a server sends: challenges or none, never a panic or a loop.
+    #[test]
+    fn random_headers_never_panic() {
+        const PARTS: [&str; 14] = [
+            "Bearer",
+            "Basic",
+            " ",
+            ",",
+            "=",
+            "\"",
+            "\\",
+            "realm",
+            "scope",
+            "é",
+            "\t",
+            "a",
+            "=\"",
+            "https://x",
+        ];
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        for _ in 0..20_000 {
+            let mut header = String::new();
+            for _ in 0..12 {
+                state ^= state << 13;
+                state ^= state >> 7;
+                state ^= state << 17;
+                header.push_str(PARTS[usize::try_from(state >> 33).unwrap() % PARTS.len()]);
+            }
+            let _ = Challenge::parse(&header);
+        }
+    }
 }

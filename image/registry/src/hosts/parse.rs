@@ -258,4 +258,30 @@ mod tests {
         }
         assert!(matches!(read("server ="), Err(HostsError::Syntax { .. })));
     }
+
+    /// Whatever a file says: hosts or an error, never a panic.
+    #[test]
+    fn mutated_files_never_panic() {
+        let sound = "server = 'https://a.io'\n[host.'http://b.io']\ncapabilities = ['pull']\nclient = [['c', 'k']]\n\
+                     [host.'http://b.io'.header]\nx = ['1', '2']\n";
+        let mut state = 0x2545_F491_4F6C_DD1D_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for _ in 0..3000 {
+            let mut text: Vec<char> = sound.chars().collect();
+            for _ in 0..1 + next(4) {
+                let at = next(text.len());
+                match next(3) {
+                    0 => drop(text.remove(at)),
+                    1 => text[at] = ['\'', '[', ']', '=', '\n', '.', '/', 'é', '0'][next(9)],
+                    _ => text.truncate(at.max(8)),
+                }
+            }
+            let _ = read(&text.into_iter().collect::<String>());
+        }
+    }
 }
