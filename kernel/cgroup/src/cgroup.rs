@@ -111,6 +111,10 @@ impl Cgroup {
     /// born into. With [`Cgroup::create_v1`] the other half is made while that one works.
     pub fn create_v2(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
         let cgroup = Self::locate(path, layout);
+        // Told before anything is born into it.
+        for dir in cgroup.v1.iter().map(|v1| v1.dir.as_path()).filter(|dir| dir.is_dir()) {
+            refuse_others(dir)?;
+        }
         cgroup.undo_on_error(|made| cgroup.make_v2(made))?;
         Ok(cgroup)
     }
@@ -280,8 +284,13 @@ fn make_one<'a>(dir: &'a Path, made: &mut Vec<&'a Path>) -> Result<bool, Error> 
         made.push(dir);
         return Ok(true);
     }
+    refuse_others(dir)?;
+    Ok(false)
+}
+
+fn refuse_others(dir: &Path) -> Result<(), Error> {
     match crate::processes::count_below(dir) {
-        0 => Ok(false),
+        0 => Ok(()),
         processes => Err(Error::InUse { path: dir.to_owned(), processes }),
     }
 }
