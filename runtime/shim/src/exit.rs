@@ -60,7 +60,7 @@ pub struct Exit {
 pub enum ExitCause {
     /// It returned, or died of a fault of its own such as SIGSEGV.
     Itself,
-    /// The command could not be executed; the code is docker's 126 or 127.
+    /// The command could not be executed (code 126 or 127), or a hook before it failed (125).
     NotExecuted {
         /// Why not.
         why: String,

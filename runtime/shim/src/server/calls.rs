@@ -107,10 +107,13 @@ impl Supervisor {
         }
         let started_at = Timestamp::now();
         if let Err(failure) = self.container.start() {
-            // Init has ended, or waits for nothing any more; either way its end is recorded
-            // like any other.
-            self.not_executed = Some(failure.clone());
-            let _ = self.container.kill_hard();
+            // An init that was killed at its gate has an end of its own; any other is ended,
+            // and this failure is why.
+            let was_killed = failure.exit_code == Some(125) && matches!(self.container.ended(), Ok(Some(_)));
+            if !was_killed {
+                self.not_executed = Some(failure.clone());
+                let _ = self.container.kill_hard();
+            }
             return Err(failure);
         }
         self.phase = Phase::Running;

@@ -11,6 +11,7 @@ use sys::clone::{CloneOptions, Forked, clone3};
 use super::cause::{Observed, cause};
 use super::container::Container;
 use super::memory;
+use super::state_file;
 use super::stdio;
 use super::supervisor::Supervisor;
 use crate::protocol::{ExecEnd, Phase, Reply};
@@ -154,7 +155,9 @@ pub(super) const UNLEARNED: &str = "its shim was killed, and its end was seen by
 /// finds the way to the exit record; it, the lock and the directory are the engine's to remove.
 pub(super) fn remove_traces(dir: &Path) {
     let _ = stdio::remove_fifos(dir);
-    let _ = std::fs::remove_file(dir.join(paths::SOCKET));
+    for name in [paths::SOCKET, state_file::TEMP] {
+        let _ = std::fs::remove_file(dir.join(name));
+    }
 }
 
 /// Starts the exit command and leaves it: it outlives us, and init reaps it.

@@ -11,7 +11,8 @@ use crate::paths::SHIM_FILE;
 use crate::protocol::Setup;
 
 const VERSION: u32 = 1;
-const TEMP: &str = ".shim.json.new";
+/// The record while it is being written.
+pub(super) const TEMP: &str = ".shim.json.new";
 
 /// The record.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -78,6 +78,19 @@ fn a_kill_from_outside_is_told_apart() {
 }
 
 #[test]
+fn an_init_that_is_killed_at_its_gate_says_so() {
+    isolated(|| {
+        let rig = Rig::shell("true");
+        let (mut client, started) = rig.launch().unwrap();
+        kill(started.pid);
+        let _ = client.start(); // may come before or after the end is seen
+        let exit = rig.wait_for_record();
+        assert_eq!((exit.code, exit.cause), (Some(137), ExitCause::Outside { signal: 9 }));
+        rig.assert_clean();
+    });
+}
+
+#[test]
 fn a_missing_command_is_127_and_one_that_cannot_run_is_126() {
     isolated(|| {
         for (command, code, text) in [("nowhere", 127, "nowhere"), ("/etc/passwd", 126, "/etc/passwd")] {

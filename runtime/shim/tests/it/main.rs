@@ -5,6 +5,7 @@
 
 mod adopt;
 mod attach;
+mod chaos;
 mod exec;
 mod failpoints;
 mod footprint;
