@@ -53,6 +53,9 @@ pub enum Error {
         #[source]
         source: Box<registry::Error>,
     },
+    /// The registry's answer, which names the image and what to do itself.
+    #[error(transparent)]
+    Answer(Box<registry::Error>),
     /// A login failed.
     #[error("log in to {registry}")]
     Login {
@@ -207,7 +210,12 @@ impl Error {
         reference: &Reference,
     ) -> impl FnOnce(registry::Error) -> Self {
         let reference = reference.familiar();
-        move |source| Self::Registry { operation, reference, source: Box::new(source) }
+        move |source| match source {
+            registry::Error::ManifestUnknown { .. }
+            | registry::Error::Unauthorized { .. }
+            | registry::Error::Denied { .. } => Self::Answer(Box::new(source)),
+            source => Self::Registry { operation, reference, source: Box::new(source) },
+        }
     }
 
     pub(super) fn snapshot(image: &str) -> impl FnOnce(snapshot::Error) -> Self {
@@ -229,7 +237,9 @@ impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } => ErrorClass::NotFound,
-            Self::Registry { source, .. } | Self::Login { source, .. } => source.class(),
+            Self::Registry { source, .. } | Self::Login { source, .. } | Self::Answer(source) => {
+                source.class()
+            }
             Self::Credentials(source) => source.class(),
             Self::Content(source) | Self::Blob { source, .. } => source.class(),
             Self::Snapshot { source, .. } => source.class(),

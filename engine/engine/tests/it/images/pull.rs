@@ -176,6 +176,7 @@ fn bad_names_and_dead_registries_are_named() {
     let host = Host::new();
     let error = host.pull(&registry.reference("no/such:thing")).unwrap_err();
     assert_eq!(error.class(), ErrorClass::NotFound);
+    assert_eq!(cli_chain(&error).matches("no/such:thing").count(), 1, "said once: {}", cli_chain(&error));
     let dead = format!("127.0.0.1:{}/x", free_port());
     let error = host.pull(&dead).unwrap_err();
     assert_eq!(error.class(), ErrorClass::Unavailable);
