@@ -28,6 +28,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         deny(root)?;
     }
     let built = binaries::build(root)?;
+    prepare_fixtures();
     let mut test = cargo();
     test.current_dir(root).args(["test", "--workspace", "--locked"]).env("STRAKE_BIN_DIR", &built.dir);
     process::run(test.args(&args.filter))
@@ -40,4 +41,11 @@ fn deny(root: &Path) -> Result<()> {
         return Ok(());
     }
     process::run(cargo().current_dir(root).args(["deny", "check", "bans", "licenses", "sources"]))
+}
+
+/// Isolated tests have no network: what is made of Debian packages must be there before.
+fn prepare_fixtures() {
+    eprintln!("▸ images for the tests (debootstrap, about a minute the first time)");
+    testkit::images::busybox_tar();
+    testkit::images::debian_layout();
 }

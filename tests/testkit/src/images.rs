@@ -124,6 +124,10 @@ fn cached(name: &str, make: impl FnOnce(&Path, &Path)) -> PathBuf {
     let lock = File::create(dir.join(format!("{name}.lock"))).expect("fixture lock");
     rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("fixture lock");
     if !path.exists() {
+        assert!(
+            !crate::isolated::is_isolated() || name != "debian",
+            "no network here: run `cargo xtask test` once"
+        );
         let scratch = TempDir::new();
         let partial = dir.join(format!("{name}.partial"));
         let _ = fs::remove_dir_all(&partial);

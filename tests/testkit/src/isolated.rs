@@ -17,7 +17,7 @@ const MARK: &str = "STRAKE_TESTKIT_ISOLATED";
 /// When the body panics, when it does not run, or without root.
 #[allow(clippy::disallowed_methods, reason = "tests stand on the roof")]
 pub fn isolated(body: impl FnOnce()) {
-    if env::var_os(MARK).is_some() {
+    if is_isolated() {
         let up = Command::new("ip").args(["link", "set", "lo", "up"]).status();
         assert!(up.is_ok_and(|status| status.success()), "cannot bring the loopback interface up");
         return body();
@@ -39,6 +39,12 @@ pub fn isolated(body: impl FnOnce()) {
     if !output.status.success() || !ran {
         panic!("isolated test {name} failed ({})\n--- stdout\n{stdout}\n--- stderr\n{stderr}", output.status);
     }
+}
+
+/// Whether this process is an isolated test.
+#[allow(clippy::disallowed_methods, reason = "tests stand on the roof")]
+pub(crate) fn is_isolated() -> bool {
+    env::var_os(MARK).is_some()
 }
 
 /// The harness names a test's thread after the test. With one test thread it runs them on the

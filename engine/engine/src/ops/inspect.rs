@@ -138,21 +138,17 @@ fn unknown(exit: &Exit) -> String {
 fn mount(mount: &MountRecord) -> Value {
     let (kind, name, source, driver, propagation) = match &mount.source {
         MountSource::Bind { path, propagation, .. } => {
-            ("bind", None, json!(path), None, propagation.as_deref().unwrap_or("rprivate"))
+            ("bind", "", json!(path), "", propagation.as_deref().unwrap_or("rprivate"))
         }
-        MountSource::Volume { name, path, .. } => ("volume", Some(name), json!(path), Some("local"), ""),
-        MountSource::Tmpfs { .. } => ("tmpfs", None, json!(""), None, ""),
+        MountSource::Volume { name, path, .. } => ("volume", name.as_str(), json!(path), "local", ""),
+        MountSource::Tmpfs { .. } => ("tmpfs", "", json!(""), "", ""),
     };
     let mode = if mount.read_only { "ro" } else { "" };
-    let mut value = json!({
-        "Type": kind, "Source": source, "Destination": mount.target, "Mode": mode,
-        "RW": !mount.read_only, "Propagation": propagation,
-    });
-    if let (Some(name), Some(driver)) = (name, driver) {
-        value["Name"] = name.as_str().into();
-        value["Driver"] = driver.into();
-    }
-    value
+    // Every key is there for every kind, so that one template fits all of them.
+    json!({
+        "Type": kind, "Name": name, "Source": source, "Destination": mount.target, "Driver": driver,
+        "Mode": mode, "RW": !mount.read_only, "Propagation": propagation,
+    })
 }
 
 fn set_of(keys: impl IntoIterator<Item = String>) -> Value {

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use testkit::{Strake, isolated, run, wait_for};
 
+use crate::rt::Bundle;
 use crate::{inspect, ns_inode, pid, proc_file, sleeper, status};
 
 const KINDS: &[&str] = &["cgroup", "ipc", "mnt", "net", "pid", "time", "user", "uts"];
@@ -155,7 +156,7 @@ fn ns_08_cgroup_root_is_virtual_inside() {
 #[test]
 fn ns_09_clocks_are_offset_but_the_wall_clock_is_not() {
     isolated(|| {
-        let runtime = crate::rt::Bundle::new();
+        let runtime = Bundle::new();
         runtime.edit(|spec| {
             let offset = serde_json::json!({ "secs": 1_000_000, "nanosecs": 0 });
             spec["linux"]["timeOffsets"] = serde_json::json!({ "monotonic": offset, "boottime": offset });
@@ -174,71 +175,60 @@ fn ns_09_clocks_are_offset_but_the_wall_clock_is_not() {
     });
 }
 
+/// `linux.namespaces` of a specification: all kinds, new, or joined where `of` names a process.
+fn entries(of: Option<i64>) -> Vec<serde_json::Value> {
+    let entry = |kind: &&str| {
+        let name = match *kind {
+            "mnt" => "mount",
+            "net" => "network",
+            other => other,
+        };
+        match of {
+            None => serde_json::json!({ "type": name }),
+            Some(pid) => serde_json::json!({ "type": name, "path": format!("/proc/{pid}/ns/{kind}") }),
+        }
+    };
+    KINDS.iter().map(entry).collect()
+}
+
+/// A sleeping container of the bare runtime in the namespaces `entries`.
+fn bare(entries: Vec<serde_json::Value>, change: impl FnOnce(&mut serde_json::Value)) -> Bundle {
+    let bundle = Bundle::new();
+    bundle.edit(|spec| {
+        spec["linux"]["namespaces"] = entries.into();
+        spec["process"]["args"] = serde_json::json!(["sleep", "3600"]);
+        change(spec);
+    });
+    bundle
+}
+
 #[test]
 fn ns_10_every_kind_can_be_private_the_hosts_or_joined() {
     isolated(|| {
-        let first = crate::rt::Bundle::new();
-        let all = |path: Option<i64>| {
-            let entries = KINDS.iter().map(|kind| {
-                let spec_name = match *kind {
-                    "mnt" => "mount",
-                    "net" => "network",
-                    other => other,
-                };
-                match path {
-                    None => serde_json::json!({ "type": spec_name }),
-                    Some(pid) => {
-                        serde_json::json!({ "type": spec_name, "path": format!("/proc/{pid}/ns/{kind}") })
-                    }
-                }
-            });
-            entries.collect::<Vec<_>>()
-        };
-        first.edit(|spec| {
-            spec["linux"]["namespaces"] = all(None).into();
-            spec["linux"]["uidMappings"] =
-                serde_json::json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
-            spec["linux"]["gidMappings"] =
-                serde_json::json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
-            spec["process"]["args"] = serde_json::json!(["sleep", "3600"]);
+        let first = bare(entries(None), |spec| {
+            let map = serde_json::json!([{ "containerID": 0, "hostID": 0, "size": 65536 }]);
+            spec["linux"]["uidMappings"] = map.clone();
+            spec["linux"]["gidMappings"] = map;
         });
         let owner = first.start();
         for kind in KINDS {
             assert_ne!(ns_inode(owner, kind), ns_inode("self", kind), "{kind} is private");
         }
-        for (index, kind) in KINDS.iter().enumerate() {
-            if matches!(*kind, "mnt" | "user") {
-                continue; // a second root filesystem cannot be set up in another's; joined by exec, below
-            }
-            let second = crate::rt::Bundle::new();
-            second.edit(|spec| {
-                let mut entries: Vec<_> =
-                    all(None).into_iter().filter(|entry| entry["type"] != "user").collect();
-                let wanted = all(Some(owner))[index].clone();
-                entries.retain(|entry| entry["type"] != wanted["type"]);
-                entries.push(wanted);
-                spec["linux"]["namespaces"] = entries.into();
-                spec["process"]["args"] = serde_json::json!(["sleep", "3600"]);
+        let of_owner = entries(Some(owner));
+        // A second root filesystem cannot be set up in another's; user and mount are joined by exec, below.
+        for (index, kind) in KINDS.iter().enumerate().filter(|(_, kind)| !matches!(**kind, "mnt" | "user")) {
+            let wanted = &of_owner[index];
+            let mut others = entries(None);
+            others.retain(|entry| entry["type"] != "user" && entry["type"] != wanted["type"]);
+            let second = bare([&others[..], std::slice::from_ref(wanted)].concat(), |_| {});
+            assert_eq!(ns_inode(second.start(), kind), ns_inode(owner, kind), "{kind} is joined");
+            let hosts = bare(others, |spec| match *kind {
+                "uts" => drop(spec.as_object_mut().unwrap().remove("hostname")),
+                // A fresh sysfs belongs to the owner of the network namespace: the host's is bound.
+                "net" => crate::rt::bind_host_sysfs(spec),
+                _ => {}
             });
-            let joined = second.start();
-            assert_eq!(ns_inode(joined, kind), ns_inode(owner, kind), "{kind} is joined");
-            let hosts = crate::rt::Bundle::new();
-            hosts.edit(|spec| {
-                let entries = all(None)
-                    .into_iter()
-                    .filter(|entry| entry["type"] != "user" && entry["type"] != all(None)[index]["type"]);
-                spec["linux"]["namespaces"] = entries.collect::<Vec<_>>().into();
-                spec["process"]["args"] = serde_json::json!(["sleep", "3600"]);
-                if matches!(*kind, "uts") {
-                    spec.as_object_mut().unwrap().remove("hostname");
-                }
-                if *kind == "net" {
-                    // A fresh sysfs belongs to the owner of the network namespace: the host's is bound.
-                    crate::rt::bind_host_sysfs(spec);
-                }
-            });
-            let host = hosts.start();
-            assert_eq!(ns_inode(host, kind), ns_inode("self", kind), "{kind} is the host's");
+            assert_eq!(ns_inode(hosts.start(), kind), ns_inode("self", kind), "{kind} is the host's");
         }
         for kind in ["user", "mnt"] {
             let inside = first.exec(&["readlink", &format!("/proc/self/ns/{kind}")]);
