@@ -25,7 +25,7 @@ pub(crate) fn read(command: &mut Command) -> Result<String> {
     let output = command.output().with_context(|| format!("start `{line}`"))?;
     let stderr = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "`{line}` failed: {}\n{stderr}", output.status);
-    Ok(String::from_utf8(output.stdout).with_context(|| format!("output of `{line}`"))?)
+    String::from_utf8(output.stdout).with_context(|| format!("output of `{line}`"))
 }
 
 /// `cargo` of the toolchain that runs us.

@@ -62,7 +62,7 @@ impl Engine {
     pub fn image_uses(&self) -> Result<Vec<crate::images::ImageUse>, Error> {
         let uses = self.list()?.into_iter().map(|listed| crate::images::ImageUse {
             image: listed.record.image.id.clone(),
-            container: listed.record.id.short().to_owned(),
+            container: listed.record.name.clone(),
             running: listed.record.lifecycle.is_running(),
         });
         Ok(uses.collect())
