@@ -1,6 +1,7 @@
 //! `strake`: the roof. It reads the environment, tells by its name what it is to be, and
 //! hands everything on.
 
+#[allow(dead_code, reason = "`xtask` appends with the same file")]
 mod carried;
 mod companions;
 

@@ -249,6 +249,7 @@ impl Containers {
     }
 
     /// Removes what is left of a container whose lock is held: its files and its name.
+    #[allow(clippy::needless_pass_by_value, reason = "nobody goes on using a container that is gone")]
     pub fn remove(&self, locked: Locked) -> Result<(), StoreError> {
         // The name last: until then the container can be found by it and removed again.
         fs::remove_dir_all(&locked.dir).or_else(gone_is_fine).map_err(file("remove", &locked.dir))?;

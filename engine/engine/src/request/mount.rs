@@ -329,7 +329,7 @@ mod tests {
 
     #[track_caller]
     fn check(parsed: Result<MountRequest, InvalidOption>, expected: &str) {
-        let shown = parsed.as_ref().map_or_else(|error| error.why.to_string(), show);
+        let shown = parsed.map_or_else(|error| error.why.to_string(), |mount| show(&mount));
         assert_eq!(shown, expected);
     }
 

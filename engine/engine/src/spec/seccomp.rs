@@ -32,7 +32,7 @@ fn from_profile(text: &str, caps: &[String]) -> Result<LinuxSeccomp, InvalidOpti
             let sub = entry["subArchitectures"].as_array().cloned().unwrap_or_default();
             std::iter::once(entry["architecture"].clone()).chain(sub)
         });
-        let names: Vec<Value> = names.filter(|name| is_of_this_machine(name)).collect();
+        let names: Vec<Value> = names.filter(is_of_this_machine).collect();
         map.insert("architectures".to_owned(), names.into());
     }
     if let Some(Value::Array(rules)) = map.get_mut("syscalls") {

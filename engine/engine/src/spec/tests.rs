@@ -56,9 +56,9 @@ fn planned(change: impl FnOnce(&mut CreateRequest)) -> Value {
 }
 
 #[track_caller]
-fn check(pointer: &str, change: impl FnOnce(&mut CreateRequest), expected: Value) {
+fn check(pointer: &str, change: impl FnOnce(&mut CreateRequest), expected: impl Into<Value>) {
     let spec = planned(change);
-    assert_eq!(spec.pointer(pointer).cloned().unwrap_or(Value::Null), expected, "{pointer}");
+    assert_eq!(spec.pointer(pointer).cloned().unwrap_or(Value::Null), expected.into(), "{pointer}");
 }
 
 fn mount_at(spec: &Value, target: &str) -> Option<Value> {

@@ -1,5 +1,8 @@
-//! The engine on a real kernel and real registries and archives.
+//! The engine on real containers, without a registry and without the command line.
 
-#![allow(clippy::panic, clippy::unwrap_used, clippy::disallowed_methods)]
+#![allow(clippy::unwrap_used, missing_docs)]
 
-mod images;
+mod lifecycle;
+mod recovery;
+mod storage;
+mod world;

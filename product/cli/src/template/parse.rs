@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node>, TemplateError> {
     let (nodes, end) = parser.block()?;
     match end {
         End::Text => Ok(nodes),
-        End::End => Err(syntax("{{end}} without an if, range or with")),
+        End::Closed => Err(syntax("{{end}} without an if, range or with")),
         End::Else(_) => Err(syntax("{{else}} without an if, range or with")),
     }
 }
@@ -92,7 +92,7 @@ pub(super) fn fields(nodes: &[Node]) -> Vec<String> {
 /// What ended a block.
 enum End {
     Text,
-    End,
+    Closed,
     /// With the rest of the action: `if …` or nothing.
     Else(Vec<Token>),
 }
@@ -126,7 +126,7 @@ impl Parser {
                 continue;
             };
             match word.as_str() {
-                "end" => return self.close(nodes, End::End),
+                "end" => return self.close(nodes, End::Closed),
                 "else" => return self.close(nodes, End::Else(trim(&tokens[1..]).to_vec())),
                 "if" | "with" | "range" => nodes.push(self.control(word, trim(&tokens[1..]))?),
                 "break" => nodes.push(Node::Break),
@@ -147,7 +147,7 @@ impl Parser {
         let pipeline = pipeline(condition, 0)?;
         let (then, end) = self.block()?;
         let otherwise = match end {
-            End::End => Vec::new(),
+            End::Closed => Vec::new(),
             End::Text => return Err(syntax(format!("{{{{{word}}}}} has no {{{{end}}}}"))),
             End::Else(rest) => self.otherwise(&rest)?,
         };
@@ -160,7 +160,7 @@ impl Parser {
     fn otherwise(&mut self, rest: &[Token]) -> Result<Vec<Node>, TemplateError> {
         match rest.first() {
             None => match self.block()? {
-                (nodes, End::End) => Ok(nodes),
+                (nodes, End::Closed) => Ok(nodes),
                 _ => Err(syntax("{{else}} has no {{end}}")),
             },
             Some(Token::Word(word)) if word == "if" || word == "with" => {

@@ -278,7 +278,7 @@ fn security(options: &SecurityOptions, context: &Context) -> Result<SecurityRequ
             SecurityOption::AppArmor(profile) => request.apparmor = profile,
             SecurityOption::SystemPathsUnconfined => request.systempaths_unconfined = true,
             SecurityOption::Label => {
-                context.warn(format_args!("--security-opt {text} does nothing: SELinux is not used"))
+                context.warn(format_args!("--security-opt {text} does nothing: SELinux is not used"));
             }
         }
     }
