@@ -4,6 +4,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::process::{WaitId, WaitIdOptions};
 
 use crate::signal::Signal;
@@ -192,8 +193,12 @@ pub struct ProcStat {
 impl ProcStat {
     /// Reads the line of the process `pid`.
     pub fn read(pid: i32) -> io::Result<Self> {
-        let text = std::fs::read(format!("/proc/{pid}/stat"))?;
-        Self::parse(&String::from_utf8_lossy(&text))
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = rustix::fs::open(format!("/proc/{pid}/stat"), flags, Mode::empty())?;
+        // The line has 52 numbers of at most 20 digits and a name: it comes in one read.
+        let mut buffer = [0u8; 2048];
+        let count = rustix::io::read(&file, &mut buffer)?;
+        Self::parse(&String::from_utf8_lossy(&buffer[..count]))
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "/proc/PID/stat has an unknown form"))
     }
 

@@ -263,16 +263,16 @@ mod tests {
     mod tempdir {
         use std::path::{Path, PathBuf};
         use std::sync::atomic::{AtomicU32, Ordering};
-        pub struct Dir(PathBuf);
+        pub(super) struct Dir(PathBuf);
         static NEXT: AtomicU32 = AtomicU32::new(0);
         impl Dir {
-            pub fn new() -> Self {
+            pub(super) fn new() -> Self {
                 let number = NEXT.fetch_add(1, Ordering::Relaxed);
                 let path = std::env::temp_dir().join(format!("sys-root-{}-{number}", std::process::id()));
                 std::fs::create_dir_all(path.join("in")).unwrap();
                 Self(path)
             }
-            pub fn path(&self) -> &Path {
+            pub(super) fn path(&self) -> &Path {
                 &self.0
             }
         }

@@ -127,9 +127,13 @@ impl RuntimeEnd {
     /// The next message.
     pub(crate) fn receive(&self) -> io::Result<FromInit> {
         let mut buffer = vec![0; MESSAGE_MAX];
-        let (count, mut fds) = match fdpass::receive(self.0.as_fd(), &mut buffer, 1) {
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(FromInit::Gone),
-            received => received?,
+        let (count, mut fds) = loop {
+            match fdpass::receive(self.0.as_fd(), &mut buffer, 1) {
+                // Init ended with a message of ours unread. That is told once, before
+                // what it has sent itself.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}
+                received => break received?,
+            }
         };
         let unknown = || io::Error::from(io::ErrorKind::InvalidData);
         let Some((tag, body)) = buffer.get(..count).and_then(<[u8]>::split_first) else {
@@ -170,6 +174,17 @@ mod tests {
         init.wait_go().unwrap();
         drop(runtime);
         assert!(init.wait_go().is_err());
+    }
+
+    #[test]
+    fn the_last_words_of_an_init_that_did_not_listen_arrive() {
+        let (a, b) = fdpass::message_pair().unwrap();
+        let (init, runtime) = (InitEnd(a), RuntimeEnd(b));
+        init.failed(&Failure { doing: "x".into(), errno: 1 }).unwrap();
+        runtime.go().unwrap();
+        drop(init);
+        assert!(matches!(runtime.receive().unwrap(), FromInit::Failed(_)));
+        assert!(matches!(runtime.receive().unwrap(), FromInit::Gone));
     }
 
     #[test]

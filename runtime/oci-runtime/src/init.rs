@@ -222,11 +222,12 @@ fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
         return Ok(());
     }
     let state = (prepared.hook_state)("created");
-    crate::hooks::run_all("startContainer", prepared.start_hooks, &state).map_err(hook_failure)
+    crate::hooks::run_all("startContainer", prepared.start_hooks, &state)
+        .map_err(|error| hook_failure(&error))
 }
 
-fn hook_failure(error: crate::hooks::HookError) -> InitError {
-    let source = std::error::Error::source(&error).map(|source| format!(": {source}")).unwrap_or_default();
+fn hook_failure(error: &crate::hooks::HookError) -> InitError {
+    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
     InitError::plain(format!("{error}{source}"))
 }
 
@@ -338,7 +339,8 @@ fn run_create_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
         return Ok(());
     }
     let state = (prepared.hook_state)("creating");
-    crate::hooks::run_all("createContainer", prepared.create_hooks, &state).map_err(hook_failure)
+    crate::hooks::run_all("createContainer", prepared.create_hooks, &state)
+        .map_err(|error| hook_failure(&error))
 }
 
 fn set_names(plan: &Plan) -> Result<(), InitError> {

@@ -96,8 +96,10 @@ pub enum SpecError {
 }
 
 impl SpecError {
-    pub(crate) fn invalid(field: &'static str, value: impl ToString, hint: &'static str) -> Self {
-        Self::Invalid { field, value: value.to_string(), hint }
+    #[allow(clippy::needless_pass_by_value)]
+    pub(crate) fn invalid(field: &'static str, value: impl std::fmt::Display, hint: &'static str) -> Self {
+        // By value, since most callers have a reference or a `Display` of their own.
+        Self::Invalid { field, value: format!("{value}"), hint }
     }
 }
 
@@ -136,6 +138,7 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         warnings: Vec::new(),
     };
     check_names(&plan)?;
+    check_mapped(&plan)?;
     if own_mounts && !mounts::brings_own_dev(&plan.mounts) {
         plan.devices = devices::devices(&linux, has_user_namespace)?;
         plan.links = devices::links(&plan.mounts);
@@ -167,6 +170,19 @@ fn check_names(plan: &Plan) -> Result<(), SpecError> {
         (_, Some(_)) if !uts => Err(conflict("a domainname")),
         _ => Ok(()),
     }
+}
+
+/// An id without a place in the map cannot be taken on.
+fn check_mapped(plan: &Plan) -> Result<(), SpecError> {
+    let Some(maps) = &plan.id_maps else { return Ok(()) };
+    let hint = "linux.uidMappings and gidMappings do not cover it";
+    if sys::idmap::outside(&maps.uids, plan.process.uid).is_none() {
+        return Err(SpecError::invalid("process.user.uid", plan.process.uid, hint));
+    }
+    if sys::idmap::outside(&maps.gids, plan.process.gid).is_none() {
+        return Err(SpecError::invalid("process.user.gid", plan.process.gid, hint));
+    }
+    Ok(())
 }
 
 fn root(spec: &Spec, linux: &oci_spec::runtime::Linux, bundle: &Path) -> Result<RootPlan, SpecError> {

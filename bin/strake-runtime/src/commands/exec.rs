@@ -129,7 +129,7 @@ fn add_capabilities(process: &mut Process, invocation: &Invocation) -> anyhow::R
             .set_ambient(None);
         empty
     });
-    let with = |set: &Option<HashSet<Capability>>| Some(set.iter().flatten().chain(&more).cloned().collect());
+    let with = |set: &Option<HashSet<Capability>>| Some(set.iter().flatten().chain(&more).copied().collect());
     let (bounding, effective, permitted) =
         (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
     sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);

@@ -51,7 +51,7 @@ fn bind(setup: &Setup, plan: &MountPlan, tree: &OwnedFd) -> Result<(), InitError
 /// only files that are known to be harmless may be replaced.
 fn guard_proc(target: &OwnedFd, destination: &Path, bound: Option<&OwnedFd>) -> Result<(), InitError> {
     if destination == Path::new("/proc") {
-        let is_procfs = bound.is_none_or(|tree| is_proc(tree));
+        let is_procfs = bound.is_none_or(is_proc);
         if is_procfs {
             return Ok(());
         }

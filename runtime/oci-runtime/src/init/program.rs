@@ -1,7 +1,7 @@
 //! The last steps, common to init and to `exec`: identity, limits, seccomp, the program.
 
 use std::ffi::CString;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode};
@@ -31,6 +31,7 @@ pub(crate) struct Program {
     args: Vec<CString>,
     env: Vec<CString>,
     name: String,
+    _listener: Option<OwnedFd>,
 }
 
 /// Takes on identity and limits; gives the program.
@@ -39,11 +40,12 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     label(entry, warnings)?;
     schedule(process, warnings);
     let env = environment(process);
+    let mut listener = None;
     if process.no_new_privileges {
         sys::prctl::set_no_new_privs().doing(|| "set no_new_privs".to_owned())?;
     } else {
         // Without no_new_privs a filter needs CAP_SYS_ADMIN: while we still have it.
-        load_filter(entry)?;
+        listener = load_filter(entry)?;
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask.unwrap_or(0o022)));
     // A directory that only root may enter is entered now, one that only the user may
@@ -64,9 +66,9 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     sys::fd::cloexec_from(3 + entry.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
     sys::signal::unblock_all().doing(|| "unblock signals".to_owned())?;
     if process.no_new_privileges && is_early(entry) {
-        load_filter(entry)?;
+        listener = load_filter(entry)?;
     }
-    Program::new(&path, process, env)
+    Program::new(&path, process, env, listener)
 }
 
 /// A program expects the default for every signal. Our own language's runtime ignores
@@ -118,7 +120,10 @@ pub(crate) fn enter(
 /// With no_new_privs the filter comes as late as possible, so that it needs to allow
 /// as little as possible of ours.
 pub(super) fn load_filter_late(entry: &Entry<'_>) -> Result<(), InitError> {
-    if entry.process.no_new_privileges && !is_early(entry) { load_filter(entry) } else { Ok(()) }
+    if entry.process.no_new_privileges && !is_early(entry) {
+        load_filter(entry)?;
+    }
+    Ok(())
 }
 
 /// A listener must reach the runtime while that still waits for us.
@@ -126,15 +131,15 @@ fn is_early(entry: &Entry<'_>) -> bool {
     entry.filter.is_some_and(Filter::notifies)
 }
 
-fn load_filter(entry: &Entry<'_>) -> Result<(), InitError> {
-    let Some(filter) = entry.filter else { return Ok(()) };
+/// Loads the filter. A listener stays open until the exec: the runtime takes it from us.
+fn load_filter(entry: &Entry<'_>) -> Result<Option<OwnedFd>, InitError> {
+    let Some(filter) = entry.filter else { return Ok(None) };
     let listener = filter.load().doing(|| "load the seccomp filter".to_owned())?;
-    match listener {
-        Some(listener) => {
-            entry.channel.listener(listener.as_fd()).doing(|| "hand the seccomp listener over".to_owned())
-        }
-        None => Ok(()),
+    if let Some(listener) = &listener {
+        let handed_over = entry.channel.listener(listener.as_fd());
+        handed_over.doing(|| "hand the seccomp listener over".to_owned())?;
     }
+    Ok(listener)
 }
 
 /// A descriptor of the host that leaked into the container would let `cwd` point to it,
@@ -273,7 +278,12 @@ pub(crate) fn errno_text(errno: i32) -> String {
 }
 
 impl Program {
-    fn new(path: &Path, process: &ProcessPlan, env: Vec<String>) -> Result<Self, InitError> {
+    fn new(
+        path: &Path,
+        process: &ProcessPlan,
+        env: Vec<String>,
+        listener: Option<OwnedFd>,
+    ) -> Result<Self, InitError> {
         let c_string = |text: String| {
             CString::new(text).map_err(|_| InitError::plain("an argument or variable has a NUL byte"))
         };
@@ -282,6 +292,7 @@ impl Program {
             args: process.args.iter().cloned().map(c_string).collect::<Result<_, _>>()?,
             env: env.into_iter().map(c_string).collect::<Result<_, _>>()?,
             name: process.args.first().cloned().unwrap_or_default(),
+            _listener: listener,
         })
     }
 

@@ -1,5 +1,8 @@
 //! The runtime on a real kernel: each test is PID 1 of its own namespaces.
 
+// What a test cannot do fails it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
 mod bundle;
 mod crashes;
 mod cves;

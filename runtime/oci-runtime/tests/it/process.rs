@@ -74,7 +74,7 @@ fn rlimits_are_set_and_those_that_cannot_be_raised_are_told() {
         let high = sys::rlimit::get(7).unwrap().hard + 1;
         let bundle = Bundle::new()
             .with(|spec| {
-                spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": high, "hard": high }])
+                spec["process"]["rlimits"] = json!([{ "type": "RLIMIT_NOFILE", "soft": high, "hard": high }]);
             })
             .script("ulimit -n");
         let output = bundle.run();
@@ -199,6 +199,42 @@ fn se_05_with_a_strict_filter_the_program_still_starts() {
             });
         });
         bundle.run().ok();
+    });
+}
+
+#[test]
+fn a_seccomp_listener_gets_the_calls_of_the_container() {
+    isolated(|| {
+        for privileges in [true, false] {
+            let bundle = Bundle::new().script("mkdir /tmp/x || echo answered");
+            let path = bundle.dir.join("agent.sock");
+            let agent = std::os::unix::net::UnixListener::bind(&path).unwrap();
+            let bundle = bundle.with(|spec| {
+                spec["process"]["noNewPrivileges"] = json!(privileges);
+                spec["linux"]["seccomp"] = json!({
+                    "defaultAction": "SCMP_ACT_ALLOW",
+                    "listenerPath": path,
+                    "listenerMetadata": "who",
+                    "syscalls": [{ "names": ["mkdir", "mkdirat"], "action": "SCMP_ACT_NOTIFY" }]
+                });
+            });
+            bundle.create().ok();
+            let (stream, _) = agent.accept().unwrap();
+            let mut buffer = [0; 4096];
+            let (count, fds) = sys::fdpass::receive(&stream, &mut buffer, 1).unwrap();
+            let state: serde_json::Value = serde_json::from_slice(&buffer[..count]).unwrap();
+            assert_eq!((&state["fds"][0], &state["metadata"]), (&json!("seccompFd"), &json!("who")));
+            assert_eq!(
+                (&state["state"]["id"], state["pid"].as_i64()),
+                (&json!("c"), Some(i64::from(bundle.pid())))
+            );
+            assert_eq!(fds.len(), 1);
+            // An agent that goes away: the call fails with ENOSYS.
+            drop(fds);
+            bundle.runtime(&["start", "c"]).ok();
+            let answered = || bundle.printed().contains("answered");
+            assert!(testkit::wait_until(std::time::Duration::from_secs(5), answered), "{}", bundle.printed());
+        }
     });
 }
 
