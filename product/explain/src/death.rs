@@ -408,7 +408,7 @@ mod tests {
 
     #[test]
     fn out_of_memory() {
-        let victim = Some(Victim { pid: 77, command: "stress".to_owned() });
+        let victim = Some(Victim { pid: 77, command: "stress".to_owned(), oom_score_adj: None });
         let cause = ExitCause::OomKilled { victim, limit: Some(64 << 20), peak: Some(64 << 20) };
         let mut exit = exit(Some(137), Some(9), cause);
         exit.oom_killed = true;

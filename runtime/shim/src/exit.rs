@@ -128,6 +128,9 @@ pub struct Victim {
     pub pid: i32,
     /// Command name.
     pub command: String,
+    /// Its `oom_score_adj`, where it was known: the higher, the sooner it is chosen.
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
 }
 
 /// The exit record cannot be read or written.

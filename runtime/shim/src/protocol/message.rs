@@ -317,6 +317,9 @@ pub struct Status {
     pub execs: usize,
     /// Log bytes that could not be written, for example because the disk was full.
     pub log_bytes_lost: u64,
+    /// Processes of the container that the OOM killer has taken so far.
+    #[serde(default)]
+    pub oom_kills: u64,
     /// The end, when it has ended.
     pub exit: Option<Exit>,
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 use sys::Signal;
 
 use super::cause::KillRequest;
+use super::container::Container;
+use super::memory;
 use super::supervisor::Supervisor;
 use crate::Timestamp;
 use crate::protocol::{
@@ -243,6 +245,7 @@ impl Supervisor {
             attached: self.streams.attached(),
             execs: self.execs.running(),
             log_bytes_lost: self.streams.log_bytes_lost(),
+            oom_kills: memory::oom_kills_so_far(Container::cgroup_of(&self.state.setup).as_ref()),
             exit: self.exit.clone(),
         }
     }

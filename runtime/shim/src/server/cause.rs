@@ -38,6 +38,8 @@ pub(super) struct Observed {
     pub(super) pid: i32,
     /// Init's command, for a victim that the kernel log does not name.
     pub(super) command: String,
+    /// Init's inclination to be chosen by the OOM killer.
+    pub(super) oom_score_adj: Option<i32>,
     /// None: could not be learned, for this reason.
     pub(super) status: Option<ExitStatus>,
     pub(super) why_unknown: String,
@@ -93,14 +95,18 @@ fn oom(observed: &Observed, init_was_killed: bool) -> Option<ExitCause> {
     let is_init = |victim: &&Victim| victim.pid == observed.pid || victim.command == observed.command;
     let victim = match (init_was_killed, memory.victims.last()) {
         _ if memory.oom_kills == 0 => return None,
-        (true, None) => Some(Victim { pid: observed.pid, command: observed.command.clone() }),
+        (true, None) => Some(init_as_victim(observed, &observed.command)),
         (true, Some(_)) => {
             let init = memory.victims.iter().find(is_init)?;
-            Some(Victim { pid: observed.pid, command: init.command.clone() })
+            Some(init_as_victim(observed, &init.command))
         }
         (false, last) => last.cloned(),
     };
     Some(ExitCause::OomKilled { victim, limit: memory.limit, peak: memory.peak })
+}
+
+fn init_as_victim(observed: &Observed, command: &str) -> Victim {
+    Victim { pid: observed.pid, command: command.to_owned(), oom_score_adj: observed.oom_score_adj }
 }
 
 /// Signals that a process brings on itself: ILL, TRAP, ABRT, BUS, FPE, SEGV, PIPE, ALRM,
@@ -128,7 +134,10 @@ mod tests {
     }
 
     fn oomed(pids: &[i32]) -> Memory {
-        let victims = pids.iter().map(|pid| Victim { pid: *pid, command: format!("v{pid}") }).collect();
+        let victims = pids
+            .iter()
+            .map(|pid| Victim { pid: *pid, command: format!("v{pid}"), oom_score_adj: None })
+            .collect();
         Memory { oom_kills: 1, limit: Some(16), peak: Some(15), victims }
     }
 

@@ -72,6 +72,7 @@ impl Supervisor {
         Observed {
             pid,
             command: command.trim_end().to_owned(),
+            oom_score_adj: read_oom_score_adj(pid),
             status,
             why_unknown: why_unknown.to_owned(),
             not_executed: self.not_executed.as_ref().map(|failure| failure.message.clone()),
@@ -150,6 +151,11 @@ impl Supervisor {
 /// Why an adopting shim could not learn the status.
 pub(super) const UNLEARNED: &str = "its shim was killed, and its end was seen by no other process of ours: \
                                     the kernel keeps a status only for a process that holds a pidfd";
+
+/// `/proc/PID/oom_score_adj`, which a zombie still has.
+fn read_oom_score_adj(pid: i32) -> Option<i32> {
+    std::fs::read_to_string(format!("/proc/{pid}/oom_score_adj")).ok()?.trim().parse().ok()
+}
 
 /// Removes socket and FIFOs. `shim.json` stays, so that an adoption that crosses with our end
 /// finds the way to the exit record; it, the lock and the directory are the engine's to remove.

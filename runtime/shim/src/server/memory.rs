@@ -16,13 +16,19 @@ use crate::Victim;
 /// when there was a kill: most ends pay for one small file.
 pub(super) fn observe(cgroup: Option<&Cgroup>) -> Memory {
     let Some(cgroup) = cgroup else { return Memory::default() };
-    let oom_kills = cgroup.dir_of("memory").map_or(0, oom_kills);
+    let oom_kills = oom_kills_so_far(Some(cgroup));
     if oom_kills == 0 {
         return Memory::default();
     }
     let stats = cgroup.stats().memory;
-    let victims = cgroup.victims().into_iter().map(|v| Victim { pid: v.pid, command: v.name });
+    let victims =
+        cgroup.victims().into_iter().map(|v| Victim { pid: v.pid, command: v.name, oom_score_adj: None });
     Memory { oom_kills, limit: stats.limit_bytes, peak: stats.peak_bytes, victims: victims.collect() }
+}
+
+/// How many processes of the container the OOM killer has taken so far.
+pub(super) fn oom_kills_so_far(cgroup: Option<&Cgroup>) -> u64 {
+    cgroup.and_then(|cgroup| cgroup.dir_of("memory")).map_or(0, oom_kills)
 }
 
 fn oom_kills(dir: &Path) -> u64 {

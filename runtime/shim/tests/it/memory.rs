@@ -1,5 +1,7 @@
 //! The OOM killer's work is recognised.
 
+use std::io::Write;
+
 use shim::ExitCause;
 use testkit::isolated;
 
@@ -17,7 +19,7 @@ fn rig(script: &str) -> Rig {
 const EATER: &str = "tail /dev/zero";
 
 #[test]
-fn cg_oom_of_init_says_limit_peak_and_victim() {
+fn cg_02_cg_03_oom_of_init_says_limit_peak_and_victim() {
     isolated(|| {
         let rig = rig(&format!("exec {EATER}"));
         let (mut client, started) = rig.run();
@@ -28,12 +30,13 @@ fn cg_oom_of_init_says_limit_peak_and_victim() {
         assert!(peak.is_some_and(|peak| peak > LIMIT / 2 && peak <= LIMIT), "{peak:?}");
         let victim = victim.unwrap();
         assert_eq!((victim.pid, victim.command.as_str()), (started.pid, "tail"));
+        assert!(victim.oom_score_adj.is_some());
         rig.assert_clean();
     });
 }
 
 #[test]
-fn oom_of_a_child_is_told_when_it_ends_the_container() {
+fn cg_03_oom_of_a_child_is_told_when_it_ends_the_container() {
     isolated(|| {
         let rig = rig(&format!("{EATER}; exit $?"));
         let exit = rig.finish();
@@ -43,9 +46,17 @@ fn oom_of_a_child_is_told_when_it_ends_the_container() {
 }
 
 #[test]
-fn oom_of_a_child_that_init_survives_is_noted_only() {
+fn cg_04_oom_of_a_child_that_init_survives_is_noted_only() {
     isolated(|| {
-        let exit = rig(&format!("{EATER}; exit 3")).finish();
+        let mut rig = rig(&format!("{EATER}; read x; exit 3"));
+        rig.stdin = shim::StdinMode::Open;
+        let (mut client, _) = rig.run();
+        testkit::wait_for("the kill to be told while it runs", || {
+            (client.status().unwrap().oom_kills == 1).then_some(())
+        });
+        let attached = client.attach(shim::StreamSet { stdin: true, ..Default::default() }).unwrap();
+        std::fs::File::from(attached.stdin.unwrap()).write_all(b"\n").unwrap();
+        let exit = client.wait().unwrap();
         assert_eq!((exit.code, exit.oom_killed, exit.cause), (Some(3), true, ExitCause::Itself));
     });
 }
