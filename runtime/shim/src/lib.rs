@@ -4,6 +4,12 @@
 //! The engine uses [`launch`], [`adopt`], [`Client`], [`Exit`] and [`LogReader`]; the
 //! binary `strake-shim` uses [`serve`] and [`init`].
 //!
+//! What a SIGKILL of the shim costs: attached clients and exec sessions are cut off; of the
+//! log at most what one `read(2)` had taken and the beginning of an unfinished line; a stdin
+//! of [`StdinMode::Once`] ends. The container runs on, with its terminal (a keeper process
+//! holds the master) and with full FIFOs at worst, until [`adopt`] gives it a new shim. If it
+//! ends before that, and its new parent has reaped it, the status is recorded as unknown.
+//!
 //! Invariants: one thread, no async runtime, no timer unless a stop is pending, nothing
 //! of the engine's state but the two directories that a launch names.
 
