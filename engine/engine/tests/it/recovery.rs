@@ -54,7 +54,7 @@ fn a_lost_state_root_is_the_end_of_what_ran() {
         kill(record.lifecycle.pid().unwrap());
         std::fs::remove_dir_all(world.engine.paths().state_dir(&record.id)).unwrap();
         let done = world.engine.reconcile().unwrap();
-        assert_eq!(done.ended, [record.id.clone()]);
+        assert_eq!(done.ended, std::slice::from_ref(&record.id));
         let Lifecycle::Exited { exit } = world.engine.look(&record.id).unwrap().lifecycle else {
             panic!("runs")
         };

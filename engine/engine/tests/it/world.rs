@@ -10,14 +10,14 @@ use shim::{LogOptions, StreamSet};
 use testkit::{CgroupSubtree, TempDir, bin};
 
 /// Everything that a test needs, cleaned up when it ends.
-pub struct World {
-    pub engine: Engine,
-    pub home: TempDir,
+pub(crate) struct World {
+    pub(crate) engine: Engine,
+    pub(crate) home: TempDir,
     _cgroup: CgroupSubtree,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let home = TempDir::new();
         let cgroup = CgroupSubtree::new("engine");
         let directory = bin("strake-shim").parent().unwrap().to_owned();
@@ -35,26 +35,26 @@ impl World {
     }
 
     /// The request for a container of the image that runs `script`.
-    pub fn request(&self, script: &str) -> CreateRequest {
+    pub(crate) fn request(&self, script: &str) -> CreateRequest {
         let mut request = CreateRequest { image: "busybox".to_owned(), ..CreateRequest::default() };
         request.process.command = ["sh", "-c", script].map(str::to_owned).to_vec();
         request.network.mode = NetworkMode::None;
         request
     }
 
-    pub fn create(&self, request: CreateRequest) -> Result<Record, engine::Error> {
+    pub(crate) fn create(&self, request: CreateRequest) -> Result<Record, engine::Error> {
         let image = self.engine.images()?.find("busybox", None)?;
         self.engine.create(request, ImageSource::from(&image))
     }
 
     /// Makes and starts a container.
-    pub fn start(&self, request: CreateRequest) -> Record {
+    pub(crate) fn start(&self, request: CreateRequest) -> Record {
         let record = self.create(request).unwrap();
         self.engine.start(&record.id, &StartOptions::default()).unwrap().record
     }
 
     /// Runs a container to its end: its exit code and what it wrote.
-    pub fn run(&self, request: CreateRequest) -> (Option<i32>, String) {
+    pub(crate) fn run(&self, request: CreateRequest) -> (Option<i32>, String) {
         let record = self.start(request);
         let exit = self.engine.wait(&record.id).unwrap();
         self.engine.after_exit(&record.id).unwrap();
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// What a container wrote.
-    pub fn log(&self, record: &Record) -> String {
+    pub(crate) fn log(&self, record: &Record) -> String {
         let options =
             LogOptions { tail: None, since: None, until: None, stdout: true, stderr: true, follow: false };
         let mut reader = self.engine.logs(&record.id, options).unwrap();
@@ -74,7 +74,7 @@ impl World {
     }
 
     /// Runs one more process: its exit code and its output.
-    pub fn exec(&self, record: &Record, script: &str) -> (i32, String) {
+    pub(crate) fn exec(&self, record: &Record, script: &str) -> (i32, String) {
         use std::io::Read;
         let request = engine::ExecRequest {
             args: ["sh", "-c", script].map(str::to_owned).to_vec(),
