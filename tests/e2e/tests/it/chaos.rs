@@ -100,10 +100,14 @@ fn processes() -> BTreeSet<String> {
         .collect()
 }
 
-/// Every namespace that a process is in.
+/// Every namespace that a living process is in.
 fn namespaces() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for pid in numbered("/proc") {
+    let living = processes();
+    for pid in numbered("/proc")
+        .into_iter()
+        .filter(|pid| living.iter().any(|one| one.starts_with(&format!("{pid} ("))))
+    {
         for entry in std::fs::read_dir(format!("/proc/{pid}/ns")).into_iter().flatten().flatten() {
             found.extend(
                 std::fs::read_link(entry.path()).ok().map(|link| link.to_string_lossy().into_owned()),
