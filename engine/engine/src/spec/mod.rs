@@ -132,10 +132,6 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     spec.set_mounts(Some(mounts::mounts(input)));
     spec.set_annotations(None);
 
-    if input.joined.ipc.is_some() {
-        // A mount of another mount namespace cannot be bound from here (`open_tree(2)`).
-        warnings.push("/dev/shm is the container's own: only queues and System V IPC are shared".to_owned());
-    }
     let privileged = request.security.privileged;
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces::namespaces(input)));

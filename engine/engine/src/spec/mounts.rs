@@ -66,7 +66,11 @@ fn system(input: &SpecInput<'_>) -> Vec<Mount> {
     if request.namespaces.ipc == IpcMode::Host {
         // The queues follow the IPC namespace; `/dev/shm` must be shared by hand.
         mounts.retain(|mount| !at(mount, "/dev/shm"));
-        mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", &["nosuid", "noexec", "nodev"]));
+        mounts.push(bind(Path::new("/dev/shm"), "/dev/shm", SHM_OPTIONS));
+    } else if let Some(process) = input.joined.ipc.as_deref().and_then(|path| path.ancestors().nth(2)) {
+        // `/proc/PID/ns/ipc` of the other container: what it has at `/dev/shm` is `/proc/PID/root/dev/shm`.
+        mounts.retain(|mount| !at(mount, "/dev/shm"));
+        mounts.push(bind(&process.join("root/dev/shm"), "/dev/shm", SHM_OPTIONS));
     } else if request.namespaces.ipc == IpcMode::None {
         mounts.retain(|mount| !at(mount, "/dev/shm"));
     }
@@ -141,6 +145,8 @@ pub(super) fn rootfs_propagation(mounts: &[MountRecord]) -> Option<&'static str>
         () => None,
     }
 }
+
+const SHM_OPTIONS: &[&str] = &["nosuid", "noexec", "nodev"];
 
 /// Size of `/dev/shm`, as docker has it.
 const SHM_BYTES_DEFAULT: u64 = 64 << 20;

@@ -20,7 +20,7 @@ fn unknown_image_unreachable_registry_and_bad_names() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         strake.run(&["run", "--rm", "--network", "none", "busybox", "true"]).exits(0);
-        let before = Traces::of(&strake);
+        let before = Traces::settled(&strake);
         let nobody = format!("127.0.0.1:{}/some/image:1", free_port());
         let said = strake.run(&["run", "--rm", &nobody, "true"]);
         one_sentence(said.exits(125).says(&nobody[..14]));
@@ -65,7 +65,7 @@ fn names_and_ports_in_use_name_their_owner() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         sleeper(&strake, "owner", &["-p", "8080:80"]);
-        let before = Traces::of(&strake);
+        let before = Traces::settled(&strake);
         let again = ["run", "-d", "--name", "owner", "busybox", "true"];
         one_sentence(strake.run(&again).exits(125).says("owner"));
         let port = ["run", "-d", "--name", "second", "-p", "8080:80", "busybox", "true"];
@@ -85,7 +85,7 @@ fn bad_flags_and_files() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         strake.ok(&["run", "--rm", "--network", "none", "busybox", "true"]);
-        let before = Traces::of(&strake);
+        let before = Traces::settled(&strake);
         let run = |options: &[&str]| {
             strake.run(&[&["run", "--rm", "--network", "none"], options, &["busybox", "true"]].concat())
         };

@@ -23,6 +23,16 @@ pub(crate) struct Traces {
 }
 
 impl Traces {
+    /// What there is when nothing changes any more: the kernel takes network namespaces and their
+    /// links apart in the background.
+    pub(crate) fn settled(strake: &Strake) -> Self {
+        let links_of_containers =
+            || Self::of(strake).links.iter().filter(|link| link.starts_with("sk")).count();
+        let living = strake.ok(&["ps", "-q"]).lines().count();
+        testkit::wait_until(Duration::from_secs(20), || links_of_containers() <= living);
+        Self::of(strake)
+    }
+
     /// What there is now.
     pub(crate) fn of(strake: &Strake) -> Self {
         let mut cgroups = BTreeSet::new();
@@ -158,7 +168,7 @@ fn two_hundred_cycles_of_run_kill_and_rm_lose_and_leave_nothing() {
         sleeper(&strake, "witness", &["-p", "9090:90"]);
         let witness = pid(&strake, "witness");
         strake.ok(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
-        let before = Traces { processes: BTreeSet::new(), ..Traces::of(&strake) };
+        let before = Traces { processes: BTreeSet::new(), ..Traces::settled(&strake) };
         let seed =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as u64 | 1;
         let mut dice = Dice(seed);
@@ -214,7 +224,7 @@ fn a_command_killed_at_any_failpoint_leaves_a_usable_host() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         strake.ok(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
-        let before = Traces::of(&strake);
+        let before = Traces::settled(&strake);
         let listed = strake.ok(&["system", "failpoints"]);
         assert!(listed.lines().count() > 10, "{listed}");
         for failpoint in listed.lines() {

@@ -294,7 +294,7 @@ fn ns_14_nothing_is_left_after_rm() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         strake.ok(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
-        let before = crate::chaos::Traces::of(&strake);
+        let before = crate::chaos::Traces::settled(&strake);
         for round in 0..500 {
             let name = format!("leak{round}");
             strake
