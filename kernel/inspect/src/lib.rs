@@ -31,6 +31,7 @@ pub mod rootfs;
 pub mod signals;
 pub mod sourced;
 pub mod status;
+pub mod system;
 pub mod upper;
 
 pub use capabilities::CapSet;

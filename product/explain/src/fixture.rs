@@ -9,6 +9,7 @@ use inspect::idmap::IdMap;
 use inspect::kernel::Kernel;
 use inspect::net::{Interface, Link, parse_routes, parse_sockets};
 use inspect::rootfs::{Libc, OsRelease};
+use inspect::system::SystemSize;
 use inspect::upper::{Upper, UpperFile};
 use inspect::{Namespace, NamespaceKind, Sourced, Status, mounts};
 
@@ -185,6 +186,10 @@ pub(crate) fn view() -> View {
             Kernel { release: "6.18.0".into(), version: "#1".into(), machine: "x86_64".into() },
             "uname(2)",
         ),
+        system_size: Ok(SystemSize {
+            disk_used_bytes: Sourced::new(9 << 30, "statfs(2) of /"),
+            kernel_image_bytes: Some(Sourced::new(8 << 20, "/boot/vmlinuz-6.18.0")),
+        }),
         os: os("Debian GNU/Linux 13 (trixie)", "/proc/4711/root/etc/os-release"),
         host_os: os("Debian GNU/Linux 12 (bookworm)", "/proc/1/root/etc/os-release"),
         libc: Ok(Some(at(

@@ -24,7 +24,7 @@ pub(crate) fn all(view: &View, facts: Option<&ContainerFacts>, baseline: &Baseli
         process_tree::section(view),
         network::section(view, facts),
         users::section(view),
-        kernel::section(view),
+        kernel::section(view, facts),
         namespaces::section(view),
         cgroups::section(view),
         security::section(view, facts, baseline),

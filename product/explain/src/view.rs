@@ -16,6 +16,7 @@ use inspect::namespaces::Member;
 use inspect::net::{Interface, Route, Socket};
 use inspect::rootfs::{Libc, OsRelease};
 use inspect::status::Status;
+use inspect::system::{self, SystemSize};
 use inspect::upper::{self, Upper};
 use inspect::{Census, Error, Namespace, NamespaceKind, Proc, Process, Sourced, lsm};
 
@@ -73,6 +74,8 @@ pub struct View {
     pub upper: Option<Seen<Upper>>,
     /// The running kernel.
     pub kernel: Sourced<Kernel>,
+    /// What the host's own system takes on disk.
+    pub system_size: Result<SystemSize, Error>,
     /// Distribution of its root.
     pub os: Result<Option<Sourced<OsRelease>>, Error>,
     /// Distribution of the host's root.
@@ -135,6 +138,7 @@ impl View {
         let host = host(proc);
         let mounts = process.mounts();
         let (cgroup_mode, cgroups) = place(proc, &process);
+        let kernel = kernel::running();
         let resources = cgroups.as_ref().map(|placed| Resources::read(&placed.value)).unwrap_or_default();
         Ok(Self {
             pid,
@@ -158,7 +162,8 @@ impl View {
             resources,
             upper: mounts.as_ref().ok().and_then(|table| survey(&table.value)),
             root_is_hosts: host.as_ref().map_or(Ok(false), |host| process.shares_root_with(host)),
-            kernel: kernel::running(),
+            system_size: system::size(&kernel.value.release),
+            kernel,
             os: process.os_release(),
             host_os: host.as_ref().map_or(Ok(None), Process::os_release),
             libc: process.libc(),

@@ -2,11 +2,12 @@
 
 use inspect::elf::Linkage;
 
+use crate::facts::{ContainerFacts, ImageFacts};
 use crate::report::Section;
 use crate::view::View;
 use crate::words;
 
-pub(super) fn section(view: &View) -> Section {
+pub(super) fn section(view: &View, facts: Option<&ContainerFacts>) -> Section {
     let mut section = Section::new("kernel_and_user_space", "Kernel and user space");
     let verdict = match &view.root_is_hosts {
         Ok(true) => "the host's kernel, the host's user space",
@@ -24,7 +25,39 @@ pub(super) fn section(view: &View) -> Section {
     );
     distributions(&mut section, view);
     libc(&mut section, view);
+    if let Some(facts) = facts
+        && let Some(image) = &facts.image
+    {
+        size(&mut section, view, image);
+    }
     section
+}
+
+/// The image beside what a virtual machine for the same app would carry: a system of its own,
+/// of which the host's is the one at hand.
+fn size(section: &mut Section, view: &View, image: &ImageFacts) {
+    let Some(own) = image.layers.iter().map(|layer| layer.bytes).sum::<Option<u64>>() else { return };
+    let records: Vec<&str> = image.layers.iter().map(|layer| layer.record.as_str()).collect();
+    let records = if records.is_empty() { "no layers".to_owned() } else { records.join(", ") };
+    let system = match &view.system_size {
+        Ok(system) => system,
+        Err(error) => return section.unread("size", error),
+    };
+    let disk = &system.disk_used_bytes;
+    let (kernel_bytes, kernel_source) = match &system.kernel_image_bytes {
+        Some(kernel) => (kernel.value, format!(", {}", kernel.source)),
+        None => (0, String::new()),
+    };
+    let machine = disk.value.saturating_add(kernel_bytes);
+    section.line(
+        "size",
+        format!("image {}, a virtual machine like this host {}", words::bytes(own), words::bytes(machine)),
+        format!("{records}, {}{kernel_source}", disk.source),
+        match kernel_bytes {
+            0 => "An image brings the app's files only; a virtual machine for the same app needs a system disk too.",
+            _ => "An image brings the app's files only; a virtual machine for the same app needs a kernel and a system disk too.",
+        },
+    );
 }
 
 fn distributions(section: &mut Section, view: &View) {

@@ -4,6 +4,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::Value;
 use testkit::registry::Registry;
 use testkit::{Strake, images, isolated, run};
 
@@ -215,14 +216,39 @@ fn fs_12_there_is_no_kernel_in_an_image() {
 }
 
 #[test]
-fn fs_13_the_size_of_an_image_is_megabytes() {
+fn fs_13_explain_shows_an_image_of_megabytes_beside_a_machine_of_gigabytes() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         sleeper(&strake, "small", &["--network", "none"]);
-        let size: u64 = strake.ok(&["image", "inspect", "--format", "{{.Size}}", "busybox"]).parse().unwrap();
-        assert!((500_000..20_000_000).contains(&size), "{size}");
-        let explained = strake.ok(&["explain", "small"]);
-        let layers = explained.lines().filter(|line| line.contains("sha256:") && line.contains("B"));
-        assert!(layers.count() >= 1, "explain shows each layer's digest and size:\n{explained}");
+        let image: u64 =
+            strake.ok(&["image", "inspect", "--format", "{{.Size}}", "busybox"]).parse().unwrap();
+        assert!((500_000..20_000_000).contains(&image), "{image}");
+        let df = run(Command::new("df").args(["--block-size=1", "--output=used", "/"]));
+        let disk: u64 = df.ok().lines().last().unwrap().trim().parse().unwrap();
+        let explained: Value = serde_json::from_str(&strake.ok(&["explain", "small", "--json"])).unwrap();
+        let sections = explained["sections"].as_array().unwrap();
+        let section = sections.iter().find(|section| section["id"] == "kernel_and_user_space").unwrap();
+        let lines = section["lines"].as_array().unwrap();
+        let line = lines.iter().find(|line| line["name"] == "size").unwrap();
+        let value = line["value"].as_str().unwrap();
+        let (small, big) = value.split_once(", ").unwrap();
+        let close = |text: &str, bytes: u64, part: f64| {
+            let shown = binary_bytes(text.rsplit(' ').next().unwrap());
+            assert!((shown / bytes as f64 - 1.0).abs() < part, "{value}: {shown} is not {bytes}");
+        };
+        close(small, image, 0.05);
+        // Others write to the disk meanwhile, and the kernel's image comes on top.
+        close(big, disk, 0.2);
+        assert!(line["source"].as_str().unwrap().contains("statfs(2) of /"), "{line}");
+        // The same line for people.
+        let text = strake.ok(&["explain", "small"]);
+        assert!(text.lines().any(|line| line.trim().starts_with("size ") && line.contains(small)), "{text}");
     });
+}
+
+/// `1.89MiB` as a number.
+fn binary_bytes(text: &str) -> f64 {
+    let digits = text.find(|c: char| c.is_ascii_alphabetic()).unwrap();
+    let power = ["B", "KiB", "MiB", "GiB", "TiB"].iter().position(|unit| *unit == &text[digits..]).unwrap();
+    text[..digits].parse::<f64>().unwrap() * 1024_f64.powi(i32::try_from(power).unwrap())
 }
