@@ -51,6 +51,17 @@ pub fn standard_input() -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(0) }
 }
 
+/// The standard stream `number`, if it is open.
+///
+/// # Panics
+/// If `number` is not 0, 1 or 2.
+pub fn standard(number: i32) -> Option<BorrowedFd<'static>> {
+    assert!((0..=2).contains(&number), "only 0 to 2 are standard streams");
+    // SAFETY: numbers 0 to 2 are never closed once they are open: no OwnedFd has them,
+    // `become_standard` replaces them without closing in between.
+    is_open(number).then(|| unsafe { BorrowedFd::borrow_raw(number) })
+}
+
 /// Closes `fd` at exec.
 pub fn cloexec<Fd: AsFd>(fd: Fd) -> io::Result<()> {
     Ok(rustix::io::fcntl_setfd(fd, rustix::io::FdFlags::CLOEXEC)?)

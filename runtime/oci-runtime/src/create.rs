@@ -121,6 +121,7 @@ impl Creation<'_> {
         let sources = sources::mounts(plan, &options.bundle)?;
         let device_sources = sources::devices(plan);
         let joins = open_joins(plan)?;
+        check_sysctls(plan, &joins)?;
         let mut record = self.record(id, plan, options, detached);
         record.cgroup = match (&layout, &cgroup_path) {
             (Some(layout), Some(path)) => Some(Cgroup::locate(path, layout)),
@@ -486,6 +487,28 @@ fn open_joins(plan: &Plan) -> Result<Vec<(Namespace, OwnedFd)>, Error> {
         joins.push((*kind, fd));
     }
     Ok(joins)
+}
+
+/// A namespace that is joined may be our own under another name, and its kernel
+/// parameters the host's.
+fn check_sysctls(plan: &Plan, joins: &[(Namespace, OwnedFd)]) -> Result<(), Error> {
+    for (path, _) in &plan.sysctl {
+        let owner = crate::plan::sysctl_owner(path);
+        let Some((kind, joined)) = joins.iter().find(|(kind, _)| Some(*kind) == owner) else { continue };
+        let look = Error::system("look at a namespace");
+        let same = sys::namespace::open_of(None, *kind).and_then(|own| {
+            let (own, joined) = (rustix::fs::fstat(&own)?, rustix::fs::fstat(joined)?);
+            Ok((own.st_dev, own.st_ino) == (joined.st_dev, joined.st_ino))
+        });
+        if same.map_err(look)? {
+            return Err(crate::plan::SpecError::Conflict {
+                what: format!("sysctl {}", path.display()),
+                hint: "the namespace that linux.namespaces joins for it is the runtime's own: make a new one",
+            }
+            .into());
+        }
+    }
+    Ok(())
 }
 
 /// Raises hard limits from outside, where the privileges of the host are: root of a user

@@ -33,10 +33,6 @@ pub(crate) fn exec(
     let plan = process(&options.process, linux, &mut warnings)?;
     let filter = linux.seccomp().as_ref().map(crate::seccomp::compile).transpose()?;
     let init = sys::pidfd::open(record.pid).map_err(Error::system("open init's descriptor"))?;
-    // The descriptor is of the process that was recorded, or of a stranger with its id.
-    if !record.init_lives() {
-        return Err(Error::State { operation: "exec in", status: ContainerStatus::Stopped });
-    }
     let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
     let namespaces = namespaces_of(record);
     let pid_namespace = match namespaces.contains(Namespace::Pid) {
@@ -46,6 +42,10 @@ pub(crate) fn exec(
         ),
         false => None,
     };
+    // What was opened is of the process that was recorded, or of a stranger with its id.
+    if !record.init_lives() {
+        return Err(Error::State { operation: "exec in", status: ContainerStatus::Stopped });
+    }
     let birth = Birth { pid: pid_namespace.as_ref().map(AsFd::as_fd), ..Birth::default() };
     match spawn(&birth).map_err(Error::system("clone the process"))? {
         Forked::Child => {

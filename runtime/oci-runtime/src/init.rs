@@ -10,6 +10,7 @@ mod credentials;
 mod devices;
 mod masks;
 mod mounts;
+mod null;
 mod program;
 mod root;
 mod terminal;

@@ -151,6 +151,11 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     Ok(plan)
 }
 
+/// The namespace that a kernel parameter of a plan belongs to.
+pub(crate) fn sysctl_owner(path: &Path) -> Option<sys::Namespace> {
+    namespaces::owner_of(path.to_str()?)
+}
+
 fn check_version(spec: &Spec) -> Result<(), SpecError> {
     let hint = "this runtime reads version 1.x of the runtime-spec";
     match spec.version().split('.').next() {

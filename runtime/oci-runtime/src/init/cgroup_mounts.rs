@@ -12,7 +12,7 @@ use rustix::fs::{Mode as FileMode, OFlags};
 use sys::Namespace;
 use sys::mount::{self, Change, attr};
 
-use super::mounts::{change_propagation, finish_readonly, make};
+use super::mounts::{change_propagation, finish_readonly, guard_new, guard_root, make};
 use super::{Doing, InitError, Prepared, Setup};
 use crate::plan::{FsOption, MountPlan};
 
@@ -22,6 +22,8 @@ pub(super) fn mount(setup: &mut Setup, prepared: &Prepared<'_>, plan: &MountPlan
     let own_namespace = prepared.plan.namespaces.has(Namespace::Cgroup);
     let target =
         setup.root.mkdir_all(&plan.destination, 0o755).doing(|| "make the destination".to_owned())?;
+    guard_root(setup, &target)?;
+    guard_new(&target, &plan.destination)?;
     if layout.mode() == Mode::V2 {
         let mount = v2(prepared, plan, own_namespace)?;
         change_propagation(plan, &mount)?;

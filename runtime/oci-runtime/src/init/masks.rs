@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use rustix::fs::{FileType, Mode};
+use rustix::fs::{FileType, Mode, OFlags};
 use sys::mount::{self, Change, FsContext, attr};
 use sys::root::{Node, RootDir, file_type};
 
@@ -59,13 +59,13 @@ pub(super) fn make_readonly(mount: &OwnedFd) -> io::Result<()> {
 }
 
 /// A tmpfs with an empty directory and a null device.
-struct Cover {
+pub(super) struct Cover {
     tmpfs: OwnedFd,
     has_null: bool,
 }
 
 impl Cover {
-    fn make() -> io::Result<Self> {
+    pub(super) fn make() -> io::Result<Self> {
         let context = FsContext::open("tmpfs")?;
         context.set("source", "mask")?;
         context.set("nr_inodes", "4")?;
@@ -84,6 +84,11 @@ impl Cover {
         };
         make_readonly(&tmpfs)?;
         Ok(Self { tmpfs, has_null })
+    }
+
+    /// Opens the null device, or the empty file where there is none.
+    pub(super) fn open(&self, access: OFlags) -> io::Result<OwnedFd> {
+        Ok(rustix::fs::openat(&self.tmpfs, "f", access | OFlags::CLOEXEC, Mode::empty())?)
     }
 
     /// A detached mount that covers a directory or a file.

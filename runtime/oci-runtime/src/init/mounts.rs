@@ -1,6 +1,6 @@
 //! One mount after the other: made detached, then attached on an open directory or file.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::FileType;
@@ -42,8 +42,20 @@ fn bind(setup: &Setup, plan: &MountPlan, tree: &OwnedFd) -> Result<(), InitError
         setup.root.touch(&plan.destination, 0o644)
     };
     let target = target.doing(|| "make the destination".to_owned())?;
+    guard_root(setup, &target)?;
     guard_proc(&target, &plan.destination, Some(tree))?;
     mount::attach(tree, &target).doing(|| "attach".to_owned())
+}
+
+/// A symlink of the image may lead to the root itself. Covered, it would be another
+/// root for those who join the container later: `setns(2)` enters the topmost mount.
+pub(super) fn guard_root(setup: &Setup, target: &OwnedFd) -> Result<(), InitError> {
+    let at = |fd: BorrowedFd<'_>| rustix::fs::fstat(fd).map(|stat| (stat.st_dev, stat.st_ino));
+    let doing = || "look at the destination".to_owned();
+    if at(target.as_fd()).doing(doing)? != at(setup.root.as_fd()).doing(doing)? {
+        return Ok(());
+    }
+    Err(InitError::plain("the destination is a link to the container's root, where nothing may be mounted"))
 }
 
 /// A look-alike of `/proc` would take our writes of labels (CVE-2019-16884,
@@ -122,13 +134,19 @@ fn target(setup: &Setup, plan: &MountPlan, kind: &str) -> Result<OwnedFd, InitEr
         }
     }
     let target = setup.root.mkdir_all(destination, 0o755).doing(|| "make the destination".to_owned())?;
+    guard_root(setup, &target)?;
     if kind != "proc" {
-        if destination == Path::new("/proc") {
-            return Err(InitError::plain("only a procfs can be mounted on /proc"));
-        }
-        guard_proc(&target, destination, None)?;
+        guard_new(&target, destination)?;
     }
     Ok(target)
+}
+
+/// [`guard_proc`] for a file system that is none.
+pub(super) fn guard_new(target: &OwnedFd, destination: &Path) -> Result<(), InitError> {
+    if destination == Path::new("/proc") {
+        return Err(InitError::plain("only a procfs can be mounted on /proc"));
+    }
+    guard_proc(target, destination, None)
 }
 
 /// Makes a new file system, detached.

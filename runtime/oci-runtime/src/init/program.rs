@@ -10,7 +10,7 @@ use sys::procfs::Procfs;
 use sys::rlimit::{self, Limit};
 use sys::seccomp::Filter;
 
-use super::{Doing, InitError, credentials};
+use super::{Doing, InitError, credentials, null};
 use crate::channel::InitEnd;
 use crate::plan::{ProcessPlan, RlimitPlan};
 
@@ -37,6 +37,7 @@ pub(crate) struct Program {
 /// Takes on identity and limits; gives the program.
 pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Program, InitError> {
     let process = entry.process;
+    null::exchange()?;
     label(entry, warnings)?;
     schedule(process, warnings);
     let env = environment(process);

@@ -207,7 +207,7 @@ fn sysctl_path(key: &str) -> Result<String, SpecError> {
     Ok(path)
 }
 
-fn owner_of(path: &str) -> Option<Namespace> {
+pub(super) fn owner_of(path: &str) -> Option<Namespace> {
     const IPC: &[&str] = &[
         "kernel/msgmax",
         "kernel/msgmnb",

@@ -136,7 +136,7 @@ fn cve_2021_30465_a_destination_that_is_exchanged_stays_inside() {
 }
 
 #[test]
-fn cve_2019_16884_and_2019_19921_and_2023_27561_proc_is_a_procfs_at_proc() {
+fn cve_2019_16884_and_2019_19921_and_2023_27561_and_2023_28642_proc_is_a_procfs_at_proc() {
     isolated(|| {
         // A volume over /proc.
         let bundle = Bundle::new();
@@ -187,7 +187,7 @@ fn cve_2022_29162_and_2025_27612_the_inheritable_set_is_empty() {
 }
 
 #[test]
-fn cve_2024_45310_nothing_is_made_on_the_host_by_mkdir() {
+fn cve_2019_18837_and_2024_45310_nothing_is_made_on_the_host_by_mkdir() {
     isolated(|| {
         let bundle = Bundle::new();
         let canary = canary(&bundle);
@@ -328,5 +328,91 @@ fn cve_2016_9962_exec_cannot_be_traced_while_it_enters() {
         }
         let output = watcher.wait_with_output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    });
+}
+
+#[test]
+fn the_hosts_dev_null_is_not_handed_in() {
+    isolated(|| {
+        // Root inside could fchmod(2) it. Our own standard input is the host's.
+        let look = "stat -L -c %d:%i /proc/self/fd/0 /dev/null";
+        let host = std::os::unix::fs::MetadataExt::dev(&fs::metadata("/dev/null").unwrap()).to_string();
+        let bundle = Bundle::new().script(look);
+        let output = bundle.run();
+        let lines: Vec<&str> = output.ok().lines().collect();
+        assert_eq!(lines[0], lines[1]);
+        assert!(!lines[0].starts_with(&format!("{host}:")), "{lines:?}");
+        // A process that enters later gets none either, whatever became of the container's.
+        for change in
+            ["true", "rm /dev/null", "rm /dev/null; ln -s /proc/self/fd/0 /dev/null", "mkfifo /dev/null"]
+        {
+            let bundle = Bundle::new().script(&format!("{change}; echo done; sleep 1000"));
+            symlink("busybox", bundle.in_root("bin/mkfifo")).unwrap();
+            bundle.start();
+            assert!(testkit::wait_until(std::time::Duration::from_secs(5), || bundle
+                .printed()
+                .contains("done")));
+            let output = bundle.runtime(&["exec", "c", "stat", "-L", "-c", "%d %t:%T", "/proc/self/fd/0"]);
+            let (device, kind) = output.ok().split_once(' ').unwrap();
+            assert_eq!(kind, "1:3", "{change}");
+            assert_ne!(device, host, "{change}");
+        }
+    });
+}
+
+#[test]
+fn a_volume_does_not_cover_the_root_through_a_link() {
+    isolated(|| {
+        for kind in ["bind", "tmpfs", "cgroup"] {
+            let bundle = Bundle::new();
+            symlink("/", bundle.in_root("data")).unwrap();
+            let source = canary(&bundle);
+            let bundle = bundle
+                .mount(json!({ "destination": "/data", "type": kind, "source": source, "options": ["rw"] }));
+            bundle.run().exits(1).says("link to the container's root");
+            bundle.assert_nothing_left();
+        }
+    });
+}
+
+#[test]
+fn cve_2022_0811_a_sysctl_sets_one_parameter_of_its_own_namespace() {
+    isolated(|| {
+        let pattern = fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap();
+        for (key, value) in [
+            ("kernel.shm_rmid_forced", "1+kernel.core_pattern=|/evil"),
+            ("kernel.core_pattern", "|/evil"),
+            ("kernel/../kernel/core_pattern", "|/evil"),
+            ("net/../kernel/core_pattern", "|/evil"),
+        ] {
+            let bundle = Bundle::new().with(|spec| spec["linux"]["sysctl"] = json!({ key: value }));
+            bundle.run().exits(1);
+            bundle.assert_nothing_left();
+        }
+        assert_eq!(fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap(), pattern);
+    });
+}
+
+#[test]
+fn cve_2023_25809_the_cgroups_are_read_only_without_a_namespace_of_theirs() {
+    isolated(|| {
+        let bundle = Bundle::new()
+            .with(|spec| {
+                let namespaces = spec["linux"]["namespaces"].as_array_mut().unwrap();
+                namespaces.retain(|namespace| namespace["type"] != "cgroup");
+            })
+            .mount(json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "source": "cgroup",
+                           "options": ["nosuid", "noexec", "nodev", "ro"] }))
+            .script("ls /sys/fs/cgroup | wc -l; for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $dir/made 2>&1; done");
+        let output = bundle.run();
+        let mut lines = output.stdout.lines();
+        let count: usize = lines.next().unwrap().trim().parse().unwrap();
+        assert!(count > 0);
+        assert_eq!(
+            lines.filter(|line| line.contains("Read-only file system")).count(),
+            count + 1,
+            "{}",
+            output.stdout
+        );
     });
 }

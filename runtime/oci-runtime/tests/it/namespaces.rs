@@ -299,3 +299,24 @@ fn ns_07_queues_and_segments_are_private() {
         assert_eq!(ours.lines().count(), 1, "{ours}");
     });
 }
+
+#[test]
+fn a_sysctl_does_not_change_our_own_namespace_under_another_name() {
+    isolated(|| {
+        for (kind, path, key) in [
+            ("network", "/proc/self/ns/net", "net.ipv4.ip_forward"),
+            ("ipc", "/proc/1/ns/ipc", "kernel.shmmax"),
+        ] {
+            let bundle = Bundle::new().with(|spec| {
+                for namespace in spec["linux"]["namespaces"].as_array_mut().unwrap() {
+                    if namespace["type"] == kind {
+                        namespace["path"] = json!(path);
+                    }
+                }
+                spec["linux"]["sysctl"] = json!({ key: "1" });
+            });
+            bundle.run().exits(1).says("the runtime's own");
+            bundle.assert_nothing_left();
+        }
+    });
+}
