@@ -47,17 +47,20 @@ pub struct Table {
 }
 
 impl Table {
-    /// Measures the candidates in turn, `rounds` times, after one round that warms caches.
+    /// Measures the candidates in turn, `rounds` times, after one round that warms caches; the
+    /// machine has `settle` to itself before each.
     ///
     /// # Errors
     /// The first failure of a candidate.
-    pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize) -> Result<Self> {
+    pub fn measure(candidates: &mut [Candidate<'_>], rounds: usize, settle: Duration) -> Result<Self> {
         ensure!(rounds > 0, "no rounds");
         let mut walls = vec![Vec::with_capacity(rounds); candidates.len()];
         let mut cpus = vec![Duration::ZERO; candidates.len()];
         for round in 0..=rounds {
             for (index, candidate) in candidates.iter_mut().enumerate() {
                 (candidate.before)().with_context(|| format!("prepare {}", candidate.name))?;
+                // What the one before left to be done in the background is not this one's.
+                std::thread::park_timeout(settle);
                 let cpu_before = children_cpu();
                 let started = Instant::now();
                 (candidate.body)().with_context(|| candidate.name.clone())?;
@@ -146,7 +149,7 @@ mod tests {
         };
         let mut candidates =
             [Candidate::new("a", push('a')), Candidate::new("b", push('b')).after(push('-'))];
-        let table = Table::measure(&mut candidates, 2).unwrap();
+        let table = Table::measure(&mut candidates, 2, Duration::ZERO).unwrap();
         assert_eq!(*order.borrow(), "a-ba-ba-b");
         assert_eq!(table.costs().len(), 2);
     }

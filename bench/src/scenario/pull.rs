@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::Result;
 use testkit::registry::Registry;
@@ -49,7 +50,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
         };
         candidates.push(Candidate::new("skopeo copy, not unpacked", copy).after(forget));
     }
-    let table = Table::measure(&mut candidates, options.rounds)?;
+    let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(500))?;
     let versions = vec![version("podman"), version("skopeo")];
     Ok(Report { title: "pull and unpack of Debian", versions, table })
 }

@@ -3,6 +3,7 @@
 //! Twice: without network, and with each one's own default bridge.
 
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use testkit::{Strake, TempDir, images};
@@ -32,7 +33,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
             }));
         }
     }
-    let table = Table::measure(&mut candidates, options.rounds)?;
+    let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(200))?;
     Ok(Report {
         title: "run --rm of a present image",
         versions: vec![version("podman"), version("crun")],

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
@@ -36,7 +37,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
         candidates.push(runtime(peer, peer, &scratch, &bundle));
     }
     candidates.push(Candidate::new("kernel floor", || floor(&floor_program)));
-    let table = Table::measure(&mut candidates, options.rounds)?;
+    let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(5))?;
     let versions = PEERS.iter().filter(|peer| wanted(options, peer)).map(|peer| version(peer)).collect();
     Ok(Report { title: "create + start + wait + delete", versions, table })
 }
