@@ -1,9 +1,9 @@
 //! The engine: roots on disk, and the stores below them.
 
-use std::cell::OnceCell;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use attach::Networks;
 use base::ContainerId;
@@ -80,8 +80,8 @@ pub struct Engine {
     cgroup_parent: String,
     shim_failpoint: Option<String>,
     containers: Containers,
-    snapshots: OnceCell<Snapshots>,
-    networks: OnceCell<Networks>,
+    snapshots: OnceLock<Snapshots>,
+    networks: OnceLock<Networks>,
 }
 
 impl Engine {
@@ -101,8 +101,8 @@ impl Engine {
             cleanup_command: Vec::new(),
             cgroup_parent: "/strake".to_owned(),
             shim_failpoint: None,
-            snapshots: OnceCell::new(),
-            networks: OnceCell::new(),
+            snapshots: OnceLock::new(),
+            networks: OnceLock::new(),
         })
     }
 

@@ -1,6 +1,7 @@
 //! The root of the command tree, and the way from arguments to an exit status.
 
 use std::ffi::OsString;
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -9,6 +10,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser};
 use crate::commands::Command;
 use crate::context::{Context, Environment};
 use crate::error::{CliError, Status};
+use crate::usage;
 
 /// Containers from the kernel up: run images, and see what the kernel really does.
 #[derive(Debug, Parser)]
@@ -78,11 +80,14 @@ pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) 
     }
 }
 
-/// Help and version are answers; everything else is docker's 125 with clap's text.
+/// Help and version are answers; everything else is docker's 125 with one sentence.
 fn usage(error: &clap::Error) -> ExitCode {
     let asked_for = !error.use_stderr();
     // Nobody is left to tell when this fails.
-    let _ = error.print();
+    let _ = match usage::sentence(error) {
+        Some(sentence) => writeln!(std::io::stderr(), "strake: {sentence}"),
+        None => error.print(),
+    };
     if asked_for { ExitCode::SUCCESS } else { Status::DAEMON.into() }
 }
 

@@ -12,6 +12,7 @@ pub mod format;
 pub mod humanize;
 pub mod template;
 pub mod tools;
+mod usage;
 
 pub use cli::{Cli, command, main};
 pub use context::{Context, Environment, Streams};

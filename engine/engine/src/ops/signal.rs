@@ -114,8 +114,12 @@ impl Engine {
         if signal != Signal::KILL {
             return Ok(());
         }
-        // A frozen process dies only when it thaws.
-        self.resume_if_paused(&record)?;
+        // A frozen process dies only when it thaws; its supervisor may have thought of that.
+        match self.resume_if_paused(&record) {
+            Ok(()) | Err(Error::Shim { .. } | Error::Transition { .. } | Error::NotRunning { .. }) => {}
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        }
         // As docker: after `kill` the container is seen as ended.
         match client.wait() {
             Ok(_) => Ok(()),
@@ -143,6 +147,9 @@ impl Engine {
         let mut locked: Locked = self.settled(id)?;
         let name = locked.record.name.clone();
         let mut client = self.connect(&locked.record)?;
+        if let (Lifecycle::Running { paused: true, .. }, Event::Paused) = (&locked.record.lifecycle, &event) {
+            return Err(Error::Paused { name });
+        }
         // Refused before anything is done when the state does not allow it.
         locked.record.lifecycle.clone().on(event.clone()).map_err(Error::transition(&name))?;
         act(&mut client).map_err(Error::shim(&name))?;

@@ -175,13 +175,17 @@ fn is_number_list(text: &str) -> bool {
 }
 
 /// Reads `--cpus`: a decimal number of processors, as billionths.
-pub fn nano_cpus(text: &str) -> Result<u64, InvalidOption> {
+pub fn nano_cpus(text: &str) -> Result<Option<u64>, InvalidOption> {
     let wrong = |why: &'static str| InvalidOption::new("--cpus", text, why);
     let value: f64 = text.parse().map_err(|_| wrong("use a number of processors, as in 0.5"))?;
+    // Docker's default, which means no limit.
+    if value == 0.0 {
+        return Ok(None);
+    }
     if !(0.01..=65536.0).contains(&value) {
         return Err(wrong("use at least 0.01 and at most what the host has"));
     }
-    Ok((value * 1e9).round() as u64)
+    Ok(Some((value * 1e9).round() as u64))
 }
 
 /// What docker demands too.

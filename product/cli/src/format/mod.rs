@@ -86,8 +86,13 @@ impl Listing<'_> {
         }
     }
 
+    /// A row of headings; `Label` stays a map, so that `{{.Label "key"}}` is headed by nothing.
     fn headings(&self) -> Value {
-        self.columns.iter().map(|column| (column.field.to_owned(), Value::from(column.heading))).collect()
+        let columns = self.columns.iter();
+        let mut headings: serde_json::Map<String, Value> =
+            columns.map(|column| (column.field.to_owned(), Value::from(column.heading))).collect();
+        headings.insert("Label".to_owned(), Value::Object(serde_json::Map::new()));
+        Value::Object(headings)
     }
 }
 

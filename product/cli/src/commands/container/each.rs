@@ -2,10 +2,12 @@
 
 use std::fmt::Display;
 
+use engine::Engine;
+
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
-/// Does `act` to each; prints what it gives, or what went wrong.
+/// Does `act` to each, one after the other; prints what it gives, or what went wrong.
 pub(super) fn each<T: Display>(
     context: &Context,
     names: &[String],
@@ -13,13 +15,51 @@ pub(super) fn each<T: Display>(
 ) -> Result<Status, CliError> {
     let mut status = Status::SUCCESS;
     for name in names {
-        match act(name) {
-            Ok(line) => context.print_line(line)?,
-            Err(error) => {
-                context.say(format_args!("strake: {error}"));
-                status = Status::FAILURE;
-            }
-        }
+        say(context, act(name), &mut status)?;
     }
     Ok(status)
 }
+
+/// Does `act`, which waits for containers, to all at once: ten that take their grace time
+/// take it together. What it gives is printed in the order of the names.
+pub(super) fn all_at_once<T: Display + Send>(
+    context: &Context,
+    names: &[String],
+    act: impl Fn(&Engine, &str) -> Result<T, engine::Error> + Sync,
+) -> Result<Status, CliError> {
+    let engine = context.engine()?;
+    let act = &act;
+    let mut status = Status::SUCCESS;
+    for some in names.chunks(AT_ONCE) {
+        if let [name] = some {
+            say(context, act(engine, name).map_err(CliError::from), &mut status)?;
+            continue;
+        }
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = some.iter().map(|name| scope.spawn(move || act(engine, name))).collect();
+            workers.into_iter().try_for_each(|worker| match worker.join() {
+                Ok(done) => say(context, done.map_err(CliError::from), &mut status),
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+        })?;
+    }
+    Ok(status)
+}
+
+fn say<T: Display>(
+    context: &Context,
+    done: Result<T, CliError>,
+    status: &mut Status,
+) -> Result<(), CliError> {
+    match done {
+        Ok(line) => context.print_line(line),
+        Err(error) => {
+            context.say(format_args!("strake: {error}"));
+            *status = Status::FAILURE;
+            Ok(())
+        }
+    }
+}
+
+/// As many threads as docker's client takes.
+const AT_ONCE: usize = 50;

@@ -14,6 +14,9 @@ const KEYS: [&str; 14] = [
     "publish", "since", "status", "volume",
 ];
 
+/// Docker's words for a container's state.
+const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
+
 impl Filters {
     /// Reads `key=value` each.
     pub(super) fn parse(texts: &[String]) -> Result<Self, CliError> {
@@ -33,6 +36,12 @@ impl Filters {
             if key == "exited" && value.parse::<i32>().is_err() {
                 return Err(CliError::message(format!(
                     "--filter {text:?} is not valid: exited takes an exit code"
+                )));
+            }
+            if key == "status" && !STATES.contains(&value) {
+                return Err(CliError::message(format!(
+                    "--filter {text:?} is not valid: the states are {}",
+                    STATES.join(", ")
                 )));
             }
             filters.entry(key.to_owned()).or_default().push(value.to_owned());
@@ -141,7 +150,7 @@ mod tests {
 
     #[test]
     fn refuses_unknown_keys() {
-        for text in ["x", "frob=1", "exited=x"] {
+        for text in ["x", "frob=1", "exited=x", "status=up"] {
             assert!(Filters::parse(&[text.to_owned()]).is_err(), "{text}");
         }
         assert!(Filters::parse(&["status=exited".to_owned()]).unwrap().ask_for_state());

@@ -17,7 +17,7 @@ pub struct Args {
     #[arg(short = 'f', long)]
     pub follow: bool,
     /// Only that many lines from the end, or all
-    #[arg(short = 'n', long, value_name = "N", default_value = "all")]
+    #[arg(short = 'n', long, value_name = "N", default_value = "all", allow_hyphen_values = true)]
     pub tail: String,
     /// Only what was written since then: 2026-01-02T13:23:37Z, or 42m for 42 minutes ago
     #[arg(long, value_name = "TIME")]

@@ -194,8 +194,8 @@ pub struct ResourceOptions {
     /// How readily the kernel kills it for lack of memory, -1000 to 1000
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub oom_score_adj: Option<i32>,
-    /// Number of processors, as in 0.5
-    #[arg(long, value_name = "N")]
+    /// Number of processors, as in 0.5; 0 for no limit
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub cpus: Option<String>,
     /// Weight against other containers [default: 1024]
     #[arg(short = 'c', long, value_name = "N")]

@@ -243,7 +243,7 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         memory_swappiness: swappiness,
         oom_kill_disable: options.oom_kill_disable,
         oom_score_adj: options.oom_score_adj,
-        nano_cpus: options.cpus.as_deref().map(nano_cpus).transpose()?,
+        nano_cpus: options.cpus.as_deref().map(nano_cpus).transpose()?.flatten(),
         cpu_shares: options.cpu_shares,
         cpu_period_us: options.cpu_period,
         cpu_quota_us: options.cpu_quota,

@@ -2,7 +2,7 @@
 
 use engine::StartOptions;
 
-use super::each::each;
+use super::each::all_at_once;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -26,8 +26,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let engine = context.engine()?;
-    each(context, &args.containers, |name| {
+    all_at_once(context, &args.containers, |engine, name| {
         let id = engine.resolve(name)?;
         engine.stop(&id, None, args.time)?;
         engine.start(&id, &StartOptions::default())?;

@@ -2,7 +2,7 @@
 
 use engine::RemoveOptions;
 
-use super::each::each;
+use super::each::all_at_once;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -25,14 +25,13 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let engine = context.engine()?;
     let options = RemoveOptions { force: args.force, volumes: args.volumes };
-    each(context, &args.containers, |name| {
+    all_at_once(context, &args.containers, |engine, name| {
         let removed = engine.resolve(name).and_then(|id| engine.remove(&id, options));
         match removed {
             // What is to be gone is gone.
             Err(error) if args.force && error.is_not_found() => Ok(name.to_owned()),
-            removed => removed.map(|()| name.to_owned()).map_err(CliError::from),
+            removed => removed.map(|()| name.to_owned()),
         }
     })
 }

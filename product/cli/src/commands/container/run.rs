@@ -1,7 +1,7 @@
 //! `strake run`.
 
-use std::fs::OpenOptions;
-use std::io::Write;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
 
 use engine::{Engine, ImageSource, Record, StartOptions};
 use oci_spec::image::Platform;
@@ -40,18 +40,21 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let options = &args.container;
+    if args.detach && !options.attach.is_empty() {
+        return Err(CliError::message("-a and -d exclude each other: leave one out"));
+    }
+    if options.tty && options.interactive && !args.detach && !context.stdin_is_terminal() {
+        return Err(CliError::message(
+            "the input device is not a TTY: leave -t out, or call from a terminal",
+        ));
+    }
     run_container(args, context).map_err(daemon_status)
 }
 
 fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     let keys = DetachKeys::parse(args.detach_keys.as_deref())?;
     let options = &args.container;
-    if options.tty && options.interactive && !args.detach && !context.stdin_is_terminal() {
-        return Err(CliError::message(
-            "the input device is not a TTY: leave -t out, or call from a terminal",
-        )
-        .with_status(Status::FAILURE));
-    }
     let engine = context.engine()?;
     let record = create(options, args.detach, context)?;
     let [stdin, stdout, stderr] = record.request.process.attach;
@@ -70,6 +73,10 @@ fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     };
     let started = engine.start(&record.id, &start)?;
     warn_all(context, &started.warnings, &record.warnings);
+    if !stdout && !stderr {
+        // As docker: who only writes to it gets its id to find the rest by.
+        context.print_line(&record.id)?;
+    }
     let foreground = Foreground { engine, record: started.record, streams, holds_cleanup: true };
     let session = SessionOptions { tty: record.request.process.tty, keys };
     let attached = started.attached.unwrap_or_default();
@@ -87,17 +94,11 @@ pub(super) fn create(
 ) -> Result<Record, CliError> {
     let engine = context.engine()?;
     let request = request(options, detached, context)?;
-    if let Some(path) = &options.cidfile
-        && std::path::Path::new(path).exists()
-    {
-        return Err(CliError::message(format!(
-            "--cidfile {path:?} exists already: remove it, or choose another file"
-        )));
-    }
+    let cidfile = options.cidfile.as_deref().map(CidFile::make).transpose()?;
     let image = image(engine, options, context)?;
     let record = engine.create(request, ImageSource::from(&image))?;
-    if let Some(path) = &options.cidfile {
-        write_cidfile(path, &record)?;
+    if let Some(cidfile) = cidfile {
+        cidfile.fill(&record)?;
     }
     Ok(record)
 }
@@ -122,13 +123,38 @@ fn image(
     )
 }
 
-fn write_cidfile(path: &str, record: &Record) -> Result<(), CliError> {
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|error| CliError::message(format!("--cidfile {path:?} cannot be written: {error}")))?;
-    Ok(write!(file, "{}", record.id)?)
+/// The file of `--cidfile`: made before the container, so that none is left without its id, and
+/// removed again when there is none to be written.
+struct CidFile<'a> {
+    path: &'a str,
+    file: Option<File>,
+}
+
+impl<'a> CidFile<'a> {
+    fn make(path: &'a str) -> Result<Self, CliError> {
+        let made = OpenOptions::new().write(true).create_new(true).open(path);
+        let file = made.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => CliError::message(format!(
+                "--cidfile {path:?} exists already: remove it, or choose another file"
+            )),
+            _ => CliError::message(format!("--cidfile {path:?} cannot be written: {error}")),
+        })?;
+        Ok(Self { path, file: Some(file) })
+    }
+
+    fn fill(mut self, record: &Record) -> Result<(), CliError> {
+        self.file.take().map_or(Ok(()), |mut file| write!(file, "{}", record.id))?;
+        Ok(())
+    }
+}
+
+impl Drop for CidFile<'_> {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            // It is empty, and ours.
+            let _ = std::fs::remove_file(self.path);
+        }
+    }
 }
 
 /// What was known when the container was made was said then.

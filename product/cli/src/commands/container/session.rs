@@ -19,7 +19,7 @@ pub(super) struct Session<'c> {
     streams: Streams,
     signals: OwnedFd,
     keys: Option<DetachKeys>,
-    _raw: Option<RawTerminal>,
+    raw: Option<RawTerminal>,
 }
 
 /// The process's streams, as far as they are attached.
@@ -95,7 +95,7 @@ impl<'c> Session<'c> {
             streams,
             signals,
             keys: options.tty.then_some(options.keys),
-            _raw: raw.then(RawTerminal::take).transpose()?,
+            raw: raw.then(RawTerminal::take).transpose()?,
         })
     }
 
@@ -119,8 +119,8 @@ impl<'c> Session<'c> {
             if ready.ended {
                 ended.get_or_insert_with(Instant::now);
             }
-            if ready.signal {
-                self.pass_signals(peer)?;
+            if ready.signal && self.pass_signals(peer)? == Over::Detached {
+                return Ok(Over::Detached);
             }
             if ready.input && self.read_input(&mut pending, &mut input_open)? == Over::Detached {
                 return Ok(Over::Detached);
@@ -181,14 +181,22 @@ impl<'c> Session<'c> {
         })
     }
 
-    fn pass_signals(&self, peer: &mut dyn Peer) -> Result<(), CliError> {
+    /// Passes signals on. When the user's terminal hangs up, what has a terminal of its own is
+    /// told and left to itself: nobody is there to see more of it.
+    fn pass_signals(&self, peer: &mut dyn Peer) -> Result<Over, CliError> {
+        let mut over = Over::Ended;
         while let Some(received) = sys::signal::read_signalfd(&self.signals)? {
             match received.signal.name().as_str() {
                 "SIGWINCH" => peer.resized(),
-                _ => peer.signal(received.signal),
+                name => {
+                    peer.signal(received.signal);
+                    if name == "SIGHUP" && self.raw.is_some() {
+                        over = Over::Detached;
+                    }
+                }
             }
         }
-        Ok(())
+        Ok(over)
     }
 
     fn read_input(&mut self, pending: &mut Vec<u8>, open: &mut bool) -> Result<Over, CliError> {

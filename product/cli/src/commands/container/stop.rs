@@ -2,7 +2,7 @@
 
 use engine::request::Signal;
 
-use super::each::each;
+use super::each::all_at_once;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -31,9 +31,8 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let engine = context.engine()?;
     let signal = args.signal.as_deref().map(Signal::parse).transpose()?;
-    each(context, &args.containers, |name| {
+    all_at_once(context, &args.containers, |engine, name| {
         engine.stop(&engine.resolve(name)?, signal, args.time)?;
         Ok(name.to_owned())
     })

@@ -46,6 +46,8 @@ fn duration(text: &str) -> Option<std::time::Duration> {
             "m" => 60.0,
             "s" => 1.0,
             "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
             _ => return None,
         };
         seconds += number.parse::<f64>().ok()? * factor;

@@ -92,7 +92,9 @@ fn shown_id(row: &Summary, full: bool) -> String {
 
 fn value(row: &Summary, full: bool, context: &Context) -> Value {
     let none = || "<none>".to_owned();
-    let since = row.created.map_or_else(|| "N/A".to_owned(), |created| humanize::ago(context.now(), created));
+    // An image that is the same wherever it is made has 1970 for a date.
+    let created = row.created.filter(|created| *created > std::time::SystemTime::UNIX_EPOCH);
+    let since = created.map_or_else(|| "N/A".to_owned(), |created| humanize::ago(context.now(), created));
     let size = humanize::size(row.size_bytes);
     json!({
         "Repository": row.repository.clone().unwrap_or_else(none),
@@ -100,7 +102,7 @@ fn value(row: &Summary, full: bool, context: &Context) -> Value {
         "Digest": row.digest.as_ref().map_or_else(none, ToString::to_string),
         "ID": shown_id(row, full),
         "CreatedSince": since,
-        "CreatedAt": row.created.map(humanize::created_at).unwrap_or_default(),
+        "CreatedAt": created.map_or_else(|| "N/A".to_owned(), humanize::created_at),
         "Size": size,
         "VirtualSize": size,
         "SharedSize": "N/A",

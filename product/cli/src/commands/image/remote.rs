@@ -48,10 +48,10 @@ pub fn ensure(
     if quiet {
         return Ok(images.ensure(name, PullPolicy::Always, platform, &mut engine::images::Silent)?);
     }
-    if policy == PullPolicy::Missing {
-        context.say(format_args!("Unable to find image '{name}' locally"));
-    }
     let reference = oci_spec::Reference::parse(name)?;
+    if policy == PullPolicy::Missing {
+        context.say(format_args!("Unable to find image '{}' locally", reference.familiar()));
+    }
     let options = engine::images::PullOptions { platform: platform.cloned() };
     let mut display = Display::new(context, Stream::Err);
     let pulled = images.pull(&reference, &options, &mut display)?;

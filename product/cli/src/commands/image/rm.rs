@@ -1,5 +1,6 @@
 //! `strake rmi`.
 
+use base::{Classified as _, ErrorClass};
 use engine::images::Removed;
 
 use super::remote;
@@ -32,8 +33,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         match images.remove(name, args.force, &uses) {
             Ok(removed) => print_removed(context, &removed)?,
             Err(error) => {
+                // As docker: with --force what is to be gone may be gone already.
+                if !(args.force && error.class() == ErrorClass::NotFound) {
+                    status = Status::FAILURE;
+                }
                 context.complain(format_args!("strake: {}", CliError::from(error)));
-                status = Status::FAILURE;
             }
         }
     }
