@@ -26,7 +26,7 @@ use sys::{Namespace, NamespaceSet};
 use crate::channel::{FromInit, InitEnd, Report, RuntimeEnd};
 use crate::error::Error;
 use crate::gate::Gate;
-use crate::init::{self, Prepared};
+use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
 use crate::plan::{Plan, RlimitPlan, plan};
 use crate::spawn::{Birth, spawn};
@@ -229,15 +229,13 @@ impl Creation<'_> {
     }
 
     fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Created, Error> {
-        // On v2 init is born into its cgroup; v1's are filled while init works.
-        let early = ready.layout.as_ref().is_some_and(|layout| layout.v1.is_empty());
-        if early {
-            self.make_cgroup(ready)?;
-        }
-        let into_cgroup = match (&ready.record.cgroup, early && ready.cgroup_path.is_some()) {
-            (Some(cgroup), true) => cgroup.fd_for_clone_into()?,
-            _ => None,
-        };
+        // Init is born into v2's cgroup; v1's are made while init works, and entered by init:
+        // moving another process can take the kernel many milliseconds.
+        let early = self.needs_cgroup_early(ready);
+        self.make_cgroup(ready, early)?;
+        let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some());
+        let into_cgroup = cgroup.map(Cgroup::fd_for_clone_into).transpose()?.flatten();
+        let entrance = cgroup.filter(|_| early).map(Cgroup::entrance).transpose()?;
         let gate =
             Gate::make(&self.dir.path).map_err(Error::path("make the start gate in", &self.dir.path))?;
         let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
@@ -255,17 +253,24 @@ impl Creation<'_> {
         match spawn(&birth).map_err(|source| clone_error(source, ready.plan))? {
             Forked::Child => {
                 drop(ours);
-                self.become_init(ready, options, InitEnd(theirs), gate)
+                let way = match entrance {
+                    // Born in between two forks: the runtime moves it.
+                    _ if birth.user.is_some() => Way::Moved,
+                    Some(entrance) => Way::Open(entrance),
+                    None if ready.cgroup_path.is_some() => Way::Path,
+                    None => Way::Moved,
+                };
+                self.become_init(ready, options, InitEnd(theirs), gate, way)
             }
             Forked::Parent { pid, pidfd } => {
-                drop((theirs, gate));
+                drop((theirs, gate, entrance));
                 failpoint::hit("create.cloned");
                 ready.root = None;
                 ready.sources.clear();
                 ready.timeline.mark("clone");
-                let into = birth.user.is_none() && into_cgroup.is_some();
+                let moved = birth.user.is_some();
                 let parent = Parent { creation: self, channel: RuntimeEnd(ours), pid, pidfd: &pidfd };
-                let made = parent.finish(ready, early, into);
+                let made = parent.finish(ready, early, moved);
                 match made {
                     Ok((console, start_time)) => Ok(Created {
                         pid,
@@ -292,7 +297,14 @@ impl Creation<'_> {
         }
     }
 
-    fn become_init(&self, ready: &mut Ready<'_>, options: &CreateOptions, channel: InitEnd, gate: Gate) -> ! {
+    fn become_init(
+        &self,
+        ready: &mut Ready<'_>,
+        options: &CreateOptions,
+        channel: InitEnd,
+        gate: Gate,
+        way: Way,
+    ) -> ! {
         let empty = Hooks::default();
         let hooks = self.spec.hooks().as_ref().unwrap_or(&empty);
         let record = &ready.record;
@@ -310,6 +322,7 @@ impl Creation<'_> {
             device_sources: std::mem::take(&mut ready.device_sources),
             joins: std::mem::take(&mut ready.joins),
             cgroup: record.cgroup.as_ref(),
+            way,
             layout: ready.layout.as_ref(),
             filter: ready.filter.as_ref(),
             stdio: &options.stdio,
@@ -325,17 +338,41 @@ impl Creation<'_> {
         init::run(&prepared)
     }
 
-    fn make_cgroup(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
+    /// Whether the whole cgroup has to be there before the clone: without v1 there is no
+    /// rest of it, and where init could not open v1's files itself it is given them open.
+    fn needs_cgroup_early(&self, ready: &Ready<'_>) -> bool {
+        let namespaces = &ready.plan.namespaces;
+        ready.layout.as_ref().is_some_and(|layout| layout.v1.is_empty())
+            || namespaces.has(Namespace::User)
+            || namespaces.joins(Namespace::Mount)
+    }
+
+    /// Makes the cgroup, or the part of it that init is born into.
+    fn make_cgroup(&self, ready: &mut Ready<'_>, whole: bool) -> Result<(), Error> {
         let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
-        let cgroup = Cgroup::create(path, layout).inspect_err(|error| {
+        let made = if whole { Cgroup::create(path, layout) } else { Cgroup::create_v2(path, layout) };
+        let cgroup = made.inspect_err(|error| {
             if matches!(error, cgroup::Error::InUse { .. }) {
                 // It is somebody else's: cleaning up must not touch it.
                 ready.record.cgroup = None;
             }
         })?;
+        ready.record.cgroup = Some(cgroup);
+        if whole { self.limit(ready) } else { Ok(()) }
+    }
+
+    /// Makes the rest of it.
+    fn complete_cgroup(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
+        let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some());
+        let Some(cgroup) = cgroup else { return Ok(()) };
+        cgroup.create_v1()?;
+        self.limit(ready)
+    }
+
+    fn limit(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
+        let Some(cgroup) = &ready.record.cgroup else { return Ok(()) };
         let warnings = cgroup.apply(&ready.resources)?;
         ready.record.warnings.extend(warnings.iter().map(ToString::to_string));
-        ready.record.cgroup = Some(cgroup);
         failpoint::hit("create.cgroup");
         ready.timeline.mark("cgroup");
         Ok(())
@@ -368,15 +405,15 @@ impl Parent<'_> {
         &self,
         ready: &mut Ready<'_>,
         cgroup_is_made: bool,
-        in_v2: bool,
+        init_is_moved: bool,
     ) -> Result<(Option<OwnedFd>, u64), Error> {
         if ready.plan.namespaces.makes(Namespace::User) {
             self.write_maps(ready)?;
         }
         if !cgroup_is_made {
-            self.creation.make_cgroup(ready)?;
+            self.creation.complete_cgroup(ready)?;
         }
-        self.join_cgroup(ready, in_v2)?;
+        self.join_cgroup(ready, init_is_moved)?;
         failpoint::hit("create.joined");
         let (console, report) = self.serve(ready)?;
         failpoint::hit("create.ready");
@@ -407,12 +444,10 @@ impl Parent<'_> {
         self.channel.go().map_err(Error::system("release init"))
     }
 
-    fn join_cgroup(&self, ready: &mut Ready<'_>, in_v2: bool) -> Result<(), Error> {
-        if let (Some(cgroup), Some(_)) = (&ready.record.cgroup, &ready.cgroup_path) {
-            match in_v2 {
-                true => cgroup.join_v1(self.pid)?,
-                false => cgroup.join(self.pid)?,
-            }
+    /// Sends init into its cgroup, or moves it there.
+    fn join_cgroup(&self, ready: &mut Ready<'_>, init_is_moved: bool) -> Result<(), Error> {
+        if let (true, Some(cgroup), Some(_)) = (init_is_moved, &ready.record.cgroup, &ready.cgroup_path) {
+            cgroup.join(self.pid)?;
         }
         ready.timeline.mark("join cgroup");
         self.channel.go().map_err(Error::system("release init"))

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use cgroup::Layout;
+use cgroup::{Cgroup, Layout};
 use oci_spec::runtime::Linux;
 use sys::clone::Forked;
 use sys::{Namespace, NamespaceSet};
@@ -47,16 +47,18 @@ pub(crate) fn exec(
         return Err(Error::State { operation: "exec in", status: ContainerStatus::Stopped });
     }
     let birth = Birth { pid: pid_namespace.as_ref().map(AsFd::as_fd), ..Birth::default() };
-    match spawn(&birth).map_err(Error::system("clone the process"))? {
+    let (forked, cgroup) = spawn_in_cgroup(record, options, &birth)?;
+    match forked {
         Forked::Child => {
             drop(ours);
-            let child = Child { init, namespaces, plan: &plan, filter: filter.as_ref() };
+            let filter = filter.as_ref();
+            let child = Child { init, namespaces, plan: &plan, filter, record, cgroup: cgroup.as_ref() };
             child.run(options, &InitEnd(theirs))
         }
         Forked::Parent { pid, pidfd } => {
             drop(theirs);
             let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd };
-            match parent.finish(options, &plan, &mut warnings) {
+            match parent.finish(&plan, &mut warnings) {
                 Ok((console, start_time)) => Ok(Created { pid, pidfd, start_time, console, warnings }),
                 Err(error) => {
                     let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
@@ -68,14 +70,59 @@ pub(crate) fn exec(
     }
 }
 
+/// Forks into the container's cgroup: into v2's at birth. v1's are left to the child, see
+/// [`cgroup::Entrance`].
+fn spawn_in_cgroup(
+    record: &ContainerRecord,
+    options: &ExecOptions,
+    birth: &Birth<'_>,
+) -> Result<(Forked, Option<Cgroup>), Error> {
+    let spawn_into = |cgroup: Option<&Cgroup>| {
+        let into = cgroup.map(Cgroup::fd_for_clone_into).transpose()?.flatten();
+        let birth = Birth { into_cgroup: into.as_ref().map(AsFd::as_fd), ..*birth };
+        spawn(&birth).map_err(Error::system("clone the process"))
+    };
+    if let Some(below) = &options.cgroup {
+        let path = format!("{}/{}", record.cgroup_path.trim_end_matches('/'), below.display());
+        let path = cgroup::CgroupPath::parse(Some(&path), "exec", cgroup::Driver::Cgroupfs)?;
+        let cgroup = Cgroup::locate(&path, &Layout::detect()?);
+        return Ok((spawn_into(Some(&cgroup))?, Some(cgroup)));
+    }
+    match (spawn_into(record.cgroup.as_ref()), &record.cgroup) {
+        // Init may have moved itself below its cgroup, as systemd does: v2 then allows
+        // no process in the cgroup itself.
+        (Err(error), Some(_)) => {
+            let cgroup = cgroup_of_init(record).ok_or(error)?;
+            Ok((spawn_into(Some(&cgroup))?, Some(cgroup)))
+        }
+        (forked, cgroup) => Ok((forked?, cgroup.clone())),
+    }
+}
+
+fn cgroup_of_init(record: &ContainerRecord) -> Option<Cgroup> {
+    let text = std::fs::read_to_string(format!("/proc/{}/cgroup", record.pid)).ok()?;
+    Some(Cgroup::of_process(&text, &Layout::detect().ok()?))
+}
+
 struct Child<'a> {
     init: OwnedFd,
     namespaces: NamespaceSet,
     plan: &'a ProcessPlan,
     filter: Option<&'a sys::seccomp::Filter>,
+    record: &'a ContainerRecord,
+    cgroup: Option<&'a Cgroup>,
 }
 
 impl Child<'_> {
+    /// Before the namespaces: from inside them the host's files cannot be opened.
+    fn enter_cgroup(&self) -> Result<(), InitError> {
+        let Some(cgroup) = self.cgroup else { return Ok(()) };
+        cgroup.enter_v1().or_else(|error| match cgroup_of_init(self.record) {
+            Some(cgroup) => cgroup.enter_v1().map_err(|error| init::in_cgroup(&error)),
+            None => Err(init::in_cgroup(&error)),
+        })
+    }
+
     fn run(&self, options: &ExecOptions, channel: &InitEnd) -> ! {
         if let Err(error) = self.enter(options, channel) {
             let _ = channel.failed(&error.failure());
@@ -89,7 +136,7 @@ impl Child<'_> {
             .doing(|| "die with the runtime".to_owned())?;
         // Others in the container must not trace us before we are as confined as they.
         sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
-        channel.wait_go().doing(|| "wait for the cgroups".to_owned())?;
+        self.enter_cgroup()?;
         let own = self.namespaces.without(Namespace::Pid);
         if !own.is_empty() {
             sys::namespace::join_process(&self.init, own)
@@ -134,12 +181,9 @@ struct Parent<'a> {
 impl Parent<'_> {
     fn finish(
         &self,
-        options: &ExecOptions,
         plan: &ProcessPlan,
         warnings: &mut Vec<String>,
     ) -> Result<(Option<OwnedFd>, u64), Error> {
-        self.join_cgroup(options)?;
-        self.channel.go().map_err(Error::system("release the process"))?;
         let mut console = None;
         let report = loop {
             match self.channel.receive().map_err(Error::system("hear from the process"))? {
@@ -165,26 +209,6 @@ impl Parent<'_> {
             FromInit::Failed(failure) => Err(failure.into()),
             FromInit::Listener(number) => self.send_listener(number),
             _ => Ok(()),
-        }
-    }
-
-    fn join_cgroup(&self, options: &ExecOptions) -> Result<(), Error> {
-        let Some(cgroup) = &self.record.cgroup else { return Ok(()) };
-        // Init may have moved itself below its cgroup, as systemd does: v2 then allows
-        // no process in the cgroup itself.
-        if let Some(below) = &options.cgroup {
-            let path = format!("{}/{}", self.record.cgroup_path.trim_end_matches('/'), below.display());
-            let layout = Layout::detect()?;
-            let path = cgroup::CgroupPath::parse(Some(&path), "exec", cgroup::Driver::Cgroupfs)?;
-            return Ok(cgroup::Cgroup::locate(&path, &layout).join(self.pid)?);
-        }
-        match cgroup.join(self.pid) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                let text = std::fs::read_to_string(format!("/proc/{}/cgroup", self.record.pid));
-                let Ok(text) = text else { return Err(error.into()) };
-                Ok(cgroup::Cgroup::of_process(&text, &Layout::detect()?).join(self.pid)?)
-            }
         }
     }
 

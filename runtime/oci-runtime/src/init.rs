@@ -52,6 +52,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) joins: Vec<(Namespace, OwnedFd)>,
     /// Where the container's cgroup is.
     pub(crate) cgroup: Option<&'a cgroup::Cgroup>,
+    /// How we get into v1's hierarchies.
+    pub(crate) way: Way,
     /// The machine's cgroup hierarchies.
     pub(crate) layout: Option<&'a cgroup::Layout>,
     /// The compiled seccomp policy.
@@ -74,6 +76,16 @@ pub(crate) struct Prepared<'a> {
     pub(crate) start_hooks: &'a [Hook],
     /// The state that hooks get, made for our own process id.
     pub(crate) hook_state: &'a dyn Fn(&'static str) -> Vec<u8>,
+}
+
+/// How init gets into v1's cgroup hierarchies.
+pub(crate) enum Way {
+    /// The runtime moves us, or there is nowhere to go.
+    Moved,
+    /// We open the files and move ourselves.
+    Path,
+    /// The same, but we could not open the files where we are.
+    Open(cgroup::Entrance),
 }
 
 /// Init gave up.
@@ -263,11 +275,22 @@ fn join_namespaces(prepared: &Prepared<'_>) -> Result<bool, InitError> {
 /// The cgroup namespace's root is the cgroup we are in when we make it.
 fn enter_cgroup(prepared: &Prepared<'_>) -> Result<(), InitError> {
     prepared.channel.wait_go().doing(|| "wait for the cgroups".to_owned())?;
+    match (&prepared.way, prepared.cgroup) {
+        (Way::Open(entrance), _) => entrance.enter().map_err(|error| in_cgroup(&error))?,
+        (Way::Path, Some(cgroup)) => cgroup.enter_v1().map_err(|error| in_cgroup(&error))?,
+        _ => {}
+    }
     if prepared.plan.namespaces.makes(Namespace::Cgroup) {
         let set = NamespaceSet::EMPTY.with(Namespace::Cgroup);
         sys::namespace::unshare(set).doing(|| "make a cgroup namespace".to_owned())?;
     }
     Ok(())
+}
+
+/// A failure to enter a cgroup, with its cause.
+pub(crate) fn in_cgroup(error: &cgroup::Error) -> InitError {
+    let cause = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
+    InitError::plain(format!("{error}{cause}"))
 }
 
 fn set_up_root(
@@ -282,15 +305,15 @@ fn set_up_root(
     let mut setup =
         Setup { root, proc: None, devpts: None, readonly_later: Vec::new(), warnings: Vec::new() };
     timeline.mark("root");
-    let mut in_cgroup = false;
+    let mut entered = false;
     for (mount, source) in plan.mounts.iter().zip(&prepared.sources) {
-        if mount.kind == crate::plan::MountKind::Cgroup && !in_cgroup {
+        if mount.kind == crate::plan::MountKind::Cgroup && !entered {
             enter_cgroup(prepared)?;
-            in_cgroup = true;
+            entered = true;
         }
         mounts::mount(&mut setup, prepared, mount, source.as_ref())?;
     }
-    if !in_cgroup {
+    if !entered {
         enter_cgroup(prepared)?;
     }
     timeline.mark("mounts");
