@@ -207,8 +207,9 @@ mod tests {
 
     #[test]
     fn reads_cpus() {
-        assert_eq!(nano_cpus("0.5"), Ok(500_000_000));
-        for text in ["", "0", "-1", "NaN", "x"] {
+        assert_eq!(nano_cpus("0.5"), Ok(Some(500_000_000)));
+        assert_eq!(nano_cpus("0"), Ok(None));
+        for text in ["", "-1", "NaN", "x"] {
             assert!(nano_cpus(text).is_err(), "{text}");
         }
     }
