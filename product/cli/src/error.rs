@@ -100,9 +100,32 @@ impl<E: Error + Send + Sync + 'static> From<E> for CliError {
         let broken_pipe = (&error as &dyn Error)
             .downcast_ref::<io::Error>()
             .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
-        let kind = if broken_pipe { Kind::Silent } else { Kind::Source(Box::new(error)) };
-        Self { status: Status::FAILURE, kind, fix: None }
+        if broken_pipe {
+            return Self::silent(Status::FAILURE);
+        }
+        let fix = usual_fix(&error, rustix::process::geteuid().is_root()).map(str::to_owned);
+        Self { status: Status::FAILURE, kind: Kind::Source(Box::new(error)), fix }
     }
+}
+
+/// What helps against causes that any operation can meet.
+fn usual_fix(error: &(dyn Error + 'static), is_root: bool) -> Option<&'static str> {
+    let mut next = Some(error);
+    while let Some(cause) = next {
+        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
+            Some(io::ErrorKind::PermissionDenied) if !is_root => {
+                return Some("Containers and images are root's: call strake as root, for example by sudo.");
+            }
+            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
+                return Some(
+                    "`strake system df` shows what takes the space, `strake image prune` and \
+                     `strake container prune` free some.",
+                );
+            }
+            _ => next = cause.source(),
+        }
+    }
+    None
 }
 
 impl fmt::Display for CliError {
@@ -160,6 +183,15 @@ mod tests {
         assert_eq!(error.to_string(), "open /x: no such thing\nDo that.");
         assert_eq!(error.status(), Status::FAILURE);
         assert!(error.downcast_ref::<Outer>().is_some());
+    }
+
+    #[test]
+    fn usual_causes_have_a_fix() {
+        let full = Outer(io::Error::from(io::ErrorKind::StorageFull));
+        assert!(usual_fix(&full, true).unwrap().contains("prune"));
+        let denied = Outer(io::Error::from(io::ErrorKind::PermissionDenied));
+        assert!(usual_fix(&denied, false).unwrap().contains("sudo"));
+        assert_eq!(usual_fix(&denied, true), None);
     }
 
     #[test]

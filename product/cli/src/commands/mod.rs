@@ -27,27 +27,42 @@ pub enum Command {
     #[command(flatten)]
     Pull(image::TopLevelCommand),
     /// Work with containers
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake container ls -a\n  strake container prune -f      remove all that have ended"
+    )]
     Container(container::ContainerNounCommand),
     /// Work with images
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake image ls\n  strake image inspect nginx\n  strake image prune -a"
+    )]
     Image(image::ImageCommand),
     /// Work with volumes
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake volume create data\n  strake run --rm -v data:/data debian ls /data"
+    )]
     Volume(volume::VolumeCommand),
     /// Show what the kernel really holds of a container or process, and what it means
     Explain(explain::Args),
     /// Say why something is as it is
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  strake why dead web")]
     Why(why::WhyCommand),
     /// List, make and enter namespaces
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake ns ls web\n  strake ns run --pid --mount-proc ps aux\n  strake ns enter web --net ss -lnt"
+    )]
     Ns(ns::NsCommand),
     /// Look at control groups
-    #[command(subcommand)]
+    #[command(subcommand, after_help = "Examples:\n  strake cgroup tree web")]
     Cgroup(cgroup::CgroupCommand),
     /// Look after strake itself
-    #[command(subcommand)]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake system df\n  strake system reconcile      after a crash"
+    )]
     System(system::SystemCommand),
 }
 
