@@ -7,6 +7,10 @@ use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
 
+/// How long a supervisor is given to remove what the runtime keeps: five seconds.
+const REMOVAL_ATTEMPTS: u32 = 5000;
+const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
 impl Engine {
     /// A container's record as it is now. Takes its lock only when something has to be put
     /// right.
@@ -22,17 +26,12 @@ impl Engine {
     fn needs_settling(&self, record: &Record) -> bool {
         match &record.lifecycle {
             Lifecycle::Created { .. } | Lifecycle::Exited { .. } | Lifecycle::Removing => false,
-            Lifecycle::Starting { .. } => !self.is_locked(&record.id),
+            Lifecycle::Starting { .. } => !self.containers().is_locked(&record.id),
             Lifecycle::Running { .. } => {
                 let ended = self.paths().record_dir(&record.id).join(shim::EXIT_FILE).exists();
                 ended || !shim::is_alive(&self.paths().state_dir(&record.id))
             }
         }
-    }
-
-    fn is_locked(&self, id: &ContainerId) -> bool {
-        let dir = self.paths().record_dir(id);
-        !matches!(sys::lock::FileLock::try_exclusive(&dir), Ok(Some(_)))
     }
 
     /// The container, locked, with its record as it is now.
@@ -51,6 +50,7 @@ impl Engine {
         let recorded =
             Exit::read(locked.dir()).map_err(|source| Error::Exit { name: name.clone(), source })?;
         if let Some(exit) = recorded {
+            self.await_removal(locked)?;
             return self.record_exit(locked, exit);
         }
         let state_dir = self.paths().state_dir(&locked.record.id);
@@ -61,6 +61,26 @@ impl Engine {
             Some(exit) => self.record_exit(locked, exit),
             None => Ok(()),
         }
+    }
+
+    /// Waits until the supervisor of a container that has ended has removed what the runtime
+    /// keeps of it: a new start finds the place free, and nobody removes what that makes. If
+    /// the supervisor was killed before, another one does it.
+    fn await_removal(&self, locked: &Locked) -> Result<(), Error> {
+        let record = &locked.record;
+        if record.request.auto_remove {
+            return Ok(());
+        }
+        let (kept, state_dir) = (self.paths().runtime().join(&record.id), self.paths().state_dir(&record.id));
+        for _ in 0..REMOVAL_ATTEMPTS {
+            let alive = shim::is_alive(&state_dir);
+            match kept.exists() {
+                false => return Ok(()),
+                true if alive => std::thread::sleep(REMOVAL_PAUSE),
+                true => return self.adopt(locked).map(drop),
+            }
+        }
+        Ok(())
     }
 
     /// Gives a container whose shim is dead a new one; or its end, when init is dead too.

@@ -181,6 +181,10 @@ impl Container {
     }
 
     pub(super) fn delete(&self) -> Result<(), Failure> {
+        // The end is known already: it may have been started again, with another init.
+        if self.runtime.state(&self.id).is_ok_and(|(record, _)| record.pid != self.pid) {
+            return Ok(());
+        }
         self.runtime.delete(&self.id, true).map_err(|e| failed(&e))
     }
 

@@ -1,6 +1,7 @@
 //! The container's end: the record first, then everybody who waits, then the remains.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -138,7 +139,8 @@ impl Supervisor {
             return;
         }
         self.settled = true;
-        remove_traces(&self.state.setup.state_dir);
+        // Of our own directory: at its path another run of the container may have begun.
+        remove_traces_in(&self.home);
         self.leave();
         if !self.cleaned_up
             && let Err(error) = run_exit_command(&self.state.setup.exit_command)
@@ -160,9 +162,16 @@ fn read_oom_score_adj(pid: i32) -> Option<i32> {
 /// Removes socket and FIFOs. `shim.json` stays, so that an adoption that crosses with our end
 /// finds the way to the exit record; it, the lock and the directory are the engine's to remove.
 pub(super) fn remove_traces(dir: &Path) {
-    let _ = stdio::remove_fifos(dir);
+    if let Ok(dir) = stdio::open_dir(dir) {
+        remove_traces_in(&dir);
+    }
+}
+
+/// The same, by descriptor.
+fn remove_traces_in(dir: &OwnedFd) {
+    let _ = stdio::remove_fifos_in(dir);
     for name in [paths::SOCKET, state_file::TEMP] {
-        let _ = std::fs::remove_file(dir.join(name));
+        let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
     }
 }
 

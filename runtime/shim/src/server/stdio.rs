@@ -64,11 +64,6 @@ pub(super) fn open_fifos(state_dir: &Path, stdin: StdinMode) -> io::Result<OurEn
     open_ours(&open_dir(state_dir)?, stdin)
 }
 
-/// Removes the FIFOs; what is not there is fine.
-pub(super) fn remove_fifos(state_dir: &Path) -> io::Result<()> {
-    remove_fifos_in(&open_dir(state_dir)?)
-}
-
 fn open_ours(dir: &OwnedFd, stdin: StdinMode) -> io::Result<OurEnds> {
     let stdin = match stdin {
         StdinMode::Closed => None,
@@ -83,7 +78,8 @@ fn open_ours(dir: &OwnedFd, stdin: StdinMode) -> io::Result<OurEnds> {
     Ok(OurEnds { stdin, stdout, stderr: Some(stderr) })
 }
 
-fn open_dir(dir: &Path) -> rustix::io::Result<OwnedFd> {
+/// Opens the state directory, which may be replaced by another later.
+pub(super) fn open_dir(dir: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
 }
 
@@ -91,7 +87,8 @@ fn open(dir: &OwnedFd, name: &str, flags: OFlags) -> rustix::io::Result<OwnedFd>
     rustix::fs::openat(dir, name, flags | OFlags::CLOEXEC | OFlags::NOFOLLOW, Mode::empty())
 }
 
-fn remove_fifos_in(dir: &OwnedFd) -> io::Result<()> {
+/// Removes the FIFOs; what is not there is fine.
+pub(super) fn remove_fifos_in(dir: &OwnedFd) -> io::Result<()> {
     for name in FIFOS {
         match rustix::fs::unlinkat(dir, name, AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}

@@ -33,6 +33,7 @@ pub(super) struct Assembled {
     listener: OwnedFd,
     signals: OwnedFd,
     lock: OwnedFd,
+    home: OwnedFd,
 }
 
 impl Assembled {
@@ -43,7 +44,8 @@ impl Assembled {
         poller.add(&listener, Source::Listener, EventFlags::IN)?;
         let signals = sys::signal::signalfd(&super::watched_signals())?;
         poller.add(&signals, Source::Signals, EventFlags::IN)?;
-        Ok(Self { poller, streams, listener, signals, lock })
+        let home = super::stdio::open_dir(&state.setup.state_dir)?;
+        Ok(Self { poller, streams, listener, signals, lock, home })
     }
 }
 
@@ -61,6 +63,8 @@ pub(super) struct Supervisor {
     listening: bool,
     signals: OwnedFd,
     lock: Option<OwnedFd>,
+    /// The state directory.
+    pub(super) home: OwnedFd,
     pub(super) phase: Phase,
     pub(super) adopted: bool,
     pub(super) stop: Option<StopRequest>,
@@ -97,6 +101,7 @@ impl Supervisor {
             listening: true,
             signals: assembled.signals,
             lock: Some(assembled.lock),
+            home: assembled.home,
             phase,
             stop: None,
             kill: None,

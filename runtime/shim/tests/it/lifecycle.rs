@@ -261,3 +261,26 @@ fn rustix_write(fd: &std::os::fd::OwnedFd, bytes: &[u8]) {
     use std::io::Write;
     fs::File::from(fd.try_clone().unwrap()).write_all(bytes).unwrap();
 }
+
+#[test]
+fn a_late_end_leaves_the_next_run_alone() {
+    isolated(|| {
+        let rig = Rig::shell("true");
+        let (mut client, _) = rig.launch().unwrap();
+        client.hold_cleanup().unwrap();
+        client.start().unwrap();
+        client.wait().unwrap();
+        // The engine knows of the end and begins anew, at the same place.
+        let dir = rig.state_dir();
+        fs::rename(&dir, rig.dir.join("former")).unwrap();
+        fs::create_dir(&dir).unwrap();
+        for name in ["stdout", "stderr", "shim.sock"] {
+            fs::write(dir.join(name), "").unwrap();
+        }
+        client.cleaned_up().unwrap();
+        assert!(wait_until(Duration::from_secs(10), || !shim::is_alive(&rig.dir.join("former"))));
+        for name in ["stdout", "stderr", "shim.sock"] {
+            assert!(dir.join(name).exists(), "{name}");
+        }
+    });
+}
