@@ -177,7 +177,9 @@ impl Engine {
         let data = self.volume_data(name);
         let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
         let directory = self.paths().volumes().join(name);
-        make(&directory, 0o711).map_err(Error::file("make the directory", &directory))?;
+        // Closed to the host's other users (CVE-2021-41091): what an image brings is below,
+        // also programs that are set-user-id root.
+        make(&directory, 0o700).map_err(Error::file("make the directory", &directory))?;
         let volume = Volume { name: name.to_owned(), created: Timestamp::now(), anonymous, labels };
         let record = directory.join(RECORD);
         let bytes =

@@ -183,18 +183,18 @@ impl Networks {
         self.release(&mut ledger, &mut host, id, Links::Delete)
     }
 
-    /// Removes what containers not in `live` have left, and writes the rules anew when
+    /// Removes what containers that are not live have left, and writes the rules anew when
     /// they are not as they should be.
     ///
-    /// `live` must name all that hold a network now, also those that are being started:
-    /// whoever is not in it loses its address.
-    pub fn reconcile(&self, live: &BTreeSet<ContainerId>) -> Result<Reconciled, Error> {
+    /// `is_live` must say so of all that hold a network now, also of those that are being
+    /// started: the others lose their addresses. It is asked while nobody attaches.
+    pub fn reconcile(&self, is_live: impl Fn(&ContainerId) -> bool) -> Result<Reconciled, Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
         let mut host = HostLinks::open()?;
         let mut done = Reconciled::default();
         let gone: Vec<ContainerId> =
-            ledger.holders.iter().map(|h| h.id.clone()).filter(|id| !live.contains(id)).collect();
+            ledger.holders.iter().map(|h| h.id.clone()).filter(|id| !is_live(id)).collect();
         for id in gone {
             self.release(&mut ledger, &mut host, &id, Links::Cut)?;
             done.released.push(id);

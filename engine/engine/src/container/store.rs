@@ -115,18 +115,7 @@ impl Containers {
     /// which [`Containers::unfinished`] finds.
     pub fn reserve(&self, id: &ContainerId, name: &str) -> Result<Reservation, StoreError> {
         let dir = self.dir(id);
-        let make = |path: &Path| DirBuilder::new().mode(0o700).create(path);
-        if let Err(error) = make(&dir) {
-            if error.kind() != io::ErrorKind::NotFound {
-                return Err(file("make the directory", &dir)(error));
-            }
-            for path in [&self.records, &self.names] {
-                let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
-                made.map_err(file("make the directory", path))?;
-            }
-            make(&dir).map_err(file("make the directory", &dir))?;
-        }
-        let lock = lock(&dir).map_err(file("lock", &dir))?;
+        let lock = self.make_locked(&dir)?;
         failpoint::hit("create.reserved");
         let mut reservation =
             Reservation { containers: self.clone(), dir, id: id.clone(), name: None, lock: Some(lock) };
@@ -136,30 +125,62 @@ impl Containers {
         Ok(reservation)
     }
 
-    /// Takes `name` for `id`: the link is made or not, whoever else tries.
-    fn take_name(&self, id: &ContainerId, name: &str) -> Result<(), StoreError> {
-        let link = self.names.join(name);
-        for _ in 0..2 {
-            match std::os::unix::fs::symlink(id.as_str(), &link) {
-                Ok(()) => return Ok(()),
+    /// Makes a container's directory and locks it. Whoever clears up after crashes may lock
+    /// it first and take it for the remains of one: then it is made again.
+    fn make_locked(&self, dir: &Path) -> Result<OwnedFd, StoreError> {
+        for _ in 0..RESERVE_TRIES {
+            match DirBuilder::new().mode(0o700).create(dir) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    let made = DirBuilder::new().recursive(true).mode(0o711).create(&self.names);
-                    made.map_err(file("make the directory", &self.names))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    let owner = fs::read_link(&link).map_err(file("read the link", &link))?;
-                    let owner = owner.to_string_lossy().into_owned();
-                    if self.records.join(&owner).exists() {
-                        let owner = owner.get(..12).unwrap_or(&owner).to_owned();
-                        return Err(StoreError::NameInUse { name: name.to_owned(), owner });
+                    for path in [&self.records, &self.names] {
+                        let made = DirBuilder::new().recursive(true).mode(0o711).create(path);
+                        made.map_err(file("make the directory", path))?;
                     }
-                    // A crash between removing a container and its name.
-                    fs::remove_file(&link).map_err(file("remove the link", &link))?;
+                    continue;
                 }
-                Err(error) => return Err(file("make the link", &link)(error)),
+                made => made.map_err(file("make the directory", dir))?,
+            }
+            match lock(dir) {
+                Ok(lock) if rustix::fs::fstat(&lock).is_ok_and(|stat| stat.st_nlink > 0) => return Ok(lock),
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(file("lock", dir)(error));
+                }
+                _ => {}
             }
         }
-        Err(StoreError::NameInUse { name: name.to_owned(), owner: "that is being made".to_owned() })
+        Err(file("make the directory", dir)(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// What keeps two processes from judging and changing the same name at once. Taken
+    /// after a container's lock, never before.
+    fn lock_names(&self) -> Result<OwnedFd, StoreError> {
+        let locked = match lock(&self.names) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let made = DirBuilder::new().recursive(true).mode(0o711).create(&self.names);
+                made.and_then(|()| lock(&self.names))
+            }
+            locked => locked,
+        };
+        locked.map_err(file("lock", &self.names))
+    }
+
+    /// Takes `name` for `id`.
+    fn take_name(&self, id: &ContainerId, name: &str) -> Result<(), StoreError> {
+        let _names = self.lock_names()?;
+        let link = self.names.join(name);
+        match fs::read_link(&link) {
+            Ok(owner) => {
+                let owner = owner.to_string_lossy().into_owned();
+                if self.records.join(&owner).exists() {
+                    let owner = owner.get(..12).unwrap_or(&owner).to_owned();
+                    return Err(StoreError::NameInUse { name: name.to_owned(), owner });
+                }
+                // A crash between removing a container and its name.
+                fs::remove_file(&link).map_err(file("remove the link", &link))?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(file("read the link", &link)(error)),
+        }
+        std::os::unix::fs::symlink(id.as_str(), &link).map_err(file("make the link", &link))
     }
 
     /// The id that `name` stands for: a name, a full id, or the beginning of one.
@@ -206,6 +227,16 @@ impl Containers {
         Ok(Locked { record: read_record(&dir, id)?, dir, _lock: lock })
     }
 
+    /// Whether somebody holds a container's lock. A container that is gone has none.
+    pub fn is_locked(&self, id: &ContainerId) -> bool {
+        try_lock(&self.dir(id)).is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the container, finished or not, is there at this moment.
+    pub fn exists(&self, id: &ContainerId) -> bool {
+        self.dir(id).is_dir()
+    }
+
     /// Takes the lock of a container that has no record because its creator died; `None`
     /// when somebody holds it, or the record is there after all.
     pub fn unfinished(&self, id: &ContainerId) -> Result<Option<Reservation>, StoreError> {
@@ -220,6 +251,7 @@ impl Containers {
 
     /// Names whose container is gone.
     pub fn remove_stale_names(&self) -> Result<(), StoreError> {
+        let _names = self.lock_names()?;
         for (name, id) in self.all_names()? {
             if !self.records.join(&id).exists() {
                 let link = self.names.join(name);
@@ -271,6 +303,7 @@ impl Containers {
 
     /// Gives up a name, unless it was taken by another container meanwhile.
     fn remove_name(&self, name: &str, id: &ContainerId) -> Result<(), StoreError> {
+        let _names = self.lock_names()?;
         let link = self.names.join(name);
         if fs::read_link(&link).is_ok_and(|owner| owner == Path::new(id.as_str())) {
             fs::remove_file(&link).or_else(gone_is_fine).map_err(file("remove the link", &link))?;
@@ -404,3 +437,5 @@ fn write_record(dir: &Path, record: &Record, wait_for_disk: bool) -> Result<(), 
 }
 
 const RECORD: &str = "container.json";
+/// Each time somebody else must come between two system calls of ours.
+const RESERVE_TRIES: u32 = 16;

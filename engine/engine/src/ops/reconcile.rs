@@ -1,7 +1,5 @@
 //! Putting everything right at once.
 
-use std::collections::BTreeSet;
-
 use base::ContainerId;
 
 use crate::container::Lifecycle;
@@ -40,15 +38,16 @@ impl Engine {
             }
         }
         self.containers().remove_stale_names()?;
-        let known: BTreeSet<ContainerId> = self.containers().ids()?.into_iter().collect();
-        self.reconcile_snapshots(&known, &mut done)?;
-        self.reconcile_states(&known, &mut done)?;
-        let live = known
-            .iter()
-            .filter(|id| self.containers().read(id).is_ok_and(|record| record.lifecycle.is_running()))
-            .cloned()
-            .collect();
-        done.network = self.networks()?.reconcile(&live).map_err(Error::network("store"))?;
+        self.reconcile_snapshots(&mut done)?;
+        self.reconcile_states(&mut done)?;
+        // Asked for each one while nobody attaches: who begins meanwhile keeps its own.
+        let holds_network = |id: &ContainerId| match self.containers().read(id) {
+            Ok(record) => {
+                matches!(record.lifecycle, Lifecycle::Running { .. } | Lifecycle::Starting { .. })
+            }
+            Err(error) => !matches!(error, crate::container::StoreError::NotFound { .. }),
+        };
+        done.network = self.networks()?.reconcile(holds_network).map_err(Error::network("store"))?;
         Ok(done)
     }
 
@@ -79,12 +78,13 @@ impl Engine {
         Ok(())
     }
 
-    fn reconcile_snapshots(&self, known: &BTreeSet<ContainerId>, done: &mut Reconciled) -> Result<(), Error> {
+    fn reconcile_snapshots(&self, done: &mut Reconciled) -> Result<(), Error> {
         let snapshots = self.snapshots()?;
         snapshots.recover().map_err(Error::snapshot("store"))?;
         for active in snapshots.snapshots().map_err(Error::snapshot("store"))? {
-            // Only keys of containers: others may belong to somebody else.
-            if active.key.as_str().len() == 64 && !known.contains(&active.key) {
+            // Only keys of containers: others may belong to somebody else. A creator makes
+            // the container's directory first, so one that is missing now was removed.
+            if active.key.as_str().len() == 64 && !self.containers().exists(&active.key) {
                 snapshots.remove(&active.key).map_err(Error::snapshot(active.key.short()))?;
                 done.snapshots.push(active.key);
             }
@@ -92,13 +92,13 @@ impl Engine {
         snapshots.empty_trash().map_err(Error::snapshot("store"))
     }
 
-    fn reconcile_states(&self, known: &BTreeSet<ContainerId>, done: &mut Reconciled) -> Result<(), Error> {
+    fn reconcile_states(&self, done: &mut Reconciled) -> Result<(), Error> {
         let directory = self.paths().state.join("containers");
         let Ok(entries) = std::fs::read_dir(&directory) else { return Ok(()) };
         for entry in entries.flatten() {
             let Ok(name) = entry.file_name().into_string() else { continue };
             let Ok(id) = ContainerId::parse(&name) else { continue };
-            if known.contains(&id) || shim::is_alive(&entry.path()) {
+            if self.containers().exists(&id) || shim::is_alive(&entry.path()) {
                 continue;
             }
             std::fs::remove_dir_all(entry.path()).map_err(Error::file("remove", &entry.path()))?;

@@ -92,7 +92,8 @@ impl Engine {
         failpoint::hit("start.launched");
         let mut warnings = prepared.warnings;
         warnings.extend(launched.warnings);
-        let opened = self.open_gate(&locked.record, &mut client, launched.pid, options, &mut warnings);
+        let process = (launched.pid, launched.start_time);
+        let opened = self.open_gate(&locked.record, &mut client, process, options, &mut warnings);
         let attached = match opened {
             Ok(attached) => attached,
             Err(error) => {
@@ -115,11 +116,11 @@ impl Engine {
         &self,
         record: &Record,
         client: &mut Client,
-        pid: i32,
+        process: (i32, u64),
         options: &StartOptions,
         warnings: &mut Vec<String>,
     ) -> Result<Option<Attached>, Error> {
-        let attachment = self.attach_network(record, pid)?;
+        let attachment = self.attach_network(record, process)?;
         if let Some(attachment) = attachment {
             self.write_host_files(record, Some(&attachment), warnings)?;
             warnings.extend(attachment.warnings);
@@ -244,13 +245,21 @@ impl Engine {
     }
 
     /// Gives the container its network, once its namespace is there.
-    fn attach_network(&self, record: &Record, pid: i32) -> Result<Option<Attachment>, Error> {
+    fn attach_network(
+        &self,
+        record: &Record,
+        (pid, start_time): (i32, u64),
+    ) -> Result<Option<Attachment>, Error> {
         let network = &record.request.network;
         if !matches!(network.mode, NetworkMode::Bridge | NetworkMode::None) {
             return Ok(None);
         }
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         let netns = File::open(&path).map_err(Error::file("open", &path))?;
+        // Init may have died by now, and its id may be a stranger's, whose network is the host's.
+        if sys::process::ProcStat::read(pid).map_or(true, |stat| stat.start_time != start_time) {
+            return Err(Error::file("open", &path)(io::ErrorKind::NotFound.into()));
+        }
         if network.mode == NetworkMode::None {
             attach::bring_up_loopback(netns.as_fd()).map_err(Error::network(&record.name))?;
             return Ok(None);

@@ -16,8 +16,15 @@ use sys::root::RootDir;
 ///
 /// A volume has the container's ids on disk; `base` is what was added to them in `root`.
 pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path, base: u32) -> io::Result<bool> {
+    let home = volume.parent().unwrap_or(volume);
+    // Two containers may begin with the same new volume.
+    let _one_at_a_time = sys::lock::FileLock::exclusive(home)?;
     let to = open_dir(CWD, volume)?;
-    if !is_empty(&to)? {
+    let unfinished = home.join(UNFINISHED);
+    if unfinished.exists() {
+        // Whoever filled it was killed.
+        clear(volume)?;
+    } else if !is_empty(&to)? {
         return Ok(false);
     }
     let from = match root.open_at(target, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
@@ -29,13 +36,30 @@ pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path, base: u32) -
         }
         Err(error) => return Err(error),
     };
+    std::fs::write(&unfinished, "")?;
     Copy { base }.directory(from.as_fd(), to.as_fd(), 0)?;
     let stat = rustix::fs::fstat(&from)?;
     let (uid, gid) = owner(&stat, base);
     rustix::fs::fchown(&to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
+    std::fs::remove_file(&unfinished)?;
     Ok(true)
 }
+
+/// Empties the directory.
+fn clear(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
+}
+
+/// Beside the data while it is being copied.
+const UNFINISHED: &str = ".filling";
 
 /// Deeper than any tree that a path can name.
 const DEPTH_MAX: usize = 2048;
@@ -136,4 +160,60 @@ fn is_empty(dir: &OwnedFd) -> io::Result<bool> {
         }
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    use testkit::TempDir;
+
+    use super::*;
+
+    fn image(dir: &TempDir) -> RootDir {
+        fs::create_dir_all(dir.join("image/data/below")).unwrap();
+        fs::write(dir.join("image/data/below/file"), "text").unwrap();
+        fs::create_dir_all(dir.join("volume/_data")).unwrap();
+        RootDir::open(&dir.join("image")).unwrap()
+    }
+
+    fn copy(dir: &TempDir, root: &RootDir, target: &str) -> io::Result<bool> {
+        let owner = fs::metadata(dir.join("image")).unwrap().uid();
+        // As nobody may give files away, all stay the user's own.
+        assert_eq!(owner, rustix::process::geteuid().as_raw());
+        copy_up(root, Path::new(target), &dir.join("volume/_data"), 0)
+    }
+
+    #[test]
+    fn cve_2022_23648_links_of_the_image_do_not_lead_to_the_host() {
+        let dir = TempDir::new();
+        let root = image(&dir);
+        fs::create_dir(dir.join("secret")).unwrap();
+        fs::write(dir.join("secret/key"), "secret").unwrap();
+        symlink(dir.join("secret"), dir.join("image/absolute")).unwrap();
+        symlink("../../../../../../../../proc/self/root", dir.join("image/upwards")).unwrap();
+        for target in ["/absolute", "/upwards", "/../secret", "/absolute/../../secret"] {
+            assert!(!copy(&dir, &root, target).unwrap_or(false), "{target}");
+        }
+        // A link inside is copied, not followed.
+        symlink(dir.join("secret/key"), dir.join("image/data/link")).unwrap();
+        assert!(copy(&dir, &root, "/data").unwrap());
+        assert!(fs::symlink_metadata(dir.join("volume/_data/link")).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn a_copy_that_was_cut_off_is_made_again() {
+        let dir = TempDir::new();
+        let root = image(&dir);
+        fs::write(dir.join("volume").join(UNFINISHED), "").unwrap();
+        fs::create_dir(dir.join("volume/_data/below")).unwrap();
+        fs::write(dir.join("volume/_data/below/file"), "te").unwrap();
+        assert!(copy(&dir, &root, "/data").unwrap());
+        assert_eq!(fs::read_to_string(dir.join("volume/_data/below/file")).unwrap(), "text");
+        // What the user has there afterwards stays.
+        fs::write(dir.join("volume/_data/below/file"), "mine").unwrap();
+        assert!(!copy(&dir, &root, "/data").unwrap());
+        assert_eq!(fs::read_to_string(dir.join("volume/_data/below/file")).unwrap(), "mine");
+    }
 }

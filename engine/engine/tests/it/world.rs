@@ -13,33 +13,31 @@ use testkit::{CgroupSubtree, TempDir, bin};
 pub(crate) struct World {
     pub(crate) engine: Engine,
     pub(crate) home: TempDir,
-    _cgroup: CgroupSubtree,
+    cgroup: CgroupSubtree,
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let home = TempDir::new();
         let cgroup = CgroupSubtree::new("engine");
-        let directory = bin("strake-shim").parent().unwrap().to_owned();
-        let engine = Engine::open(&home.path().join("root"), &home.path().join("state"))
-            .unwrap()
-            .with_companions(Companions::in_directory(directory))
-            .with_cgroup_parent(cgroup.path());
+        let engine = open(&home, &cgroup);
         let options = ImportOptions {
             reference: Some(Reference::parse("busybox").unwrap()),
             ..ImportOptions::default()
         };
         let mut archive = File::open(testkit::images::busybox_tar()).unwrap();
         engine.images().unwrap().import(&mut archive, "busybox.tar", &options).unwrap();
-        Self { engine, home, _cgroup: cgroup }
+        Self { engine, home, cgroup }
+    }
+
+    /// The engine as another process opens it.
+    pub(crate) fn reopened(&self) -> Engine {
+        open(&self.home, &self.cgroup)
     }
 
     /// The request for a container of the image that runs `script`.
     pub(crate) fn request(&self, script: &str) -> CreateRequest {
-        let mut request = CreateRequest { image: "busybox".to_owned(), ..CreateRequest::default() };
-        request.process.command = ["sh", "-c", script].map(str::to_owned).to_vec();
-        request.network.mode = NetworkMode::None;
-        request
+        request(script)
     }
 
     pub(crate) fn create(&self, request: CreateRequest) -> Result<Record, engine::Error> {
@@ -87,6 +85,22 @@ impl World {
         let end = running.client.exec_waiter(running.session.session).unwrap().finish().unwrap();
         (end.code, text)
     }
+}
+
+/// The request for a container of the image that runs `script`.
+pub(crate) fn request(script: &str) -> CreateRequest {
+    let mut request = CreateRequest { image: "busybox".to_owned(), ..CreateRequest::default() };
+    request.process.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    request.network.mode = NetworkMode::None;
+    request
+}
+
+fn open(home: &TempDir, cgroup: &CgroupSubtree) -> Engine {
+    let directory = bin("strake-shim").parent().unwrap().to_owned();
+    Engine::open(&home.path().join("root"), &home.path().join("state"))
+        .unwrap()
+        .with_companions(Companions::in_directory(directory))
+        .with_cgroup_parent(cgroup.path())
 }
 
 impl Drop for World {
