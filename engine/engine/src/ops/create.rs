@@ -156,22 +156,16 @@ fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
                     .to_owned(),
             );
         }
-        NetworkMode::Container(_) => {
-            let refuse = |option, value: &str| {
-                Err(Error::from(InvalidOption::new(
-                    option,
-                    value,
-                    "the container whose network is shared decides that",
-                )))
-            };
-            if publishes {
-                return refuse("--publish", "");
-            }
-            if let Some(hostname) = &network.hostname {
-                return refuse("--hostname", hostname);
-            }
-            if !network.dns.is_empty() || !network.add_host.is_empty() {
-                return refuse("--dns and --add-host", "");
+        NetworkMode::Container(name) => {
+            let decided = [
+                (publishes, "ports are published; leave -p and -P out"),
+                (network.hostname.is_some(), "host name there is; leave --hostname out"),
+                (!network.dns.is_empty(), "name servers are asked; leave --dns out"),
+                (!network.add_host.is_empty(), "hosts are known; leave --add-host out"),
+            ];
+            if let Some((_, what)) = decided.iter().find(|(asked, _)| *asked) {
+                let why = format!("the container whose network is shared decides which {what}");
+                return Err(InvalidOption::new("--network", &format!("container:{name}"), why).into());
             }
         }
         NetworkMode::None if publishes => {

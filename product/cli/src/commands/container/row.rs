@@ -148,7 +148,7 @@ fn ports(listed: &Listed) -> String {
         return String::new();
     }
     let published = listed.attachment.iter().flat_map(|attachment| &attachment.ports);
-    let mut texts: Vec<String> = published.clone().map(ToString::to_string).collect();
+    let mut texts = ranges(&published.clone().copied().collect::<Vec<_>>());
     for exposed in engine::exposed_ports(record) {
         if !published
             .clone()
@@ -158,4 +158,59 @@ fn ports(listed: &Listed) -> String {
         }
     }
     texts.join(", ")
+}
+
+/// Published ports in docker's form; neighbours are one range: `0.0.0.0:8000-8001->80-81/tcp`.
+fn ranges(ports: &[attach::PublishedPort]) -> Vec<String> {
+    let mut groups: Vec<(attach::PublishedPort, u16)> = Vec::new();
+    let mut ports = ports.to_vec();
+    ports.sort_by_key(|port| (port.host_ip, port.protocol, port.container_port, port.host_port));
+    for port in ports {
+        match groups.last_mut() {
+            Some((first, more))
+                if (first.host_ip, first.protocol) == (port.host_ip, port.protocol)
+                    && first.host_port.checked_add(*more + 1) == Some(port.host_port)
+                    && first.container_port.checked_add(*more + 1) == Some(port.container_port) =>
+            {
+                *more += 1;
+            }
+            _ => groups.push((port, 0)),
+        }
+    }
+    let text = |(first, more): &(attach::PublishedPort, u16)| match more {
+        0 => first.to_string(),
+        more => format!(
+            "{}:{}-{}->{}-{}/{}",
+            first.host_ip,
+            first.host_port,
+            first.host_port + more,
+            first.container_port,
+            first.container_port + more,
+            first.protocol
+        ),
+    };
+    groups.iter().map(text).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbouring_ports_are_a_range() {
+        let port = |host_port, container_port| attach::PublishedPort {
+            protocol: attach::Protocol::Tcp,
+            host_ip: std::net::Ipv4Addr::UNSPECIFIED,
+            host_port,
+            container_port,
+        };
+        let check = |ports: &[(u16, u16)], expected: &str| {
+            let ports: Vec<_> = ports.iter().map(|(host, container)| port(*host, *container)).collect();
+            assert_eq!(ranges(&ports).join(", "), expected);
+        };
+        check(&[(8080, 80)], "0.0.0.0:8080->80/tcp");
+        check(&[(9001, 81), (9000, 80), (9002, 82)], "0.0.0.0:9000-9002->80-82/tcp");
+        check(&[(9000, 80), (9005, 81)], "0.0.0.0:9000->80/tcp, 0.0.0.0:9005->81/tcp");
+        check(&[(65535, 65535)], "0.0.0.0:65535->65535/tcp");
+    }
 }
