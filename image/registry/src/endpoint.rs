@@ -37,7 +37,7 @@ pub struct Tls {
 }
 
 /// One host that serves a registry's content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoint {
     /// `http` or `https` address below which the API lies, without a slash at its end.
     pub base: Uri,
@@ -51,6 +51,21 @@ pub struct Endpoint {
     pub plain_http_fallback: bool,
     /// A mirror is told whose content it is asked for (containerd's `ns` parameter).
     pub mirror: bool,
+}
+
+impl std::fmt::Debug for Endpoint {
+    /// Names the headers only: one may be an authorization.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Endpoint")
+            .field("base", &self.base)
+            .field("capabilities", &self.capabilities)
+            .field("tls", &self.tls)
+            .field("headers", &headers)
+            .field("plain_http_fallback", &self.plain_http_fallback)
+            .field("mirror", &self.mirror)
+            .finish()
+    }
 }
 
 impl Endpoint {
@@ -123,5 +138,13 @@ mod tests {
         ] {
             assert_eq!(Endpoint::of_registry(registry).unwrap().plain_http_fallback, local, "{registry}");
         }
+    }
+
+    #[test]
+    fn debug_output_has_no_header_values() {
+        let own = Endpoint::of_registry("registry.test").unwrap();
+        let endpoint = Endpoint { headers: vec![("Authorization".into(), "Basic c2VjcmV0".into())], ..own };
+        let text = format!("{endpoint:?}");
+        assert!(text.contains("Authorization") && !text.contains("c2VjcmV0"), "{text}");
     }
 }

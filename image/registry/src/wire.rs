@@ -23,11 +23,13 @@ pub(crate) struct Call {
     pub(crate) uri: Uri,
     pub(crate) headers: HeaderMap,
     pub(crate) payload: Payload,
+    /// The payload has credentials: it must not follow a redirect to another host.
+    pub(crate) secret: bool,
 }
 
 impl Call {
     pub(crate) fn new(method: Method, uri: Uri) -> Self {
-        Self { method, uri, headers: HeaderMap::new(), payload: Payload::Empty }
+        Self { method, uri, headers: HeaderMap::new(), payload: Payload::Empty, secret: false }
     }
 
     pub(crate) fn header(mut self, name: header::HeaderName, value: HeaderValue) -> Self {
@@ -38,6 +40,10 @@ impl Call {
     pub(crate) fn body(mut self, payload: Payload) -> Self {
         self.payload = payload;
         self
+    }
+
+    pub(crate) fn secret_body(self, payload: Payload) -> Self {
+        Self { secret: true, ..self.body(payload) }
     }
 }
 
@@ -83,6 +89,12 @@ impl Wire {
             if uri.scheme_str() == Some("https") && next.scheme_str() == Some("http") {
                 return Err(broken(format!(
                     "it redirects from TLS to plain HTTP ({})",
+                    next.host().unwrap_or_default()
+                )));
+            }
+            if call.secret && Origin::of(&next).as_ref() != Some(private.origin) {
+                return Err(broken(format!(
+                    "it redirects a request that has credentials to another host ({})",
                     next.host().unwrap_or_default()
                 )));
             }

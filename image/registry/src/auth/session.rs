@@ -260,7 +260,7 @@ impl Session {
         }
         let call = Call::new(Method::POST, realm.uri.clone())
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"))
-            .body(Payload::Bytes(form(&pairs).into()));
+            .secret_body(Payload::Bytes(form(&pairs).into()));
         self.send(&call, None, wire).await
     }
 

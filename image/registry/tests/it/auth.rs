@@ -134,6 +134,19 @@ fn an_identity_token_is_exchanged_by_post() {
 }
 
 #[test]
+fn a_token_server_does_not_send_a_password_elsewhere() {
+    let elsewhere = Server::start(|_| Reply::new(200).body(r#"{"token":"t"}"#));
+    let target = format!("http://{}/token", elsewhere.address);
+    let realm = Server::start(move |_| Reply::new(307).header("Location", target.clone()));
+    let challenge = format!("Bearer realm=\"http://{}/token\"", realm.address);
+    let server = Server::start(move |_| Reply::new(401).header("WWW-Authenticate", challenge.clone()));
+    let client = client_with(&server.address, Credential::Identity(Secret::new("refresh")));
+    let error = run(async { client.manifest(&reference(&server.address, "app")).await.unwrap_err() });
+    assert!(chain(&error).contains("credentials to another host"), "{error}");
+    assert!(elsewhere.requests().is_empty(), "{:?}", elsewhere.requests());
+}
+
+#[test]
 fn basic_registries_get_the_password() {
     let raw = manifest(b"{}", b"x");
     let login = basic("ann", "p");
