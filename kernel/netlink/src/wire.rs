@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_never_wraps() {
+    fn cve_2021_43784_a_length_never_wraps() {
         let mut message = Message::new(1, 0);
         message.bytes(1, &vec![0; 65532]);
         assert!(message.finish(0).is_none());

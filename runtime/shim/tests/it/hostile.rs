@@ -118,7 +118,7 @@ fn descriptors_that_no_call_wants_are_closed() {
 }
 
 #[test]
-fn another_user_is_turned_away() {
+fn cve_2020_15257_another_user_is_turned_away() {
     isolated(|| {
         let rig = Rig::shell("sleep 1000");
         let (mut client, _) = rig.run();
@@ -128,6 +128,24 @@ fn another_user_is_turned_away() {
         assert_eq!(mode & 0o7777, 0o600);
         let dir = std::fs::metadata(rig.state_dir()).unwrap();
         assert_eq!(std::os::unix::fs::PermissionsExt::mode(&dir.permissions()) & 0o7777, 0o700);
+        // And were the way open, the kernel says who calls.
+        let open = |path: &std::path::Path| {
+            std::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        };
+        let socket = rig.state_dir().join("shim.sock");
+        open(&socket);
+        socket.ancestors().skip(1).take_while(|dir| dir.starts_with(rig.dir.path())).for_each(open);
+        let answered = std::thread::spawn(move || {
+            let nobody = rustix::process::Uid::from_raw(65534);
+            rustix::thread::set_thread_uid(nobody).unwrap();
+            let mut stream = UnixStream::connect(&socket).unwrap();
+            // It may be closed before it is written to.
+            let _ = stream.write_all(&frame(r#"{"v":1,"id":1,"call":"status"}"#));
+            let mut bytes = Vec::new();
+            let _ = stream.read_to_end(&mut bytes);
+            bytes
+        });
+        assert_eq!(answered.join().unwrap(), b"", "an answer to another user");
         let refused = shim::Client::connect(&rig.dir.join("nowhere")).unwrap_err();
         assert!(refused.is_gone());
         assert_eq!(refused.class(), base::ErrorClass::Unavailable);
