@@ -83,22 +83,26 @@ fn escape(out: &mut Vec<u8>, text: &str) {
     let bytes = text.as_bytes();
     let mut copied = 0;
     for (at, &byte) in bytes.iter().enumerate() {
-        let (escaped, width) = match byte {
-            b'"' => (Cow::Borrowed("\\\""), 1),
-            b'\\' => (Cow::Borrowed("\\\\"), 1),
-            b'\n' => (Cow::Borrowed("\\n"), 1),
-            b'\r' => (Cow::Borrowed("\\r"), 1),
-            0..0x20 | b'<' | b'>' | b'&' => (Cow::Owned(format!("\\u{byte:04x}")), 1),
-            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa8]) => (Cow::Borrowed("\\u2028"), 3),
-            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa9]) => (Cow::Borrowed("\\u2029"), 3),
+        // Binary output is full of control characters: no allocation for any of them.
+        let hex = [b'\\', b'u', b'0', b'0', HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+        let (escaped, width): (&[u8], usize) = match byte {
+            b'"' => (b"\\\"", 1),
+            b'\\' => (b"\\\\", 1),
+            b'\n' => (b"\\n", 1),
+            b'\r' => (b"\\r", 1),
+            0..0x20 | b'<' | b'>' | b'&' => (&hex, 1),
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa8]) => (b"\\u2028", 3),
+            0xe2 if bytes[at..].starts_with(&[0xe2, 0x80, 0xa9]) => (b"\\u2029", 3),
             _ => continue,
         };
         out.extend_from_slice(&bytes[copied..at]);
-        out.extend_from_slice(escaped.as_bytes());
+        out.extend_from_slice(escaped);
         copied = at + width;
     }
     out.extend_from_slice(&bytes[copied..]);
 }
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 #[cfg(test)]
 mod tests {
