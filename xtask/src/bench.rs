@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Rounds; each round measures every candidate once
     #[arg(long, default_value_t = 100)]
     rounds: usize,
+    /// Keep all storage in memory, so that the disk's moods are not measured
+    #[arg(long)]
+    in_memory: bool,
 }
 
 /// Measures and prints a table in Markdown.
@@ -27,7 +30,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     apt::install(&[apt::BUILD, apt::IMAGES, apt::TESTS, apt::BENCH])?;
     let built = binaries::build(root)?;
     if !isolated() {
-        return isolate();
+        return isolate(args.in_memory);
     }
     // Debian's crun refuses a host that has controllers in v2 beside v1.
     let _ = rustix::mount::unmount("/sys/fs/cgroup/unified", rustix::mount::UnmountFlags::DETACH);
@@ -46,7 +49,7 @@ fn isolated() -> bool {
 
 /// Runs this command again in namespaces of its own: podman and we both make bridges, mounts and
 /// firewall rules, and the machine keeps none of them.
-fn isolate() -> Result<()> {
+fn isolate(in_memory: bool) -> Result<()> {
     let mut command = Command::new("unshare");
     command.args([
         "--mount",
@@ -58,7 +61,8 @@ fn isolate() -> Result<()> {
         "--propagation",
         "private",
     ]);
-    let script = "ip link set lo up && exec \"$0\" \"$@\"";
-    command.args(["--", "sh", "-c", script]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
+    let memory = "mount -t tmpfs tmpfs /mnt && export TMPDIR=/mnt && ";
+    let script = format!("ip link set lo up && {}exec \"$0\" \"$@\"", if in_memory { memory } else { "" });
+    command.args(["--", "sh", "-c", &script]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
     run_quietly(command.env(MARK, "1"))
 }
