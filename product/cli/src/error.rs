@@ -69,7 +69,7 @@ impl CliError {
         self
     }
 
-    /// The same, with a hint printed behind the message.
+    /// The same, with what helps as the end of its sentence.
     #[must_use]
     pub fn with_fix(mut self, fix: impl Into<String>) -> Self {
         self.fix = Some(fix.into());
@@ -114,12 +114,12 @@ fn usual_fix(error: &(dyn Error + 'static), is_root: bool) -> Option<&'static st
     while let Some(cause) = next {
         match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
             Some(io::ErrorKind::PermissionDenied) if !is_root => {
-                return Some("Containers and images are root's: call strake as root, for example by sudo.");
+                return Some("containers and images are root's, so call strake as root, for example by sudo");
             }
             Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
                 return Some(
                     "`strake system df` shows what takes the space, `strake image prune` and \
-                     `strake container prune` free some.",
+                     `strake container prune` free some",
                 );
             }
             _ => next = cause.source(),
@@ -135,7 +135,7 @@ impl fmt::Display for CliError {
             Kind::Source(source) => f.write_str(&chain(source.as_ref()))?,
             Kind::Silent => {}
         }
-        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "\n{fix}"))
+        self.fix.as_ref().map_or(Ok(()), |fix| write!(f, "; {fix}"))
     }
 }
 
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn prints_the_chain_and_the_fix() {
-        let error = CliError::from(Outer(io::Error::other("no such thing"))).with_fix("Do that.");
-        assert_eq!(error.to_string(), "open /x: no such thing\nDo that.");
+        let error = CliError::from(Outer(io::Error::other("no such thing"))).with_fix("do that");
+        assert_eq!(error.to_string(), "open /x: no such thing; do that");
         assert_eq!(error.status(), Status::FAILURE);
         assert!(error.downcast_ref::<Outer>().is_some());
     }

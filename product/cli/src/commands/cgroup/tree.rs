@@ -41,7 +41,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let groups = cgroups::tree(&hierarchies, &top);
     if groups.is_empty() {
         let error = CliError::message(format!("no mounted cgroup tree has the group {top}"));
-        return Err(error.with_fix("`strake cgroup tree` shows all groups."));
+        return Err(error.with_fix("`strake cgroup tree` shows all groups"));
     }
     if args.json {
         let value = json!({ "mode": mode, "groups": groups });

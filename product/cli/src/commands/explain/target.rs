@@ -55,8 +55,8 @@ fn not_running(record: &Record, lifecycle: &Lifecycle) -> CliError {
     let name = &record.name;
     let error = CliError::message(format!("container {name} has no process: it does not run"));
     match lifecycle {
-        Lifecycle::Exited { .. } => error.with_fix(format!("`strake why dead {name}` says how it ended.")),
-        _ => error.with_fix(format!("`strake start {name}` starts it.")),
+        Lifecycle::Exited { .. } => error.with_fix(format!("`strake why dead {name}` says how it ended")),
+        _ => error.with_fix(format!("`strake start {name}` starts it")),
     }
 }
 

@@ -62,7 +62,7 @@ fn differing(wanted: NamespaceSet, pid: i32) -> Result<NamespaceSet, CliError> {
         let Ok(own) = namespace::id_of(None, kind) else { continue }; // a kind that this kernel lacks
         let theirs = namespace::id_of(Some(pid), kind).map_err(|errno| {
             CliError::message(format!("read the {kind} namespace of process {pid}: {}", chain(&errno)))
-                .with_fix("It needs the same user with the same capabilities, or root (CAP_SYS_PTRACE).")
+                .with_fix("it needs the same user with the same capabilities, or root (CAP_SYS_PTRACE)")
         })?;
         if own != theirs {
             kinds = kinds.with(kind);
@@ -78,7 +78,7 @@ fn join(pidfd: &std::os::fd::OwnedFd, kinds: NamespaceSet, pid: i32) -> Result<(
     namespace::join_process(pidfd, kinds).map_err(|errno| {
         let names: Vec<String> = kinds.iter().map(|kind| kind.to_string()).collect();
         CliError::message(format!("join {} of process {pid}: {}", names.join(", "), chain(&errno)))
-            .with_fix("It needs root (CAP_SYS_ADMIN) in the namespaces' user namespace.")
+            .with_fix("it needs root (CAP_SYS_ADMIN) in the namespaces' user namespace")
     })
 }
 

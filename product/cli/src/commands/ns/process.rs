@@ -76,10 +76,10 @@ fn refused(new: NamespaceSet, errno: &io::Error) -> CliError {
     let kinds: Vec<String> = new.iter().map(|kind| kind.to_string()).collect();
     let hint = match errno.kind() {
         io::ErrorKind::PermissionDenied => {
-            "Root can; an ordinary user can with --map-root-user, where the host allows user namespaces."
+            "root can, and an ordinary user with --map-root-user, where the host allows user namespaces"
         }
         // The kernel says "no space" when a limit of /proc/sys/user is used up.
-        io::ErrorKind::StorageFull => "The limits are in /proc/sys/user/max_*_namespaces.",
+        io::ErrorKind::StorageFull => "the limits are in /proc/sys/user/max_*_namespaces",
         _ => "",
     };
     let error = CliError::message(format!("make namespaces {}: {errno}", kinds.join(", ")));

@@ -131,14 +131,13 @@ fn map_ids(maps: &IdMaps, pid: i32) -> Result<(), CliError> {
     let written = Procfs::host().and_then(|proc| write_maps(&proc, pid, maps, ordinary));
     written.map_err(|errno| {
         failed("write the id maps", &errno)
-            .with_fix("An ordinary user may map one id only, its own: --map-root-user does that.")
+            .with_fix("an ordinary user may map one id only, its own: --map-root-user does that")
     })
 }
 
 fn shift_clocks(args: &Args) -> Result<(), CliError> {
-    namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time)).map_err(|errno| {
-        failed("make a time namespace", &errno).with_fix("It needs root (CAP_SYS_ADMIN).")
-    })?;
+    namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time))
+        .map_err(|errno| failed("make a time namespace", &errno).with_fix("it needs root (CAP_SYS_ADMIN)"))?;
     let offsets = [("monotonic", args.monotonic), ("boottime", args.boottime)];
     for (clock, seconds) in offsets {
         let Some(seconds) = seconds else { continue };
