@@ -160,7 +160,7 @@ impl Runtime {
             status => return Err(Error::NotStopped { id: id.to_string(), status }),
         }
         failpoint::hit("delete.killed");
-        if let Some(cgroup) = &record.cgroup {
+        if let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| !is_anothers(&record, cgroup)) {
             if !record.namespaces.contains_key("pid") {
                 // Init's end does not end the others when it is not PID 1.
                 cgroup.kill_all()?;
@@ -273,3 +273,22 @@ fn wait_readable(fd: &std::os::fd::OwnedFd, limit: Duration) -> std::io::Result<
 
 /// A killed process goes at once unless it is in an uninterruptible wait.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
+
+/// A creation that was killed may have named a cgroup that it had not made: one that others
+/// are in. Its own init is gone, or goes with its creator.
+fn is_anothers(record: &ContainerRecord, cgroup: &cgroup::Cgroup) -> bool {
+    if record.pid != 0 {
+        return false;
+    }
+    let until = Instant::now() + ORPHAN_LIMIT;
+    while cgroup.pids().is_ok_and(|pids| !pids.is_empty()) {
+        if Instant::now() > until {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
+}
+
+/// How long an init whose creator was killed may take to go.
+const ORPHAN_LIMIT: Duration = Duration::from_secs(2);

@@ -41,6 +41,25 @@ fn r3_create_killed_at_every_point_leaves_nothing_after_delete() {
 }
 
 #[test]
+fn a_creation_that_was_killed_gives_no_right_to_anothers_cgroup() {
+    isolated(|| {
+        let victim = Bundle::new().script("sleep 1000");
+        victim.start();
+        let bundle = Bundle::new().with(|spec| {
+            spec["linux"]["cgroupsPath"] = victim.spec["linux"]["cgroupsPath"].clone();
+            // Then the runtime would have to kill all in the cgroup.
+            spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|n| n["type"] != "pid");
+        });
+        bundle.write_config();
+        let path = bundle.dir.path().to_str().unwrap().to_owned();
+        killed_at(&bundle, "create.recorded", &["create", "--bundle", &path, "c"]);
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+        assert_eq!(victim.state()["status"], "running");
+        bundle.assert_nothing_left();
+    });
+}
+
+#[test]
 fn r3_delete_killed_at_every_point_can_be_repeated() {
     isolated(|| {
         for point in oci_runtime::FAILPOINTS.iter().filter(|point| point.starts_with("delete.")) {

@@ -74,7 +74,15 @@ fn exec_gets_a_terminal_and_ctrl_c_reaches_it() {
         bundle.start();
         let mut master = over_socket(
             &bundle,
-            &["exec", "-d", "-t", "c", "sh", "-c", "tty; trap 'echo caught' INT; echo ready; while :; do sleep 1; done"],
+            &[
+                "exec",
+                "-d",
+                "-t",
+                "c",
+                "sh",
+                "-c",
+                "tty; trap 'echo caught' INT; echo ready; while :; do sleep 1; done",
+            ],
         );
         let text = read_until(&mut master, "ready");
         assert!(text.contains("/dev/pts/0"), "{text}");
