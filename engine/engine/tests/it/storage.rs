@@ -78,3 +78,21 @@ fn named_volumes_have_labels() {
         assert!(world.engine.volume("data").unwrap_err().is_not_found());
     });
 }
+
+#[test]
+fn cve_2021_41091_what_images_bring_is_closed_to_other_users() {
+    isolated(|| {
+        let world = World::new();
+        let mut request = world.request("true");
+        request.files.mounts.push(MountRequest::parse_volume("data:/bin").unwrap());
+        let record = world.create(request).unwrap();
+        // Set-user-id programs of images lie below these.
+        let upper = world.engine.snapshots().unwrap().snapshot(&record.id).unwrap().upper.unwrap();
+        for path in [world.engine.volume_data("data"), upper] {
+            let closed = path.ancestors().skip(1).take_while(|dir| *dir != world.home.path()).any(|dir| {
+                std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(dir).unwrap()) & 0o077 == 0
+            });
+            assert!(closed, "{}", path.display());
+        }
+    });
+}
