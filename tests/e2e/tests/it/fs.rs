@@ -197,7 +197,7 @@ fn fs_11_pull_and_push_keep_digests_and_skopeo_reads_ours() {
                 .args(["--insecure-policy", "copy", &from])
                 .arg(format!("dir:{}", to.display())))
             .ok();
-            let manifest: serde_json::Value =
+            let manifest: Value =
                 serde_json::from_slice(&std::fs::read(to.join("manifest.json")).unwrap()).unwrap();
             assert_eq!(manifest["layers"].as_array().unwrap().len(), 2);
         }
