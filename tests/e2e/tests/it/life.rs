@@ -239,3 +239,43 @@ fn small_binaries_are_carried_by_the_big_one() {
         assert_eq!(run(command.args(["busybox", "echo", "alone"])).ok(), "alone");
     });
 }
+
+#[test]
+fn many_are_stopped_together_and_a_paused_one_is_killed() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        for name in names {
+            sleeper(&strake, name, &["--network", "none"]);
+        }
+        // PID 1 without a handler is deaf to SIGTERM, so each takes its whole grace time.
+        let before = std::time::Instant::now();
+        let said = strake.run(&[&["stop", "-t", "2"], &names[..], &["nobody"]].concat());
+        said.exits(1).says("nobody");
+        assert_eq!(said.stdout.lines().collect::<Vec<_>>(), names);
+        assert!(before.elapsed().as_secs() < 14, "one after the other: {:?}", before.elapsed());
+        strake.ok(&["start", "a"]);
+        strake.ok(&["pause", "a"]);
+        strake.run(&["pause", "a"]).exits(1).says("strake unpause a");
+        strake.ok(&["kill", "a"]);
+        assert_eq!(inspect(&strake, "a")["State"]["ExitCode"], 137);
+    });
+}
+
+#[test]
+fn what_is_refused_leaves_no_container() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        once(&strake, &["--cidfile", "/nowhere/cid"], &["true"]).exits(125).says("/nowhere/cid");
+        strake.run(&["run", "-d", "-a", "stdout", "busybox", "true"]).exits(1).says("exclude each other");
+        strake.run(&["run", "-it", "busybox", "true"]).exits(1).says("not a TTY");
+        strake.run(&["run", "--bogus", "busybox"]).exits(125).says("unknown option --bogus");
+        let cid = strake.home().join("cid");
+        let cid = cid.to_str().unwrap();
+        once(&strake, &["--cidfile", cid, "--cpus", "-1"], &["true"]).exits(125).says("--cpus \"-1\"");
+        assert!(!std::path::Path::new(cid).exists());
+        assert_eq!(strake.ok(&["ps", "-aq"]), "");
+        once(&strake, &["--cidfile", cid, "--cpus", "0"], &["true"]).exits(0);
+        assert_eq!(std::fs::read_to_string(cid).unwrap().len(), 64);
+    });
+}
