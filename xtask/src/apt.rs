@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[&str] = &[
     "libcap2-bin",
     "netcat-openbsd",
     "nftables",
+    "openssl",
     "podman",
     "procps",
     "runc",
