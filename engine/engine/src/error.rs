@@ -114,6 +114,15 @@ pub enum Error {
         #[source]
         source: shim::ClientError,
     },
+    /// The OCI runtime cannot remove what it keeps of it.
+    #[error("remove what the runtime keeps of container {name}")]
+    Runtime {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: oci_runtime::Error,
+    },
     /// How it ended cannot be read.
     #[error("container {name}")]
     Exit {
@@ -186,6 +195,10 @@ impl Error {
         move |source| Self::Shim { name: name.to_owned(), source }
     }
 
+    pub(crate) fn runtime(name: &str) -> impl FnOnce(oci_runtime::Error) -> Self {
+        move |source| Self::Runtime { name: name.to_owned(), source }
+    }
+
     pub(crate) fn transition(name: &str) -> impl FnOnce(InvalidTransition) -> Self {
         move |source| Self::Transition { name: name.to_owned(), source }
     }
@@ -225,6 +238,7 @@ impl Classified for Error {
             Self::Network { source, .. } => source.class(),
             Self::Launch { source, .. } => source.class(),
             Self::Shim { source, .. } => source.class(),
+            Self::Runtime { source, .. } => source.class(),
             Self::Exit { source, .. } => source.class(),
             Self::Log { source, .. } => source.class(),
             Self::Image(source) => source.class(),

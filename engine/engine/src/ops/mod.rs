@@ -6,6 +6,7 @@ mod inspect;
 mod list;
 mod logs;
 mod reconcile;
+mod remains;
 mod remove;
 mod settle;
 mod signal;

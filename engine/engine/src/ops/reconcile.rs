@@ -17,7 +17,7 @@ pub struct Reconciled {
     pub removed: Vec<ContainerId>,
     /// Writable layers without a container.
     pub snapshots: Vec<ContainerId>,
-    /// State directories without a container.
+    /// State directories, the runtime's among them, without a container.
     pub states: Vec<String>,
     /// What the network had to mend.
     pub network: attach::Reconciled,
@@ -39,6 +39,8 @@ impl Engine {
         }
         self.containers().remove_stale_names()?;
         self.reconcile_snapshots(&mut done)?;
+        // While the state directories still show whose shim lives.
+        self.reconcile_remains(&mut done);
         self.reconcile_states(&mut done)?;
         // Asked for each one while nobody attaches: who begins meanwhile keeps its own.
         let holds_network = |id: &ContainerId| match self.containers().read(id) {
@@ -102,7 +104,9 @@ impl Engine {
                 continue;
             }
             std::fs::remove_dir_all(entry.path()).map_err(Error::file("remove", &entry.path()))?;
-            done.states.push(name);
+            if !done.states.contains(&name) {
+                done.states.push(name);
+            }
         }
         Ok(())
     }

@@ -77,6 +77,7 @@ impl Engine {
     /// What a creator that died has left; whether there was anything.
     pub(crate) fn remove_unfinished(&self, id: &ContainerId) -> Result<bool, Error> {
         let Some(reservation) = self.containers().unfinished(id)? else { return Ok(false) };
+        self.remove_remains(id)?;
         self.snapshots()?.remove(id).map_err(Error::snapshot(id.short()))?;
         drop(reservation);
         Ok(true)
@@ -91,6 +92,7 @@ impl Engine {
             let _ = client.cleaned_up();
         }
         self.networks()?.detach(id).map_err(Error::network(id.short()))?;
+        self.remove_remains(id)?;
         self.snapshots()?.remove(id).map_err(Error::snapshot(id.short()))?;
         for dir in [self.paths().state_dir(id), self.paths().record_dir(id)] {
             match std::fs::remove_dir_all(&dir) {

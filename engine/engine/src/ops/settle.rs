@@ -159,12 +159,15 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives back what only a running container holds: its network, its state directory.
+    /// Gives back what only a running container holds: its network, what the runtime keeps,
+    /// its state directory.
     pub(crate) fn release(&self, locked: &Locked) -> Result<(), Error> {
         let record = &locked.record;
         if record.request.network.mode == crate::request::NetworkMode::Bridge {
             self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
         }
+        // Before the directory goes that shows whether its shim lives.
+        self.remove_remains(&record.id)?;
         let state_dir = self.paths().state_dir(&record.id);
         match std::fs::remove_dir_all(&state_dir) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -77,3 +77,58 @@ fn a_creation_that_was_cut_off_is_undone() {
         assert!(world.engine.reconcile().unwrap().unfinished.is_empty(), "whoever holds the lock may go on");
     });
 }
+
+/// What the runtime and the kernel keep of a container.
+fn remains(world: &World, id: &base::ContainerId) -> Vec<std::path::PathBuf> {
+    let cgroups = ["memory", "pids", "unified"].map(|controller| world.cgroup_dir(controller).join(id));
+    let paths = world.engine.paths();
+    let mut all = vec![paths.runtime().join(id), paths.state_dir(id), paths.record_dir(id)];
+    all.extend(cgroups);
+    all.retain(|path| path.exists());
+    all
+}
+
+#[test]
+fn a_supervisor_killed_after_the_end_was_recorded_leaves_nothing() {
+    isolated(|| {
+        for failpoint in ["shim.exit-recorded", "shim.waiters-answered", "shim.deleted"] {
+            for auto_remove in [true, false] {
+                let mut world = World::new();
+                world.engine = world.reopened().with_shim_failpoint(Some(failpoint.to_owned()));
+                let mut request = world.request("sleep 1000");
+                request.auto_remove = auto_remove;
+                let record = world.start(request);
+                let shim = shim_pid(&world, &record);
+                kill(record.lifecycle.pid().unwrap());
+                let gone = || !shim::is_alive(&world.engine.paths().state_dir(&record.id));
+                assert!(testkit::wait_until(Duration::from_secs(10), gone), "{failpoint}: {shim} lives");
+                let done = world.reopened().reconcile().unwrap();
+                assert!(done.problems.is_empty(), "{failpoint}: {:?}", done.problems);
+                if !auto_remove {
+                    world.engine.remove(&record.id, RemoveOptions::default()).unwrap();
+                }
+                let left = remains(&world, &record.id);
+                assert!(left.is_empty(), "{failpoint}, --rm {auto_remove}: {left:?}");
+            }
+        }
+    });
+}
+
+#[test]
+fn remains_without_a_record_are_removed_and_what_lives_is_not() {
+    isolated(|| {
+        let world = World::new();
+        let lost = world.start(world.request("sleep 1000"));
+        let pid = lost.lifecycle.pid().unwrap();
+        kill(shim_pid(&world, &lost));
+        let dead = || !shim::is_alive(&world.engine.paths().state_dir(&lost.id));
+        assert!(testkit::wait_until(Duration::from_secs(10), dead));
+        std::fs::remove_dir_all(world.engine.paths().record_dir(&lost.id)).unwrap();
+        let done = world.engine.reconcile().unwrap();
+        assert!(done.problems.iter().any(|problem| problem.contains(&format!("process {pid}"))), "{done:?}");
+        kill(pid);
+        let ended = || world.engine.reconcile().unwrap().problems.is_empty();
+        assert!(testkit::wait_until(Duration::from_secs(10), ended));
+        assert_eq!(remains(&world, &lost.id), Vec::<std::path::PathBuf>::new());
+    });
+}

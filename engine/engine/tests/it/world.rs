@@ -35,6 +35,11 @@ impl World {
         open(&self.home, &self.cgroup)
     }
 
+    /// The parent of the containers' cgroups in one hierarchy.
+    pub(crate) fn cgroup_dir(&self, controller: &str) -> std::path::PathBuf {
+        self.cgroup.dir(controller)
+    }
+
     /// The request for a container of the image that runs `script`.
     pub(crate) fn request(&self, script: &str) -> CreateRequest {
         request(script)
