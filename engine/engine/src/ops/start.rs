@@ -15,7 +15,7 @@ use sys::root::RootDir;
 
 use super::create::hostname;
 use crate::companions::SHIM;
-use crate::container::{Event, Locked, MountSource, Record, StartFailure};
+use crate::container::{Event, Lifecycle, Locked, MountSource, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::request::{IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
@@ -52,6 +52,8 @@ struct Prepared {
     rootfs: OwnedFd,
     files: Option<HostFilePaths>,
     init: Option<PathBuf>,
+    /// Containers whose namespaces it joins.
+    joined: Vec<Record>,
     warnings: Vec<String>,
 }
 
@@ -93,7 +95,8 @@ impl Engine {
         let mut warnings = prepared.warnings;
         warnings.extend(launched.warnings);
         let process = (launched.pid, launched.start_time);
-        let opened = self.open_gate(&locked.record, &mut client, process, options, &mut warnings);
+        let opened = still_there(&prepared.joined)
+            .and_then(|()| self.open_gate(&locked.record, &mut client, process, options, &mut warnings));
         let attached = match opened {
             Ok(attached) => attached,
             Err(error) => {
@@ -170,7 +173,7 @@ impl Engine {
                 Some(host_file_paths(&state_dir))
             }
         };
-        Ok(Prepared { rootfs, files, init, warnings })
+        Ok(Prepared { rootfs, files, init, joined: Vec::new(), warnings })
     }
 
     /// `config.json`, from which the runtime makes the container.
@@ -181,7 +184,7 @@ impl Engine {
         let host = crate::host::facts(request.security.privileged)?;
         let devices = crate::host::look_up(&request.security.devices)?;
         let hostname = hostname_inside(record);
-        let joined = self.joined(record)?;
+        let joined = self.joined(record, &mut prepared.joined)?;
         let input = SpecInput {
             id: &record.id,
             request,
@@ -324,10 +327,11 @@ impl Engine {
     }
 
     /// Namespaces of other containers that are joined.
-    fn joined(&self, record: &Record) -> Result<NamespacePaths, Error> {
-        let path = |other: &str, option: &'static str, kind: &str| -> Result<PathBuf, Error> {
+    fn joined(&self, record: &Record, of: &mut Vec<Record>) -> Result<NamespacePaths, Error> {
+        let mut path = |other: &str, option: &'static str, kind: &str| -> Result<PathBuf, Error> {
             let other = self.running(other, option)?;
             let pid = other.lifecycle.pid().unwrap_or(0);
+            of.push(other);
             Ok(PathBuf::from(format!("/proc/{pid}/ns/{kind}")))
         };
         let mut joined = NamespacePaths::default();
@@ -340,6 +344,7 @@ impl Engine {
         if let NetworkMode::Container(other) = &record.request.network.mode {
             joined.network = Some(path(other, "--network", "net")?);
         }
+        still_there(of)?;
         Ok(joined)
     }
 
@@ -384,6 +389,21 @@ fn host_file_paths(state_dir: &Path) -> HostFilePaths {
         hosts: state_dir.join("hosts"),
         hostname: state_dir.join("hostname"),
         resolv_conf: state_dir.join("resolv.conf"),
+    }
+}
+
+/// Containers whose init is, under its process id, the one that was recorded: what was
+/// opened below `/proc/PID` until now was theirs, and not that of a process which got the id.
+fn still_there(joined: &[Record]) -> Result<(), Error> {
+    let is_there = |record: &&Record| match &record.lifecycle {
+        Lifecycle::Running { pid, start_time, .. } => {
+            sys::process::ProcStat::read(*pid).is_ok_and(|stat| stat.start_time == *start_time)
+        }
+        _ => false,
+    };
+    match joined.iter().find(|record| !is_there(record)) {
+        Some(gone) => Err(Error::NotRunning { name: gone.name.clone() }),
+        None => Ok(()),
     }
 }
 

@@ -132,3 +132,27 @@ fn remains_without_a_record_are_removed_and_what_lives_is_not() {
         assert_eq!(remains(&world, &lost.id), Vec::<std::path::PathBuf>::new());
     });
 }
+
+#[test]
+fn a_process_id_that_was_given_again_is_not_joined() {
+    isolated(|| {
+        let world = World::new();
+        let first = world.start(world.request("sleep 1000"));
+        let mut request = world.request("true");
+        request.namespaces.pid = engine::request::PidMode::Container(first.id.to_string());
+        let second = world.create(request).unwrap();
+        let start = || world.engine.start(&second.id, &engine::StartOptions::default());
+        let started = start().unwrap();
+        drop(started);
+        world.engine.wait(&second.id).unwrap();
+        world.engine.after_exit(&second.id).unwrap();
+        // As if its init had been another process under the same id.
+        let path = world.engine.paths().record_dir(&first.id).join("container.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let start_time = record["lifecycle"]["start_time"].as_u64().unwrap();
+        record["lifecycle"]["start_time"] = (start_time - 1).into();
+        std::fs::write(&path, record.to_string()).unwrap();
+        let refused = start().unwrap_err();
+        assert!(matches!(refused, engine::Error::NotRunning { .. }), "{refused:?}");
+    });
+}
