@@ -8,6 +8,7 @@ use serde::Deserialize;
 use sys::Signal;
 
 use super::cause::KillRequest;
+use super::connection::Connection;
 use super::container::Container;
 use super::memory;
 use super::supervisor::Supervisor;
@@ -70,12 +71,13 @@ impl Supervisor {
             Call::Start => self.start().map(done),
             Call::Kill { signal, all } => self.kill_by_client(index, signal, all).map(done),
             Call::Stop { signal, grace_ms } => {
+                self.may_wait(index)?;
                 if self.exit.is_none() {
                     self.request_stop(index, signal, grace_ms)?;
                 }
-                Ok(self.wait(index, id))
+                self.wait(index, id)
             }
-            Call::Wait => Ok(self.wait(index, id)),
+            Call::Wait => self.wait(index, id),
             Call::Attach(attach) => self.attach(index, attach, fds).map(done),
             Call::Detach => {
                 self.streams.detach(index, &self.poller);
@@ -130,7 +132,7 @@ impl Supervisor {
     fn kill_by_client(&mut self, index: u32, number: i32, all: bool) -> Result<(), Failure> {
         self.living()?;
         let signal = signal_of(number)?;
-        let by = self.connections.get(&index).map(super::connection::Connection::requester);
+        let by = self.connections.get(&index).map(Connection::requester);
         // Noted first: the end may be seen before this call returns.
         let before = self.kill.replace(KillRequest { signal: number, by });
         let sent = if signal == Signal::KILL {
@@ -146,14 +148,19 @@ impl Supervisor {
         sent
     }
 
-    fn wait(&mut self, index: u32, id: u64) -> Outcome {
+    fn may_wait(&self, index: u32) -> Result<(), Failure> {
+        self.connections.get(&index).map_or(Ok(()), Connection::may_wait)
+    }
+
+    fn wait(&mut self, index: u32, id: u64) -> Result<Outcome, Failure> {
         if let Some(exit) = &self.exit {
-            return Outcome::Now(Reply::Exited(Box::new(exit.clone())));
+            return Ok(Outcome::Now(Reply::Exited(Box::new(exit.clone()))));
         }
+        self.may_wait(index)?;
         if let Some(connection) = self.connections.get_mut(&index) {
             connection.waits.push(id);
         }
-        Outcome::Later
+        Ok(Outcome::Later)
     }
 
     fn attach(&mut self, index: u32, attach: Attach, fds: Vec<OwnedFd>) -> Result<(), Failure> {
@@ -180,6 +187,7 @@ impl Supervisor {
         if let Some(end) = self.execs.end_of(session)? {
             return Ok(Outcome::Now(Reply::ExecEnded(end)));
         }
+        self.may_wait(index)?;
         if let Some(connection) = self.connections.get_mut(&index) {
             connection.exec_waits.push((id, session));
         }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use base::ErrorClass;
 use rustix::event::epoll::EventFlags;
 use sys::fdpass::{self, Peer};
 
@@ -13,6 +14,8 @@ use crate::protocol::{FDS_MAX, Failure, FrameDecoder, PROTOCOL_VERSION, Reply, R
 
 /// Answers that a client has not read; a client that lets more pile up is dropped.
 const OUT_MAX: usize = 1 << 20;
+/// Requests that wait for an end, of the container or an exec process.
+const WAITS_MAX: usize = 256;
 /// Descriptors that came and belong to no frame yet.
 const PENDING_FDS_MAX: usize = 2 * FDS_MAX;
 
@@ -131,6 +134,15 @@ impl Connection {
         }
         let interest = if self.is_flushed() { EventFlags::IN } else { EventFlags::IN | EventFlags::OUT };
         poller.change(&self.socket, Source::Connection(index), interest)
+    }
+
+    /// Whether one more request may wait for an end.
+    pub(super) fn may_wait(&self) -> Result<(), Failure> {
+        if self.waits.len() + self.exec_waits.len() < WAITS_MAX {
+            return Ok(());
+        }
+        let text = format!("{WAITS_MAX} requests of this connection wait already: make another connection");
+        Err(Failure::new(ErrorClass::ResourceExhausted, text))
     }
 
     /// Whether every answer has been sent.

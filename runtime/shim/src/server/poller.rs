@@ -3,7 +3,9 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 
 /// What may wake the shim.
@@ -97,11 +99,16 @@ impl Poller {
         let _ = epoll::delete(&self.epoll, fd);
     }
 
-    /// Waits until something happens. A few at a time: handling one may make another moot.
-    pub(super) fn wait(&self) -> io::Result<Vec<Ready>> {
+    /// Waits until something happens, or the time has passed. A few at a time: handling one
+    /// may make another moot.
+    pub(super) fn wait(&self, limit: Option<Duration>) -> io::Result<Vec<Ready>> {
+        let limit = limit.map(|limit| Timespec {
+            tv_sec: limit.as_secs() as i64,
+            tv_nsec: i64::from(limit.subsec_nanos()),
+        });
         let mut space = [const { MaybeUninit::<Event>::uninit() }; 8];
         let (events, _) = loop {
-            match epoll::wait(&self.epoll, &mut space, None) {
+            match epoll::wait(&self.epoll, &mut space, limit.as_ref()) {
                 Err(rustix::io::Errno::INTR) => {}
                 other => break other?,
             }

@@ -6,8 +6,10 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::event::epoll::EventFlags;
+use rustix::io::Errno;
 
 use super::ServeError;
 use super::cause::{KillRequest, StopRequest};
@@ -24,6 +26,10 @@ use crate::{Exit, Timestamp, paths};
 
 /// Clients at a time; further ones wait in the socket's queue.
 const CONNECTIONS_MAX: usize = 256;
+
+/// How long the socket's queue is left alone when there is no descriptor for a client and
+/// none of ours is given back: another process may have had the system's last.
+const STARVED_PAUSE: Duration = Duration::from_millis(250);
 
 /// What is needed to watch a container, made before anything can go wrong unseen.
 #[derive(Debug)]
@@ -61,6 +67,8 @@ pub(super) struct Supervisor {
     last_connection: u32,
     listener: Option<OwnedFd>,
     listening: bool,
+    /// A client waits for which there was no descriptor or no memory.
+    starved: bool,
     signals: OwnedFd,
     lock: Option<OwnedFd>,
     /// The state directory.
@@ -99,6 +107,7 @@ impl Supervisor {
             last_connection: 0,
             listener: Some(assembled.listener),
             listening: true,
+            starved: false,
             signals: assembled.signals,
             lock: Some(assembled.lock),
             home: assembled.home,
@@ -131,8 +140,14 @@ impl Supervisor {
             added.map_err(ServeError::Wait)?;
         }
         while !self.is_done() {
-            for ready in self.poller.wait().map_err(ServeError::Wait)? {
+            let all = self.poller.wait(self.starved.then_some(STARVED_PAUSE)).map_err(ServeError::Wait)?;
+            // Whatever else happened may have given a descriptor back.
+            let may_listen = self.starved && !all.iter().any(|ready| ready.source == Source::Listener);
+            for ready in all {
                 self.dispatch(ready);
+            }
+            if may_listen {
+                self.listen_again();
             }
         }
         base::failpoint::hit("shim.settled");
@@ -190,16 +205,29 @@ impl Supervisor {
     fn accept(&mut self) -> bool {
         let Some(listener) = &self.listener else { return false };
         let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-        let accepted =
-            rustix::net::accept_with(listener, flags).map(|socket| self.add_connection(socket)).is_ok();
-        if self.connections.len() >= CONNECTIONS_MAX
+        let accepted = rustix::net::accept_with(listener, flags);
+        self.starved = matches!(accepted, Err(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM));
+        let accepted = accepted.map(|socket| self.add_connection(socket)).is_ok();
+        if (self.starved || self.connections.len() >= CONNECTIONS_MAX)
             && self.listening
             && let Some(listener) = &self.listener
         {
+            // Ready all the time, it would keep us busy with nothing.
             self.poller.remove(listener);
             self.listening = false;
         }
         accepted
+    }
+
+    /// Serves the queue again, after a client has gone or a while has passed.
+    fn listen_again(&mut self) {
+        if !self.listening
+            && self.connections.len() < CONNECTIONS_MAX
+            && let Some(listener) = &self.listener
+        {
+            self.listening = self.poller.add(listener, Source::Listener, EventFlags::IN).is_ok();
+            self.starved = !self.listening;
+        }
     }
 
     fn add_connection(&mut self, socket: OwnedFd) -> Option<u32> {
@@ -244,11 +272,7 @@ impl Supervisor {
 
     pub(super) fn drop_connection(&mut self, index: u32) {
         self.connections.remove(&index);
-        if !self.listening
-            && let Some(listener) = &self.listener
-        {
-            self.listening = self.poller.add(listener, Source::Listener, EventFlags::IN).is_ok();
-        }
+        self.listen_again();
         self.settle();
     }
 

@@ -153,3 +153,59 @@ fn cve_2020_15257_another_user_is_turned_away() {
         client.wait().unwrap();
     });
 }
+
+/// Processor time of a process in ticks: fields 14 and 15 of `/proc/PID/stat`.
+fn ticks(pid: i32) -> u64 {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[test]
+fn without_descriptors_clients_wait_and_the_shim_does_not_spin() {
+    isolated(|| {
+        let rig = Rig::shell("sleep 1000");
+        let (mut client, started) = rig.run();
+        let nofile = sys::rlimit::resource("RLIMIT_NOFILE").unwrap();
+        let shim = started.shim_pid;
+        let limit = sys::rlimit::prlimit(shim, nofile, None).unwrap();
+        let limited = sys::rlimit::Limit { soft: 3, ..limit };
+        sys::rlimit::prlimit(shim, nofile, Some(limited)).unwrap();
+        let mut waiting: Vec<_> = (0..3).map(|_| raw(&rig)).collect();
+        for stream in &mut waiting {
+            stream.write_all(&frame(r#"{"v":1,"id":7,"call":"status"}"#)).unwrap();
+        }
+        let before = ticks(shim);
+        let spins = testkit::wait_until(Duration::from_secs(1), || ticks(shim) > before + 25);
+        assert!(!spins, "busy with nothing");
+        // Who is connected is served all the time.
+        client.status().unwrap();
+        sys::rlimit::prlimit(shim, nofile, Some(limit)).unwrap();
+        for stream in &mut waiting {
+            stream.read_exact(&mut [0; 4]).unwrap();
+        }
+        client.kill(9).unwrap();
+        client.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_client_may_not_wait_without_end() {
+    isolated(|| {
+        let rig = Rig::shell("sleep 1000");
+        let (mut client, _) = rig.run();
+        let mut greedy = raw(&rig);
+        for _ in 0..257 {
+            greedy.write_all(&frame(r#"{"v":1,"id":7,"call":"wait"}"#)).unwrap();
+        }
+        let mut header = [0; 4];
+        greedy.read_exact(&mut header).unwrap();
+        let mut body = vec![0; u32::from_le_bytes(header) as usize];
+        greedy.read_exact(&mut body).unwrap();
+        let answer = String::from_utf8(body).unwrap();
+        assert!(answer.contains("256 requests"), "{answer}");
+        client.kill(9).unwrap();
+        assert_eq!(client.wait().unwrap().code, Some(137));
+        rig.assert_clean();
+    });
+}
