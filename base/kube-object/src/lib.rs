@@ -1,0 +1,1 @@
+//! Objects of the Kubernetes API, and pure functions over them.

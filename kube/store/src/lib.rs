@@ -1,0 +1,1 @@
+//! Revisioned keys: see `docs/design/store.md`.
