@@ -104,6 +104,10 @@ impl Runtime {
     pub fn kill(&self, id: &ContainerId, signal: Signal, all: bool) -> Result<(), Error> {
         let record = StateDir::of(&self.root, id).read()?;
         if all {
+            // Until init is there, the cgroup may be another's: see `is_anothers`.
+            if record.pid == 0 {
+                return Err(Error::NotRunning);
+            }
             return self.signal_all(&record, signal);
         }
         self.kill_init(&record, signal)?;
@@ -152,8 +156,11 @@ impl Runtime {
             Err(Error::NotFound { .. }) if dir.exists() => return dir.remove(),
             read => read?,
         };
+        let record = if force { settled(&dir, record) } else { record };
         match dir.status(&record) {
             ContainerStatus::Stopped => {}
+            // Its creator finds the directory gone, and unmakes what it has made.
+            ContainerStatus::Creating if force => {}
             // Init has run nothing of the user's yet.
             ContainerStatus::Created => self.end(&record)?,
             _ if force => self.end(&record)?,
@@ -274,11 +281,28 @@ fn wait_readable(fd: &std::os::fd::OwnedFd, limit: Duration) -> std::io::Result<
 /// A killed process goes at once unless it is in an uninterruptible wait.
 const KILL_LIMIT: Duration = Duration::from_secs(10);
 
+/// The record once the creation has come to an end, if that is soon.
+fn settled(dir: &StateDir, mut record: ContainerRecord) -> ContainerRecord {
+    let until = Instant::now() + ORPHAN_LIMIT;
+    while dir.status(&record) == ContainerStatus::Creating && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(2));
+        match dir.read() {
+            Ok(now) => record = now,
+            // It came to nothing.
+            Err(_) => return record,
+        }
+    }
+    record
+}
+
 /// A creation that was killed may have named a cgroup that it had not made: one that others
 /// are in. Its own init is gone, or goes with its creator.
 fn is_anothers(record: &ContainerRecord, cgroup: &cgroup::Cgroup) -> bool {
     if record.pid != 0 {
         return false;
+    }
+    if record.creator_lives() {
+        return true;
     }
     let until = Instant::now() + ORPHAN_LIMIT;
     while cgroup.pids().is_ok_and(|pids| !pids.is_empty()) {
@@ -290,5 +314,5 @@ fn is_anothers(record: &ContainerRecord, cgroup: &cgroup::Cgroup) -> bool {
     false
 }
 
-/// How long an init whose creator was killed may take to go.
+/// How long a creation may take to its end, and an init whose creator was killed to go.
 const ORPHAN_LIMIT: Duration = Duration::from_secs(2);

@@ -118,7 +118,8 @@ impl ContainerRecord {
         lives(self.pid, self.start_time)
     }
 
-    fn creator_lives(&self) -> bool {
+    /// Whether the process lives that makes the container.
+    pub(crate) fn creator_lives(&self) -> bool {
         lives(self.creator_pid, self.creator_start_time)
     }
 }

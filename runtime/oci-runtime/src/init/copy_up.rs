@@ -43,6 +43,10 @@ fn copy_dir(from: BorrowedFd<'_>, to: BorrowedFd<'_>, depth: u32) -> io::Result<
         }
         let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
         rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+        // After the owner: changing that clears set-user-id.
+        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
+            rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
+        }
     }
     Ok(())
 }

@@ -58,8 +58,7 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     }
     credentials::take(process, entry.setgroups_denied, warnings)?;
     if entered.is_err() {
-        rustix::process::chdir(&process.cwd)
-            .doing(|| format!("chdir to cwd ({:?}) set in config.json failed", process.cwd))?;
+        rustix::process::chdir(&process.cwd).map_err(|errno| no_directory(&process.cwd, errno))?;
     }
     check_cwd()?;
     let path = find(process, &env)?;
@@ -151,6 +150,17 @@ fn check_cwd() -> Result<(), InitError> {
         return Ok(());
     }
     Err(InitError::plain("the working directory is outside the container's root: process.cwd leaves it"))
+}
+
+/// `create` makes a missing working directory; `exec` must not change the container's files.
+fn no_directory(cwd: &Path, errno: rustix::io::Errno) -> InitError {
+    let fix = match errno {
+        rustix::io::Errno::NOENT => "; make it in the container first, or name another one",
+        rustix::io::Errno::NOTDIR => "; name a directory",
+        rustix::io::Errno::ACCESS => "; name one that the user may enter, or another user",
+        _ => "",
+    };
+    InitError::plain(format!("chdir to the working directory {cwd:?}: {}{fix}", text_of(errno)))
 }
 
 fn label(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<(), InitError> {
@@ -319,6 +329,16 @@ mod tests {
         assert_eq!(home_in(passwd, 1000).as_deref(), Some("/home/u"));
         assert_eq!(home_in(passwd, 5), None);
         assert_eq!(home_in(passwd, 6), None);
+    }
+
+    #[test]
+    fn a_missing_directory_is_named_with_the_fix() {
+        let text = no_directory(Path::new("/missing"), rustix::io::Errno::NOENT).failure().doing;
+        assert_eq!(
+            text,
+            "chdir to the working directory \"/missing\": no such file or directory; \
+             make it in the container first, or name another one"
+        );
     }
 
     #[test]

@@ -60,6 +60,31 @@ fn a_creation_that_was_killed_gives_no_right_to_anothers_cgroup() {
 }
 
 #[test]
+fn a_creation_that_goes_on_gives_no_right_to_anothers_cgroup() {
+    isolated(|| {
+        let victim = Bundle::new().script("sleep 1000");
+        victim.start();
+        let bundle = Bundle::new()
+            .with(|spec| spec["linux"]["cgroupsPath"] = victim.spec["linux"]["cgroupsPath"].clone());
+        bundle.write_config();
+        let path = bundle.dir.path().to_str().unwrap().to_owned();
+        killed_at(&bundle, "create.recorded", &["create", "--bundle", &path, "c"]);
+        // As if its creator lived: it is this process.
+        let file = bundle.state_root().join("c/state.json");
+        let mut record: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        let us = std::process::id() as i32;
+        record["creatorPid"] = us.into();
+        record["creatorStartTime"] = sys::process::ProcStat::read(us).unwrap().start_time.into();
+        std::fs::write(&file, record.to_string()).unwrap();
+        assert_eq!(bundle.state()["status"], "creating");
+        bundle.runtime(&["kill", "--all", "c", "KILL"]).exits(1);
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+        assert_eq!(victim.state()["status"], "running");
+        bundle.assert_nothing_left();
+    });
+}
+
+#[test]
 fn r3_delete_killed_at_every_point_can_be_repeated() {
     isolated(|| {
         for point in oci_runtime::FAILPOINTS.iter().filter(|point| point.starts_with("delete.")) {

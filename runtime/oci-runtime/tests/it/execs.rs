@@ -63,6 +63,10 @@ fn the_flags_change_the_process() {
             bundle.runtime(&["exec", "--cap", "CAP_SYS_PTRACE", "c", "grep", "CapEff", "/proc/self/status"]);
         let mask = u64::from_str_radix(output.ok().rsplit('\t').next().unwrap(), 16).unwrap();
         assert!(mask & 1 << 19 != 0, "{mask:x}");
+        bundle
+            .runtime(&["exec", "--cwd", "/missing", "c", "pwd"])
+            .exits(255)
+            .says("directory \"/missing\": no such");
         bundle.runtime(&["exec", "--cap", "CAP_NOPE", "c", "true"]).exits(255).says("CAP_NOPE");
     });
 }

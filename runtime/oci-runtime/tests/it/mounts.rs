@@ -72,13 +72,17 @@ fn tmpfs_has_its_size_and_can_begin_with_the_images_files() {
         fs::create_dir_all(bundle.in_root("data/deep")).unwrap();
         fs::write(bundle.in_root("data/deep/file"), "from the image").unwrap();
         symlink("deep/file", bundle.in_root("data/link")).unwrap();
-        std::os::unix::fs::chown(bundle.in_root("data/deep"), Some(7), Some(8)).unwrap();
+        for (name, mode) in [("data/deep", 0o2755), ("data/deep/file", 0o6755)] {
+            std::os::unix::fs::chown(bundle.in_root(name), Some(7), Some(8)).unwrap();
+            let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(bundle.in_root(name), mode).unwrap();
+        }
         let bundle = bundle
             .mount(json!({ "destination": "/data", "type": "tmpfs", "source": "tmpfs",
                 "options": ["tmpcopyup", "size=1m", "mode=0750"] }))
             .mount(json!({ "destination": "/late", "type": "tmpfs", "source": "tmpfs", "options": ["ro"] }))
-            .script("cat /data/link; echo; stat -c '%u:%g' /data/deep; stat -c %a /data; dd if=/dev/zero of=/data/big bs=1k count=2000 2>/dev/null || echo full; touch /late/x || echo ro");
-        assert_eq!(bundle.run().ok(), "from the image\n7:8\n750\nfull\nro");
+            .script("cat /data/link; echo; stat -c '%u:%g %a' /data/deep /data/deep/file; stat -c %a /data; dd if=/dev/zero of=/data/big bs=1k count=2000 2>/dev/null || echo full; touch /late/x || echo ro");
+        assert_eq!(bundle.run().ok(), "from the image\n7:8 2755\n7:8 6755\n750\nfull\nro");
         assert!(!bundle.in_root("data/big").exists());
     });
 }
