@@ -6,6 +6,7 @@
 //! ```
 
 mod copy_up;
+mod xattrs;
 
 use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder};

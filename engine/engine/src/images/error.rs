@@ -42,6 +42,18 @@ pub enum Error {
         /// What there is.
         available: String,
     },
+    /// There is one image by that name, of another platform. Docker's words.
+    #[error(
+        "image with reference {reference} was found but its platform ({found}) does not match the specified platform ({wanted}): leave --platform away or name {found}"
+    )]
+    OtherPlatform {
+        /// Which image.
+        reference: String,
+        /// What was asked for.
+        wanted: String,
+        /// What it is for.
+        found: String,
+    },
     /// The registry failed us.
     #[error("{operation} {reference}")]
     Registry {
@@ -236,7 +248,9 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoSuchImage { .. } | Self::NoPlatform { .. } => ErrorClass::NotFound,
+            Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::OtherPlatform { .. } => {
+                ErrorClass::NotFound
+            }
             Self::Registry { source, .. } | Self::Login { source, .. } | Self::Answer(source) => {
                 source.class()
             }

@@ -21,11 +21,7 @@ impl Images {
             return Ok(image);
         }
         match (self.try_find(name, None)?, platform) {
-            (Some(other), Some(wanted)) => Err(Error::NoPlatform {
-                reference: other.called.clone(),
-                wanted: wanted.to_string(),
-                available: other.platform().to_string(),
-            }),
+            (Some(other), Some(wanted)) => Err(other.not_for(wanted)),
             _ => Err(Error::NoSuchImage { name: name.to_owned() }),
         }
     }

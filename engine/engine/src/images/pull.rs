@@ -176,6 +176,12 @@ impl Pull<'_> {
         failpoint::hit("pull.config-stored");
         let called = self.reference.familiar();
         let image = Image::read(&called, descriptor.clone(), manifest_descriptor, manifest, config)?;
+        // An index was asked for it; a lone manifest is only known by its configuration.
+        if let Some(wanted) = &self.options.platform
+            && !image.platform().satisfies(wanted)
+        {
+            return Err(image.not_for(wanted));
+        }
         for layer in image.layers() {
             self.leases.chains.add(&layer.chain_id)?;
         }

@@ -24,7 +24,7 @@ pub(crate) use mount::volume_name;
 pub use mount::{BindOptions, MountKind, MountRequest, TmpfsOptions, Vanish, VolumesFrom};
 pub use namespace::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
 pub use port::PortRequest;
-pub use resources::{ResourceRequest, Ulimit, nano_cpus};
+pub use resources::{ResourceRequest, Ulimit, memory_limit, nano_cpus};
 pub use security::{AppArmor, SeccompRequest, SecurityOption, capability_name};
 pub use signal::{InvalidSignal, Signal};
 

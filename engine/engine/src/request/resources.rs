@@ -1,5 +1,6 @@
 //! How much a container may use.
 
+use base::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::InvalidOption;
@@ -101,12 +102,8 @@ impl ResourceRequest {
     /// Checks what single values cannot show.
     pub fn validate(&self) -> Result<(), InvalidOption> {
         let wrong = |option, value: String, why: &'static str| Err(InvalidOption::new(option, &value, why));
-        if let Some(memory) = self.memory_bytes.filter(|memory| *memory < MEMORY_MIN) {
-            return wrong(
-                "--memory",
-                memory.to_string(),
-                "less than 6 MiB cannot hold a container's first process",
-            );
+        if let Some(memory) = self.memory_bytes {
+            check_memory(memory, &memory.to_string())?;
         }
         match (self.memory_swap_bytes, self.memory_bytes) {
             (Some(swap), None) if swap > 0 => {
@@ -188,6 +185,24 @@ pub fn nano_cpus(text: &str) -> Result<Option<u64>, InvalidOption> {
     Ok(Some((value * 1e9).round() as u64))
 }
 
+/// Reads `--memory`; 0 is no limit.
+pub fn memory_limit(text: &str) -> Result<Option<u64>, InvalidOption> {
+    let size = ByteSize::parse(text).map_err(|why| InvalidOption::new("--memory", text, why.to_string()))?;
+    if size.0 == 0 {
+        return Ok(None);
+    }
+    check_memory(size.0, text)?;
+    Ok(Some(size.0))
+}
+
+fn check_memory(bytes: u64, given: &str) -> Result<(), InvalidOption> {
+    if bytes < MEMORY_MIN {
+        let why = "less cannot hold a container's first process; give at least 6m";
+        return Err(InvalidOption::new("--memory", given, why));
+    }
+    Ok(())
+}
+
 /// What docker demands too.
 const MEMORY_MIN: u64 = 6 << 20;
 
@@ -212,6 +227,15 @@ mod tests {
         for text in ["", "-1", "NaN", "x"] {
             assert!(nano_cpus(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn reads_memory_and_refuses_it_as_typed() {
+        assert_eq!(memory_limit("0"), Ok(None));
+        assert_eq!(memory_limit("6m"), Ok(Some(6 << 20)));
+        let refused = memory_limit("1k").unwrap_err().to_string();
+        assert!(refused.starts_with("--memory \"1k\" ") && refused.contains("at least 6m"), "{refused}");
+        assert!(memory_limit("x").is_err());
     }
 
     #[test]

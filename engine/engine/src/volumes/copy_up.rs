@@ -42,6 +42,7 @@ pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path, base: u32) -
     let (uid, gid) = owner(&stat, base);
     rustix::fs::fchown(&to, Some(uid), Some(gid))?;
     rustix::fs::fchmod(&to, Mode::from_raw_mode(stat.st_mode))?;
+    super::xattrs::copy(&from, &to, base)?;
     std::fs::remove_file(&unfinished)?;
     Ok(true)
 }
@@ -106,21 +107,26 @@ impl Copy {
             // A socket is of no use without its listener.
             _ => return Ok(()),
         }
-        self.keep_owner_and_times(to, name, &stat, mode)
+        self.keep_attributes(from, to, name, &stat)
     }
 
-    fn keep_owner_and_times(
+    /// Owner, mode, extended attributes and times.
+    fn keep_attributes(
         self,
+        from: BorrowedFd<'_>,
         to: BorrowedFd<'_>,
         name: &CStr,
         stat: &Stat,
-        mode: Mode,
     ) -> io::Result<()> {
         let (uid, gid) = owner(stat, self.base);
         rustix::fs::chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-        if FileType::from_raw_mode(stat.st_mode) != FileType::Symlink {
-            // After the owner: changing that clears set-user-id.
-            rustix::fs::chmodat(to, name, mode, AtFlags::empty())?;
+        let kind = FileType::from_raw_mode(stat.st_mode);
+        // After the owner: changing that clears set-user-id and file capabilities.
+        if kind != FileType::Symlink {
+            rustix::fs::chmodat(to, name, Mode::from_raw_mode(stat.st_mode), AtFlags::empty())?;
+        }
+        if matches!(kind, FileType::Directory | FileType::RegularFile) {
+            super::xattrs::copy(open_one(from, name)?, open_one(to, name)?, self.base)?;
         }
         let time = |seconds: i64, nanos: u64| rustix::fs::Timespec { tv_sec: seconds, tv_nsec: nanos as i64 };
         let times = Timestamps {
@@ -149,6 +155,12 @@ fn copy_file(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr) -> io::Resul
 
 fn open_dir<P: rustix::path::Arg>(at: BorrowedFd<'_>, name: P) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
+}
+
+/// A file or directory that was just looked at or made.
+fn open_one(at: BorrowedFd<'_>, name: &CStr) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(at, name, flags, Mode::empty())?)
 }
 
@@ -200,6 +212,41 @@ mod tests {
         symlink(dir.join("secret/key"), dir.join("image/data/link")).unwrap();
         assert!(copy(&dir, &root, "/data").unwrap());
         assert!(fs::symlink_metadata(dir.join("volume/_data/link")).unwrap().is_symlink());
+    }
+
+    #[test]
+    fn set_id_bits_capabilities_and_attributes_are_kept() {
+        testkit::isolated(|| {
+            let dir = TempDir::new();
+            let root = image(&dir);
+            let source = dir.join("image/data/below");
+            let mode = |path: &Path| fs::metadata(path).unwrap().mode() & 0o7777;
+            let set = |path: &Path, name, value: &[u8]| {
+                rustix::fs::setxattr(path, name, value, rustix::fs::XattrFlags::empty()).unwrap();
+            };
+            // CAP_NET_BIND_SERVICE, permitted and effective.
+            let capability = [&[1, 0, 0, 2, 0, 4, 0, 0][..], &[0; 12]].concat();
+            for path in [source.clone(), source.join("file")] {
+                std::os::unix::fs::chown(&path, Some(7), Some(8)).unwrap();
+                let mode = std::os::unix::fs::PermissionsExt::from_mode(0o6755);
+                fs::set_permissions(&path, mode).unwrap();
+            }
+            set(&source.join("file"), "security.capability", &capability);
+            set(&dir.join("image/data"), "trusted.mark", b"top");
+            assert!(copy(&dir, &root, "/data").unwrap());
+            let made = dir.join("volume/_data");
+            for path in [made.join("below"), made.join("below/file")] {
+                assert_eq!(mode(&path), 0o6755, "{}", path.display());
+                assert_eq!(fs::metadata(&path).unwrap().gid(), 8);
+            }
+            let read = |path: &Path, name| {
+                let mut value = [0; 64];
+                let length = rustix::fs::getxattr(path, name, &mut value[..]).unwrap();
+                value[..length].to_vec()
+            };
+            assert_eq!(read(&made.join("below/file"), "security.capability"), capability);
+            assert_eq!(read(&made, "trusted.mark"), b"top");
+        });
     }
 
     #[test]
