@@ -118,6 +118,22 @@ impl Image {
         }
     }
 
+    /// Whether it runs on a platform. Many configurations have no variant: such a one fits any.
+    pub(super) fn is_for(&self, wanted: &Platform) -> bool {
+        let own = self.platform();
+        let variant = own.variant.as_ref().and(wanted.variant.clone());
+        own.satisfies(&Platform { variant, ..wanted.clone() })
+    }
+
+    /// Why it is not the image for a platform.
+    pub(super) fn not_for(&self, wanted: &Platform) -> Error {
+        Error::OtherPlatform {
+            reference: self.called.clone(),
+            wanted: wanted.to_string(),
+            found: self.platform().to_string(),
+        }
+    }
+
     /// The sum of the blobs' lengths in bytes: what a pull transfers.
     pub fn compressed_bytes(&self) -> u64 {
         self.manifest.layers.iter().map(|layer| layer.size).sum()

@@ -176,9 +176,9 @@ impl Pull<'_> {
         failpoint::hit("pull.config-stored");
         let called = self.reference.familiar();
         let image = Image::read(&called, descriptor.clone(), manifest_descriptor, manifest, config)?;
-        // An index was asked for it; a lone manifest is only known by its configuration.
+        // An index was asked for it; a lone manifest tells only by its configuration.
         if let Some(wanted) = &self.options.platform
-            && !image.platform().satisfies(wanted)
+            && !image.is_for(wanted)
         {
             return Err(image.not_for(wanted));
         }
