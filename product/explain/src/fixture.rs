@@ -258,7 +258,7 @@ pub(crate) fn facts() -> ContainerFacts {
                 what: "subnet".into(),
                 value: "172.30.0.0/16".into(),
                 held_in: "networks/strake0.json".into(),
-                why: "No route of the host covers it".into(),
+                why: "no route of the host covers it".into(),
             }],
         }],
         steps: vec![StepFacts { name: "mounts".into(), micros: 830 }],

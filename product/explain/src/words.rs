@@ -29,6 +29,13 @@ pub(crate) fn count(number: usize, one: &str, many: &str) -> String {
     if number == 1 { format!("1 {one}") } else { format!("{number} {many}") }
 }
 
+/// A sentence of its own: a capital letter at its head, a full stop at its end.
+pub(crate) fn sentence(text: &str) -> String {
+    let mut chars = text.trim_end_matches('.').chars();
+    let head = chars.next().map(char::to_uppercase);
+    head.into_iter().flatten().chain(chars).chain(['.']).collect()
+}
+
 /// At most `most` items, then how many more there are.
 pub(crate) fn list(items: &[String], most: usize) -> String {
     let shown = items.iter().take(most).map(String::as_str).collect::<Vec<_>>().join(", ");
@@ -100,6 +107,13 @@ const COMMAND_CHARS: usize = 160;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn makes_sentences() {
+        assert_eq!(sentence("the next free address"), "The next free address.");
+        assert_eq!(sentence("Over."), "Over.");
+        assert_eq!(sentence("\u{fc}ber alles"), "\u{dc}ber alles.");
+    }
 
     #[test]
     fn writes_commands_as_typed_and_never_sends_control_characters() {

@@ -138,7 +138,7 @@ fn attached(section: &mut Section, network: &NetworkFacts) {
         section.line("published", value, record, meaning);
     }
     for decision in &network.decisions {
-        let why = format!("{}.", decision.why.trim_end_matches('.'));
+        let why = words::sentence(&decision.why);
         section.line(&decision.what, &decision.value, &decision.held_in, why);
     }
 }
