@@ -8,6 +8,7 @@ pub mod cli;
 pub mod commands;
 pub mod context;
 pub mod error;
+mod files;
 pub mod format;
 pub mod humanize;
 pub mod template;

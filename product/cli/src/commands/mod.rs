@@ -8,6 +8,7 @@ pub mod container;
 pub mod explain;
 pub mod image;
 pub mod ns;
+mod pruned;
 pub mod system;
 pub mod volume;
 pub mod why;

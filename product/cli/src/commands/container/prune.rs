@@ -1,9 +1,9 @@
 //! `strake prune`.
 
+use crate::commands::pruned;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use engine::{Lifecycle, RemoveOptions};
-use std::io::BufRead;
 
 /// Arguments of `strake prune`.
 #[derive(Debug, clap::Args)]
@@ -17,24 +17,25 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    if !args.force {
-        context.say("This removes all containers that have ended. Go on? [y/N]");
-        let mut answer = String::new();
-        std::io::stdin().lock().read_line(&mut answer)?;
-        if !answer.trim().eq_ignore_ascii_case("y") {
-            return Ok(Status::SUCCESS);
-        }
+    if !args.force && !pruned::confirmed(context, "all stopped containers")? {
+        return Ok(Status::SUCCESS);
     }
     let mut bytes = 0;
+    let mut failed = None;
+    let mut gone = Vec::new();
     for listed in engine.list()? {
         let record = listed.record;
         if matches!(record.lifecycle, Lifecycle::Created { .. } | Lifecycle::Exited { .. }) {
             let size = engine.size_rw(&record).unwrap_or(0);
-            engine.remove(&record.id, RemoveOptions::default())?;
+            if let Err(error) = engine.remove(&record.id, RemoveOptions::default()) {
+                // What is gone is told all the same.
+                failed = Some(error);
+                break;
+            }
             bytes += size;
-            context.print_line(&record.id)?;
+            gone.push(record.id.to_string());
         }
     }
-    context.print_line(format_args!("Total reclaimed space: {}", crate::humanize::size(bytes)))?;
-    Ok(Status::SUCCESS)
+    pruned::print(context, "Containers", &gone, bytes)?;
+    failed.map_or(Ok(Status::SUCCESS), |error| Err(error.into()))
 }

@@ -8,7 +8,8 @@ use engine::request::{
     AppArmor, CgroupMode, CreateRequest, DeviceRequest, DeviceRule, FilesRequest, InvalidOption, IpcMode,
     LogRequest, MountRequest, NamespacesRequest, NetworkMode, NetworkRequest, PidMode, PortRequest,
     ProcessRequest, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal, Ulimit,
-    UserMode, UtsMode, VolumesFrom, capability_name, key_value_file, nano_cpus, resolve_variables,
+    UserMode, UtsMode, VolumesFrom, capability_name, key_value_file, memory_limit, nano_cpus,
+    resolve_variables,
 };
 
 use super::options::{
@@ -237,7 +238,7 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         }
     };
     Ok(ResourceRequest {
-        memory_bytes: size("--memory", options.memory.as_deref())?,
+        memory_bytes: options.memory.as_deref().map(memory_limit).transpose()?.flatten(),
         memory_swap_bytes,
         memory_reservation_bytes: size("--memory-reservation", options.memory_reservation.as_deref())?,
         memory_swappiness: swappiness,

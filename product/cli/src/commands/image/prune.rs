@@ -1,14 +1,11 @@
 //! `strake image prune`.
 
-use std::io::{self, BufRead as _};
-
-use engine::images::ListFilter;
+use engine::images::{ListFilter, Removed};
 
 use super::remote;
-use super::rm::print_removed;
+use crate::commands::pruned;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::humanize;
 
 /// Arguments of `strake image prune`.
 #[derive(Debug, clap::Args)]
@@ -35,30 +32,23 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         // `label!=x` splits as key `label!`.
         filters.push(ListFilter::parse(text, &images, context.now())?);
     }
-    if !args.force && !confirmed(args.all, context)? {
-        return Ok(Status::SUCCESS);
-    }
-    let report = images.prune(args.all, &filters, &context.engine()?.image_uses()?)?;
-    if !report.removed.is_empty() {
-        context.print_line("Deleted Images:")?;
-        print_removed(context, &report.removed)?;
-        context.print_line("")?;
-    }
-    context.print_line(format_args!("Total reclaimed space: {}", humanize::size(report.reclaimed_bytes)))?;
-    Ok(Status::SUCCESS)
-}
-
-fn confirmed(all: bool, context: &Context) -> Result<bool, CliError> {
-    let which = if all {
+    let which = if args.all {
         "all images without at least one container associated to them"
     } else {
         "all dangling images"
     };
-    context.print(format_args!(
-        "WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] "
-    ))?;
-    context.flush()?;
-    let mut answer = String::new();
-    io::stdin().lock().read_line(&mut answer)?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+    if !args.force && !pruned::confirmed(context, which)? {
+        return Ok(Status::SUCCESS);
+    }
+    let report = images.prune(args.all, &filters, &context.engine()?.image_uses()?)?;
+    let gone: Vec<String> = report.removed.iter().map(line).collect();
+    pruned::print(context, "Images", &gone, report.reclaimed_bytes)?;
+    Ok(Status::SUCCESS)
+}
+
+fn line(removed: &Removed) -> String {
+    match removed {
+        Removed::Untagged(name) => format!("untagged: {name}"),
+        Removed::Deleted(digest) => format!("deleted: {digest}"),
+    }
 }

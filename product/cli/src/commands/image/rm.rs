@@ -31,7 +31,14 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let mut status = Status::SUCCESS;
     for name in &args.images {
         match images.remove(name, args.force, &uses) {
-            Ok(removed) => print_removed(context, &removed)?,
+            Ok(removed) => {
+                for one in &removed {
+                    context.print_line(match one {
+                        Removed::Untagged(name) => format!("Untagged: {name}"),
+                        Removed::Deleted(digest) => format!("Deleted: {digest}"),
+                    })?;
+                }
+            }
             Err(error) => {
                 // As docker: with --force what is to be gone may be gone already.
                 if !(args.force && error.class() == ErrorClass::NotFound) {
@@ -42,15 +49,4 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         }
     }
     Ok(status)
-}
-
-/// Prints what is gone in docker's words.
-pub(super) fn print_removed(context: &Context, removed: &[Removed]) -> Result<(), CliError> {
-    for one in removed {
-        match one {
-            Removed::Untagged(name) => context.print_line(format_args!("Untagged: {name}"))?,
-            Removed::Deleted(digest) => context.print_line(format_args!("Deleted: {digest}"))?,
-        }
-    }
-    Ok(())
 }

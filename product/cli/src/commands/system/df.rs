@@ -1,12 +1,10 @@
 //! `strake system df`.
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::files::bytes_below;
 use crate::format::Table;
 use crate::humanize::size;
 
@@ -46,15 +44,4 @@ pub fn run(_args: Args, context: &Context) -> Result<Status, CliError> {
     ]);
     context.print(format_args!("{table}"))?;
     Ok(Status::SUCCESS)
-}
-
-/// Bytes of all files below a directory; what cannot be read counts as nothing.
-fn bytes_below(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.path().symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-        Ok(metadata) => metadata.size(),
-        Err(_) => 0,
-    });
-    sizes.sum()
 }

@@ -1,7 +1,9 @@
 //! `strake volume prune`.
 
+use crate::commands::pruned;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::files::bytes_below;
 
 /// Arguments of `strake volume prune`.
 #[derive(Debug, clap::Args)]
@@ -20,14 +22,29 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    if !args.force {
-        return Err(CliError::message("this removes volumes and what is in them: say so with -f"));
+    let which = if args.all {
+        "all volumes not used by at least one container"
+    } else {
+        "anonymous volumes not used by at least one container"
+    };
+    if !args.force && !pruned::confirmed(context, which)? {
+        return Ok(Status::SUCCESS);
     }
+    let mut bytes = 0;
+    let mut failed = None;
+    let mut gone = Vec::new();
     for volume in engine.volumes()? {
         if (args.all || volume.anonymous) && engine.volume_user(&volume.name)?.is_none() {
-            engine.remove_volume(&volume.name)?;
-            context.print_line(&volume.name)?;
+            let size = bytes_below(&engine.volume_data(&volume.name));
+            if let Err(error) = engine.remove_volume(&volume.name) {
+                // What is gone is told all the same.
+                failed = Some(error);
+                break;
+            }
+            bytes += size;
+            gone.push(volume.name);
         }
     }
-    Ok(Status::SUCCESS)
+    pruned::print(context, "Volumes", &gone, bytes)?;
+    failed.map_or(Ok(Status::SUCCESS), |error| Err(error.into()))
 }
