@@ -103,13 +103,15 @@ fn id() -> Outcome {
     let status = fs::read_to_string("/proc/self/status")?;
     let field =
         |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("").trim().to_owned();
-    let second = |text: String| text.split_whitespace().nth(1).unwrap_or("").to_owned();
-    print(&format!(
-        "uid={} gid={} groups={}\n",
-        second(field("Uid:")),
-        second(field("Gid:")),
-        field("Groups:").replace(' ', ",")
-    ))
+    let effective = |text: String| text.split_whitespace().nth(1).unwrap_or("").to_owned();
+    let (uid, gid) = (effective(field("Uid:")), effective(field("Gid:")));
+    // As id(1) prints it: the group itself first, then the supplementary ones.
+    let others = field("Groups:");
+    let groups = others
+        .split_whitespace()
+        .filter(|group| *group != gid)
+        .fold(gid.clone(), |all, group| all + "," + group);
+    print(&format!("uid={uid} gid={gid} groups={groups}\n"))
 }
 
 fn ps() -> Outcome {
