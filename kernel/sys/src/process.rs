@@ -178,6 +178,8 @@ pub struct ProcStat {
     pub session: i32,
     /// Controlling terminal's device number, 0 if none.
     pub tty: i32,
+    /// The kernel's `PF_*` flags.
+    pub flags: u32,
     /// Ticks in user mode.
     pub utime: u64,
     /// Ticks in kernel mode.
@@ -219,6 +221,7 @@ impl ProcStat {
             pgrp: field(5)?.parse().ok()?,
             session: field(6)?.parse().ok()?,
             tty: field(7)?.parse().ok()?,
+            flags: field(9)?.parse().ok()?,
             utime: field(14)?.parse().ok()?,
             stime: field(15)?.parse().ok()?,
             threads: field(20)?.parse().ok()?,
@@ -230,6 +233,12 @@ impl ProcStat {
     /// Whether the process has ended and only waits to be reaped.
     pub fn is_zombie(&self) -> bool {
         matches!(self.state, 'Z' | 'X')
+    }
+
+    /// Whether the process has ended or is about to. An init takes its time: it waits for all
+    /// others in its PID namespace (`PF_EXITING` of `include/linux/sched.h`).
+    pub fn is_ending(&self) -> bool {
+        self.is_zombie() || self.flags & 0x4 != 0
     }
 }
 
@@ -243,6 +252,9 @@ mod tests {
         let stat = ProcStat::parse(line).unwrap();
         assert_eq!((stat.pid, stat.comm.as_str(), stat.state), (42, "a) b (c", 'S'));
         assert_eq!((stat.start_time, stat.threads, stat.utime, stat.vsize), (12345, 3, 10, 8192));
+        assert!(!stat.is_ending());
+        let exiting = ProcStat::parse(&line.replace("4194560", "4194564")).unwrap();
+        assert!(exiting.is_ending() && !exiting.is_zombie());
         assert!(ProcStat::parse("42 (x) S 1").is_none());
         assert!(ProcStat::parse(")(").is_none());
     }

@@ -44,7 +44,7 @@ pub(crate) fn exec(
     };
     // What was opened is of the process that was recorded, or of a stranger with its id.
     if !record.init_lives() {
-        return Err(Error::State { operation: "exec in", status: ContainerStatus::Stopped });
+        return Err(NOT_RUNNING);
     }
     let birth = Birth { pid: pid_namespace.as_ref().map(AsFd::as_fd), ..Birth::default() };
     let (forked, cgroup) = spawn_in_cgroup(record, options, &birth)?;
@@ -63,12 +63,15 @@ pub(crate) fn exec(
                 Err(error) => {
                     let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
                     let _ = sys::process::wait_pidfd(&pidfd);
-                    Err(error)
+                    if record.init_is_ending() { Err(NOT_RUNNING) } else { Err(error) }
                 }
             }
         }
     }
 }
+
+/// Init has ended, and all else in the container with it.
+const NOT_RUNNING: Error = Error::State { operation: "exec in", status: ContainerStatus::Stopped };
 
 /// Forks into the container's cgroup: into v2's at birth. v1's are left to the child, see
 /// [`cgroup::Entrance`].

@@ -118,6 +118,12 @@ impl ContainerRecord {
         lives(self.pid, self.start_time)
     }
 
+    /// Whether init has ended or is on its way out.
+    pub(crate) fn init_is_ending(&self) -> bool {
+        let stat = sys::process::ProcStat::read(self.pid);
+        !stat.is_ok_and(|stat| stat.start_time == self.start_time && !stat.is_ending())
+    }
+
     /// Whether the process lives that makes the container.
     pub(crate) fn creator_lives(&self) -> bool {
         lives(self.creator_pid, self.creator_start_time)

@@ -1,15 +1,16 @@
 //! One more process in a running container.
 
 use std::fs::File;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::ContainerId;
 use oci_spec::runtime::Spec;
 use shim::{Client, ExecSession, StreamSet};
 use sys::root::RootDir;
 
-use super::start::read_in;
+use super::start::{read_in, still_there};
 use crate::container::{Lifecycle, Record};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -74,14 +75,16 @@ impl Engine {
             _ => return Err(Error::NotRunning { name: name() }),
         };
         let path = self.paths().state_dir(&record.id).join("config.json");
-        let bytes = std::fs::read(&path).map_err(Error::file("read", &path))?;
+        let bytes = std::fs::read(&path).map_err(of_running(record, "read", &path))?;
         let spec: Spec =
             serde_json::from_slice(&bytes).map_err(|error| Error::file("read", &path)(error.into()))?;
         let container = spec.process().clone().unwrap_or_default();
 
         // Seen through its init's root: below it only descriptors are used.
         let root_path = PathBuf::from(format!("/proc/{pid}/root"));
-        let root: OwnedFd = File::open(&root_path).map_err(Error::file("open", &root_path))?.into();
+        let root: OwnedFd = File::open(&root_path).map_err(of_running(record, "open", &root_path))?.into();
+        // Init may have ended by now, and its id, and so the root, be a stranger's.
+        still_there(std::slice::from_ref(record))?;
         let root = RootDir::from_fd(root);
         let passwd = parse_passwd(&read_in(&root, "/etc/passwd")?);
         let group = parse_group(&read_in(&root, "/etc/group")?);
@@ -106,5 +109,13 @@ impl Engine {
         };
         serde_json::to_value(exec_process(&container, &exec, &user))
             .map_err(|error| Error::file("write", &path)(error.into()))
+    }
+}
+
+/// What only a running container has is missing when it has just ended.
+fn of_running(record: &Record, operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    move |errno| match errno.kind() {
+        ErrorKind::NotFound => Error::NotRunning { name: record.name.clone() },
+        _ => Error::file(operation, path)(errno),
     }
 }

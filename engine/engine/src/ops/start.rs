@@ -394,11 +394,10 @@ fn host_file_paths(state_dir: &Path) -> HostFilePaths {
 
 /// Containers whose init is, under its process id, the one that was recorded: what was
 /// opened below `/proc/PID` until now was theirs, and not that of a process which got the id.
-fn still_there(joined: &[Record]) -> Result<(), Error> {
+pub(super) fn still_there(joined: &[Record]) -> Result<(), Error> {
     let is_there = |record: &&Record| match &record.lifecycle {
-        Lifecycle::Running { pid, start_time, .. } => {
-            sys::process::ProcStat::read(*pid).is_ok_and(|stat| stat.start_time == *start_time)
-        }
+        Lifecycle::Running { pid, start_time, .. } => sys::process::ProcStat::read(*pid)
+            .is_ok_and(|stat| stat.start_time == *start_time && !stat.is_zombie()),
         _ => false,
     };
     match joined.iter().find(|record| !is_there(record)) {
