@@ -18,6 +18,7 @@ mod nw;
 mod podman;
 mod rt;
 mod se;
+mod stress;
 mod terminal;
 mod xx;
 
