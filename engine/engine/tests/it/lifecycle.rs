@@ -27,7 +27,7 @@ fn a_stopped_container_starts_again_and_keeps_its_files() {
         let world = World::new();
         let script = "trap 'exit 5' TERM; echo x >> /file; wc -l < /file; sleep 1000 & wait";
         let record = world.start(world.request(script));
-        testkit::wait_until(std::time::Duration::from_secs(10), || world.log(&record).contains('1'));
+        wait_until(Duration::from_secs(10), || world.log(&record).contains('1'));
         world.engine.stop(&record.id, None, None).unwrap();
         let stopped = world.engine.look(&record.id).unwrap();
         let Lifecycle::Exited { exit } = &stopped.lifecycle else { panic!("{:?}", stopped.lifecycle) };
