@@ -1,8 +1,9 @@
-//! The engine on real containers, without a registry and without the command line.
+//! The engine on real containers, registries and archives, without the command line.
 
-#![allow(clippy::unwrap_used, missing_docs)]
+#![allow(clippy::panic, clippy::unwrap_used, clippy::disallowed_methods, missing_docs)]
 
 mod contention;
+mod images;
 mod lifecycle;
 mod recovery;
 mod storage;

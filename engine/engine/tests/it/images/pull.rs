@@ -121,13 +121,13 @@ fn a_lone_image_of_another_platform_is_refused() {
     let name = registry.reference("lone:1");
     skopeo_copy(&format!("oci:{}:one", layout.path().display()), &format!("docker://{name}"), &[]);
     let host = Host::new();
-    let arm = Platform::parse("linux/arm64").unwrap();
+    let (arm, amd) = (Platform::parse("linux/arm64").unwrap(), Platform::parse("linux/amd64").unwrap());
     let ensure = |policy, platform| host.images.ensure(&name, policy, Some(platform), &mut Silent);
     let says = "was found but its platform (linux/amd64) does not match the specified platform (linux/arm64)";
     let error = ensure(PullPolicy::Always, &arm).unwrap_err();
     assert!(error.to_string().contains(says), "{error}");
     assert!(host.images.try_find(&name, None).unwrap().is_none(), "a refused image has no name");
-    ensure(PullPolicy::Missing, &Platform::parse("linux/amd64").unwrap()).unwrap();
+    ensure(PullPolicy::Missing, &amd).unwrap();
     for policy in [PullPolicy::Never, PullPolicy::Missing] {
         let error = ensure(policy, &arm).unwrap_err();
         assert!(error.to_string().contains(says), "{policy:?}: {error}");
