@@ -9,9 +9,11 @@ pub mod clock;
 pub mod container_id;
 pub mod digest;
 pub mod failpoint;
+pub mod quantity;
 
 pub use byte_size::{ByteSize, InvalidByteSize};
 pub use class::{Classified, ErrorClass};
 pub use clock::{Clock, SystemClock};
 pub use container_id::{ContainerId, InvalidContainerId};
 pub use digest::{Digest, DigestHasher, InvalidDigest};
+pub use quantity::{InvalidQuantity, Quantity, QuantityFormat};

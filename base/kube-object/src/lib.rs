@@ -1,1 +1,13 @@
 //! Objects of the Kubernetes API, and pure functions over them.
+//!
+//! An object is its bytes and its parsed metadata. Beside it
+//! live the names and selectors that point at objects, the four ways to patch
+//! one, and server-side apply. What a field's type says about lists and merge
+//! keys comes in through the `Shape` trait.
+//!
+//! Data only: nothing here knows HTTP, the store, a clock or randomness.
+
+pub mod field_selector;
+pub mod label_selector;
+pub mod names;
+pub mod time;
