@@ -1,13 +1,16 @@
 //! Bringing a record up to what really is: ends are noticed, lost supervisors replaced.
 
+use std::path::Path;
+
 use base::{ContainerId, failpoint};
-use shim::{Adopt, Adopted, Client, EXIT_VERSION, Exit, ExitCause, Phase, ShimExe, Timestamp};
+use shim::{Adopt, Adopted, Client, ClientError, EXIT_VERSION, Exit, ExitCause, Phase, ShimExe, Timestamp};
 
 use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
 
-/// How long a supervisor is given to remove what the runtime keeps: five seconds.
+/// How long a supervisor is given to make its container, or to remove what the runtime keeps:
+/// five seconds.
 const REMOVAL_ATTEMPTS: u32 = 5000;
 const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
 
@@ -109,7 +112,7 @@ impl Engine {
     fn settle_starting(&self, locked: &mut Locked) -> Result<(), Error> {
         let name = locked.record.name.clone();
         let state_dir = self.paths().state_dir(&locked.record.id);
-        if let Ok(mut client) = Client::connect(&state_dir) {
+        if let Some(mut client) = reach(&state_dir).map_err(Error::shim(&name))? {
             let status = client.status().map_err(Error::shim(&name))?;
             match status.phase {
                 Phase::Running | Phase::Paused => {
@@ -189,6 +192,23 @@ impl Engine {
             return self.remove_locked(locked, true);
         }
         Ok(())
+    }
+}
+
+/// The supervisor that a dead creator began with, once it has made its container; `None` when
+/// none lives. It goes on by itself, so nothing below its directory may go meanwhile.
+fn reach(state_dir: &Path) -> Result<Option<Client>, ClientError> {
+    let mut attempts = REMOVAL_ATTEMPTS;
+    loop {
+        // Asked first: one that ends in between is not to be taken for one that begins.
+        let alive = shim::is_alive(state_dir);
+        match Client::connect(state_dir) {
+            Ok(client) => return Ok(Some(client)),
+            Err(_) if !alive => return Ok(None),
+            Err(error) if attempts == 0 => return Err(error),
+            Err(_) => std::thread::sleep(REMOVAL_PAUSE),
+        }
+        attempts -= 1;
     }
 }
 
