@@ -14,11 +14,9 @@ mod lifecycle;
 mod names;
 mod record;
 mod store;
-mod watch;
 
 pub use id::{generate_id, generate_name};
 pub use lifecycle::{Event, InvalidTransition, Lifecycle, StartFailure};
 pub use names::{InvalidName, validate_name};
 pub use record::{ImageRef, MountRecord, MountSource, RECORD_VERSION, Record};
 pub use store::{Containers, Locked, Reservation, StoreError};
-pub(crate) use watch::Watch;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use base::ContainerId;
 use shim::{Client, Exit};
 
-use crate::container::{Event, Lifecycle, Locked, Record, Watch};
+use crate::container::{Event, Lifecycle, Locked, Record};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::request::Signal;
@@ -156,36 +156,14 @@ impl Engine {
         self.advance(&mut locked, event)
     }
 
-    /// Waits until a container has ended; how it did. One that has not run yet is waited
-    /// for until it has.
+    /// Waits until a container has ended; how it did.
     pub fn wait(&self, id: &ContainerId) -> Result<Exit, Error> {
-        let dir = self.containers().dir(id);
-        let mut watch: Option<Watch> = None;
         loop {
             let record = self.look(id)?;
             match record.lifecycle {
                 Lifecycle::Exited { exit } => return Ok(*exit),
                 Lifecycle::Running { .. } => {}
-                Lifecycle::Starting { .. } => {
-                    // Whoever starts it has the lock.
-                    self.settled(id)?;
-                    continue;
-                }
-                Lifecycle::Created { failure: None } => {
-                    match &watch {
-                        Some(watch) => watch.changed().map_err(Error::file("watch", &dir))?,
-                        None => match Watch::new(&dir) {
-                            // Removed just now: looking again says so.
-                            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                            made => watch = Some(made.map_err(Error::file("watch", &dir))?),
-                        },
-                    }
-                    continue;
-                }
-                // Nothing will come of it: its start has failed, or it is going away.
-                Lifecycle::Created { failure: Some(_) } | Lifecycle::Removing => {
-                    return Err(Error::NotRunning { name: record.name });
-                }
+                _ => return Err(Error::NotRunning { name: record.name }),
             }
             match self.connect(&record).map(|mut client| client.wait()) {
                 Ok(Ok(exit)) => return Ok(exit),

@@ -1,11 +1,9 @@
 //! A container's life: made, run, stopped, run again, removed.
 
-use std::time::Duration;
-
 use base::{Classified, ErrorClass};
 use engine::request::{Signal, UserMode};
 use engine::{InspectOptions, Lifecycle, RemoveOptions, StartOptions};
-use testkit::{isolated, wait_until};
+use testkit::isolated;
 
 use crate::world::World;
 
@@ -34,7 +32,7 @@ fn a_stopped_container_starts_again_and_keeps_its_files() {
         assert_eq!(exit.code, Some(5));
         let again = world.engine.start(&record.id, &StartOptions::default()).unwrap();
         assert!(again.record.lifecycle.is_running());
-        wait_until(Duration::from_secs(10), || world.log(&record).contains('2'));
+        testkit::wait_until(std::time::Duration::from_secs(10), || world.log(&record).contains('2'));
     });
 }
 
@@ -85,34 +83,6 @@ fn a_program_that_is_not_there_leaves_a_container_that_says_so() {
         assert_eq!(value["State"]["Status"], "created");
         assert_eq!(value["State"]["ExitCode"], 127);
         assert!(!world.engine.paths().state_dir(&record.id).exists());
-    });
-}
-
-#[test]
-fn a_container_that_has_not_run_is_waited_for() {
-    isolated(|| {
-        let world = World::new();
-        let record = world.create(world.request("exit 3")).unwrap();
-        let watches = || {
-            let fds = std::fs::read_dir("/proc/self/fd").unwrap().flatten();
-            fds.filter_map(|fd| std::fs::read_link(fd.path()).ok())
-                .any(|to| to.ends_with("anon_inode:inotify"))
-        };
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| world.engine.wait(&record.id).unwrap());
-            assert!(wait_until(Duration::from_secs(20), watches), "the wait has not begun");
-            assert!(!waiter.is_finished());
-            world.engine.start(&record.id, &StartOptions::default()).unwrap();
-            assert_eq!(waiter.join().unwrap().code, Some(3));
-        });
-        world.engine.after_exit(&record.id).unwrap();
-        let gone = world.create(world.request("true")).unwrap();
-        std::thread::scope(|scope| {
-            let waiter = scope.spawn(|| world.engine.wait(&gone.id).unwrap_err());
-            assert!(wait_until(Duration::from_secs(20), watches), "the wait has not begun");
-            world.engine.remove(&gone.id, RemoveOptions::default()).unwrap();
-            waiter.join().unwrap();
-        });
     });
 }
 
