@@ -156,17 +156,22 @@ impl Engine {
         self.advance(&mut locked, event)
     }
 
-    /// Waits until a container has ended; how it did.
-    pub fn wait(&self, id: &ContainerId) -> Result<Exit, Error> {
+    /// Waits until a container has ended; how it did. `None`: it does not run and never has.
+    pub fn wait(&self, id: &ContainerId) -> Result<Option<Exit>, Error> {
         loop {
             let record = self.look(id)?;
             match record.lifecycle {
-                Lifecycle::Exited { exit } => return Ok(*exit),
+                Lifecycle::Exited { exit } => return Ok(Some(*exit)),
                 Lifecycle::Running { .. } => {}
-                _ => return Err(Error::NotRunning { name: record.name }),
+                Lifecycle::Starting { .. } => {
+                    // Whoever starts it has the lock.
+                    self.settled(id)?;
+                    continue;
+                }
+                Lifecycle::Created { .. } | Lifecycle::Removing => return Ok(None),
             }
             match self.connect(&record).map(|mut client| client.wait()) {
-                Ok(Ok(exit)) => return Ok(exit),
+                Ok(Ok(exit)) => return Ok(Some(exit)),
                 // Ended, or the shim was killed: looking again tells.
                 Ok(Err(source)) | Err(Error::Shim { source, .. }) if source.is_gone() => {}
                 Ok(Err(source)) => return Err(Error::Shim { name: record.name, source }),

@@ -1,9 +1,11 @@
 //! A container's life: made, run, stopped, run again, removed.
 
+use std::time::Duration;
+
 use base::{Classified, ErrorClass};
 use engine::request::{Signal, UserMode};
 use engine::{InspectOptions, Lifecycle, RemoveOptions, StartOptions};
-use testkit::isolated;
+use testkit::{isolated, wait_until};
 
 use crate::world::World;
 
@@ -97,7 +99,7 @@ fn pauses_kills_and_executes() {
         assert!(world.engine.pause(&record.id).is_err());
         world.engine.unpause(&record.id).unwrap();
         world.engine.kill(&record.id, Signal::KILL).unwrap();
-        assert_eq!(world.engine.wait(&record.id).unwrap().code, Some(137));
+        assert_eq!(world.engine.wait(&record.id).unwrap().unwrap().code, Some(137));
     });
 }
 

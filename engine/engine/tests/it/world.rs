@@ -61,7 +61,7 @@ impl World {
         let record = self.start(request);
         let exit = self.engine.wait(&record.id).unwrap();
         self.engine.after_exit(&record.id).unwrap();
-        (exit.code, self.log(&record))
+        (exit.unwrap().code, self.log(&record))
     }
 
     /// What a container wrote.

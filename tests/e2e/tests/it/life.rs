@@ -131,6 +131,7 @@ fn create_start_stop_restart_rm_and_names() {
         let id = strake.ok(&["create", "--name", "life", "--network", "none", "busybox", "sleep", "3600"]);
         assert_eq!(id.len(), 64);
         assert_eq!(inspect(&strake, "life")["State"]["Status"], "created");
+        assert_eq!(strake.ok(&["wait", "life"]), "0", "what does not run is not waited for");
         assert_eq!(strake.ok(&["start", "life"]), "life");
         assert_eq!(inspect(&strake, &id[..12])["State"]["Status"], "running");
         strake.run(&["rm", "life"]).exits(1).says("running");

@@ -17,7 +17,8 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
     each(context, &args.containers, |name| {
+        // As docker: what does not run is not waited for, and 0 is the code of what never ran.
         let exit = engine.wait(&engine.resolve(name)?)?;
-        Ok(exit.status())
+        Ok(exit.map_or(0, |exit| exit.status()))
     })
 }
