@@ -34,7 +34,7 @@ fn a_stopped_container_starts_again_and_keeps_its_files() {
         assert_eq!(exit.code, Some(5));
         let again = world.engine.start(&record.id, &StartOptions::default()).unwrap();
         assert!(again.record.lifecycle.is_running());
-        testkit::wait_until(std::time::Duration::from_secs(10), || world.log(&record).contains('2'));
+        wait_until(Duration::from_secs(10), || world.log(&record).contains('2'));
     });
 }
 
