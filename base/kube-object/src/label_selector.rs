@@ -198,7 +198,7 @@ impl fmt::Display for LabelSelector {
 impl Requirement {
     /// A checked requirement.
     pub fn new(key: &str, operator: Operator, values: Vec<String>) -> Result<Self, InvalidLabelSelector> {
-        check(names::qualified_name(key), || "key".to_owned(), key)?;
+        check(&names::qualified_name(key), || "key".to_owned(), key)?;
         let fault = match operator {
             Operator::In | Operator::NotIn if values.is_empty() => {
                 "for 'in', 'notin' operators, values set can't be empty"
@@ -232,7 +232,7 @@ impl Requirement {
                     why,
                 });
             }
-            check(names::label_value(value), || format!("values[{at}][{key}]"), value)?;
+            check(&names::label_value(value), || format!("values[{at}][{key}]"), value)?;
         }
         Ok(Self { key: key.to_owned(), operator, values })
     }
@@ -312,7 +312,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-fn check(faults: Vec<String>, path: impl Fn() -> String, value: &str) -> Result<(), InvalidLabelSelector> {
+fn check(faults: &[String], path: impl Fn() -> String, value: &str) -> Result<(), InvalidLabelSelector> {
     if faults.is_empty() {
         return Ok(());
     }
@@ -386,7 +386,7 @@ impl<'a> Parser<'a> {
         if !is_word(key) {
             return Err(unexpected(key, "identifier"));
         }
-        check(names::qualified_name(key), || "<nil>".to_owned(), key)?;
+        check(&names::qualified_name(key), || "<nil>".to_owned(), key)?;
         if matches!(self.peek(), "" | ",") {
             let operator = if absent { Operator::DoesNotExist } else { Operator::Exists };
             return Requirement::new(key, operator, Vec::new());

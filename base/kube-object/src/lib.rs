@@ -8,6 +8,11 @@
 //! Data only: nothing here knows HTTP, the store, a clock or randomness.
 
 pub mod field_selector;
+pub mod json;
+pub mod json_patch;
 pub mod label_selector;
+pub mod merge_patch;
 pub mod names;
+pub mod object;
+pub mod pointer;
 pub mod time;

@@ -1,0 +1,329 @@
+//! JSON of strangers: decoded with limits, with every duplicate key reported by
+//! its path; and the places of an object's members in its bytes.
+//!
+//! The last of two equal keys wins, as clients of the API expect; whether a
+//! duplicate is an error, a warning or nothing is the caller's to say.
+
+use std::fmt;
+use std::ops::Range;
+
+use base::{Classified, ErrorClass};
+use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Deepest nesting that is read: serde_json's own recursion limit is 128.
+pub const DEPTH_MAX: usize = 120;
+/// So many duplicates are told apart; more would only help who wants to fill our memory.
+pub const DUPLICATES_MAX: usize = 100;
+
+/// A value, and what is strange about its text.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decoded {
+    /// The value; of two equal keys the last one.
+    pub value: Value,
+    /// Paths of keys that stood twice, as in `spec.containers[0].name`.
+    pub duplicates: Vec<String>,
+}
+
+/// The bytes are not JSON, or nest too deep.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidJson {
+    /// Syntax, UTF-8, or a number that no type holds.
+    #[error("invalid JSON")]
+    Syntax(#[source] serde_json::Error),
+    /// More than [`DEPTH_MAX`] levels.
+    #[error("invalid JSON: nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+}
+
+impl Classified for InvalidJson {
+    fn class(&self) -> ErrorClass {
+        ErrorClass::Invalid
+    }
+}
+
+/// Reads one value and nothing behind it.
+pub fn decode(bytes: &[u8]) -> Result<Decoded, InvalidJson> {
+    let mut notes = Notes::default();
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let seed = Node { notes: &mut notes, depth: 0 };
+    let decoded = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
+    match decoded {
+        Ok(value) => Ok(Decoded { value, duplicates: notes.duplicates }),
+        Err(_) if notes.too_deep => Err(InvalidJson::TooDeep),
+        Err(error) => Err(InvalidJson::Syntax(error)),
+    }
+}
+
+/// How many levels of objects and lists a value has.
+pub fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+/// A member of an object, as places in the bytes that hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// The key's text between the quotes, escapes as they are.
+    pub key: Range<usize>,
+    /// The value.
+    pub value: Range<usize>,
+}
+
+/// The members of the object that starts at or behind `at`; none if there is no
+/// object. Only for bytes known to be JSON: on others the result is useless,
+/// but nothing panics.
+pub fn members(bytes: &[u8], at: usize) -> Vec<Member> {
+    let mut found = Vec::new();
+    let mut at = skip_blank(bytes, at);
+    if bytes.get(at) != Some(&b'{') {
+        return found;
+    }
+    at = skip_blank(bytes, at + 1);
+    while bytes.get(at) == Some(&b'"') {
+        let key_end = skip_string(bytes, at);
+        let start = skip_blank(bytes, skip_blank(bytes, key_end) + 1);
+        let end = skip_value(bytes, start);
+        if end <= start {
+            break;
+        }
+        found.push(Member { key: at + 1..key_end.saturating_sub(1).max(at + 1), value: start..end });
+        at = skip_blank(bytes, end);
+        if bytes.get(at) == Some(&b',') {
+            at = skip_blank(bytes, at + 1);
+        }
+    }
+    found
+}
+
+fn skip_blank(bytes: &[u8], at: usize) -> usize {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    at + bytes.get(at..).map_or(0, |rest| rest.iter().take_while(blank).count())
+}
+
+/// The place behind the string whose opening quote is at `at`.
+fn skip_string(bytes: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// The place behind the value that starts at `at`.
+fn skip_value(bytes: &[u8], at: usize) -> usize {
+    let (mut at, mut depth) = (at, 0usize);
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'"' => at = skip_string(bytes, at),
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+            }
+            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => at += 1,
+        }
+        if depth == 0 && bytes.get(at - 1).is_some_and(|last| matches!(last, b'"' | b'}' | b']')) {
+            return at;
+        }
+    }
+    bytes.len()
+}
+
+#[derive(Default)]
+struct Notes {
+    path: Vec<Step>,
+    duplicates: Vec<String>,
+    too_deep: bool,
+}
+
+enum Step {
+    Field(String),
+    Index(usize),
+}
+
+impl Notes {
+    fn duplicate(&mut self) {
+        if self.duplicates.len() < DUPLICATES_MAX {
+            let mut text = String::new();
+            for step in &self.path {
+                match step {
+                    Step::Field(name) if text.is_empty() => text.push_str(name),
+                    Step::Field(name) => text.extend([".", name]),
+                    Step::Index(at) => text.push_str(&format!("[{at}]")),
+                }
+            }
+            self.duplicates.push(text);
+        }
+    }
+}
+
+struct Node<'a> {
+    notes: &'a mut Notes,
+    depth: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for Node<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl Node<'_> {
+    fn deeper<E: serde::de::Error>(&mut self) -> Result<(), E> {
+        self.notes.too_deep = self.depth >= DEPTH_MAX;
+        if self.notes.too_deep { Err(E::custom("too deep")) } else { Ok(()) }
+    }
+}
+
+impl<'de> Visitor<'de> for Node<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+    fn visit_f64<E: serde::de::Error>(self, value: f64) -> Result<Value, E> {
+        Number::from_f64(value).map(Value::Number).ok_or_else(|| E::custom("number out of range"))
+    }
+    fn visit_str<E>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::from(value))
+    }
+    fn visit_string<E>(self, value: String) -> Result<Value, E> {
+        Ok(Value::String(value))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut sequence: A) -> Result<Value, A::Error> {
+        self.deeper()?;
+        let mut items = Vec::new();
+        loop {
+            self.notes.path.push(Step::Index(items.len()));
+            let item = sequence.next_element_seed(Node { notes: &mut *self.notes, depth: self.depth + 1 })?;
+            self.notes.path.pop();
+            match item {
+                Some(item) => items.push(item),
+                None => return Ok(Value::Array(items)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Value, A::Error> {
+        self.deeper()?;
+        let mut object = Map::new();
+        while let Some(key) = map.next_key::<String>()? {
+            self.notes.path.push(Step::Field(key.clone()));
+            if object.contains_key(&key) {
+                self.notes.duplicate();
+            }
+            let value = map.next_value_seed(Node { notes: &mut *self.notes, depth: self.depth + 1 })?;
+            self.notes.path.pop();
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn reports_duplicates_by_path() {
+        for (text, duplicates) in [
+            (r#"{"a":1,"b":2}"#, vec![]),
+            (r#"{"a":1,"a":2}"#, vec!["a"]),
+            (r#"{"s":{"c":[{"n":1},{"n":1,"n":2}]},"s":0}"#, vec!["s.c[1].n", "s"]),
+            (r#"{"a":1,"\u0061":2,"a":3}"#, vec!["a", "a"]),
+        ] {
+            assert_eq!(decode(text.as_bytes()).unwrap().duplicates, duplicates, "{text}");
+        }
+        assert_eq!(decode(br#"{"a":1,"a":2}"#).unwrap().value, json!({"a": 2}));
+        let many = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(5000));
+        assert_eq!(decode(many.as_bytes()).unwrap().duplicates.len(), DUPLICATES_MAX);
+    }
+
+    #[test]
+    fn refuses_what_is_not_json() {
+        for bytes in [
+            &b""[..],
+            b"{",
+            b"{\"a\":}",
+            b"{} {}",
+            b"\"\xff\"",
+            b"\"\\ud800\"",
+            b"nul",
+            b"1e999",
+            b"[1,]",
+            b"\"\n\"",
+        ] {
+            assert!(matches!(decode(bytes), Err(InvalidJson::Syntax(_))), "{bytes:?}");
+        }
+        let nested = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(decode(nested(DEPTH_MAX).as_bytes()).is_ok());
+        for depth in [DEPTH_MAX + 1, 1_000_000] {
+            assert!(matches!(decode(nested(depth).as_bytes()), Err(InvalidJson::TooDeep)), "{depth}");
+        }
+        assert!(decode("{\"a\":".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn finds_members() {
+        let text = br#" { "a" : 1 , "b\"" : {"c":[1,"]"]},"d":"x\\" , "e":[ ], "f":true}"#;
+        let shown: Vec<(&str, &str)> = members(text, 0)
+            .into_iter()
+            .map(|member| {
+                (
+                    std::str::from_utf8(&text[member.key]).unwrap(),
+                    std::str::from_utf8(&text[member.value]).unwrap(),
+                )
+            })
+            .collect();
+        let expected =
+            [("a", "1"), ("b\\\"", r#"{"c":[1,"]"]}"#), ("d", r#""x\\""#), ("e", "[ ]"), ("f", "true")];
+        assert_eq!(shown, expected);
+        assert!(members(b"[1]", 0).is_empty());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
+                        text in "[{}\\[\\]:,\"a1\\\\ ]{0,40}") {
+            for bytes in [bytes.as_slice(), text.as_bytes()] {
+                let _ = members(bytes, 0);
+                let ours = decode(bytes);
+                let theirs: Result<Value, _> = serde_json::from_slice(bytes);
+                proptest::prop_assert_eq!(ours.is_ok(), theirs.is_ok());
+                if let (Ok(ours), Ok(theirs)) = (ours, theirs) {
+                    proptest::prop_assert_eq!(ours.value, theirs);
+                }
+            }
+        }
+    }
+}
