@@ -43,6 +43,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
         .show(&["run", "-d", "--name", "demo", "-m", "64m", "--cpus", "0.5", &debian, "sleep", "infinity"])?;
     let explained = strake.show(&["explain", "demo"]);
     strake.show(&["rm", "-f", "demo"])?;
+    strake.show(&["system", "reconcile"])?;
     explained?;
     fs::remove_dir_all(&strake.home)?;
     println!("\nInstall it: cargo xtask install");

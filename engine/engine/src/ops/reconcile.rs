@@ -49,7 +49,12 @@ impl Engine {
             }
             Err(error) => !matches!(error, crate::container::StoreError::NotFound { .. }),
         };
-        done.network = self.networks()?.reconcile(holds_network).map_err(Error::network("store"))?;
+        let networks = self.networks()?;
+        done.network = networks.reconcile(holds_network).map_err(Error::network("store"))?;
+        if self.containers().ids()?.is_empty() {
+            // The last one has gone: the bridge and the table are made again with the next.
+            networks.remove_idle().map_err(Error::network("store"))?;
+        }
         Ok(done)
     }
 

@@ -229,6 +229,7 @@ fn a_command_killed_at_any_failpoint_leaves_a_usable_host() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         strake.ok(&["run", "--rm", "-p", "8080:80", "busybox", "true"]);
+        strake.ok(&["system", "reconcile"]);
         let before = Traces::settled(&strake);
         let listed = strake.ok(&["system", "failpoints"]);
         assert!(listed.lines().count() > 10, "{listed}");
