@@ -1,1 +1,34 @@
-//! Revisioned keys: see `docs/design/store.md`.
+//! Revisioned keys, transactions, watches and leases, with the semantics of etcd.
+//!
+//! Knows nothing of Kubernetes. [`Store`] is the trait that callers use, [`Machine`] the pure
+//! core, [`Embedded`] the store on one file. Format and promises: `docs/design/store.md`.
+
+mod api;
+mod crc;
+mod embedded;
+mod error;
+mod index;
+mod lease;
+mod machine;
+mod record;
+mod retention;
+mod txn;
+mod types;
+
+pub use api::{Batch, Store, Watch, WatchRequest};
+pub use embedded::{
+    Change, Disk, Embedded, FAILPOINTS, Maintained, Options, Report, check, history, restore,
+};
+pub use error::Error;
+pub use lease::LeaseInfo;
+pub use machine::{Applied, Machine, Values};
+pub use record::Record;
+pub use retention::Retention;
+pub use txn::{
+    Compare, Is, Op, OpResponse, Put, PutLease, RangeRequest, RangeResponse, TXN_BYTES_MAX, TXN_OPS_MAX,
+    Target, Txn, TxnResponse, Want,
+};
+pub use types::{Event, EventKind, KeyRange, KeyValue, LeaseId, Position, Revision};
+
+/// The bytes that an embedded store can lie on; faults are injected here.
+pub use redb::StorageBackend;

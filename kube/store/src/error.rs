@@ -1,0 +1,160 @@
+//! What can go wrong, and what may be done about it.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use base::{Classified, ErrorClass};
+use bytes::Bytes;
+
+use crate::types::{LeaseId, Position, Revision};
+
+/// An operation on the store that was not carried out.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// The revision was dropped by a compaction.
+    #[error(
+        "revision {requested} is compacted away, the oldest kept is {compacted}: list again and go on from there"
+    )]
+    Compacted {
+        /// What was asked for.
+        requested: Revision,
+        /// The oldest that can be read.
+        compacted: Revision,
+    },
+    /// The revision does not exist yet.
+    #[error("revision {requested} is in the future, the store is at {current}")]
+    Future {
+        /// What was asked for.
+        requested: Revision,
+        /// Where the store is.
+        current: Revision,
+    },
+    /// No such lease: it expired, was revoked, or never was.
+    #[error("lease {id} does not exist: grant a new one")]
+    LeaseNotFound {
+        /// Which.
+        id: LeaseId,
+    },
+    /// The lease is taken, or is 0.
+    #[error("lease {id} is taken or not a lease's name: choose another number")]
+    LeaseTaken {
+        /// Which.
+        id: LeaseId,
+    },
+    /// A put that keeps the value or the lease of a key that does not exist.
+    #[error("key {key:?} does not exist: give its value and lease")]
+    KeyNotFound {
+        /// Which.
+        key: Bytes,
+    },
+    /// The key is written twice in one transaction.
+    #[error("key {key:?} is written twice in one transaction: split the transaction")]
+    DuplicateKey {
+        /// Which.
+        key: Bytes,
+    },
+    /// A key of no bytes.
+    #[error("a key must not be empty")]
+    EmptyKey,
+    /// A limit of the request is exceeded.
+    #[error("the transaction has {given} {what}, the limit is {max}: split it")]
+    TooLarge {
+        /// Of what.
+        what: &'static str,
+        /// How many.
+        given: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// Stored bytes are not what was written.
+    #[error("the store is damaged: {what} at revision {}.{}: restore a backup", at.revision, at.sub)]
+    Damaged {
+        /// What was found.
+        what: &'static str,
+        /// Where.
+        at: Position,
+    },
+    /// A write did not reach the disk. Nothing is acknowledged after that; reads go on.
+    #[error("the store takes no more writes, the disk failed: free space or replace the disk, then restart")]
+    ReadOnly {
+        /// What the disk said.
+        #[source]
+        cause: Arc<redb::Error>,
+    },
+    /// The file under the store could not be used.
+    #[error("{doing} {}", path.display())]
+    File {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        cause: Arc<redb::Error>,
+    },
+    /// Reading from the open file failed.
+    #[error("read from the store's file")]
+    Read {
+        /// Why.
+        #[source]
+        cause: Arc<redb::Error>,
+    },
+    /// A file operation beside the store's own file.
+    #[error("{doing} {}", path.display())]
+    Io {
+        /// What was being done.
+        doing: &'static str,
+        /// To which file.
+        path: PathBuf,
+        /// Why it failed.
+        #[source]
+        cause: Arc<io::Error>,
+    },
+    /// The file is of a format that this build does not know.
+    #[error("the store has format {found}, this build knows {known}: use the build that wrote it")]
+    Format {
+        /// What the file says.
+        found: u32,
+        /// What this build writes.
+        known: u32,
+    },
+    /// The store was closed.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl Error {
+    pub(crate) fn read(cause: impl Into<redb::Error>) -> Self {
+        Self::Read { cause: Arc::new(cause.into()) }
+    }
+
+    pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
+        Self::Io { doing, path: path.into(), cause: Arc::new(cause) }
+    }
+}
+
+impl Classified for Error {
+    fn class(&self) -> ErrorClass {
+        match self {
+            Self::Compacted { .. } | Self::Future { .. } | Self::LeaseTaken { .. } => ErrorClass::Conflict,
+            Self::LeaseNotFound { .. } | Self::KeyNotFound { .. } => ErrorClass::NotFound,
+            Self::DuplicateKey { .. } | Self::EmptyKey | Self::TooLarge { .. } => ErrorClass::Invalid,
+            Self::Damaged { .. } => ErrorClass::Corrupt,
+            Self::ReadOnly { cause } | Self::File { cause, .. } | Self::Read { cause } => of_redb(cause),
+            Self::Io { cause, .. } => cause.class(),
+            Self::Format { .. } => ErrorClass::Unsupported,
+            Self::Closed => ErrorClass::Unavailable,
+        }
+    }
+}
+
+fn of_redb(error: &redb::Error) -> ErrorClass {
+    match error {
+        redb::Error::Io(error) => error.class(),
+        redb::Error::Corrupted(_) => ErrorClass::Corrupt,
+        redb::Error::DatabaseAlreadyOpen => ErrorClass::Conflict,
+        redb::Error::UpgradeRequired(_) => ErrorClass::Unsupported,
+        _ => ErrorClass::Internal,
+    }
+}

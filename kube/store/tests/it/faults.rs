@@ -1,0 +1,106 @@
+//! A disk that fails: nothing is acknowledged any more, reads go on, a restart loses nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Instant;
+
+use base::{Classified, ErrorClass};
+use store::{Error, KeyRange, LeaseId, RangeRequest, Revision, Store, Txn, WatchRequest};
+
+use crate::disk::Memory;
+use crate::{all, open_on, value};
+
+fn a_sync_fails_once(errno: u64, class: ErrorClass) {
+    let disk = Memory::new(Vec::new());
+    let store = open_on(&disk).unwrap();
+    for number in 0..50 {
+        store.txn(Txn::put(format!("k{number}"), "kept")).unwrap();
+    }
+    let before = all(&store);
+    disk.fail_sync.store(errno, Ordering::SeqCst);
+    let error = store.txn(Txn::put("k0", "lost")).unwrap_err();
+    assert!(matches!(error, Error::ReadOnly { .. }), "{error:?}");
+    assert_eq!(error.class(), class);
+    let syncs = disk.syncs.load(Ordering::SeqCst);
+    for _ in 0..3 {
+        assert!(matches!(store.txn(Txn::put("k1", "lost")), Err(Error::ReadOnly { .. })));
+        assert!(store.compact(Revision(5)).is_err());
+        assert!(store.lease_grant(LeaseId(1), std::time::Duration::from_secs(1), Instant::now()).is_err());
+    }
+    assert_eq!(disk.syncs.load(Ordering::SeqCst), syncs, "a failed sync is never tried again");
+    assert!(store.failure().is_some());
+    assert_eq!(all(&store), before);
+    assert_eq!(store.revision(), Revision(51));
+    let old = store.range(&RangeRequest::new(KeyRange::all()).at(Revision(11))).unwrap();
+    assert_eq!(old.kvs, before.iter().filter(|kv| kv.mod_revision.0 <= 11).cloned().collect::<Vec<_>>());
+    let mut watch = store.watch(WatchRequest::new(KeyRange::all()).from(Revision(2))).unwrap();
+    assert_eq!(std::iter::from_fn(|| watch.poll().unwrap()).count(), 50);
+    drop(watch);
+    drop(store);
+
+    let store = open_on(&disk).unwrap();
+    for number in 1..50 {
+        assert_eq!(value(&store, &format!("k{number}")).as_deref(), Some("kept"));
+    }
+    // Nobody was told that it failed for good: either is right.
+    assert!(["kept", "lost"].contains(&value(&store, "k0").unwrap().as_str()));
+    store.txn(Txn::put("k0", "new")).unwrap();
+}
+
+#[test]
+fn eio_on_sync() {
+    a_sync_fails_once(5, ErrorClass::Internal);
+}
+
+#[test]
+fn enospc_on_sync() {
+    a_sync_fails_once(28, ErrorClass::ResourceExhausted);
+}
+
+#[test]
+fn a_full_disk_and_back() {
+    let disk = Memory::new(Vec::new());
+    let store = open_on(&disk).unwrap();
+    store.txn(Txn::put("a", "kept")).unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    let error = store.txn(Txn::put("b", vec![7; 1 << 20])).unwrap_err();
+    assert_eq!(error.class(), ErrorClass::ResourceExhausted, "{error:?}");
+    assert_eq!(value(&store, "a").as_deref(), Some("kept"));
+    assert_eq!(value(&store, "b"), None);
+    drop(store);
+    disk.full.store(false, Ordering::SeqCst);
+    let store = open_on(&disk).unwrap();
+    assert_eq!(value(&store, "a").as_deref(), Some("kept"));
+    store.txn(Txn::put("b", "again")).unwrap();
+}
+
+/// All that wait while a sync runs share the next one; readers do not wait at all.
+#[test]
+fn writers_share_a_slow_sync_and_readers_do_not_wait() {
+    let disk = Memory::new(Vec::new());
+    let store = Arc::new(open_on(&disk).unwrap());
+    store.txn(Txn::put("a", "1")).unwrap();
+    let syncs = disk.syncs.load(Ordering::SeqCst);
+    disk.sync_ms.store(100, Ordering::SeqCst);
+    let (send, answers) = std::sync::mpsc::channel();
+    for number in 0..300 {
+        let send = send.clone();
+        store.submit(Txn::put(format!("k{number}"), "1"), move |result| drop(send.send(result)));
+    }
+    let reader = Arc::clone(&store);
+    let slowest = thread::spawn(move || {
+        let reads = (0..50).map(|_| {
+            let start = Instant::now();
+            assert_eq!(value(&*reader, "a").as_deref(), Some("1"));
+            start.elapsed()
+        });
+        reads.max().unwrap()
+    });
+    assert!(slowest.join().unwrap().as_millis() < 90, "a reader waited for the disk");
+    for _ in 0..300 {
+        answers.recv().unwrap().unwrap();
+    }
+    let shared = disk.syncs.load(Ordering::SeqCst) - syncs;
+    assert!(shared <= 12, "{shared} syncs for 300 writes");
+}
