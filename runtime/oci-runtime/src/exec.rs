@@ -18,7 +18,20 @@ use crate::state::{ContainerRecord, ContainerStatus};
 use crate::store::StateDir;
 
 /// Runs a process in the container that `record` describes.
+///
+/// What fails because init ends meanwhile, at whatever step and with whatever errno (a clone into a
+/// PID namespace without init is ENOMEM, `pid_namespaces(7)`), is told as that.
 pub(crate) fn exec(
+    dir: &StateDir,
+    record: &ContainerRecord,
+    linux: &Linux,
+    options: &ExecOptions,
+) -> Result<Created, Error> {
+    let told = |error| if record.init_is_ending() { NOT_RUNNING } else { error };
+    exec_while_it_lives(dir, record, linux, options).map_err(told)
+}
+
+fn exec_while_it_lives(
     dir: &StateDir,
     record: &ContainerRecord,
     linux: &Linux,
@@ -63,7 +76,7 @@ pub(crate) fn exec(
                 Err(error) => {
                     let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
                     let _ = sys::process::wait_pidfd(&pidfd);
-                    if record.init_is_ending() { Err(NOT_RUNNING) } else { Err(error) }
+                    Err(error)
                 }
             }
         }
