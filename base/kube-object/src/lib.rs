@@ -7,6 +7,7 @@
 //!
 //! Data only: nothing here knows HTTP, the store, a clock or randomness.
 
+pub mod apply;
 pub mod field_selector;
 pub mod json;
 pub mod json_patch;
@@ -15,4 +16,5 @@ pub mod merge_patch;
 pub mod names;
 pub mod object;
 pub mod pointer;
+pub mod shape;
 pub mod time;
