@@ -66,6 +66,41 @@ pub fn restore(backup: &Path, target: &Path) -> Result<Report, Error> {
     copy(&begin_read(&db)?, target)
 }
 
+/// Makes an empty store: there at once as a whole, or not at all.
+///
+/// redb writes its header last; a file that it was making when the power went is no database.
+pub(crate) fn create(path: &Path) -> Result<(), Error> {
+    let partial = partial_of(path)?;
+    let failed = |cause| file_error("make store", &partial, cause);
+    let db = file::database(Disk::open(&partial)?, COPY_CACHE_BYTES).map_err(failed)?;
+    commit(&db, file::State::default(), &Changes::default()).map_err(failed)?;
+    hit("store.create.filled");
+    // A link does not replace what another process has made meanwhile.
+    match fs::hard_link(&partial, path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("put into place", path, error));
+        }
+        _ => {}
+    }
+    hit("store.create.linked");
+    drop(db);
+    fs::remove_file(&partial).map_err(|error| Error::io("remove", &partial, error))?;
+    sync_directory_of(path)
+}
+
+/// The name of an unfinished file beside `path`; what an earlier attempt left there is removed.
+fn partial_of(path: &Path) -> Result<PathBuf, Error> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    match fs::remove_file(&partial) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(Error::io("remove unfinished", partial, error))
+        }
+        _ => Ok(partial),
+    }
+}
+
 /// Writes what `txn` sees to a new file: complete, checked and durable, or not there.
 pub(crate) fn copy(txn: &ReadTransaction, target: &Path) -> Result<Report, Error> {
     if fs::exists(target).map_err(|error| Error::io("look for", target, error))? {
@@ -73,15 +108,7 @@ pub(crate) fn copy(txn: &ReadTransaction, target: &Path) -> Result<Report, Error
         return Err(Error::io("refuse to overwrite", target, exists));
     }
     let report = verified(txn)?;
-    let mut partial = target.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(Error::io("remove unfinished", partial, error));
-        }
-        _ => {}
-    }
+    let partial = partial_of(target)?;
     hit("store.backup.begun");
     fill(txn, &partial)?;
     hit("store.backup.synced");

@@ -13,6 +13,7 @@ mod shared;
 mod watch;
 mod writer;
 
+use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -40,6 +41,8 @@ pub const FAILPOINTS: &[&str] = &[
     "store.disk.sync.after",
     "store.disk.set-len.before",
     "store.disk.set-len.after",
+    "store.create.filled",
+    "store.create.linked",
     "store.open.locked",
     "store.open.scanned",
     "store.batch.taken",
@@ -99,12 +102,17 @@ pub struct Maintained {
 impl Embedded {
     /// Opens or makes the store in the file `path`; checks all of it. Leases start anew at `now`.
     pub fn open(path: &Path, options: &Options, now: Instant) -> Result<Self, Error> {
+        if !fs::exists(path).map_err(|error| Error::io("look for", path, error))? {
+            copy::create(path)?;
+        }
         let disk = Disk::open(path)?;
         base::failpoint::hit("store.open.locked");
         Self::open_on(Arc::new(disk), path, options, now)
     }
 
     /// Opens the store on any bytes; `path` only names them in errors.
+    ///
+    /// On no bytes at all it makes a store, and a crash meanwhile leaves something that is none.
     pub fn open_on(
         disk: Arc<dyn StorageBackend>,
         path: &Path,

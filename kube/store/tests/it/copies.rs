@@ -1,1 +1,85 @@
+//! Check, backup, restore and the history of a key.
 
+use std::fs;
+
+use store::{Embedded, KeyRange, LeaseId, Op, Revision, Store, Txn, check, history, restore};
+
+use crate::{all, open, value};
+
+#[test]
+fn a_backup_of_a_running_store_is_the_store() {
+    let directory = testkit::TempDir::new();
+    let (path, backup, target) =
+        (directory.join("store"), directory.join("backup"), directory.join("restored"));
+    let store = open(&path);
+    store.lease_grant(LeaseId(3), std::time::Duration::from_secs(60), std::time::Instant::now()).unwrap();
+    for number in 0..50 {
+        store.txn(Txn::put(format!("k{}", number % 20), format!("{number}"))).unwrap();
+    }
+    store.txn(Txn::ops([Op::put_leased("leased", "1", LeaseId(3))])).unwrap();
+    store.compact(Revision(30)).unwrap();
+    store.txn(Txn::delete(KeyRange::one("k19"))).unwrap();
+    let kept = all(&store);
+    let report = store.backup(&backup).unwrap();
+    assert_eq!((report.revision, report.keys, report.leases), (Revision(53), 20, 1));
+    store.backup(&backup).unwrap_err();
+    store.txn(Txn::put("later", "1")).unwrap();
+    check(&path).unwrap_err(); // in use
+    drop(store);
+
+    assert_eq!(check(&backup).unwrap(), report);
+    assert_eq!(restore(&backup, &target).unwrap(), report);
+    restore(&backup, &target).unwrap_err();
+    let restored = open(&target);
+    assert_eq!(all(&restored), kept);
+    assert_eq!((restored.revision(), restored.compacted()), (Revision(53), Revision(30)));
+    assert_eq!(restored.leases(), [LeaseId(3)]);
+    assert_eq!(restored.txn(Txn::put("a", "1")).unwrap().revision, Revision(54));
+    assert_eq!(value(&open(&path), "later").as_deref(), Some("1"));
+}
+
+/// Everything is deleted and compacted away: the revision must not go back.
+#[test]
+fn a_copy_keeps_the_revision_of_an_empty_store() {
+    let directory = testkit::TempDir::new();
+    let store = open(&directory.join("store"));
+    store.txn(Txn::put("a", "1")).unwrap();
+    store.txn(Txn::delete(KeyRange::all())).unwrap();
+    store.txn(Txn::put("a", "1")).unwrap();
+    store.txn(Txn::delete(KeyRange::all())).unwrap();
+    store.compact(Revision(5)).unwrap();
+    let report = store.backup(&directory.join("backup")).unwrap();
+    assert_eq!((report.revision, report.keys), (Revision(5), 0));
+    assert_eq!(open(&directory.join("backup")).revision(), Revision(5));
+}
+
+#[test]
+fn the_history_of_a_key() {
+    let directory = testkit::TempDir::new();
+    let path = directory.join("store");
+    let store = open(&path);
+    for txn in [Txn::put("a", "1"), Txn::put("b", "x"), Txn::delete(KeyRange::one("a")), Txn::put("a", "2")] {
+        store.txn(txn).unwrap();
+    }
+    let live = store.history(b"a").unwrap();
+    let line: Vec<_> = live
+        .iter()
+        .map(|change| (change.revision.0, change.kv.as_ref().map(|kv| kv.value.to_vec())))
+        .collect();
+    assert_eq!(line, [(2, Some(b"1".to_vec())), (4, None), (5, Some(b"2".to_vec()))]);
+    drop(store);
+    let before = fs::read(&path).unwrap();
+    assert_eq!(history(&path, b"a").unwrap(), live);
+    assert_eq!(history(&path, b"none").unwrap(), []);
+    check(&path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before, "looking changes nothing");
+}
+
+#[test]
+fn one_store_at_a_time() {
+    let directory = testkit::TempDir::new();
+    let path = directory.join("store");
+    let _store = open(&path);
+    let error = Embedded::open(&path, &crate::options(), std::time::Instant::now()).unwrap_err();
+    assert!(error.to_string().starts_with("lock "), "{error}");
+}

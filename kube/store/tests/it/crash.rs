@@ -1,1 +1,115 @@
+//! SIGKILL at each failpoint: everything acknowledged is there, the revision never goes back.
 
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use store::{FAILPOINTS, KeyRange, Op, Revision, Store, Txn, check};
+
+use crate::{all, open};
+
+const PLAN: &str = "STORE_CRASH_TEST_PLAN";
+
+/// The process that dies. Without a plan it is a test of nothing, and says so by its name.
+#[test]
+fn child_of_the_crash_test() {
+    #[allow(clippy::disallowed_methods, reason = "the parent test hands the plan over this way")]
+    let Ok(plan) = std::env::var(PLAN) else { return };
+    let [point, skip, directory] = plan.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{plan}") };
+    base::failpoint::arm(point, skip.parse().unwrap(), || {
+        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        std::process::abort()
+    });
+    let directory = Path::new(directory);
+    let store = open(&directory.join("store"));
+    // libtest captures print!, not writes to the descriptor.
+    let mut out = std::io::stderr();
+    for number in 0..60_u64 {
+        let (key, value) = (format!("k{}", number % 7), format!("v{number}"));
+        let txn = match number % 5 {
+            0 => Txn::ops([Op::put(key.clone(), value.clone()), Op::put(format!("{key}b"), value.clone())]),
+            4 => Txn::delete(KeyRange::one(key.clone())),
+            _ => Txn::put(key.clone(), value.clone()),
+        };
+        let revision = store.txn(txn).unwrap().revision;
+        writeln!(out, "acknowledged {number} {revision}").unwrap();
+        if number % 15 == 14 {
+            store.compact(Revision(revision.0 - 5)).unwrap();
+        }
+        if number == 40 {
+            store.backup(&directory.join("backup")).unwrap();
+        }
+    }
+    drop(store);
+    writeln!(out, "finished").unwrap();
+}
+
+fn model(through: u64) -> BTreeMap<String, String> {
+    let mut model = BTreeMap::new();
+    for number in 0..through {
+        let (key, value) = (format!("k{}", number % 7), format!("v{number}"));
+        match number % 5 {
+            0 => {
+                model.insert(key.clone(), value.clone());
+                model.insert(format!("{key}b"), value);
+            }
+            4 => drop(model.remove(&key)),
+            _ => drop(model.insert(key, value)),
+        }
+    }
+    model
+}
+
+/// Runs the child; how many writes it acknowledged, at which revision, and whether it died.
+fn run(point: &str, skip: u32, directory: &Path) -> (u64, u64, bool) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "crash::child_of_the_crash_test", "--nocapture"])
+        .env(PLAN, format!("{point} {skip} {}", directory.display()))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut done, mut revision) = (0, 1);
+    for line in BufReader::new(child.stderr.take().unwrap()).lines() {
+        let line = line.unwrap();
+        if let Some(rest) = line.strip_prefix("acknowledged ") {
+            let (number, at) = rest.split_once(' ').unwrap();
+            done = number.parse::<u64>().unwrap() + 1;
+            revision = at.parse().unwrap();
+        }
+    }
+    (done, revision, !child.wait().unwrap().success())
+}
+
+fn survives(point: &str, skip: u32) -> bool {
+    let directory = testkit::TempDir::new();
+    let (done, revision, died) = run(point, skip, directory.path());
+    let path = directory.join("store");
+    let store = open(&path);
+    assert!(store.revision().0 >= revision, "{point}:{skip}: acknowledged {revision} is lost");
+    let seen: BTreeMap<String, String> = all(&store)
+        .iter()
+        .map(|kv| (String::from_utf8_lossy(&kv.key).into(), String::from_utf8_lossy(&kv.value).into()))
+        .collect();
+    // The write that was under way may be there or not, but as a whole.
+    let whole = [done, done + 1].into_iter().any(|through| seen == model(through));
+    assert!(whole, "{point}:{skip}: after {done} acknowledged writes there is {seen:?}");
+    let next = store.txn(Txn::put("after", "1")).unwrap().revision;
+    assert!(next.0 > revision);
+    drop(store);
+    check(&path).unwrap();
+    let backup = directory.join("backup");
+    if backup.exists() {
+        check(&backup).unwrap();
+    }
+    died
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_at_any_failpoint() {
+    for point in FAILPOINTS {
+        let deaths = [0, 1, 20].into_iter().filter(|skip| survives(point, *skip)).count();
+        assert!(deaths > 0, "{point} was never reached");
+    }
+}

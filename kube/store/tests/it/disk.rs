@@ -33,8 +33,8 @@ impl Memory {
         Arc::new(Self { bytes: Mutex::new(bytes), ..Self::default() })
     }
 
-    pub(crate) fn traced() -> Arc<Self> {
-        Arc::new(Self { trace: Mutex::new(Some(Vec::new())), ..Self::default() })
+    pub(crate) fn traced(bytes: Vec<u8>) -> Arc<Self> {
+        Arc::new(Self { bytes: Mutex::new(bytes), trace: Mutex::new(Some(Vec::new())), ..Self::default() })
     }
 
     pub(crate) fn image(&self) -> Vec<u8> {
