@@ -17,4 +17,5 @@ pub mod names;
 pub mod object;
 pub mod pointer;
 pub mod shape;
+pub mod strategic;
 pub mod time;
