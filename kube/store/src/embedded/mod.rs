@@ -171,9 +171,8 @@ impl Embedded {
 
     /// Copies the store as it is now to a new file, while it goes on.
     pub fn backup(&self, target: &Path) -> Result<Report, Error> {
-        let db = self.shared.db();
-        let db = db.as_ref().ok_or(Error::Closed)?;
-        let txn = file::begin_read(db)?;
+        // The copy must not hold the database: a write that fails meanwhile has to take it away.
+        let txn = file::begin_read(self.shared.db().as_ref().ok_or(Error::Closed)?)?;
         copy::copy(&txn, target)
     }
 
