@@ -18,4 +18,5 @@ pub mod object;
 pub mod pointer;
 pub mod shape;
 pub mod strategic;
+pub mod strict;
 pub mod time;

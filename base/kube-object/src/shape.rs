@@ -14,6 +14,11 @@ pub trait Shape {
     /// Whether a field of this name is declared, rather than a map's key that is data.
     fn declares(&self, name: &str) -> bool;
 
+    /// Whether an object here may hold anything (`x-kubernetes-preserve-unknown-fields`).
+    fn is_open(&self) -> bool {
+        false
+    }
+
     /// What identifies the items of this list in server-side apply
     /// (`x-kubernetes-list-type`).
     fn list(&self) -> ListKind<'_> {
@@ -70,7 +75,7 @@ pub(crate) mod tests {
     use super::*;
 
     /// A shape described as JSON: `fields`, `values`, `item`, `list`, `keys`,
-    /// `defaults`, `atomic`, `merge`, `replace`.
+    /// `defaults`, `atomic`, `open`, `merge`, `replace`.
     #[derive(Default)]
     pub(crate) struct Described {
         fields: std::collections::BTreeMap<String, Described>,
@@ -80,6 +85,7 @@ pub(crate) mod tests {
         keys: Vec<String>,
         defaults: Value,
         atomic: bool,
+        open: bool,
         merge: Option<String>,
         replace: bool,
     }
@@ -98,6 +104,7 @@ pub(crate) mod tests {
                 keys: keys.filter_map(|key| key.as_str().map(str::to_owned)).collect(),
                 defaults: text["defaults"].clone(),
                 atomic: text["atomic"] == true,
+                open: text["open"] == true,
                 merge: string("merge"),
                 replace: text["replace"] == true,
             }
@@ -121,6 +128,9 @@ pub(crate) mod tests {
                 "map" => ListKind::Map(&self.keys),
                 _ => ListKind::Atomic,
             }
+        }
+        fn is_open(&self) -> bool {
+            self.open
         }
         fn is_atomic_map(&self) -> bool {
             self.atomic

@@ -5,6 +5,8 @@
 //! and `$setElementOrder/F`. What is merged how comes from the
 //! [`Shape`](crate::shape::Shape); without one, lists are replaced.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use base::{Classified, ErrorClass};
 use serde_json::{Map, Value};
 
@@ -79,8 +81,9 @@ fn merge_map(
     for (name, value) in patch {
         if let Some(field) = name.strip_prefix(DELETE_FROM) {
             let unwanted = value.as_array().ok_or(StrategicPatchError::PrimitiveList)?;
+            let unwanted: BTreeSet<String> = unwanted.iter().map(Value::to_string).collect();
             if let Some(Value::Array(items)) = fields.get_mut(field) {
-                items.retain(|item| !unwanted.contains(item));
+                items.retain(|item| !unwanted.contains(&item.to_string()));
             }
         } else if let Some(field) = name.strip_prefix(ORDER) {
             orders.push((field.to_owned(), value));
@@ -139,7 +142,8 @@ fn retain_keys(
     keys: &Value,
 ) -> Result<(), StrategicPatchError> {
     let keys = keys.as_array().ok_or(StrategicPatchError::RetainKeys)?;
-    let listed = |name: &str| keys.iter().any(|key| key == name);
+    let keys: BTreeSet<&str> = keys.iter().filter_map(Value::as_str).collect();
+    let listed = |name: &str| keys.contains(name);
     let directive = |name: &str| name.starts_with(DELETE_FROM) || name.starts_with(ORDER);
     if patch.iter().any(|(name, value)| !value.is_null() && !directive(name) && !listed(name)) {
         return Err(StrategicPatchError::RetainKeys);
@@ -169,20 +173,17 @@ fn merge_list(
     let mut merged = match key.filter(|_| objects != 0) {
         Some(key) => merge_objects(old, patch, key, shape.and_then(Shape::item))?,
         None => {
-            let mut merged: Vec<Value> = Vec::with_capacity(old.len() + patch.len());
-            for item in old.into_iter().chain(patch) {
-                if !merged.contains(&item) {
-                    merged.push(item);
-                }
-            }
+            let mut seen = BTreeSet::new();
+            let mut merged: Vec<Value> = old.into_iter().chain(patch).collect();
+            merged.retain(|item| seen.insert(item.to_string()));
             merged
         }
     };
     match order {
         None => sort(&mut merged, &wanted, &before, key),
         Some(Value::Array(order)) => {
-            let known = |item: &Value| order.iter().any(|listed| same(listed, item, key));
-            if !wanted.iter().all(known) {
+            let listed = places(&order, key);
+            if wanted.iter().any(|item| !listed.contains_key(&id(item, key))) {
                 return Err(StrategicPatchError::ElementOrder);
             }
             sort(&mut merged, &order, &before, key);
@@ -201,12 +202,12 @@ fn merge_objects(
     let missing =
         |item: &Value| StrategicPatchError::NoMergeKey { item: item.to_string(), key: key.to_owned() };
     let mut merges = Vec::new();
+    let mut unwanted = BTreeSet::new();
     let mut replace = false;
     for item in patch {
         match item.get(PATCH).and_then(Value::as_str) {
             Some("delete") => {
-                let value = item.get(key).ok_or_else(|| missing(&item))?;
-                items.retain(|old| old.get(key) != Some(value));
+                unwanted.insert(item.get(key).ok_or_else(|| missing(&item))?.to_string());
             }
             Some("replace") => replace = true,
             Some("merge") | None if item.get(PATCH).is_none_or(Value::is_string) => merges.push(item),
@@ -217,15 +218,20 @@ fn merge_objects(
         // A lone `$patch: replace` says that the list is what stands beside it.
         return Ok(merges);
     }
+    items.retain(|old| old.get(key).is_none_or(|value| !unwanted.contains(&value.to_string())));
+    let mut known = places(&items, Some(key));
     for item in merges {
-        let value = item.get(key).cloned().ok_or_else(|| missing(&item))?;
+        let value = item.get(key).ok_or_else(|| missing(&item))?.to_string();
         let Value::Object(item) = item else { continue };
-        let at = items.iter().position(|old| old.get(key) == Some(&value));
+        let at = known.get(&value).copied();
         let old = at.and_then(|at| items[at].as_object().cloned()).unwrap_or_default();
         let merged = Value::Object(merge_map(old, item, shape)?);
         match at {
             Some(at) => items[at] = merged,
-            None => items.push(merged),
+            None => {
+                known.insert(value, items.len());
+                items.push(merged);
+            }
         }
     }
     Ok(items)
@@ -234,32 +240,39 @@ fn merge_objects(
 /// Brings the items that `order` names into its order; the others keep their
 /// place relative to those they stood beside in `before`.
 fn sort(items: &mut Vec<Value>, order: &[Value], before: &[Value], key: Option<&str>) {
-    let rank = |item: &Value| order.iter().position(|listed| same(listed, item, key));
-    let place = |item: &Value| before.iter().position(|old| same(old, item, key));
+    let (order, before) = (places(order, key), places(before, key));
+    let rank = |item: &Value| order.get(&id(item, key)).copied();
+    let place = |item: &Value| before.get(&id(item, key)).copied();
     let (mut named, others): (Vec<Value>, Vec<Value>) =
         items.drain(..).partition(|item| rank(item).is_some());
-    named.sort_by_key(|item| rank(item));
+    named.sort_by_cached_key(rank);
     let mut others = others.into_iter().peekable();
     for item in named {
+        let at = place(&item);
         while let Some(other) = others.peek() {
-            match (place(other), place(&item)) {
-                (Some(other), Some(item)) if other < item => {}
+            match (place(other), at) {
+                (Some(other), Some(item)) if other < item => items.extend(others.next()),
                 _ => break,
             }
-            items.extend(others.next());
         }
         items.push(item);
     }
     items.extend(others);
 }
 
-fn same(left: &Value, right: &Value, key: Option<&str>) -> bool {
-    match key {
-        Some(key) if left.is_object() || right.is_object() => {
-            left.get(key).is_some() && left.get(key) == right.get(key)
-        }
-        _ => left == right,
+/// Where each identity stands first. Looked up by text, so that a long list of
+/// strangers costs no more than its sorting.
+fn places(items: &[Value], key: Option<&str>) -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        found.entry(id(item, key)).or_insert(at);
     }
+    found
+}
+
+/// What tells an item from the others: its key's value, or all of it.
+fn id(item: &Value, key: Option<&str>) -> String {
+    key.and_then(|key| item.get(key)).unwrap_or(item).to_string()
 }
 
 fn merge_key(shape: Option<&dyn Shape>) -> Option<&str> {
@@ -421,19 +434,29 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_long_list_of_strangers_is_merged_quickly() {
+        let list =
+            |from: usize| (from..from + 50_000).rev().map(|at| json!(at.to_string())).collect::<Vec<_>>();
+        let mut document = json!({"finalizers": list(0)});
+        let patch = json!({"finalizers": list(25_000), "$setElementOrder/finalizers": list(25_000)});
+        apply(&mut document, patch, Some(&shape())).unwrap();
+        assert_eq!(document["finalizers"].as_array().map(Vec::len), Some(75_000));
+    }
+
     proptest::proptest! {
         #[test]
         fn names_are_unique_after_a_merge(
             old in proptest::collection::btree_set("[a-d]", 0..4),
             new in proptest::collection::btree_set("[a-d]", 0..4),
             kind in "delete|merge|replace|spam") {
-            let list = |names: &std::collections::BTreeSet<String>| names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
+            let list = |names: &BTreeSet<String>| names.iter().map(|name| json!({"name": name})).collect::<Vec<_>>();
             let mut patch = list(&new);
             patch.push(json!({"name": "a", "$patch": kind}));
             let mut document = json!({"containers": list(&old)});
             if apply(&mut document, json!({"containers": patch}), Some(&shape())).is_ok() && !new.contains("a") {
                 let names: Vec<String> = document["containers"].as_array().unwrap().iter().map(|item| item["name"].to_string()).collect();
-                let unique: std::collections::BTreeSet<_> = names.iter().collect();
+                let unique: BTreeSet<_> = names.iter().collect();
                 proptest::prop_assert_eq!(unique.len(), names.len());
             }
         }

@@ -79,6 +79,11 @@ impl Classified for InvalidManagers {
     }
 }
 
+/// So many owners by `Update` an object has; older ones are put together.
+pub const UPDATERS_MAX: usize = 10;
+/// The owner of what the oldest updaters held.
+pub const ANCIENT_CHANGES: &str = "ancient-changes";
+
 /// Longest name of a manager.
 pub const MANAGER_LEN_MAX: usize = 128;
 
@@ -145,6 +150,35 @@ impl Managers {
         Ok(Self { entries })
     }
 
+    /// Puts the oldest updaters of each version together, so that no more than
+    /// [`UPDATERS_MAX`] are left (and one for each version, if there are more).
+    pub fn cap_updaters(&mut self) {
+        let is_updater = |entry: &Managed| entry.operation == Operation::Update;
+        let count = self.entries.iter().filter(|entry| is_updater(entry)).count();
+        if count <= UPDATERS_MAX {
+            return;
+        }
+        let (mut updaters, others): (Vec<Managed>, Vec<Managed>) =
+            self.entries.drain(..).partition(is_updater);
+        updaters.sort_by(|a, b| (&a.time, &a.manager).cmp(&(&b.time, &b.manager)));
+        // One more than is too many goes, for the owner that takes their place.
+        let recent = updaters.split_off(count - UPDATERS_MAX + 1);
+        let mut ancient: Vec<Managed> = Vec::new();
+        for old in updaters {
+            let place = |kept: &&mut Managed| {
+                kept.api_version == old.api_version && kept.subresource == old.subresource
+            };
+            match ancient.iter_mut().find(place) {
+                Some(kept) => {
+                    kept.fields = kept.fields.union(&old.fields);
+                    kept.time = old.time;
+                }
+                None => ancient.push(Managed { manager: ANCIENT_CHANGES.to_owned(), ..old }),
+            }
+        }
+        self.entries = others.into_iter().chain(ancient).chain(recent).collect();
+    }
+
     /// Prints `managedFields` in its order: appliers first, then by time and name.
     pub fn to_value(&self) -> Value {
         let mut sorted: Vec<&Managed> =
@@ -169,5 +203,57 @@ impl Managers {
             Value::Object(fields)
         };
         Value::Array(sorted.into_iter().map(print).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_managers_after_user_agents() {
+        for (agent, manager) in [
+            ("kubectl/v1.36.0 (linux/amd64) kubernetes/abc", "kubectl"),
+            ("Mozilla/5.0", "Mozilla"),
+            ("a\u{7}b", "ab"),
+            ("", ""),
+        ] {
+            assert_eq!(manager_from_user_agent(agent), manager);
+        }
+        assert_eq!(manager_from_user_agent(&"\u{e4}".repeat(100)).len(), MANAGER_LEN_MAX);
+    }
+
+    #[test]
+    fn reads_and_refuses() {
+        let good = json!([{"manager": "a", "operation": "Update", "apiVersion": "v1", "time": "T", "fieldsType": "FieldsV1",
+            "fieldsV1": {"f:a": {}}, "subresource": "status"}]);
+        assert_eq!(Managers::from_value(&good).unwrap().to_value(), good);
+        assert_eq!(Managers::from_value(&Value::Null), Ok(Managers::default()));
+        for bad in [
+            json!({}),
+            json!([1]),
+            json!([{"operation": "Patch"}]),
+            json!([{"operation": "Apply", "fieldsV1": {}}]),
+            json!([{"operation": "Apply", "fieldsType": "FieldsV1", "fieldsV1": {"a": {}}}]),
+        ] {
+            assert!(Managers::from_value(&bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn old_updaters_are_put_together() {
+        let entry = |at: usize| {
+            json!({"manager": format!("m{at:02}"), "operation": "Update", "apiVersion": "v1", "time": format!("T{at:02}"),
+                "fieldsType": "FieldsV1", "fieldsV1": {format!("f:f{at}"): {}}})
+        };
+        let mut managers = Managers::from_value(&(0..15).map(entry).collect()).unwrap();
+        managers.cap_updaters();
+        assert_eq!(managers.entries.len(), UPDATERS_MAX);
+        assert_eq!(managers.entries[0].manager, ANCIENT_CHANGES);
+        assert_eq!(managers.entries[0].fields.paths().len(), 6);
+        assert_eq!(managers.entries[1].manager, "m06");
+        let before = managers.clone();
+        managers.cap_updaters();
+        assert_eq!(managers, before);
     }
 }

@@ -173,6 +173,7 @@ pub fn record_write(
     if !entry.fields.is_empty() {
         managers.entries.push(entry);
     }
+    managers.cap_updaters();
     managers
 }
 

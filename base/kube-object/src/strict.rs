@@ -1,0 +1,98 @@
+//! Strict decoding: which fields of an object its type does not know.
+//!
+//! The API's field validation reports these together with duplicate keys, as
+//! warnings or as one error.
+
+use serde_json::Value;
+
+use crate::shape::Shape;
+
+/// So many unknown fields are named; who sends more has understood by then.
+pub const UNKNOWN_MAX: usize = 100;
+
+/// Paths of fields that the shape does not know, as in `spec.containers[0].imagee`.
+///
+/// A value whose shape is not known hides nothing: all below it is taken.
+pub fn unknown_fields(value: &Value, shape: &dyn Shape) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(value, shape, &mut String::new(), &mut found);
+    found
+}
+
+/// The API's message: `strict decoding error: unknown field "spec.x", duplicate field "a"`.
+/// None if both lists are empty.
+pub fn message(unknown: &[String], duplicates: &[String]) -> Option<String> {
+    let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
+    let all: Vec<String> =
+        unknown.chain(duplicates.iter().map(|path| format!("duplicate field {path:?}"))).collect();
+    (!all.is_empty()).then(|| format!("strict decoding error: {}", all.join(", ")))
+}
+
+fn walk(value: &Value, shape: &dyn Shape, path: &mut String, found: &mut Vec<String>) {
+    let len = path.len();
+    match value {
+        Value::Object(fields) if !shape.is_open() => {
+            for (name, value) in fields {
+                if found.len() >= UNKNOWN_MAX {
+                    return;
+                }
+                if len > 0 {
+                    path.push('.');
+                }
+                path.push_str(name);
+                match shape.field(name) {
+                    Some(below) => walk(value, below, path, found),
+                    None => found.push(path.clone()),
+                }
+                path.truncate(len);
+            }
+        }
+        Value::Array(items) => {
+            let Some(below) = shape.item() else { return };
+            for (at, item) in items.iter().enumerate() {
+                path.push_str(&format!("[{at}]"));
+                walk(item, below, path, found);
+                path.truncate(len);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::shape::tests::Described;
+
+    #[test]
+    fn names_unknown_fields_by_path() {
+        let scalar = json!({"open": true});
+        let shape = Described::new(&json!({"fields": {
+            "kind": scalar,
+            "labels": {"values": scalar},
+            "raw": scalar,
+            "spec": {"fields": {"list": {"item": {"fields": {"name": scalar}}}}}
+        }}));
+        for (value, unknown) in [
+            (json!({"kind": "A", "labels": {"x": 1}, "raw": {"any": {"thing": 1}}}), vec![]),
+            (json!({"knd": 1, "spec": {"x": {"y": 1}}}), vec!["knd", "spec.x"]),
+            (json!({"spec": {"list": [{"name": 1}, {"nam": 1}]}}), vec!["spec.list[1].nam"]),
+            (json!([1]), vec![]),
+        ] {
+            assert_eq!(unknown_fields(&value, &shape), unknown, "{value}");
+        }
+        let many: serde_json::Map<_, _> = (0..500).map(|at| (format!("f{at}"), json!(1))).collect();
+        assert_eq!(unknown_fields(&Value::Object(many), &shape).len(), UNKNOWN_MAX);
+    }
+
+    #[test]
+    fn speaks_as_the_api_does() {
+        assert_eq!(message(&[], &[]), None);
+        assert_eq!(
+            message(&["spec.x".to_owned()], &["a".to_owned()]).as_deref(),
+            Some("strict decoding error: unknown field \"spec.x\", duplicate field \"a\"")
+        );
+    }
+}
