@@ -195,12 +195,11 @@ fn compare_at(
     let fields = |value: Option<&Value>| value.is_none_or(|value| value.is_object());
     let items = |value: Option<&Value>| value.is_none_or(|value| value.is_array());
     if fields(old) && fields(new) && !is_atomic_map(shape) {
-        let part = |value: Option<&'_ Value>| value.and_then(Value::as_object).cloned().unwrap_or_default();
-        let (old, new) = (part(old), part(new));
-        let only_new = new.keys().filter(|name| !old.contains_key(*name));
-        for name in old.keys().chain(only_new) {
+        let only_new = members(new).filter(|(name, _)| old.is_none_or(|old| old.get(name).is_none()));
+        for (name, _) in members(old).chain(only_new) {
             path.push(PathElement::Field(name.clone()));
-            compare_at(old.get(name), new.get(name), shape.and_then(|shape| shape.field(name)), path, out);
+            let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
+            compare_at(old, new, shape.and_then(|shape| shape.field(name)), path, out);
             path.pop();
         }
     } else if items(old) && items(new) && is_keyed_list(shape) {
@@ -215,6 +214,10 @@ fn compare_at(
         (Some(_), None) => out.removed.insert(path),
         _ => {}
     }
+}
+
+fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
+    value.and_then(Value::as_object).into_iter().flatten()
 }
 
 fn compare_lists(
