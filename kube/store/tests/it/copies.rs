@@ -1,6 +1,7 @@
 //! Check, backup, restore and the history of a key.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use store::{Embedded, KeyRange, LeaseId, Op, Revision, Store, Txn, check, history, restore};
 
@@ -12,7 +13,7 @@ fn a_backup_of_a_running_store_is_the_store() {
     let (path, backup, target) =
         (directory.join("store"), directory.join("backup"), directory.join("restored"));
     let store = open(&path);
-    store.lease_grant(LeaseId(3), std::time::Duration::from_secs(60), std::time::Instant::now()).unwrap();
+    store.lease_grant(LeaseId(3), Duration::from_secs(60), Instant::now()).unwrap();
     for number in 0..50 {
         store.txn(Txn::put(format!("k{}", number % 20), format!("{number}"))).unwrap();
     }
@@ -80,6 +81,28 @@ fn one_store_at_a_time() {
     let directory = testkit::TempDir::new();
     let path = directory.join("store");
     let _store = open(&path);
-    let error = Embedded::open(&path, &crate::options(), std::time::Instant::now()).unwrap_err();
+    let error = Embedded::open(&path, &crate::options(), Instant::now()).unwrap_err();
     assert!(error.to_string().starts_with("lock "), "{error}");
+}
+
+/// Old records go in the background, also those that a closed store has left behind.
+#[test]
+fn compaction_gives_the_rows_back() {
+    let directory = testkit::TempDir::new();
+    let path = directory.join("store");
+    let store = open(&path);
+    for number in 0..1500 {
+        store.submit(Txn::put("a", format!("{number}")), |result| drop(result.unwrap()));
+    }
+    store.txn(Txn::put("b", "1")).unwrap();
+    store.compact(store.revision()).unwrap();
+    drop(store);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while check(&path).unwrap().rows > 2 {
+        assert!(Instant::now() < deadline, "{:?}", check(&path));
+        let store = open(&path);
+        assert_eq!(value(&store, "a").as_deref(), Some("1499"));
+        store.txn(Txn::delete(KeyRange::one("none"))).unwrap();
+    }
+    assert_eq!(history(&path, b"a").unwrap().len(), 1);
 }
