@@ -9,6 +9,7 @@ mod binaries;
 #[path = "../../bin/strake/src/carried.rs"]
 #[allow(dead_code, reason = "strake reads, we append")]
 mod carried;
+mod codegen;
 mod demo;
 mod docs;
 mod install;
@@ -48,6 +49,8 @@ enum Task {
     Docs(docs::Args),
     /// Measure us against the peers and the kernel's floor
     Bench(bench::Args),
+    /// Write kube-schema's table from Kubernetes' downloaded API description
+    Codegen(codegen::Args),
 }
 
 fn main() -> anyhow::Result<()> {
@@ -61,6 +64,7 @@ fn main() -> anyhow::Result<()> {
         Task::Sizes(args) => sizes::run(&root, &args),
         Task::Docs(args) => docs::run(&root, &args),
         Task::Bench(args) => bench::run(&root, &args),
+        Task::Codegen(args) => codegen::run(&root, &args),
     }
 }
 
