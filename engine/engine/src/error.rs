@@ -248,8 +248,8 @@ impl Classified for Error {
     }
 }
 
-/// The error and what caused it, joined with `: `.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+/// The error and what caused it, joined with `: `; a cause that was said is not repeated.
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

@@ -24,7 +24,7 @@ pub use attach::PortMapping;
 pub use companions::Companions;
 pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
-pub use error::Error;
+pub use error::{Error, chain as error_chain};
 pub use ops::{
     ExecRequest, FAILPOINTS, ImageSource, InspectOptions, Listed, Reconciled, RemoveOptions, RunningExec,
     StartOptions, Started, all_failpoints, exposed_ports,

@@ -206,7 +206,8 @@ struct Data {
 
 const VERSION_3: u32 = 0x2008_0522;
 
-const NAMES: &[&str] = &[
+/// Names by number, without `CAP_`: `linux/capability.h`, `capabilities(7)`.
+pub const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

@@ -145,20 +145,7 @@ impl fmt::Debug for CliError {
     }
 }
 
-/// The error and what caused it, joined with `: `; a cause that was said is not repeated.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(cause) = next {
-        let said = cause.to_string();
-        if !text.ends_with(&said) {
-            text.push_str(": ");
-            text.push_str(&said);
-        }
-        next = cause.source();
-    }
-    text
-}
+pub use engine::error_chain as chain;
 
 #[cfg(test)]
 mod tests {
