@@ -30,7 +30,7 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     apt::install(&[apt::BUILD, apt::IMAGES, apt::TESTS, apt::BENCH])?;
     let built = binaries::build(root)?;
     if !isolated() {
-        return isolate(args.in_memory);
+        return isolate(args.in_memory, &built.dir);
     }
     // Debian's crun refuses a host that has controllers in v2 beside v1.
     let _ = rustix::mount::unmount("/sys/fs/cgroup/unified", rustix::mount::UnmountFlags::DETACH);
@@ -49,7 +49,7 @@ fn isolated() -> bool {
 
 /// Runs this command again in namespaces of its own: podman and we both make bridges, mounts and
 /// firewall rules, and the machine keeps none of them.
-fn isolate(in_memory: bool) -> Result<()> {
+fn isolate(in_memory: bool, built: &Path) -> Result<()> {
     let mut command = Command::new("unshare");
     command.args([
         "--mount",
@@ -64,5 +64,6 @@ fn isolate(in_memory: bool) -> Result<()> {
     let memory = "mount -t tmpfs tmpfs /mnt && export TMPDIR=/mnt && ";
     let script = format!("ip link set lo up && {}exec \"$0\" \"$@\"", if in_memory { memory } else { "" });
     command.args(["--", "sh", "-c", &script]).arg(std::env::current_exe()?).args(std::env::args_os().skip(1));
-    run_quietly(command.env(MARK, "1"))
+    // Without the second one testkit would build, and we would measure, a debug binary.
+    run_quietly(command.env(MARK, "1").env("STRAKE_BIN_DIR", built))
 }
