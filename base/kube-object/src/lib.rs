@@ -8,6 +8,8 @@
 //! Data only: nothing here knows HTTP, the store, a clock or randomness.
 
 pub mod apply;
+pub mod cluster;
+pub mod field_error;
 pub mod field_selector;
 pub mod json;
 pub mod json_patch;
@@ -16,7 +18,10 @@ pub mod merge_patch;
 pub mod names;
 pub mod object;
 pub mod pointer;
+pub mod resource;
 pub mod shape;
+pub mod status;
 pub mod strategic;
 pub mod strict;
 pub mod time;
+pub mod user;
