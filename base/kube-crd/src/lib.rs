@@ -1,0 +1,1 @@
+//! Custom resource definitions: structural schemas, pruning, defaulting, validation, conversion, publication.

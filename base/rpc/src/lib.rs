@@ -1,0 +1,1 @@
+//! Committed protobuf code of the services that we speak: etcd v3.

@@ -1,0 +1,1 @@
+//! What every write passes before it is stored: plugins, policies, webhooks.

@@ -1,0 +1,1 @@
+//! The Kubernetes API: HTTP, the registry of kinds, the watch cache, custom resources.

@@ -1,0 +1,1 @@
+//! The one runtime of all loops: watch, queue, retry, elect, act.

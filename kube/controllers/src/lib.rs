@@ -1,0 +1,1 @@
+//! One pure reconcile per kind.
