@@ -187,8 +187,14 @@ fn config(args: &[&str], cgroup: &str) -> Value {
     })
 }
 
+/// Kills a process and waits until it holds nothing more: it is a zombie, or gone.
 pub fn kill(pid: i32) {
     sys::signal::kill(pid, sys::Signal::KILL).unwrap();
+    let ended = || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, rest)| rest.starts_with(['Z', 'X']))
+    };
+    assert!(wait_until(Duration::from_secs(10), ended), "{pid} lives");
 }
 
 /// Kills a shim and waits until it is dead: its connections are closed, its lock is free.
