@@ -1,1 +1,28 @@
-//! Kinds of Kubernetes as data cannot say them: defaults that depend, validation, strategies, columns.
+//! What is particular to the built-in kinds of Kubernetes and no table can say.
+//!
+//! Beside the facts of `kube-schema` stand here the strategies (what a write may
+//! change), defaults that depend on other fields, validation in the API's words,
+//! selectable fields, printed columns, and conversion between versions. All of it is
+//! pure: objects are JSON values, the time is an argument, and no value, however
+//! wrong, makes a function panic.
+
+mod columns;
+mod convert;
+mod defaults;
+mod fields;
+mod quantity;
+mod strategy;
+mod validation;
+mod value;
+mod warnings;
+
+pub use columns::{Column, cells, columns, human_duration};
+pub use convert::{convert, served_versions, storage_version};
+pub use defaults::default;
+pub use fields::{selectable_field, selectable_fields, unsupported_field};
+pub use strategy::{Garbage, Strategy, decode, strategy};
+pub use validation::{
+    PathRef, validate_create, validate_metadata, validate_metadata_update, validate_status_update,
+    validate_update,
+};
+pub use warnings::warnings;

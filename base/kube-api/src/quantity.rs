@@ -1,0 +1,1 @@
+//! Quantities: `resource.Quantity`, exact decimals with a suffix.
