@@ -1,0 +1,5 @@
+//! Pod security standards.
+
+/// Pod security where a namespace says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct PodSecurityConfig {}
