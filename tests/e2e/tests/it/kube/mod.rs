@@ -1,0 +1,4 @@
+//! The control plane, driven by the clients that the world uses, unchanged.
+
+mod tour;
+mod transcript;
