@@ -4,7 +4,7 @@
 //! form of its value alone, as for a kind without a schema.
 
 /// A type, as merges see it.
-pub trait Shape {
+pub trait Shape: Send + Sync {
     /// The type of a field, or of a map's value under this key; none if it is not known.
     fn field(&self, name: &str) -> Option<&dyn Shape>;
 
@@ -54,7 +54,27 @@ pub enum ListKind<'a> {
     /// Their value.
     Set,
     /// The values of these fields.
-    Map(&'a [String]),
+    Map(Keys<'a>),
+}
+
+/// The names of the fields that identify an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys<'a> {
+    /// Of the built-in table.
+    Table(&'a [&'static str]),
+    /// Of a schema that came with a request.
+    Owned(&'a [String]),
+}
+
+impl<'a> Keys<'a> {
+    /// The names, in their order.
+    pub fn iter(self) -> impl Iterator<Item = &'a str> {
+        let (table, owned): (&'a [&'static str], &'a [String]) = match self {
+            Keys::Table(names) => (names, &[]),
+            Keys::Owned(names) => (&[], names),
+        };
+        table.iter().copied().chain(owned.iter().map(String::as_str))
+    }
 }
 
 /// How a strategic merge patch treats a list.
@@ -125,7 +145,7 @@ pub(crate) mod tests {
         fn list(&self) -> ListKind<'_> {
             match self.list.as_str() {
                 "set" => ListKind::Set,
-                "map" => ListKind::Map(&self.keys),
+                "map" => ListKind::Map(Keys::Owned(&self.keys)),
                 _ => ListKind::Atomic,
             }
         }

@@ -351,19 +351,19 @@ fn identity(
     };
     let fields = item.as_object().ok_or_else(|| ShapeError::NotAnObject { path: path_text(path), at })?;
     let mut found = BTreeMap::new();
-    for key in keys {
+    for key in keys.iter() {
         let value = match fields.get(key) {
             Some(value) if !value.is_null() => Some(value.to_string()),
             _ => shape.key_default(key).map(|value| value.to_string()),
         };
         if let Some(value) = value {
-            found.insert(key.clone(), value);
+            found.insert(key.to_owned(), value);
         }
     }
     // With some keys there, the rest may be left out, as with optional keys.
-    match keys.first() {
+    match keys.iter().next() {
         Some(key) if found.is_empty() => {
-            Err(ShapeError::NoKey { path: path_text(path), at, key: key.clone() })
+            Err(ShapeError::NoKey { path: path_text(path), at, key: key.to_owned() })
         }
         _ => Ok(PathElement::Keys(found)),
     }
