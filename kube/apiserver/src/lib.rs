@@ -1,1 +1,16 @@
 //! The Kubernetes API: HTTP, the registry of kinds, the watch cache, custom resources.
+//!
+//! ```text
+//! http ──▶ registry (verbs) ──▶ admission, rules of the kind ──▶ storage ──▶ store
+//!              ▲                                                              │ one watch
+//!              └────────────── cache (encoded objects, recent events) ◀──────┘
+//! ```
+//!
+//! [`kinds`] says what is served, [`registry`] what each verb does, [`cache`] keeps every object
+//! as encoded JSON and gives watches their place in the recent events.
+
+pub mod cache;
+mod custom;
+pub mod kinds;
+pub mod registry;
+mod rules;

@@ -1,0 +1,270 @@
+//! An object as caches keep it: its JSON, with the places of a few members remembered.
+//!
+//! Decoded it would take five times the memory; so it is decoded when somebody looks
+//! inside, and the decoded form is shared as long as anybody holds it.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+
+use bytes::Bytes;
+use kube_object::json::members;
+use serde_json::Value;
+
+/// One object at one revision. Its JSON is complete: `kind`, `apiVersion`, `resourceVersion`.
+pub struct Item {
+    json: Bytes,
+    revision: u64,
+    /// `namespace/name`, or `name`.
+    key: Arc<str>,
+    namespace_len: u32,
+    body: u32,
+    uid: Span,
+    labels: Span,
+    deleting: bool,
+    memo: Mutex<Weak<Value>>,
+    fields: OnceLock<Fields>,
+}
+
+/// Names and values of selectable fields.
+type Fields = Box<[(&'static str, Box<str>)]>;
+
+/// A place in the JSON; empty where there is nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Span {
+    start: u32,
+    end: u32,
+}
+
+/// What happened to an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EventKind {
+    /// It is there, and was not (or did not fit the selector).
+    Added,
+    /// It changed.
+    Modified,
+    /// It is gone (or does not fit the selector any more).
+    Deleted,
+    /// Nothing: its revision says how far the watch is.
+    Bookmark,
+}
+
+impl EventKind {
+    /// The word on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Added => "ADDED",
+            Self::Modified => "MODIFIED",
+            Self::Deleted => "DELETED",
+            Self::Bookmark => "BOOKMARK",
+        }
+    }
+}
+
+/// One event of a watch.
+#[derive(Clone, Debug)]
+pub struct WatchEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The object after it; of a deletion its last state, at the revision of the deletion.
+    pub object: Arc<Item>,
+}
+
+/// The bytes are no object of the API.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidItem {
+    /// No JSON object with `metadata`.
+    #[error("not an object with metadata")]
+    Form,
+    /// Larger than places in it can be remembered.
+    #[error("an object of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+impl Item {
+    /// Reads where things are in the JSON of an object. The name in `metadata` is its name.
+    pub fn parse(json: Bytes, revision: u64) -> Result<Self, InvalidItem> {
+        let head = Head::find(&json)?;
+        let text = |span: Span| {
+            let found: Option<String> = serde_json::from_slice(span.of(&json)).ok();
+            found.unwrap_or_default()
+        };
+        let (namespace, name) = (text(head.namespace), text(head.name));
+        let key = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
+        Ok(Self {
+            revision,
+            key: key.into(),
+            namespace_len: namespace.len() as u32,
+            body: head.body,
+            uid: head.uid,
+            labels: head.labels,
+            deleting: head.deleting,
+            memo: Mutex::default(),
+            fields: OnceLock::new(),
+            json,
+        })
+    }
+
+    /// The whole JSON.
+    pub fn json(&self) -> &Bytes {
+        &self.json
+    }
+
+    /// The JSON from behind `{"kind":…,"apiVersion":…,`, so that `{` and this is the object without
+    /// its type, as items of typed lists are written. `None` if the JSON does not begin so.
+    pub fn untyped_tail(&self) -> Option<Bytes> {
+        (self.body != 0).then(|| self.json.slice(self.body as usize..))
+    }
+
+    /// The revision of the last write: `metadata.resourceVersion`.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// `namespace/name`, or `name` for objects of the cluster: the order of lists.
+    pub fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// The namespace, empty for objects of the cluster.
+    pub fn namespace(&self) -> &str {
+        self.key.get(..self.namespace_len as usize).unwrap_or_default()
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        let start = if self.namespace_len == 0 { 0 } else { self.namespace_len as usize + 1 };
+        self.key.get(start..).unwrap_or_default()
+    }
+
+    /// The identity.
+    pub fn uid(&self) -> &str {
+        let raw = self.uid.of(&self.json);
+        let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
+        std::str::from_utf8(inner).unwrap_or_default()
+    }
+
+    /// The labels, read anew at each call.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        let raw = self.labels.of(&self.json);
+        if raw.is_empty() { BTreeMap::new() } else { serde_json::from_slice(raw).unwrap_or_default() }
+    }
+
+    /// Whether deletion was asked for.
+    pub fn is_deleting(&self) -> bool {
+        self.deleting
+    }
+
+    /// The object, decoded; shared with whoever else holds it at the time.
+    pub fn value(&self) -> Arc<Value> {
+        if let Some(value) = self.memo().upgrade() {
+            return value;
+        }
+        let value = Arc::new(self.decode());
+        *self.memo() = Arc::downgrade(&value);
+        value
+    }
+
+    /// The object, decoded for the caller alone.
+    pub fn decode(&self) -> Value {
+        serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+
+    /// The value of a selectable field. `read` tells all of them once; they are kept.
+    pub fn field(
+        &self,
+        name: &str,
+        read: impl FnOnce(&Value) -> Vec<(&'static str, String)>,
+    ) -> Option<&str> {
+        let fields = self.fields.get_or_init(|| {
+            let fields = read(&self.value());
+            fields.into_iter().map(|(name, value)| (name, value.into_boxed_str())).collect()
+        });
+        fields.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+    }
+
+    fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {
+        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Never the JSON: it may be a secret.
+        f.debug_struct("Item").field("key", &self.key).field("revision", &self.revision).finish()
+    }
+}
+
+impl Span {
+    fn of(self, json: &[u8]) -> &[u8] {
+        json.get(self.start as usize..self.end as usize).unwrap_or_default()
+    }
+
+    fn new(range: &Range<usize>) -> Self {
+        Self { start: range.start as u32, end: range.end as u32 }
+    }
+}
+
+#[derive(Default)]
+struct Head {
+    body: u32,
+    name: Span,
+    namespace: Span,
+    uid: Span,
+    labels: Span,
+    deleting: bool,
+}
+
+impl Head {
+    fn find(json: &[u8]) -> Result<Self, InvalidItem> {
+        if u32::try_from(json.len()).is_err() {
+            return Err(InvalidItem::TooLarge(json.len()));
+        }
+        let top = members(json, 0);
+        let mut head = Self::default();
+        if let [kind, api_version, third, ..] = top.as_slice()
+            && json.get(kind.key.clone()) == Some(b"kind")
+            && json.get(api_version.key.clone()) == Some(b"apiVersion")
+        {
+            head.body = third.key.start.saturating_sub(1) as u32;
+        }
+        let metadata = top.iter().find(|member| json.get(member.key.clone()) == Some(b"metadata"));
+        let metadata = metadata.ok_or(InvalidItem::Form)?;
+        for member in members(json, metadata.value.start) {
+            let span = Span::new(&member.value);
+            match json.get(member.key.clone()).unwrap_or_default() {
+                b"name" => head.name = span,
+                b"namespace" => head.namespace = span,
+                b"uid" => head.uid = span,
+                b"labels" => head.labels = span,
+                b"deletionTimestamp" => head.deleting = span.of(json) != b"null",
+                _ => {}
+            }
+        }
+        Ok(head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_the_head() {
+        let json = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"shop","uid":"u",
+            "resourceVersion":"7","labels":{"a":"b"},"deletionTimestamp":"T"},"spec":{"x":1}}"#;
+        let item = Item::parse(Bytes::from(json), 7).unwrap();
+        assert_eq!((item.key().as_ref(), item.namespace(), item.name()), ("shop/web", "shop", "web"));
+        assert_eq!((item.uid(), item.is_deleting()), ("u", true));
+        assert_eq!(item.labels()["a"], "b");
+        assert!(item.untyped_tail().unwrap().starts_with(b"\"metadata\""));
+        let value = item.value();
+        assert!(Arc::ptr_eq(&value, &item.value()));
+        assert_eq!(item.field("spec.x", |v| vec![("spec.x", v["spec"]["x"].to_string())]), Some("1"));
+        let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
+        assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
+        for bad in ["", "[]", "{}", "{\"metadata\"", "nonsense"] {
+            assert!(Item::parse(Bytes::from(bad), 1).is_err(), "{bad}");
+        }
+    }
+}
