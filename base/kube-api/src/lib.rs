@@ -10,7 +10,7 @@ mod columns;
 mod convert;
 mod defaults;
 mod fields;
-mod quantity;
+pub mod quantity;
 mod strategy;
 mod validation;
 mod value;
