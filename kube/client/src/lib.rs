@@ -4,7 +4,11 @@
 //! with a few places remembered, decoded only when somebody looks inside.
 
 mod api;
+mod cache;
 mod item;
+mod mirror;
 
 pub use api::{Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Verb, WatchOptions};
+pub use cache::{Cache, INITIAL_EVENTS_END};
 pub use item::{EventKind, InvalidItem, Item, WatchEvent};
+pub use mirror::{Change, Mirror};
