@@ -1,1 +1,21 @@
 //! Who asks and what they may: certificates, tokens, RBAC, the node authorizer.
+//!
+//! - `authn` finds out who asks: certificates, tokens, headers of a front proxy.
+//! - `authorizer` says whether they may: masters, nodes (`node`), roles (`rbac`).
+//! - `impersonate` turns one user into another, if allowed.
+//! - `review` answers the review kinds, `token` makes service account tokens, `csr` checks and
+//!   signs certificate requests.
+//! - `bootstrap` has the roles and bindings that every cluster starts with.
+//! - `pki` makes keys and certificates at the first start and renews them.
+//!
+//! Decisions are functions of what they are given: time and random bytes come in as arguments.
+//! Only `pki` touches files.
+
+pub mod attributes;
+pub mod authorizer;
+pub mod bootstrap;
+pub mod node;
+pub mod rbac;
+
+pub use attributes::{Attributes, Decision, Grant, Reason, ResourceAttributes};
+pub use authorizer::Authorizer;
