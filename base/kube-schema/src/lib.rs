@@ -85,6 +85,11 @@ impl Schema {
         self.by_name.get(name).map(|id| &self.objects[id.0])
     }
 
+    /// The identity of an object type by its definition's name.
+    pub fn object_id(&self, name: &str) -> Option<TypeId> {
+        self.by_name.get(name).copied()
+    }
+
     /// All object types, by name.
     pub fn objects(&self) -> &[Object] {
         &self.objects
