@@ -1,0 +1,238 @@
+//! YAML to a tree, with limits on depth and on what aliases may multiply.
+
+use std::collections::HashMap;
+
+use kube_object::json::{DEPTH_MAX, DUPLICATES_MAX, Decoded};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
+use serde_json::{Map, Value};
+
+use super::scalar::resolve;
+
+/// What aliases may add up to, in nodes: a document of the largest body has fewer.
+const NODES_MAX: usize = 2_000_000;
+/// What aliases may repeat.
+const ALIASED_NODES_MAX: usize = 100_000;
+
+/// The text is no YAML, or none that JSON can say.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidYaml {
+    /// No UTF-8.
+    #[error("yaml: invalid UTF-8")]
+    Utf8(#[source] std::str::Utf8Error),
+    /// A byte below the blank that is no white space.
+    #[error("yaml: control characters are not allowed")]
+    ControlCharacter,
+    /// Its syntax.
+    #[error("yaml: line {}: {}", .0.marker().line(), .0.info())]
+    Syntax(ScanError),
+    /// Too many levels.
+    #[error("yaml: nested deeper than {DEPTH_MAX} levels")]
+    TooDeep,
+    /// Too much, mostly by aliases of aliases.
+    #[error("yaml: document contains excessive aliasing")]
+    TooLarge,
+    /// An alias before its anchor, or inside of it.
+    #[error("yaml: unknown anchor referenced")]
+    UnknownAnchor,
+    /// A number that JSON does not have.
+    #[error("yaml: unsupported value: {0}")]
+    Unsupported(String),
+    /// A key that is no scalar, or a merge of what is no map.
+    #[error("yaml: invalid map key or merge")]
+    BadKey,
+    /// A second document.
+    #[error("yaml: more than one document")]
+    SecondDocument,
+}
+
+/// Reads one document; nothing at all is null.
+pub fn read(bytes: &[u8]) -> Result<Decoded, InvalidYaml> {
+    let text = std::str::from_utf8(bytes).map_err(InvalidYaml::Utf8)?;
+    if text.bytes().any(|byte| byte < b' ' && !b"\t\n\r".contains(&byte)) {
+        return Err(InvalidYaml::ControlCharacter);
+    }
+    let mut builder = Builder::default();
+    let mut parser = Parser::new_from_str(text);
+    while let Some(event) = parser.next_event() {
+        let (event, _) = event.map_err(InvalidYaml::Syntax)?;
+        builder.take(event)?;
+    }
+    Ok(Decoded { value: builder.root.unwrap_or_default(), duplicates: builder.duplicates })
+}
+
+#[derive(Default)]
+struct Builder {
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, (Value, usize)>,
+    root: Option<Value>,
+    duplicates: Vec<String>,
+    nodes: usize,
+    aliased: usize,
+    documents: usize,
+}
+
+struct Frame {
+    container: Container,
+    anchor: usize,
+    /// `nodes` before it, which tells how many it holds.
+    nodes_before: usize,
+}
+
+enum Container {
+    List(Vec<Value>),
+    Map { fields: Map<String, Value>, key: Option<Key>, merges: Vec<Value> },
+}
+
+enum Key {
+    Name(String),
+    Merge,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>) -> Result<(), InvalidYaml> {
+        match event {
+            Event::DocumentStart(_) => {
+                self.documents += 1;
+                if self.documents > 1 { Err(InvalidYaml::SecondDocument) } else { Ok(()) }
+            }
+            Event::Scalar(text, style, anchor, tag) => {
+                self.count(1)?;
+                let value = scalar(&text, style, tag.as_deref())?;
+                let merges = style == ScalarStyle::Plain && text == "<<";
+                self.remember(anchor, &value, 1);
+                self.put(value, merges)
+            }
+            Event::Alias(anchor) => {
+                let (value, nodes) = self.anchors.get(&anchor).cloned().ok_or(InvalidYaml::UnknownAnchor)?;
+                self.aliased = self.aliased.saturating_add(nodes);
+                if self.aliased > ALIASED_NODES_MAX {
+                    return Err(InvalidYaml::TooLarge);
+                }
+                self.count(nodes)?;
+                if self.stack.len() + kube_object::json::depth(&value) > DEPTH_MAX {
+                    return Err(InvalidYaml::TooDeep);
+                }
+                self.put(value, false)
+            }
+            Event::SequenceStart(anchor, _) => self.open(anchor, Container::List(Vec::new())),
+            Event::MappingStart(anchor, _) => {
+                let (fields, merges) = (Map::new(), Vec::new());
+                self.open(anchor, Container::Map { fields, key: None, merges })
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(),
+            _ => Ok(()),
+        }
+    }
+
+    fn count(&mut self, nodes: usize) -> Result<(), InvalidYaml> {
+        self.nodes = self.nodes.saturating_add(nodes);
+        if self.nodes > NODES_MAX { Err(InvalidYaml::TooLarge) } else { Ok(()) }
+    }
+
+    fn remember(&mut self, anchor: usize, value: &Value, nodes: usize) {
+        if anchor > 0 {
+            self.anchors.insert(anchor, (value.clone(), nodes));
+        }
+    }
+
+    fn open(&mut self, anchor: usize, container: Container) -> Result<(), InvalidYaml> {
+        if self.stack.len() >= DEPTH_MAX {
+            return Err(InvalidYaml::TooDeep);
+        }
+        let nodes_before = self.nodes;
+        self.count(1)?;
+        self.stack.push(Frame { container, anchor, nodes_before });
+        Ok(())
+    }
+
+    fn close(&mut self) -> Result<(), InvalidYaml> {
+        let Some(frame) = self.stack.pop() else { return Ok(()) };
+        let value = match frame.container {
+            Container::List(items) => Value::Array(items),
+            Container::Map { mut fields, merges, .. } => {
+                for merged in merges {
+                    merge(&mut fields, merged)?;
+                }
+                Value::Object(fields)
+            }
+        };
+        self.remember(frame.anchor, &value, self.nodes - frame.nodes_before);
+        self.put(value, false)
+    }
+
+    fn put(&mut self, value: Value, is_merge: bool) -> Result<(), InvalidYaml> {
+        let Some(frame) = self.stack.last_mut() else {
+            self.root = Some(value);
+            return Ok(());
+        };
+        match &mut frame.container {
+            Container::List(items) => items.push(value),
+            Container::Map { fields, key, merges } => match key.take() {
+                None if is_merge => *key = Some(Key::Merge),
+                None => *key = Some(Key::Name(key_text(value)?)),
+                Some(Key::Merge) => merges.push(value),
+                Some(Key::Name(name)) => {
+                    let twice = fields.insert(name.clone(), value).is_some();
+                    if twice && self.duplicates.len() < DUPLICATES_MAX {
+                        let path = self.path(&name);
+                        self.duplicates.push(path);
+                    }
+                }
+            },
+        }
+        Ok(())
+    }
+
+    /// The path of a member of the innermost map, as in `spec.containers[0].name`.
+    fn path(&self, name: &str) -> String {
+        let mut path = String::new();
+        let outer = self.stack.split_last().map(|(_, outer)| outer).unwrap_or_default();
+        for frame in outer {
+            match &frame.container {
+                Container::List(items) => path.push_str(&format!("[{}]", items.len())),
+                Container::Map { key: Some(Key::Name(key)), .. } => {
+                    if !path.is_empty() {
+                        path.push('.');
+                    }
+                    path.push_str(key);
+                }
+                Container::Map { .. } => {}
+            }
+        }
+        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
+    }
+}
+
+fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, InvalidYaml> {
+    let unsupported = || InvalidYaml::Unsupported(text.chars().take(40).collect());
+    let core = tag.filter(|tag| tag.is_yaml_core_schema()).map(|tag| tag.suffix.as_str());
+    match core {
+        Some("str" | "binary") => Ok(Value::from(text)),
+        Some("int" | "float" | "bool" | "null") => resolve(text).ok_or_else(unsupported),
+        _ if style == ScalarStyle::Plain && tag.is_none() => resolve(text).ok_or_else(unsupported),
+        _ => Ok(Value::from(text)),
+    }
+}
+
+fn key_text(value: Value) -> Result<String, InvalidYaml> {
+    match value {
+        Value::String(text) => Ok(text),
+        Value::Bool(_) | Value::Number(_) | Value::Null => Ok(value.to_string()),
+        Value::Array(_) | Value::Object(_) => Err(InvalidYaml::BadKey),
+    }
+}
+
+fn merge(fields: &mut Map<String, Value>, merged: Value) -> Result<(), InvalidYaml> {
+    match merged {
+        Value::Object(merged) => {
+            for (name, value) in merged {
+                fields.entry(name).or_insert(value);
+            }
+            Ok(())
+        }
+        Value::Array(items) if items.iter().all(Value::is_object) => {
+            items.into_iter().try_for_each(|item| merge(fields, item))
+        }
+        _ => Err(InvalidYaml::BadKey),
+    }
+}
