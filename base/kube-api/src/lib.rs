@@ -11,6 +11,7 @@ mod convert;
 mod defaults;
 mod fields;
 pub mod quantity;
+pub mod quota;
 mod strategy;
 mod validation;
 mod value;
