@@ -17,7 +17,7 @@ mod validation;
 mod value;
 mod warnings;
 
-pub use columns::{Column, cells, columns, human_duration};
+pub use columns::{Column, cells, columns, human_duration, human_seconds};
 pub use convert::{convert, served_versions, storage_version};
 pub use defaults::default;
 pub use fields::{selectable_field, selectable_fields, unsupported_field};

@@ -130,7 +130,7 @@ impl LabelSelector {
             Some(Value::Object(labels)) => {
                 for (key, value) in labels {
                     let value = value.as_str().ok_or_else(|| form("matchLabels", "a map of strings"))?;
-                    requirements.push(Requirement::new(key, Operator::In, vec![value.to_owned()])?);
+                    requirements.push(Requirement::new(key, Operator::Equals, vec![value.to_owned()])?);
                 }
             }
             Some(_) => return Err(form("matchLabels", "a map of strings")),
@@ -543,7 +543,7 @@ mod tests {
             assert_eq!(shown, printed);
         };
         check(json!({}), "");
-        check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a in (2),b in (1)");
+        check(json!({"matchLabels": {"b": "1", "a": "2"}}), "a=2,b=1");
         check(
             json!({"matchExpressions": [{"key": "k", "operator": "NotIn", "values": ["b", "a"]}]}),
             "k notin (a,b)",

@@ -1,18 +1,31 @@
 //! What `kubectl get` prints: columns of a kind and cells of an object.
+//!
+//! A kind's columns and the function that fills them stand side by side in one
+//! [`Printer`]; kinds without one show their name and when they were created.
+
+mod cluster;
+mod config;
+mod format;
+mod network;
+mod pod;
+mod table;
+mod workload;
+
+#[cfg(test)]
+mod tests;
 
 use jiff::Timestamp;
 use kube_object::resource::{GroupKind, GroupVersionKind};
-use kube_object::time::Time;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::value::text;
+pub use format::{human_duration, human_seconds};
 
 /// A column of a table: `metav1.TableColumnDefinition`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its heading.
     pub name: &'static str,
-    /// The OpenAPI type: `string`, `integer` or `boolean`.
+    /// The OpenAPI type: `string`, `integer`, `boolean` or `date`.
     pub kind: &'static str,
     /// The OpenAPI format; `name` marks the column that identifies the row.
     pub format: &'static str,
@@ -22,25 +35,21 @@ pub struct Column {
     pub priority: i32,
 }
 
-const PLAIN: &[Column] = &[
-    Column { name: "Name", kind: "string", format: "name", description: "Name", priority: 0 },
-    Column { name: "Created At", kind: "date", format: "", description: "Creation time", priority: 0 },
-];
+/// How objects of a kind are printed.
+#[derive(Clone, Copy)]
+struct Printer {
+    columns: &'static [Column],
+    cells: fn(&Value, Timestamp) -> Vec<Value>,
+}
 
 /// The columns of a kind.
-pub fn columns(_kind: &GroupKind) -> &'static [Column] {
-    PLAIN
+pub fn columns(kind: &GroupKind) -> &'static [Column] {
+    table::printer(&kind.group, &kind.kind).columns
 }
 
 /// The cells of an object, one for each column of its kind.
-pub fn cells(_gvk: &GroupVersionKind, object: &Value, _now: Timestamp) -> Vec<Value> {
-    vec![json!(text(&object["metadata"]["name"])), object["metadata"]["creationTimestamp"].clone()]
-}
-
-/// The time from then to now as tables show it, such as `5m30s`; `<unknown>` without a then.
-pub fn human_duration(then: &Value, now: Timestamp) -> String {
-    match Time::parse(text(then)) {
-        Ok(then) => format!("{}s", now.as_second() - then.unix()),
-        Err(_) => "<unknown>".to_owned(),
-    }
+///
+/// The object may be in any version that is served.
+pub fn cells(gvk: &GroupVersionKind, object: &Value, now: Timestamp) -> Vec<Value> {
+    (table::printer(&gvk.group, &gvk.kind).cells)(object, now)
 }
