@@ -1,14 +1,15 @@
 //! The one trait that the API server and later the etcd front talk to.
 //!
 //! Calls block until the answer is there: a range reads memory and a page or two, a write
-//! waits for the sync of its batch. An async caller hands writes to
-//! [`Embedded::submit`](crate::Embedded::submit) and polls watches with a `Waker`.
+//! waits for the sync of its batch. An async caller uses [`Store::submit`], [`Store::fetch`] and
+//! [`Store::latest`], and polls watches with a `Waker`; these block no thread of its runtime.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::lease::LeaseInfo;
+use crate::reply::BoxFuture;
 use crate::txn::{RangeRequest, RangeResponse, Txn, TxnResponse};
 use crate::types::{Event, KeyRange, LeaseId, Revision};
 
@@ -48,6 +49,16 @@ pub trait Store: Send + Sync {
 
     /// Drops history before `revision`; space comes back in the background.
     fn compact(&self, revision: Revision) -> Result<(), Error>;
+
+    /// [`Store::txn`] without blocking: the transaction is under way when this returns, also if
+    /// nobody waits for the future.
+    fn submit(&self, txn: Txn) -> BoxFuture<'static, Result<TxnResponse, Error>>;
+
+    /// [`Store::range`] without blocking for longer than a few pages of a local file take.
+    fn fetch(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>>;
+
+    /// A revision that is at least that of every transaction acknowledged, to anybody, before the call.
+    fn latest(&self) -> BoxFuture<'_, Result<Revision, Error>>;
 }
 
 /// What to follow.

@@ -11,6 +11,7 @@ mod index;
 mod lease;
 mod machine;
 mod record;
+mod reply;
 mod retention;
 mod txn;
 mod types;
@@ -23,6 +24,7 @@ pub use error::Error;
 pub use lease::LeaseInfo;
 pub use machine::{Applied, Machine, Values};
 pub use record::Record;
+pub use reply::BoxFuture;
 pub use retention::Retention;
 pub use txn::{
     Compare, Is, Op, OpResponse, Put, PutLease, RangeRequest, RangeResponse, TXN_BYTES_MAX, TXN_OPS_MAX,

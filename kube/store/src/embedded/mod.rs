@@ -29,6 +29,7 @@ use self::writer::{Job, Request, Writer};
 use crate::api::{Store, Watch, WatchRequest};
 use crate::error::Error;
 use crate::lease::LeaseInfo;
+use crate::reply::{BoxFuture, reply};
 use crate::retention::Retention;
 use crate::txn::{RangeRequest, RangeResponse, Txn, TxnResponse};
 use crate::types::{LeaseId, Revision};
@@ -245,6 +246,20 @@ impl Store for Embedded {
 
     fn compact(&self, revision: Revision) -> Result<(), Error> {
         self.ask(Request::Compact(revision)).map(drop)
+    }
+
+    fn submit(&self, txn: Txn) -> BoxFuture<'static, Result<TxnResponse, Error>> {
+        let (sender, answer) = reply();
+        self.send(Request::Txn(txn), Box::new(move |result| sender.send(result)));
+        Box::pin(answer)
+    }
+
+    fn fetch(&self, request: RangeRequest) -> BoxFuture<'_, Result<RangeResponse, Error>> {
+        Box::pin(async move { self.shared.range(&request) })
+    }
+
+    fn latest(&self) -> BoxFuture<'_, Result<Revision, Error>> {
+        Box::pin(std::future::ready(Ok(self.shared.published())))
     }
 }
 
