@@ -1,5 +1,7 @@
 //! Rules of `metadata`: names, labels, annotations, owners, finalizers, and what an update may not change.
 
+use std::collections::BTreeSet;
+
 use kube_object::field_error::FieldError;
 use kube_object::names;
 use kube_object::resource::GroupVersionKind;
@@ -7,7 +9,7 @@ use kube_schema::{Gvk, Schema, Scope};
 use serde_json::Value;
 
 use super::{Errors, NameRule, PathRef};
-use crate::value::{is_empty, items, members, text};
+use crate::value::{is_empty, items, members, same, text};
 
 /// What is wrong with an object's metadata, whatever its kind: for custom resources, and
 /// for the metadata that stands inside of other objects.
@@ -176,6 +178,8 @@ fn finalizers(finalizers: &Value, path: &PathRef<'_>, errors: &mut Errors) {
 
 /// Longest name of a field manager.
 const MANAGER_LEN_MAX: usize = 128;
+/// Longest name of a subresource.
+const SUBRESOURCE_LEN_MAX: usize = 256;
 
 fn managed_fields(entries: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     for (at, entry) in items(entries).iter().enumerate() {
@@ -189,32 +193,32 @@ fn managed_fields(entries: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         if !kind.is_empty() && kind != "FieldsV1" {
             errors.push(FieldError::invalid(path.child("fieldsType"), kind, "must be `FieldsV1`"));
         }
-        let manager = text(&entry["manager"]);
-        if manager.len() > MANAGER_LEN_MAX {
-            errors.push(FieldError::too_long(path.child("fieldManager"), MANAGER_LEN_MAX));
-        }
-        if let Some(character) = manager.chars().find(|character| character.is_control()) {
-            let why = format!("should only contain printable characters, found {character:?}");
-            errors.push(FieldError::invalid(path.child("fieldManager"), manager, why));
-        }
-        if text(&entry["subresource"]).len() > names::SUBDOMAIN_LEN_MAX + 3 {
-            errors.push(FieldError::too_long(path.child("subresource"), names::SUBDOMAIN_LEN_MAX + 3));
+        field_manager(text(&entry["manager"]), &path.child("manager"), errors);
+        if text(&entry["subresource"]).len() > SUBRESOURCE_LEN_MAX {
+            errors.push(FieldError::too_long(path.child("subresource"), SUBRESOURCE_LEN_MAX));
         }
     }
 }
 
+/// The name of a field manager.
+fn field_manager(manager: &str, path: &PathRef<'_>, errors: &mut Errors) {
+    if manager.len() > MANAGER_LEN_MAX {
+        errors.push(FieldError::too_long(path, MANAGER_LEN_MAX));
+    }
+    for (at, character) in manager.char_indices().filter(|(_, character)| character.is_control()) {
+        let why = format!("invalid character U+{:04X} (at position {at})", u32::from(character));
+        errors.push(FieldError::invalid(path, manager, why));
+    }
+}
+
 fn update(new: &Value, old: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    if let Some(added) = first_added_finalizer(new, old) {
-        errors.extend(added.into_iter().map(|names| {
-            let why = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers {names}"
-            );
-            FieldError::forbidden(path.child("finalizers"), why)
-        }));
+    if !is_empty(&old["deletionTimestamp"]) {
+        no_new_finalizers(new, old, &path.child("finalizers"), errors);
     }
     if text(&new["resourceVersion"]).is_empty() {
+        // Shown as the number that a missing version stands for.
         let why = "must be specified for an update";
-        errors.push(FieldError::invalid(path.child("resourceVersion"), zero_version(new), why));
+        errors.push(FieldError::invalid(path.child("resourceVersion"), 0, why));
     }
     let (before, after) = (old["generation"].as_i64().unwrap_or(0), new["generation"].as_i64().unwrap_or(0));
     if after < before {
@@ -235,23 +239,22 @@ fn check_content_of_update(new: &Value, path: &PathRef<'_>, errors: &mut Errors)
     managed_fields(&new["managedFields"], &path.child("managedFields"), errors);
 }
 
-/// A missing resource version is shown as the number it stands for.
-fn zero_version(_meta: &Value) -> Value {
-    Value::from(0)
-}
-
-fn first_added_finalizer(new: &Value, old: &Value) -> Option<Option<String>> {
-    if is_empty(&old["deletionTimestamp"]) {
-        return None;
-    }
+fn no_new_finalizers(new: &Value, old: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let before = items(&old["finalizers"]);
-    let added: Vec<_> = items(&new["finalizers"]).iter().filter(|name| !before.contains(name)).collect();
-    Some((!added.is_empty()).then(|| format!("{added:?}")))
+    let added = items(&new["finalizers"]).iter().filter(|name| !before.contains(name));
+    let added: BTreeSet<_> = added.map(|name| format!("{:?}", text(name))).collect();
+    if !added.is_empty() {
+        let names = added.into_iter().collect::<Vec<_>>().join(", ");
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+        );
+        errors.push(FieldError::forbidden(path, why));
+    }
 }
 
 /// The field may not change.
 pub(crate) fn immutable(new: &Value, old: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    if !crate::value::same(new, old) {
+    if !same(new, old) {
         errors.push(FieldError::invalid(path, new.clone(), "field is immutable"));
     }
 }

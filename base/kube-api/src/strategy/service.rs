@@ -1,0 +1,150 @@
+//! What services fill in and keep, as far as it needs no allocation.
+
+use serde_json::{Value, json};
+
+use crate::value::{is_empty, items, put, text};
+
+pub(super) fn create(service: &mut Value) {
+    put(service, "status", json!({"loadBalancer": {}}));
+    single_address(service, None);
+}
+
+pub(super) fn update(new: &mut Value, old: &Value) {
+    keep_allocated(new, old);
+    single_address(new, Some(old));
+    drop_of_other_type(new, old);
+}
+
+fn needs_cluster_ip(service: &Value) -> bool {
+    matches!(text(&service["spec"]["type"]), "ClusterIP" | "NodePort" | "LoadBalancer" | "")
+}
+
+fn needs_node_port(service: &Value) -> bool {
+    let spec = &service["spec"];
+    match text(&spec["type"]) {
+        "NodePort" => true,
+        "LoadBalancer" => spec["allocateLoadBalancerNodePorts"] != json!(false),
+        _ => false,
+    }
+}
+
+fn needs_health_port(service: &Value) -> bool {
+    let spec = &service["spec"];
+    text(&spec["type"]) == "LoadBalancer" && text(&spec["externalTrafficPolicy"]) == "Local"
+}
+
+/// What was allocated and is not mentioned stays: an update need not repeat it.
+fn keep_allocated(new: &mut Value, old: &Value) {
+    let (cluster, node) =
+        (needs_cluster_ip(new) && needs_cluster_ip(old), needs_node_port(new) && needs_node_port(old));
+    let health = needs_health_port(new) && needs_health_port(old);
+    let Some(spec) = new.get_mut("spec") else { return };
+    let before = &old["spec"];
+    if cluster {
+        for name in ["clusterIP", "clusterIPs"] {
+            if is_empty(&spec[name]) && !is_empty(&before[name]) {
+                // One of the two given means that the address is meant to change.
+                let other = if name == "clusterIP" { "clusterIPs" } else { "clusterIP" };
+                if is_empty(&spec[other]) || spec[other] == before[other] {
+                    put(spec, name, before[name].clone());
+                }
+            }
+        }
+    }
+    if health && spec["healthCheckNodePort"].as_i64().unwrap_or(0) == 0 {
+        put(spec, "healthCheckNodePort", before["healthCheckNodePort"].clone());
+    }
+    if node {
+        keep_node_ports(spec, items(&before["ports"]));
+    }
+}
+
+fn keep_node_ports(spec: &mut Value, before: &[Value]) {
+    let key = |port: &Value| (text(&port["protocol"]).to_owned(), port["port"].as_i64());
+    let mut used: Vec<i64> =
+        items(&spec["ports"]).iter().filter_map(|port| port["nodePort"].as_i64()).collect();
+    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        if port["nodePort"].as_i64().unwrap_or(0) != 0 {
+            continue;
+        }
+        let known = before.iter().find(|old| key(old) == key(port));
+        let number = known.and_then(|old| old["nodePort"].as_i64()).unwrap_or(0);
+        if number != 0 && !used.contains(&number) {
+            used.push(number);
+            put(port, "nodePort", json!(number));
+        }
+    }
+}
+
+/// The one address is the first of the list; who changes one of them changes both.
+fn single_address(service: &mut Value, old: Option<&Value>) {
+    let spec = &service["spec"];
+    let (one, list) = (spec["clusterIP"].clone(), spec["clusterIPs"].clone());
+    let (mut new_one, mut new_list) = (one.clone(), list.clone());
+    match old {
+        None => {
+            if !is_empty(&one) && is_empty(&list) {
+                new_list = json!([one]);
+            } else if is_empty(&one) && !is_empty(&list) {
+                new_one = list[0].clone();
+            }
+        }
+        Some(old) => {
+            let (old_one, old_list) = (&old["spec"]["clusterIP"], &old["spec"]["clusterIPs"]);
+            let (one_changed, list_changed) = (one != *old_one, list != *old_list);
+            if one_changed && !list_changed {
+                new_list = if is_empty(&one) { Value::Null } else { json!([one]) };
+            } else if list_changed && !one_changed && !is_empty(&list) {
+                new_one = list[0].clone();
+            } else if list_changed && !one_changed && !is_empty(old_list) && needs_cluster_ip(service) {
+                new_one = Value::Null;
+            }
+        }
+    }
+    if let Some(spec) = service.get_mut("spec") {
+        put(spec, "clusterIP", new_one);
+        put(spec, "clusterIPs", new_list);
+    }
+}
+
+/// What the old type needed and the new one does not is dropped, if the update did not touch it.
+fn drop_of_other_type(new: &mut Value, old: &Value) {
+    let before = &old["spec"];
+    let (cluster, node) = (needs_cluster_ip(new), needs_node_port(new));
+    let (health, kind) = (needs_health_port(new), text(&new["spec"]["type"]).to_owned());
+    let external = matches!(kind.as_str(), "NodePort" | "LoadBalancer");
+    let Some(spec) = new.get_mut("spec") else { return };
+    let mut drop_same = |name: &str| {
+        if spec[name] == before[name] {
+            put(spec, name, Value::Null);
+        }
+    };
+    if needs_cluster_ip(old) && !cluster {
+        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+            drop_same(name);
+        }
+    }
+    if needs_health_port(old) && !health {
+        drop_same("healthCheckNodePort");
+    }
+    if text(&before["type"]) == "LoadBalancer" && kind != "LoadBalancer" {
+        drop_same("allocateLoadBalancerNodePorts");
+        drop_same("loadBalancerClass");
+    }
+    if matches!(text(&before["type"]), "NodePort" | "LoadBalancer") && !external {
+        drop_same("externalTrafficPolicy");
+    }
+    if needs_node_port(old) && !node {
+        drop_node_ports(spec, items(&before["ports"]));
+    }
+}
+
+fn drop_node_ports(spec: &mut Value, before: &[Value]) {
+    let key =
+        |port: &Value| (text(&port["protocol"]).to_owned(), port["port"].as_i64(), port["nodePort"].as_i64());
+    for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
+        if before.iter().any(|old| key(old) == key(port)) {
+            put(port, "nodePort", Value::Null);
+        }
+    }
+}
