@@ -16,6 +16,7 @@ mod install;
 mod layers;
 mod process;
 mod rows;
+mod rpc;
 mod sizes;
 mod suite;
 
@@ -51,6 +52,8 @@ enum Task {
     Bench(bench::Args),
     /// Write kube-schema's table from Kubernetes' downloaded API description
     Codegen(codegen::Args),
+    /// Write the code of base/rpc from its .proto files
+    Rpc,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -65,6 +68,7 @@ fn main() -> anyhow::Result<()> {
         Task::Docs(args) => docs::run(&root, &args),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Codegen(args) => codegen::run(&root, &args),
+        Task::Rpc => rpc::run(&root),
     }
 }
 

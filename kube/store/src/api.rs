@@ -45,7 +45,7 @@ pub trait Store: Send + Sync {
     fn lease(&self, id: LeaseId, now: Instant) -> Result<LeaseInfo, Error>;
 
     /// All leases, ascending.
-    fn leases(&self) -> Vec<LeaseId>;
+    fn leases(&self) -> Result<Vec<LeaseId>, Error>;
 
     /// Drops history before `revision`; space comes back in the background.
     fn compact(&self, revision: Revision) -> Result<(), Error>;

@@ -119,6 +119,29 @@ pub enum Error {
         /// What this build writes.
         known: u32,
     },
+    /// No member of an etcd cluster was named.
+    #[error("no etcd endpoint is given: name at least one, such as https://10.0.0.1:2379")]
+    NoEndpoint,
+    /// An address of an etcd member, or the certificates for it, cannot be used.
+    #[error(
+        "etcd endpoint {endpoint} cannot be used: give it as https://HOST:PORT, certificates and key as PEM"
+    )]
+    Endpoint {
+        /// The address.
+        endpoint: String,
+        /// Why.
+        #[source]
+        cause: Arc<tonic::transport::Error>,
+    },
+    /// etcd did not do it. Of a write it is unknown whether it happened.
+    #[error("{doing}: check that the endpoints are right and most members are up")]
+    Etcd {
+        /// What was being done.
+        doing: &'static str,
+        /// What etcd or the connection said.
+        #[source]
+        cause: Arc<tonic::Status>,
+    },
     /// The store was closed.
     #[error("the store is closed")]
     Closed,
@@ -143,9 +166,22 @@ impl Classified for Error {
             Self::Damaged { .. } => ErrorClass::Corrupt,
             Self::ReadOnly { cause } | Self::File { cause, .. } | Self::Read { cause } => of_redb(cause),
             Self::Io { cause, .. } => cause.class(),
+            Self::NoEndpoint | Self::Endpoint { .. } => ErrorClass::Invalid,
+            Self::Etcd { cause, .. } => of_etcd(cause.code()),
             Self::Format { .. } => ErrorClass::Unsupported,
             Self::Closed => ErrorClass::Unavailable,
         }
+    }
+}
+
+fn of_etcd(code: tonic::Code) -> ErrorClass {
+    match code {
+        tonic::Code::InvalidArgument => ErrorClass::Invalid,
+        tonic::Code::PermissionDenied => ErrorClass::PermissionDenied,
+        tonic::Code::Unauthenticated => ErrorClass::Unauthenticated,
+        tonic::Code::ResourceExhausted => ErrorClass::ResourceExhausted,
+        tonic::Code::DeadlineExceeded => ErrorClass::TimedOut,
+        _ => ErrorClass::Unavailable,
     }
 }
 

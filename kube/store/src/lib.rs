@@ -1,12 +1,13 @@
 //! Revisioned keys, transactions, watches and leases, with the semantics of etcd.
 //!
 //! Knows nothing of Kubernetes. [`Store`] is the trait that callers use, [`Machine`] the pure
-//! core, [`Embedded`] the store on one file. Format and promises: `docs/design/store.md`.
+//! core, [`Embedded`] the store on one file, [`Etcd`] the one on a cluster. Format and promises: `docs/design/store.md`.
 
 mod api;
 mod crc;
 mod embedded;
 mod error;
+mod etcd;
 mod index;
 mod lease;
 mod machine;
@@ -21,6 +22,7 @@ pub use embedded::{
     Change, Disk, Embedded, FAILPOINTS, Maintained, Options, Report, check, history, restore,
 };
 pub use error::Error;
+pub use etcd::{Etcd, EtcdConfig};
 pub use lease::LeaseInfo;
 pub use machine::{Applied, Machine, Values};
 pub use record::Record;

@@ -125,6 +125,17 @@ impl KeyRange {
         matches!(self.end, End::One).then_some(&self.start)
     }
 
+    /// The start, and the end that no longer belongs to it: absent for one key, a zero byte for
+    /// none, as etcd writes them.
+    pub(crate) fn wire(&self) -> (Bytes, Option<Bytes>) {
+        let end = match &self.end {
+            End::One => None,
+            End::Before(end) => Some(end.clone()),
+            End::Unbounded => Some(Bytes::from_static(b"\0")),
+        };
+        (self.start.clone(), end)
+    }
+
     /// Whether `key` lies in it.
     pub fn contains(&self, key: &[u8]) -> bool {
         match &self.end {

@@ -240,8 +240,8 @@ impl Store for Embedded {
         self.shared.index().lease(id, now)
     }
 
-    fn leases(&self) -> Vec<LeaseId> {
-        self.shared.index().lease_ids()
+    fn leases(&self) -> Result<Vec<LeaseId>, Error> {
+        Ok(self.shared.index().lease_ids())
     }
 
     fn compact(&self, revision: Revision) -> Result<(), Error> {

@@ -34,7 +34,7 @@ fn a_backup_of_a_running_store_is_the_store() {
     let restored = open(&target);
     assert_eq!(all(&restored), kept);
     assert_eq!((restored.revision(), restored.compacted()), (Revision(53), Revision(30)));
-    assert_eq!(restored.leases(), [LeaseId(3)]);
+    assert_eq!(restored.leases().unwrap(), [LeaseId(3)]);
     assert_eq!(restored.txn(Txn::put("a", "1")).unwrap().revision, Revision(54));
     assert_eq!(value(&open(&path), "later").as_deref(), Some("1"));
 }

@@ -50,7 +50,7 @@ fn a_restart_starts_leases_anew() {
     store.lease_revoke(LeaseId(2)).unwrap();
     drop(store);
     let store = Embedded::open_on(disk, Path::new("memory"), &options(), late).unwrap();
-    assert_eq!(store.leases(), [LeaseId(1)]);
+    assert_eq!(store.leases().unwrap(), [LeaseId(1)]);
     assert_eq!(store.lease(LeaseId(1), late).unwrap().keys, ["a"]);
     assert_eq!(store.maintain(late + TTL / 2).unwrap().expired, []);
     assert_eq!(store.maintain(late + TTL).unwrap().expired, [LeaseId(1)]);
