@@ -113,38 +113,6 @@ pub(super) fn daemon_set_update(new: &mut Value, old: &Value) {
     set_template_generation(new, template_generation(old).saturating_add(i64::from(changed)));
 }
 
-/// A job selects its pods by its own identity, unless its author does that by hand.
-pub(super) fn job_create(object: &mut Value) {
-    if object["spec"]["manualSelector"] == json!(true) {
-        return;
-    }
-    let (name, uid) = (object["metadata"]["name"].clone(), object["metadata"]["uid"].clone());
-    if is_empty(&uid) {
-        return;
-    }
-    let Some(spec) = object.get_mut("spec") else { return };
-    object_at(spec, "template");
-    if let Some(template) = spec.get_mut("template") {
-        object_at(template, "metadata");
-        if let Some(labels) = template.get_mut("metadata").and_then(|metadata| object_at(metadata, "labels"))
-        {
-            let all = [
-                ("job-name", &name),
-                ("batch.kubernetes.io/job-name", &name),
-                ("controller-uid", &uid),
-                ("batch.kubernetes.io/controller-uid", &uid),
-            ];
-            for (label, value) in all {
-                labels.entry(label).or_insert_with(|| value.clone());
-            }
-        }
-    }
-    object_at(spec, "selector");
-    if let Some(labels) = spec.get_mut("selector").and_then(|selector| object_at(selector, "matchLabels")) {
-        labels.entry("batch.kubernetes.io/controller-uid").or_insert(uid);
-    }
-}
-
 pub(super) fn api_service_create(object: &mut Value) {
     if !is_empty(&object["spec"]["service"]) {
         return;

@@ -92,7 +92,7 @@ fn single_address(service: &mut Value, old: Option<&Value>) {
         Some(old) => {
             let (old_one, old_list) = (&old["spec"]["clusterIP"], &old["spec"]["clusterIPs"]);
             let (one_changed, list_changed) = (one != *old_one, list != *old_list);
-            if one_changed && !list_changed {
+            if one_changed && (!list_changed || is_empty(&list)) {
                 new_list = if is_empty(&one) { Value::Null } else { json!([one]) };
             } else if list_changed && !one_changed && !is_empty(&list) {
                 new_one = list[0].clone();

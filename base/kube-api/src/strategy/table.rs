@@ -52,7 +52,8 @@ const DEPLOYMENT: Strategy = Strategy {
 };
 const DAEMON_SET: Strategy =
     Strategy { create: kinds::daemon_set_create, update: kinds::daemon_set_update, ..SPEC };
-const JOB: Strategy = Strategy { garbage: Garbage::Orphan, create: kinds::job_create, ..SPEC };
+const JOB: Strategy =
+    Strategy { garbage: Garbage::Orphan, create: crate::defaults::generate_job_selector, ..SPEC };
 const SIGNING_REQUEST: Strategy = Strategy {
     update: kinds::signing_request_update,
     subresource: kinds::signing_request_subresource,
