@@ -203,6 +203,9 @@ impl Drop for Writer {
         if !self.resumable {
             let _ = fs::remove_file(&self.path);
         }
+        // Closing is not enough: a child that is about to exec holds the file for a moment too,
+        // and whoever resumes now would find it taken.
+        let _ = rustix::fs::flock(&self.file, rustix::fs::FlockOperation::Unlock);
     }
 }
 
