@@ -37,6 +37,13 @@ pub fn normalize(gvk: &GroupVersionKind, value: &mut Value) {
     }
 }
 
+/// As [`normalize`], for a type by its definition's name.
+pub fn normalize_of(definition: &str, value: &mut Value) {
+    if let Some(object) = Schema::builtin().object_named(definition) {
+        normal::normalize(value, object);
+    }
+}
+
 fn root(gvk: &GroupVersionKind) -> Option<&'static kube_schema::Object> {
     let schema = Schema::builtin();
     let kind = schema.kind(Gvk { group: &gvk.group, version: &gvk.version, kind: &gvk.kind });
