@@ -8,8 +8,9 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
-use kube_object::json::members;
 use serde_json::Value;
+
+use crate::scan::members;
 
 /// One object at one revision. Its JSON is complete: `kind`, `apiVersion`, `resourceVersion`.
 pub struct Item {
@@ -103,6 +104,11 @@ impl Item {
             fields: OnceLock::new(),
             json,
         })
+    }
+
+    /// The object at a revision: `metadata.resourceVersion` is set in a copy of the JSON.
+    pub fn at(json: &[u8], revision: u64) -> Result<Self, InvalidItem> {
+        Self::parse(with_revision(json, revision)?.into(), revision)
     }
 
     /// The whole JSON.
@@ -220,29 +226,71 @@ impl Head {
         if u32::try_from(json.len()).is_err() {
             return Err(InvalidItem::TooLarge(json.len()));
         }
-        let top = members(json, 0);
         let mut head = Self::default();
-        if let [kind, api_version, third, ..] = top.as_slice()
-            && json.get(kind.key.clone()) == Some(b"kind")
-            && json.get(api_version.key.clone()) == Some(b"apiVersion")
-        {
-            head.body = third.key.start.saturating_sub(1) as u32;
+        let mut metadata = None;
+        for (at, member) in members(json, 0).enumerate() {
+            match (at, member.key) {
+                (0, b"kind") | (1, b"apiVersion") => head.body += 1,
+                (2, _) if head.body == 2 => head.body = member.key_start as u32,
+                _ => {}
+            }
+            if member.key == b"metadata" {
+                metadata = Some(member.value.start);
+                break;
+            }
         }
-        let metadata = top.iter().find(|member| json.get(member.key.clone()) == Some(b"metadata"));
-        let metadata = metadata.ok_or(InvalidItem::Form)?;
-        for member in members(json, metadata.value.start) {
+        if head.body <= 2 {
+            head.body = 0;
+        }
+        head.read_metadata(json, metadata.ok_or(InvalidItem::Form)?);
+        Ok(head)
+    }
+
+    fn read_metadata(&mut self, json: &[u8], at: usize) {
+        for member in members(json, at) {
             let span = Span::new(&member.value);
-            match json.get(member.key.clone()).unwrap_or_default() {
-                b"name" => head.name = span,
-                b"namespace" => head.namespace = span,
-                b"uid" => head.uid = span,
-                b"labels" => head.labels = span,
-                b"deletionTimestamp" => head.deleting = span.of(json) != b"null",
+            match member.key {
+                b"name" => self.name = span,
+                b"namespace" => self.namespace = span,
+                b"uid" => self.uid = span,
+                b"labels" => self.labels = span,
+                b"deletionTimestamp" => self.deleting = span.of(json) != b"null",
+                // Everything else stands before it, by the API's order and (but for what the test
+                // looks at) by the alphabet; and it is half of the object.
+                b"managedFields" if self.uid != Span::default() => break,
                 _ => {}
             }
         }
-        Ok(head)
     }
+}
+
+/// A copy with `metadata.resourceVersion` set.
+fn with_revision(json: &[u8], revision: u64) -> Result<Vec<u8>, InvalidItem> {
+    let metadata = members(json, 0).find(|member| member.key == b"metadata").ok_or(InvalidItem::Form)?;
+    let at = metadata.value.start;
+    let (mut behind_uid, mut present) = (None, None);
+    for member in members(json, at) {
+        match member.key {
+            b"uid" => behind_uid = Some(member.value.end),
+            b"resourceVersion" => present = Some(member.value),
+            b"managedFields" if behind_uid.is_some() => break,
+            _ => {}
+        }
+    }
+    let is_empty = members(json, at).next().is_none();
+    let (cut, text) = match (present, behind_uid) {
+        (Some(value), _) => (value, format!("\"{revision}\"")),
+        (None, Some(end)) => (end..end, format!(",\"resourceVersion\":\"{revision}\"")),
+        (None, None) if is_empty => (at + 1..at + 1, format!("\"resourceVersion\":\"{revision}\"")),
+        (None, None) => (at + 1..at + 1, format!("\"resourceVersion\":\"{revision}\",")),
+    };
+    let (before, rest) = (json.get(..cut.start), json.get(cut.end..));
+    let (Some(before), Some(rest)) = (before, rest) else { return Err(InvalidItem::Form) };
+    let mut out = Vec::with_capacity(before.len() + text.len() + rest.len());
+    out.extend_from_slice(before);
+    out.extend_from_slice(text.as_bytes());
+    out.extend_from_slice(rest);
+    Ok(out)
 }
 
 #[cfg(test)]
@@ -263,6 +311,18 @@ mod tests {
         assert_eq!(item.field("spec.x", |v| vec![("spec.x", v["spec"]["x"].to_string())]), Some("1"));
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
         assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
+        for (json, expected) in [
+            (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"9"}}"#),
+            (r#"{"metadata":{"name":"n"}}"#, r#"{"metadata":{"resourceVersion":"9","name":"n"}}"#),
+            (r#"{"metadata":{"uid":"u","x":1}}"#, r#"{"metadata":{"uid":"u","resourceVersion":"9","x":1}}"#),
+            (
+                r#"{"metadata":{"uid":"u","resourceVersion":"12"}}"#,
+                r#"{"metadata":{"uid":"u","resourceVersion":"9"}}"#,
+            ),
+        ] {
+            let item = Item::at(json.as_bytes(), 9).unwrap();
+            assert_eq!((item.json().as_ref(), item.revision()), (expected.as_bytes(), 9));
+        }
         for bad in ["", "[]", "{}", "{\"metadata\"", "nonsense"] {
             assert!(Item::parse(Bytes::from(bad), 1).is_err(), "{bad}");
         }

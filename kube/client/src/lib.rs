@@ -7,6 +7,7 @@ mod api;
 mod cache;
 mod item;
 mod mirror;
+mod scan;
 
 pub use api::{Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Verb, WatchOptions};
 pub use cache::{Cache, INITIAL_EVENTS_END};

@@ -1,62 +1,386 @@
-//! A watch as a place in the ring of recent events: it holds no queue.
+//! A watch as a place in the ring of recent changes: it holds no queue.
+//!
+//! ```text
+//! what is there ─▶ ring ◀──────── caught up ────────┐
+//!                   └─ the ring has moved on ─▶ history of the store ─▶ 410, when it is compacted
+//! ```
+//! A watcher whose client does not read stays where it is and costs nothing.
 
+use std::collections::VecDeque;
+use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use bytes::Bytes;
-use client::{EventKind, Item};
+use client::{Change, EventKind, INITIAL_EVENTS_END, Item};
 use futures_util::Stream;
+use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
+use serde_json::json;
+use store::{KeyRange, WatchRequest};
+use tokio::time::{Instant, Sleep};
 
-/// One event for one watcher; its encodings are shared by all that get the same.
-#[derive(Clone, Debug)]
-pub struct Frame {
-    /// What happened, in the eyes of this watcher's selectors.
-    pub kind: EventKind,
-    /// The object; of a bookmark only `metadata.resourceVersion` says something.
-    pub object: Arc<Item>,
-    shared: Arc<Encodings>,
+use super::collection::{Collection, Look};
+use super::event::{Event, Frame};
+use super::selector::Selector;
+use super::wakers::Scope;
+use super::{Cache, feed};
+use crate::storage::{encode, prefix, refusal};
+
+/// Where a watch begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// With all objects that are there.
+    State {
+        /// A bookmark behind them says so.
+        marks_end: bool,
+    },
+    /// With the next change.
+    Now,
+    /// With the first change behind a revision.
+    After(u64),
 }
 
-/// Encoded forms of one event, made by whoever needs one first.
-#[derive(Debug, Default)]
-pub struct Encodings {
-    json: [OnceLock<Bytes>; 4],
-    protobuf: [OnceLock<Bytes>; 4],
-}
-
-impl Frame {
-    /// The line of JSON, with its newline.
-    pub fn json(&self) -> Bytes {
-        let at = self.kind as usize;
-        let Some(slot) = self.shared.json.get(at) else { return Bytes::new() };
-        slot.get_or_init(|| {
-            let mut line = Vec::with_capacity(self.object.json().len() + 40);
-            line.extend_from_slice(b"{\"type\":\"");
-            line.extend_from_slice(self.kind.as_str().as_bytes());
-            line.extend_from_slice(b"\",\"object\":");
-            line.extend_from_slice(self.object.json());
-            line.extend_from_slice(b"}\n");
-            line.into()
-        })
-        .clone()
-    }
-
-    /// The frame of protobuf; `encode` makes it once for all watchers.
-    pub fn protobuf(&self, encode: impl FnOnce(EventKind, &Item) -> Bytes) -> Bytes {
-        let Some(slot) = self.shared.protobuf.get(self.kind as usize) else { return Bytes::new() };
-        slot.get_or_init(|| encode(self.kind, &self.object)).clone()
-    }
+/// What a watch is to do.
+pub(crate) struct WatchPlan {
+    pub selector: Selector,
+    pub begin: Begin,
+    pub bookmarks: bool,
+    pub timeout: Duration,
+    /// The kind that bookmarks have.
+    pub gvk: GroupVersionKind,
 }
 
 /// A stream of frames. It ends at the watch's time-out or the server's end; an error is its last item.
-pub struct Watcher {}
+pub struct Watcher {
+    cache: Arc<Cache>,
+    collection: Arc<Collection>,
+    selector: Selector,
+    scope: Scope,
+    gvk: GroupVersionKind,
+    initial: std::vec::IntoIter<Arc<Item>>,
+    marks_end: bool,
+    source: Source,
+    /// Everything up to this revision has been looked at.
+    progress: u64,
+    wait: Wait,
+    end: Pin<Box<Sleep>>,
+    bookmark: Option<Pin<Box<Sleep>>>,
+    done: bool,
+}
+
+enum Source {
+    Ring { place: u64 },
+    History { changes: Box<dyn store::Watch>, frames: VecDeque<Frame> },
+}
+
+/// The entry among those that wait for a change.
+struct Wait {
+    id: u64,
+    waits: bool,
+    woken_at: Arc<AtomicU64>,
+}
+
+impl Watcher {
+    /// Begins a watch; the cache has reached the revision that it begins at.
+    pub(crate) fn begin(
+        cache: &Arc<Cache>,
+        collection: Arc<Collection>,
+        plan: WatchPlan,
+    ) -> Result<Self, Status> {
+        let scope = plan.selector.scope();
+        let mut initial = Vec::new();
+        // Read before the place: every change up to this revision lies before the place.
+        let now = cache.revision();
+        let (place, progress) = match plan.begin {
+            Begin::State { .. } => {
+                let (items, place) =
+                    collection.snapshot(&plan.selector.namespace, |item| plan.selector.fits(item));
+                initial = items;
+                (Some(place), now)
+            }
+            Begin::Now => (collection.place_after(now), now),
+            Begin::After(revision) => (collection.place_after(revision), revision),
+        };
+        let wait = Wait { id: collection.watcher_id(), waits: false, woken_at: Arc::default() };
+        let end = Box::pin(tokio::time::sleep(plan.timeout));
+        let mut watcher = Self {
+            cache: Arc::clone(cache),
+            source: Source::Ring { place: place.unwrap_or(0) },
+            collection,
+            scope,
+            gvk: plan.gvk,
+            initial: initial.into_iter(),
+            marks_end: plan.begin == Begin::State { marks_end: true },
+            progress,
+            wait,
+            end,
+            bookmark: plan.bookmarks.then(|| Box::pin(tokio::time::sleep(BOOKMARK_EVERY))),
+            selector: plan.selector,
+            done: false,
+        };
+        if place.is_none() {
+            watcher.source = watcher.history()?;
+        }
+        Ok(watcher)
+    }
+
+    /// The revision up to which the client has been told everything.
+    pub fn progress(&self) -> u64 {
+        self.progress
+    }
+
+    /// Goes on in the store's history, behind what has been looked at.
+    fn history(&self) -> Result<Source, Status> {
+        let range = prefix(&self.collection.resource, &self.selector.namespace);
+        let from = store::Revision(self.progress + 1);
+        let request = WatchRequest::new(KeyRange::prefix(range)).from(from).prev_kv();
+        let changes = self.cache.storage.store().watch(request).map_err(|error| self.broken(&error))?;
+        Ok(Source::History { changes, frames: VecDeque::new() })
+    }
+
+    fn broken(&self, error: &store::Error) -> Status {
+        match error {
+            store::Error::Compacted { compacted, .. } => {
+                Status::expired(format!("too old resource version: {} ({compacted})", self.progress))
+            }
+            error => refusal(error),
+        }
+    }
+
+    /// The next frame of the ring; `None` when the source changed and one has to look again.
+    fn poll_ring(
+        &mut self,
+        mut place: u64,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame, Status>>> {
+        if std::mem::take(&mut self.wait.waits) {
+            let waited = self.collection.stop_waiting(&self.scope, self.wait.id);
+            place = waited.unwrap_or_else(|| self.wait.woken_at.load(Ordering::Acquire));
+        }
+        let known = self.cache.revision();
+        let look = self.collection.look(place, LOOK_MAX, |event| concerns(&self.scope, event));
+        match look {
+            Look::Found(event, next) => {
+                self.source = Source::Ring { place: next };
+                self.progress = self.progress.max(event.revision);
+                Poll::Ready(event.frame(|item| self.selector.fits(item)).map(Ok))
+            }
+            Look::UpTo(next) => {
+                self.source = Source::Ring { place: next };
+                let (id, at) = (self.wait.id, &self.wait.woken_at);
+                if !self.collection.wait(next, &self.scope, id, context.waker(), at) {
+                    return Poll::Ready(None);
+                }
+                self.wait.waits = true;
+                self.progress = self.progress.max(known);
+                Poll::Pending
+            }
+            Look::Behind => match self.history() {
+                Ok(source) => {
+                    self.source = source;
+                    Poll::Ready(None)
+                }
+                Err(status) => Poll::Ready(Some(Err(status))),
+            },
+            Look::Closed => {
+                self.done = true;
+                Poll::Ready(None)
+            }
+        }
+    }
+
+    fn poll_history(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let Source::History { changes, frames } = &mut self.source else { return Poll::Ready(None) };
+        if let Some(frame) = frames.pop_front() {
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        match changes.poll_next(context) {
+            Poll::Ready(Ok(batch)) => {
+                let selector = &self.selector;
+                let found = batch.events.iter().filter_map(|event| past(event, batch.revision.0));
+                frames.extend(found.filter_map(|event| event.frame(|item| selector.fits(item))));
+                self.progress = self.progress.max(batch.revision.0);
+                Poll::Ready(None)
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Some(Err(self.broken(&error)))),
+            Poll::Pending => {
+                self.progress = self.progress.max(changes.progress().0);
+                match self.collection.place_after(self.progress) {
+                    Some(place) => {
+                        self.source = Source::Ring { place };
+                        Poll::Ready(None)
+                    }
+                    None => Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn poll_bookmark(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
+        let Some(timer) = &mut self.bookmark else { return Poll::Pending };
+        if timer.as_mut().poll(context).is_pending() {
+            return Poll::Pending;
+        }
+        timer.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
+        // The timer must be asked again, or it wakes nobody.
+        let _ = timer.as_mut().poll(context);
+        Poll::Ready(self.bookmark_at(self.progress, false))
+    }
+
+    fn bookmark_at(&self, revision: u64, ends_initial: bool) -> Frame {
+        let mut object = json!({"metadata": {"creationTimestamp": null}});
+        if ends_initial {
+            object =
+                json!({"metadata": {"creationTimestamp": null, "annotations": {INITIAL_EVENTS_END: "true"}}});
+        }
+        let bytes = encode(&object, &self.gvk, Some(revision));
+        let item = Item::parse(bytes.into(), revision).or_else(|_| Item::at(b"{\"metadata\":{}}", revision));
+        match item {
+            Ok(item) => Frame::alone(EventKind::Bookmark, Arc::new(item)),
+            Err(_) => unreachable!("an object with metadata was just encoded"),
+        }
+    }
+}
 
 impl Stream for Watcher {
     type Item = Result<Frame, Status>;
 
-    fn poll_next(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(None)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = &mut *self;
+        if this.done {
+            return Poll::Ready(None);
+        }
+        if let Some(item) = this.initial.next() {
+            return Poll::Ready(Some(Ok(Frame::alone(EventKind::Added, item))));
+        }
+        if std::mem::take(&mut this.marks_end) {
+            this.initial = Vec::new().into_iter();
+            return Poll::Ready(Some(Ok(this.bookmark_at(this.progress, true))));
+        }
+        if this.end.as_mut().poll(context).is_ready() {
+            this.done = true;
+            return Poll::Ready(None);
+        }
+        for _ in 0..LOOKS_MAX {
+            let found = match this.source {
+                Source::Ring { place } => this.poll_ring(place, context),
+                Source::History { .. } => this.poll_history(context),
+            };
+            match found {
+                Poll::Ready(Some(Ok(frame))) => return Poll::Ready(Some(Ok(frame))),
+                Poll::Ready(Some(Err(status))) => {
+                    this.done = true;
+                    return Poll::Ready(Some(Err(status)));
+                }
+                Poll::Ready(None) if this.done => return Poll::Ready(None),
+                Poll::Ready(None) => {}
+                Poll::Pending => return this.poll_bookmark(context).map(|frame| Some(Ok(frame))),
+            }
+        }
+        // Others want the thread too.
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        if self.wait.waits {
+            self.collection.stop_waiting(&self.scope, self.wait.id);
+        }
+    }
+}
+
+/// All changes of a collection for what runs in this process.
+pub(super) struct Changes {
+    collection: Arc<Collection>,
+    place: Option<u64>,
+    wait: Wait,
+}
+
+impl Changes {
+    pub(super) fn new(collection: Arc<Collection>) -> Self {
+        let wait = Wait { id: collection.watcher_id(), waits: false, woken_at: Arc::default() };
+        Self { collection, place: None, wait }
+    }
+}
+
+impl Stream for Changes {
+    type Item = Change;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
+        let this = &mut *self;
+        loop {
+            let Some(mut place) = this.place else {
+                this.place = Some(this.collection.end());
+                return Poll::Ready(Some(Change::Resync));
+            };
+            if std::mem::take(&mut this.wait.waits) {
+                let waited = this.collection.stop_waiting(&Scope::All, this.wait.id);
+                place = waited.unwrap_or_else(|| this.wait.woken_at.load(Ordering::Acquire));
+            }
+            match this.collection.look(place, LOOK_MAX, |_| true) {
+                Look::Found(event, next) => {
+                    this.place = Some(next);
+                    match (&event.old, &event.new) {
+                        (old, Some(new)) => {
+                            let (old, new) = (old.clone(), Arc::clone(new));
+                            return Poll::Ready(Some(Change::Set { old, new }));
+                        }
+                        (Some(old), None) => return Poll::Ready(Some(Change::Gone { old: Arc::clone(old) })),
+                        (None, None) => {}
+                    }
+                }
+                Look::UpTo(next) => {
+                    this.place = Some(next);
+                    let Wait { id, woken_at, .. } = &this.wait;
+                    if this.collection.wait(next, &Scope::All, *id, context.waker(), woken_at) {
+                        this.wait.waits = true;
+                        return Poll::Pending;
+                    }
+                }
+                Look::Behind => this.place = None,
+                Look::Closed => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl Drop for Changes {
+    fn drop(&mut self) {
+        if self.wait.waits {
+            self.collection.stop_waiting(&Scope::All, self.wait.id);
+        }
+    }
+}
+
+/// Whether an event lies in a scope; selectors decide the rest.
+fn concerns(scope: &Scope, event: &Event) -> bool {
+    let Some(item) = event.object() else { return false };
+    match scope {
+        Scope::All => true,
+        Scope::Namespace(namespace) => item.namespace() == &**namespace,
+        Scope::Object(key) => **item.key() == **key,
+    }
+}
+
+/// An event of the store's history.
+fn past(event: &store::Event, revision: u64) -> Option<Event> {
+    let item = |kv| feed::item(kv).map(|(_, item)| Arc::new(item));
+    let old = event.prev.as_ref().and_then(item);
+    let new = match event.kind {
+        store::EventKind::Put => Some(item(&event.kv)?),
+        store::EventKind::Delete => None,
+    };
+    Some(Event::new(revision, old, new))
+}
+
+/// Upstream's interval; clients resume from there when their watch breaks.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// Events of others that one look passes over.
+const LOOK_MAX: usize = 256;
+/// Looks without a result before others get the thread.
+const LOOKS_MAX: usize = 16;

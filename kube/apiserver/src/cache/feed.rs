@@ -1,0 +1,142 @@
+//! What fills the cache: one look at everything, then one watch on the store.
+
+use std::collections::{BTreeMap, HashSet};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use client::Item;
+use kube_object::resource::GroupResource;
+use store::{Batch, Error, EventKind, KeyRange, KeyValue, RangeRequest, Revision, WatchRequest};
+use tokio::sync::watch;
+
+use super::Cache;
+use crate::storage::{PREFIX, place};
+
+/// Fills empty collections.
+pub(super) async fn load(cache: &Cache) -> Result<(), Error> {
+    let revision = cache.storage.store().latest().await?;
+    // Collections begin here; nobody reads them before they are full.
+    cache.revision.send_replace(revision.0);
+    let mut range = KeyRange::prefix(PREFIX);
+    loop {
+        let page = cache.storage.fetch(RangeRequest::new(range).at(revision).limit(PAGE)).await?;
+        for kv in &page.kvs {
+            if let Some((resource, item)) = item(kv) {
+                cache.collection(&resource).load(Arc::new(item));
+            }
+        }
+        match page.kvs.last() {
+            Some(last) if page.more => range = behind(&last.key),
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// Follows the store. When its watch breaks, what was missed is found by looking at everything.
+pub(super) async fn run(cache: &Cache, mut shutdown: watch::Receiver<bool>) {
+    let work = async {
+        loop {
+            drop(follow(cache).await);
+            tokio::time::sleep(RETRY).await;
+            drop(reload(cache).await);
+        }
+    };
+    tokio::select! {
+        () = work => {}
+        _ = shutdown.wait_for(|ends| *ends) => {}
+    }
+    cache.all().iter().for_each(|collection| collection.close());
+}
+
+async fn follow(cache: &Cache) -> Result<(), Error> {
+    let from = Revision(cache.revision() + 1);
+    let request = WatchRequest::new(KeyRange::prefix(PREFIX)).from(from);
+    let mut changes = cache.storage.store().watch(request)?;
+    loop {
+        let batch = poll_fn(|context| changes.poll_next(context)).await?;
+        apply(cache, &batch);
+        // More may be there at once; readers that wait for a revision are woken once for all of it.
+        let mut revision = batch.revision;
+        for _ in 0..BATCHES_MAX {
+            let Some(batch) = changes.poll()? else { break };
+            apply(cache, &batch);
+            revision = batch.revision;
+        }
+        cache.revision.send_replace(revision.0);
+    }
+}
+
+fn apply(cache: &Cache, batch: &Batch) {
+    for event in &batch.events {
+        let Some((resource, key)) = place(&event.kv.key) else { continue };
+        let new = match event.kind {
+            EventKind::Put => match item(&event.kv) {
+                Some((_, item)) => Some(Arc::new(item)),
+                None => continue,
+            },
+            EventKind::Delete => None,
+        };
+        cache.collection(&resource).apply(batch.revision.0, key, new);
+    }
+}
+
+/// Brings the cache to a newer revision by comparing all objects.
+async fn reload(cache: &Cache) -> Result<(), Error> {
+    let revision = cache.storage.store().latest().await?;
+    let mut changed: BTreeMap<u64, Vec<(GroupResource, Arc<Item>)>> = BTreeMap::new();
+    let mut seen: HashSet<(GroupResource, Arc<str>)> = HashSet::new();
+    let mut range = KeyRange::prefix(PREFIX);
+    loop {
+        let page = cache.storage.fetch(RangeRequest::new(range).at(revision).limit(PAGE)).await?;
+        for kv in &page.kvs {
+            let Some((resource, item)) = item(kv) else { continue };
+            seen.insert((resource.clone(), Arc::clone(item.key())));
+            let known = cache.collection(&resource).get(item.key());
+            if known.is_none_or(|known| known.revision() < item.revision()) {
+                changed.entry(item.revision()).or_default().push((resource, Arc::new(item)));
+            }
+        }
+        match page.kvs.last() {
+            Some(last) if page.more => range = behind(&last.key),
+            _ => break,
+        }
+    }
+    for (at, items) in changed {
+        for (resource, item) in items {
+            let key = Arc::clone(item.key());
+            cache.collection(&resource).apply(at, &key, Some(item));
+        }
+    }
+    for collection in cache.all() {
+        for key in collection.keys() {
+            if !seen.contains(&(collection.resource.clone(), Arc::clone(&key))) {
+                collection.apply(revision.0, &key, None);
+            }
+        }
+    }
+    cache.revision.send_replace(revision.0);
+    Ok(())
+}
+
+/// The object of a key; what is none is left alone.
+pub(super) fn item(kv: &KeyValue) -> Option<(GroupResource, Item)> {
+    let (resource, _) = place(&kv.key)?;
+    let item = Item::at(&kv.value, kv.mod_revision.0).ok()?;
+    Some((resource, item))
+}
+
+/// The keys behind one; `/registry0` is the successor of the prefix.
+fn behind(key: &Bytes) -> KeyRange {
+    let mut next = key.to_vec();
+    next.push(0);
+    KeyRange::between(next, &b"/registry0"[..])
+}
+
+/// Objects that are in memory twice while loading.
+const PAGE: usize = 500;
+/// Revisions between two calls of those that wait for one.
+const BATCHES_MAX: usize = 256;
+/// A store that is away is not asked more often.
+const RETRY: Duration = Duration::from_millis(200);

@@ -1,0 +1,59 @@
+//! Which objects a list or a watch is about.
+
+use std::sync::Arc;
+
+use client::Item;
+use kube_object::field_selector::FieldSelector;
+use kube_object::label_selector::LabelSelector;
+use serde_json::Value;
+
+use super::wakers::Scope;
+
+/// Namespace and selectors of a list or watch.
+#[derive(Clone)]
+pub(crate) struct Selector {
+    pub namespace: Box<str>,
+    pub labels: LabelSelector,
+    pub fields: FieldSelector,
+    /// Reads all selectable fields but the metadata's.
+    pub read: ReadFields,
+}
+
+/// Tells an object's selectable fields.
+pub(crate) type ReadFields = Arc<dyn Fn(&Value) -> Vec<(&'static str, String)> + Send + Sync>;
+
+impl Selector {
+    pub(crate) fn fits(&self, item: &Item) -> bool {
+        if !self.namespace.is_empty() && item.namespace() != &*self.namespace {
+            return false;
+        }
+        if !self.fields.is_everything() && !self.fields.matches(|name| self.field(item, name)) {
+            return false;
+        }
+        self.labels.is_everything() || self.labels.matches(&item.labels())
+    }
+
+    fn field<'a>(&self, item: &'a Item, name: &str) -> Option<&'a str> {
+        match name {
+            "metadata.name" => Some(item.name()),
+            "metadata.namespace" => Some(item.namespace()),
+            name => item.field(name, |value| (self.read)(value)),
+        }
+    }
+
+    /// Whether every object of the namespace fits.
+    pub(crate) fn is_everything(&self) -> bool {
+        self.fields.is_everything() && self.labels.is_everything()
+    }
+
+    /// What changes can concern it.
+    pub(crate) fn scope(&self) -> Scope {
+        let name = self.fields.exact_value("metadata.name").filter(|name| !name.is_empty());
+        match (&*self.namespace, name) {
+            // Without a namespace the name may be that of objects in any of them.
+            ("", _) => Scope::All,
+            (namespace, Some(name)) => Scope::Object(format!("{namespace}/{name}").into()),
+            (namespace, None) => Scope::Namespace(namespace.into()),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! A walk over the members of a JSON object in its bytes, one at a time: who has found what it
+//! looks for reads no further. On bytes that are not JSON the result is useless, but nothing panics.
+
+use std::ops::Range;
+
+/// A member: its key without quotes, escapes as they are, and the place of its value.
+pub(crate) struct Member<'a> {
+    pub key: &'a [u8],
+    pub key_start: usize,
+    pub value: Range<usize>,
+}
+
+/// The members of the object that starts at or behind `at`.
+pub(crate) fn members(json: &[u8], at: usize) -> Members<'_> {
+    let at = skip_blank(json, at);
+    let open = json.get(at) == Some(&b'{');
+    Members { json, at: if open { at + 1 } else { json.len() } }
+}
+
+pub(crate) struct Members<'a> {
+    json: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Iterator for Members<'a> {
+    type Item = Member<'a>;
+
+    fn next(&mut self) -> Option<Member<'a>> {
+        let mut at = skip_blank(self.json, self.at);
+        if self.json.get(at) == Some(&b',') {
+            at = skip_blank(self.json, at + 1);
+        }
+        if self.json.get(at) != Some(&b'"') {
+            return None;
+        }
+        let key_end = skip_string(self.json, at);
+        let start = skip_blank(self.json, skip_blank(self.json, key_end) + 1);
+        let end = skip_value(self.json, start);
+        if end <= start {
+            return None;
+        }
+        self.at = end;
+        let key = self.json.get(at + 1..key_end.saturating_sub(1))?;
+        Some(Member { key, key_start: at, value: start..end })
+    }
+}
+
+fn skip_blank(json: &[u8], at: usize) -> usize {
+    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+    at + json.get(at..).map_or(0, |rest| rest.iter().take_while(blank).count())
+}
+
+/// The place behind the string whose opening quote is at `at`.
+fn skip_string(json: &[u8], at: usize) -> usize {
+    let mut at = at + 1;
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    json.len()
+}
+
+/// The place behind the value that starts at `at`.
+fn skip_value(json: &[u8], at: usize) -> usize {
+    let (mut at, mut depth) = (at, 0usize);
+    while let Some(byte) = json.get(at) {
+        match byte {
+            b'"' => {
+                at = skip_string(json, at);
+                if depth == 0 {
+                    return at;
+                }
+            }
+            b'{' | b'[' => {
+                depth += 1;
+                at += 1;
+            }
+            b'}' | b']' if depth == 0 => return at,
+            b'}' | b']' => {
+                depth -= 1;
+                at += 1;
+                if depth == 0 {
+                    return at;
+                }
+            }
+            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
+            _ => at += 1,
+        }
+    }
+    json.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn walks_members() {
+        let json = br#" { "a" : 1 , "b\"" : {"c":[1,"]"]},"d":"x\\" , "e":[ ], "f":true}"#;
+        let found: Vec<_> = members(json, 0)
+            .map(|member| {
+                let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+                (text(member.key), text(&json[member.value]))
+            })
+            .collect();
+        let expected =
+            [("a", "1"), ("b\\\"", r#"{"c":[1,"]"]}"#), ("d", r#""x\\""#), ("e", "[ ]"), ("f", "true")];
+        assert_eq!(found, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        for bad in [&b""[..], b"{", b"[1]", b"{\"a", b"{\"a\"", b"{\"a\":", b"{\"a\":}", b"{\"\\"] {
+            assert_eq!(members(bad, 0).count(), 0, "{bad:?}");
+        }
+    }
+}
