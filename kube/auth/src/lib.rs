@@ -12,10 +12,17 @@
 //! Only `pki` touches files.
 
 pub mod attributes;
+pub mod authn;
 pub mod authorizer;
 pub mod bootstrap;
+pub mod csr;
+pub mod impersonate;
 pub mod node;
+pub mod pki;
 pub mod rbac;
+pub mod review;
+pub mod token;
 
 pub use attributes::{Attributes, Decision, Grant, Reason, ResourceAttributes};
+pub use authn::{AuthError, Authenticated, Authenticator, Credentials};
 pub use authorizer::Authorizer;
