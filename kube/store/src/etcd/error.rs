@@ -1,5 +1,6 @@
 //! What etcd's refusals mean. The sentences are part of its API: its own client compares them too.
 
+use std::io;
 use std::sync::Arc;
 
 use tonic::Status;
@@ -18,6 +19,19 @@ pub(super) struct Known {
 /// An error that says nothing of the request.
 pub(super) fn of(doing: &'static str, cause: Status) -> Error {
     Error::Etcd { doing, cause: Arc::new(cause) }
+}
+
+/// Whether no member has seen the request, because there was no connection for it.
+pub(super) fn never_sent(status: &Status) -> bool {
+    let mut cause = std::error::Error::source(status);
+    while let Some(error) = cause {
+        if let Some(error) = error.downcast_ref::<io::Error>() {
+            use io::ErrorKind::{ConnectionRefused, HostUnreachable, NetworkUnreachable};
+            return matches!(error.kind(), ConnectionRefused | HostUnreachable | NetworkUnreachable);
+        }
+        cause = error.source();
+    }
+    false
 }
 
 /// A refusal because of the revision, or anything else.

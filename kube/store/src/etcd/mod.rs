@@ -2,7 +2,7 @@
 //!
 //! All calls go over one balanced channel that lives on a thread of its own, so that callers may
 //! block or await, with or without a runtime. Reads are linearizable. A read that meets a member
-//! that is gone is tried again elsewhere; a write is not, because it may have happened.
+//! that is gone is tried again elsewhere; a write only if it was not sent, else it may have happened.
 
 mod convert;
 mod error;
@@ -205,7 +205,7 @@ impl Link {
                     let revision = self.saw(response.header.as_ref());
                     return Ok(convert::range_response(response, revision));
                 }
-                Err(status) if status.code() == tonic::Code::Unavailable && tried < READ_RETRIES => {
+                Err(status) if status.code() == tonic::Code::Unavailable && tried < RETRIES => {
                     tried += 1;
                 }
                 Err(status) => return Err(error::of_range(status, &request, self.known())),
@@ -215,8 +215,15 @@ impl Link {
 
     async fn txn(self, txn: Txn) -> Result<TxnResponse, Error> {
         convert::check(&txn)?;
-        let response = self.kv().txn(convert::txn(&txn)).await;
-        let response = response.map_err(|status| error::of_txn(status, &txn, self.known()))?.into_inner();
+        let wire = convert::txn(&txn);
+        let mut tried = 0;
+        let response = loop {
+            match self.kv().txn(wire.clone()).await {
+                Ok(response) => break response.into_inner(),
+                Err(status) if error::never_sent(&status) && tried < RETRIES => tried += 1,
+                Err(status) => return Err(error::of_txn(status, &txn, self.known())),
+            }
+        };
         let revision = self.saw(response.header.as_ref());
         Ok(convert::txn_response(response, revision))
     }
@@ -355,5 +362,5 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A list of all pods may come in one answer.
 const MESSAGE_MAX: usize = 1 << 30;
-/// A read is tried once more on each of up to that many members.
-const READ_RETRIES: usize = 4;
+/// A request is tried again on up to that many other members.
+const RETRIES: usize = 4;

@@ -1,8 +1,8 @@
 //! Concurrent histories are linearizable: by revision they are one history, in real-time order.
 
 use std::collections::HashMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::thread;
 
 use store::{Compare, KeyRange, RangeRequest, Revision, Store, Txn};
@@ -34,23 +34,27 @@ enum What {
 fn concurrent_histories_are_linearizable() {
     for seed in 1..=4 {
         let disk = Memory::new(Vec::new());
-        let store = Arc::new(open_on(&disk).unwrap());
-        let clock = AtomicU64::new(0);
-        let calls = Mutex::new(Vec::new());
-        thread::scope(|scope| {
-            for client in 0..6 {
-                let (store, clock, calls) = (&store, &clock, &calls);
-                scope.spawn(move || {
-                    let mut random = Random::new(seed * 100 + client);
-                    for number in 0..150 {
-                        let call = call(&**store, clock, &mut random, client * 1000 + number);
-                        calls.lock().unwrap().push(call);
-                    }
-                });
-            }
-        });
-        check(&calls.into_inner().unwrap());
+        history_is_linearizable(&open_on(&disk).unwrap(), seed, 150);
     }
+}
+
+/// Six clients at once, each with this many calls.
+pub(crate) fn history_is_linearizable(store: &dyn Store, seed: u64, calls_each: u64) {
+    let clock = AtomicU64::new(0);
+    let calls = Mutex::new(Vec::new());
+    thread::scope(|scope| {
+        for client in 0..6 {
+            let (clock, calls) = (&clock, &calls);
+            scope.spawn(move || {
+                let mut random = Random::new(seed * 100 + client);
+                for number in 0..calls_each {
+                    let call = call(store, clock, &mut random, client * 1000 + number);
+                    calls.lock().unwrap().push(call);
+                }
+            });
+        }
+    });
+    check(&calls.into_inner().unwrap());
 }
 
 fn call(store: &dyn Store, clock: &AtomicU64, random: &mut Random, value: u64) -> Call {

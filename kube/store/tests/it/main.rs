@@ -1,4 +1,4 @@
-//! Behaviour of the embedded store, on files and on disks that fail on purpose.
+//! Behaviour of the stores: the embedded one on files and on disks that fail on purpose, and etcd.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
@@ -7,6 +7,7 @@ mod copies;
 mod crash;
 mod damage;
 mod disk;
+mod etcd;
 mod faults;
 mod leases;
 mod model;

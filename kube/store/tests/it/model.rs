@@ -13,7 +13,7 @@ use crate::random::Random;
 use crate::{all, open_on};
 
 /// What the store must hold, at each revision.
-struct Model {
+pub(crate) struct Model {
     now: BTreeMap<Vec<u8>, KeyValue>,
     past: BTreeMap<u64, BTreeMap<Vec<u8>, KeyValue>>,
     revision: u64,
@@ -21,9 +21,14 @@ struct Model {
 }
 
 impl Model {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let past = BTreeMap::from([(1, BTreeMap::new())]);
         Self { now: BTreeMap::new(), past, revision: 1, compacted: 0 }
+    }
+
+    /// What is there now.
+    pub(crate) fn values(&self) -> Vec<KeyValue> {
+        self.now.values().cloned().collect()
     }
 
     fn put(&mut self, revision: u64, key: &str, value: &str) {
@@ -64,7 +69,7 @@ fn range(random: &mut Random) -> KeyRange {
     }
 }
 
-fn step(store: &dyn Store, model: &mut Model, random: &mut Random, number: usize) {
+pub(crate) fn step(store: &dyn Store, model: &mut Model, random: &mut Random, number: usize) {
     let revision = model.revision + 1;
     let (name, value) = (key(random), format!("v{number}"));
     match random.below(8) {
@@ -187,7 +192,7 @@ fn the_store_is_a_map_of_every_revision() {
                 }
             }
         }
-        assert_eq!(all(&store), model.now.values().cloned().collect::<Vec<_>>());
+        assert_eq!(all(&store), model.values());
     }
 }
 
@@ -195,6 +200,14 @@ fn the_store_is_a_map_of_every_revision() {
 fn a_refused_transaction_changes_nothing() {
     let store = open_on(&Memory::new(Vec::new())).unwrap();
     store.txn(Txn::put("a", "1")).unwrap();
+    refuses_what_is_wrong(&store);
+    assert_eq!(all(&store).len(), 1);
+    assert_eq!(store.txn(Txn::put("b", "1")).unwrap().revision, Revision(3));
+}
+
+/// Transactions with one thing wrong each; none changes anything.
+pub(crate) fn refuses_what_is_wrong(store: &dyn Store) {
+    let before = all(store);
     let keep = Put { key: "none".into(), value: None, lease: PutLease::None, prev_kv: false };
     let refused = [
         Txn::ops([Op::put("b", "1"), Op::put("b", "2")]),
@@ -206,11 +219,11 @@ fn a_refused_transaction_changes_nothing() {
         Txn::put("big", vec![0; store::TXN_BYTES_MAX + 1]),
     ];
     for txn in refused {
+        let at = store.revision();
         store.txn(txn).unwrap_err();
-        assert_eq!(store.revision(), Revision(2));
-        assert_eq!(all(&store).len(), 1);
+        assert_eq!(store.revision(), at);
+        assert_eq!(all(store), before);
     }
-    assert_eq!(store.txn(Txn::put("b", "1")).unwrap().revision, Revision(3));
 }
 
 #[test]
