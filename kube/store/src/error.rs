@@ -119,6 +119,12 @@ pub enum Error {
         /// What this build writes.
         known: u32,
     },
+    /// The target of a migration holds something.
+    #[error("the target holds {keys} keys already: migrate into an empty store")]
+    NotEmpty {
+        /// How many.
+        keys: usize,
+    },
     /// No member of an etcd cluster was named.
     #[error("no etcd endpoint is given: name at least one, such as https://10.0.0.1:2379")]
     NoEndpoint,
@@ -160,7 +166,10 @@ impl Error {
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::Compacted { .. } | Self::Future { .. } | Self::LeaseTaken { .. } => ErrorClass::Conflict,
+            Self::Compacted { .. }
+            | Self::Future { .. }
+            | Self::LeaseTaken { .. }
+            | Self::NotEmpty { .. } => ErrorClass::Conflict,
             Self::LeaseNotFound { .. } | Self::KeyNotFound { .. } => ErrorClass::NotFound,
             Self::DuplicateKey { .. } | Self::EmptyKey | Self::TooLarge { .. } => ErrorClass::Invalid,
             Self::Damaged { .. } => ErrorClass::Corrupt,

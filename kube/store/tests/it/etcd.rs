@@ -9,13 +9,14 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use store::{
-    Error, Etcd, EtcdConfig, KeyRange, LeaseId, Op, RangeRequest, Revision, Store, Txn, WatchRequest,
+    Error, Etcd, EtcdConfig, KeyRange, LeaseId, Op, RangeRequest, Revision, Store, Txn, WatchRequest, migrate,
 };
 use testkit::{TempDir, run, wait_until};
 
+use crate::disk::Memory;
 use crate::model::{Model, refuses_what_is_wrong, step};
 use crate::random::Random;
-use crate::{all, concurrency, value};
+use crate::{all, concurrency, open_on, value};
 
 const LONG: Duration = Duration::from_secs(30);
 
@@ -235,6 +236,30 @@ fn leases_of_etcd_take_their_keys_with_them() {
     assert!(matches!(store.lease_keep_alive(LeaseId(7), now), Err(Error::LeaseNotFound { .. })));
     assert!(matches!(store.lease(LeaseId(7), now), Err(Error::LeaseNotFound { .. })));
     assert!(wait_until(LONG, || value(&store, "short").is_none()), "the short lease has run out");
+}
+
+#[test]
+fn a_store_moves_to_etcd_and_back() {
+    let cluster = Cluster::start(1);
+    let etcd = cluster.connect().unwrap();
+    let source = open_on(&Memory::new(Vec::new())).unwrap();
+    let now = Instant::now();
+    source.lease_grant(LeaseId(5), Duration::from_secs(100), now).unwrap();
+    for number in 0..1200 {
+        source.txn(Txn::put(format!("k/{number:05}"), vec![b'x'; number])).unwrap();
+    }
+    source.txn(Txn::ops([Op::put_leased("leased", "1", LeaseId(5))])).unwrap();
+    let moved = migrate(&source, &etcd, now).unwrap();
+    assert_eq!((moved.from, moved.keys, moved.leases), (Revision(1202), 1201, 1));
+    let plain = |store: &dyn Store| -> Vec<_> {
+        all(store).into_iter().map(|kv| (kv.key, kv.value, kv.lease)).collect()
+    };
+    assert_eq!(plain(&etcd), plain(&source));
+    let error = migrate(&source, &etcd, now).unwrap_err();
+    assert!(error.to_string().contains("holds 1201 keys already"), "{error}");
+    let back = open_on(&Memory::new(Vec::new())).unwrap();
+    migrate(&etcd, &back, now).unwrap();
+    assert_eq!(plain(&back), plain(&source));
 }
 
 #[test]
