@@ -18,7 +18,7 @@ pub struct Chain {
 impl Chain {
     /// The chain that a configuration asks for.
     pub fn new(config: &Config, host: Host) -> Self {
-        Self { plugins: plugins::all(config), host }
+        Self { plugins: plugins::all(config, &host), host }
     }
 
     /// Lets every step change the object. Whatever comes out, `notes` hold what was said.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use kube_object::resource::{GroupVersionKind, GroupVersionResource};
+use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::Value;
 
@@ -98,5 +99,14 @@ impl Request {
             "" => text("generateName"),
             name => name,
         }
+    }
+
+    /// The refusal of an admission step: `pods "web" is forbidden: WHY`.
+    pub fn forbidden(&self, why: impl fmt::Display) -> Status {
+        let name = match self.display_name() {
+            "" => "Unknown",
+            name => name,
+        };
+        Status::forbidden(&self.resource.group_resource(), name, why)
     }
 }
