@@ -5,6 +5,7 @@
 
 mod formats;
 mod junctors;
+mod object;
 mod scalar;
 #[cfg(test)]
 mod tests;

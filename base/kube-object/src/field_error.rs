@@ -161,8 +161,12 @@ impl FieldError {
         {
             text.push_str(&format!(": {actual}"));
         } else if self.reason.shows_value() {
-            let value = self.bad_value.as_ref().unwrap_or(&Value::Null);
-            text.push_str(&format!(": {value}"));
+            match &self.bad_value {
+                // A rule over a whole object leaves its value out; a null is a word.
+                None => {}
+                Some(Value::Null) => text.push_str(": \"null\""),
+                Some(value) => text.push_str(&format!(": {value}")),
+            }
         }
         if !self.detail.is_empty() {
             text.push_str(&format!(": {}", self.detail));
