@@ -1,1 +1,40 @@
-//! One pure reconcile per kind.
+//! The loops of the control plane: one pure `reconcile` each, from what is observed to what is to be done.
+//!
+//! Nothing here does I/O, reads a clock or rolls dice. A [`Loop`] is data and two functions: which [`Key`]s a
+//! [`Change`] concerns, and what [`Plan`] follows from what is [`Observed`]. [`all`] lists the loops; the runtime
+//! that watches, queues, retries and acts is the crate `controller`.
+
+pub mod conditions;
+pub mod known;
+pub mod object;
+pub mod pods;
+
+mod claim;
+mod deployment;
+mod garbage;
+mod namespace;
+mod observed;
+mod plan;
+mod replicas;
+mod root_ca;
+mod service_accounts;
+#[cfg(test)]
+mod sim;
+
+pub use observed::{Change, Failure, Key, Loop, Observed, Resource, Settings, View, Watches};
+pub use plan::{Action, Event, Plan, Target};
+
+/// All loops.
+pub fn all() -> &'static [Loop] {
+    ALL
+}
+
+const ALL: &[Loop] = &[
+    namespace::LOOP,
+    service_accounts::LOOP,
+    root_ca::LOOP,
+    garbage::LOOP,
+    replicas::REPLICA_SETS,
+    replicas::REPLICATION_CONTROLLERS,
+    deployment::LOOP,
+];

@@ -1,0 +1,243 @@
+//! What a loop wants done: data, carried out by the runtime.
+
+use std::time::Duration;
+
+use kube_object::resource::GroupVersionResource;
+use serde_json::Value;
+
+/// What a loop decided about one key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What is to be done, in this order; the first that fails, or guard that does not hold, ends it.
+    pub actions: Vec<Action>,
+    /// When the loop wants to look at the key again though nothing changed.
+    pub look_again_after: Option<Duration>,
+    /// Why, in a sentence: the decision record.
+    pub why: String,
+}
+
+/// One step. It names all that it needs.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Makes an object.
+    Create {
+        /// Of which resource.
+        resource: GroupVersionResource,
+        /// Where; empty is the cluster.
+        namespace: String,
+        /// What.
+        object: Value,
+    },
+    /// Replaces an object, or a part of it, at the revision that it names.
+    Update {
+        /// Of which resource.
+        resource: GroupVersionResource,
+        /// Which part, such as `status`; none is all but the status.
+        part: Option<&'static str>,
+        /// What.
+        object: Value,
+    },
+    /// Changes some members of an object.
+    Patch {
+        /// Which object.
+        target: Target,
+        /// Whether the patch knows list keys (strategic) or not (merge).
+        strategic: bool,
+        /// The patch.
+        patch: Value,
+    },
+    /// Applies a configuration, by force.
+    Apply {
+        /// Which object.
+        target: Target,
+        /// In whose name.
+        manager: &'static str,
+        /// What.
+        config: Value,
+    },
+    /// Ends an object.
+    Delete {
+        /// Which.
+        target: Target,
+        /// Only at this revision.
+        revision: Option<String>,
+        /// What becomes of its dependents.
+        propagation: Option<&'static str>,
+        /// How long it may take to end, if not as it says itself.
+        grace_seconds: Option<i64>,
+    },
+    /// Ends all objects of a namespace.
+    DeleteAll {
+        /// Of which resource.
+        resource: GroupVersionResource,
+        /// Where.
+        namespace: String,
+        /// What becomes of their dependents.
+        propagation: &'static str,
+    },
+    /// Go on only if the API has this object, and it is not being deleted.
+    Present(Target),
+    /// Go on only if the API has no such object any more.
+    Absent(Target),
+    /// Go on only if the API has no object of the resource in the namespace.
+    Empty {
+        /// Of which resource.
+        resource: GroupVersionResource,
+        /// Where.
+        namespace: String,
+    },
+    /// Go on only if this `SubjectAccessReview` is answered with yes.
+    Allowed(Value),
+    /// Let the signer write its certificate into the request's status.
+    Sign {
+        /// The `CertificateSigningRequest`.
+        request: Value,
+    },
+    /// Tell what happened, for people.
+    Event(Event),
+}
+
+/// One object. With an identity it is that one and no successor of its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Of which resource.
+    pub resource: GroupVersionResource,
+    /// Where; empty is the cluster.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its identity; empty is any.
+    pub uid: String,
+}
+
+/// A `v1` Event without what only the runtime knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Event {
+    /// The object that it is about.
+    pub about: Value,
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// The machine's word.
+    pub reason: &'static str,
+    /// The sentence.
+    pub message: String,
+}
+
+impl Plan {
+    /// Nothing is to be done.
+    pub fn nothing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), ..Self::default() }
+    }
+
+    /// These steps.
+    pub fn of(why: impl Into<String>, actions: Vec<Action>) -> Self {
+        Self { actions, why: why.into(), look_again_after: None }
+    }
+
+    /// And look again, at the latest then.
+    #[must_use]
+    pub fn again_after(mut self, after: Option<Duration>) -> Self {
+        self.look_again_after = match (self.look_again_after, after) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        };
+        self
+    }
+}
+
+impl Target {
+    /// The object that a value is.
+    pub fn of(resource: &GroupVersionResource, object: &Value) -> Self {
+        use crate::object::{name, namespace, uid};
+        Self {
+            resource: resource.clone(),
+            namespace: namespace(object).to_owned(),
+            name: name(object).to_owned(),
+            uid: uid(object).to_owned(),
+        }
+    }
+}
+
+impl Action {
+    /// Ends this very object in the background.
+    pub fn delete(resource: &GroupVersionResource, object: &Value) -> Self {
+        Self::Delete {
+            target: Target::of(resource, object),
+            revision: None,
+            propagation: Some("Background"),
+            grace_seconds: None,
+        }
+    }
+
+    /// Makes an object.
+    pub fn create(resource: &GroupVersionResource, namespace: &str, object: Value) -> Self {
+        Self::Create { resource: resource.clone(), namespace: namespace.to_owned(), object }
+    }
+
+    /// Replaces an object.
+    pub fn update(resource: &GroupVersionResource, object: Value) -> Self {
+        Self::Update { resource: resource.clone(), part: None, object }
+    }
+
+    /// Replaces an object's status.
+    pub fn update_status(resource: &GroupVersionResource, object: Value) -> Self {
+        Self::Update { resource: resource.clone(), part: Some("status"), object }
+    }
+
+    /// Changes an object with a patch that knows list keys.
+    pub fn patch(resource: &GroupVersionResource, object: &Value, patch: Value) -> Self {
+        Self::Patch { target: Target::of(resource, object), strategic: true, patch }
+    }
+
+    /// Tells something about an object.
+    pub fn event(about: &Value, reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Event(Event { about: reference(about), warning: false, reason, message: message.into() })
+    }
+
+    /// Tells that something is wrong with an object.
+    pub fn warning(about: &Value, reason: &'static str, message: impl Into<String>) -> Self {
+        Self::Event(Event { about: reference(about), warning: true, reason, message: message.into() })
+    }
+
+    /// The verb and the resource, for records.
+    pub fn summary(&self) -> String {
+        let of = |verb: &str, target: &Target| format!("{verb} {} {}", target.resource.resource, target.name);
+        match self {
+            Self::Create { resource, .. } => format!("create {}", resource.resource),
+            Self::Update { resource, part, object } => {
+                let part = part.map(|part| format!("/{part}")).unwrap_or_default();
+                format!("update {}{part} {}", resource.resource, crate::object::name(object))
+            }
+            Self::Patch { target, .. } => of("patch", target),
+            Self::Apply { target, .. } => of("apply", target),
+            Self::Delete { target, .. } => of("delete", target),
+            Self::DeleteAll { resource, .. } => format!("delete all {}", resource.resource),
+            Self::Present(target) => of("if present", target),
+            Self::Absent(target) => of("if absent", target),
+            Self::Empty { resource, .. } => format!("if no {}", resource.resource),
+            Self::Allowed(_) => "if allowed".to_owned(),
+            Self::Sign { request } => format!("sign {}", crate::object::name(request)),
+            Self::Event(event) => format!("event {}", event.reason),
+        }
+    }
+}
+
+/// `v1` ObjectReference.
+fn reference(object: &Value) -> Value {
+    use crate::object::text;
+    let mut reference = serde_json::Map::new();
+    for (member, path) in [
+        ("kind", &["kind"][..]),
+        ("apiVersion", &["apiVersion"]),
+        ("namespace", &["metadata", "namespace"]),
+        ("name", &["metadata", "name"]),
+        ("uid", &["metadata", "uid"]),
+        ("resourceVersion", &["metadata", "resourceVersion"]),
+    ] {
+        let value = text(object, path);
+        if !value.is_empty() {
+            reference.insert(member.to_owned(), value.into());
+        }
+    }
+    Value::Object(reference)
+}
