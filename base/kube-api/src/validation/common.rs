@@ -12,7 +12,7 @@ use crate::quantity::Quantity;
 use crate::value::{is_empty, items, same, text};
 
 pub(crate) const NON_NEGATIVE: &str = "must be greater than or equal to 0";
-pub(crate) const POSITIVE: &str = "must be greater than 0";
+pub(crate) const POSITIVE: &str = "must be greater than zero";
 pub(crate) const PORT_RANGE: &str = "must be between 1 and 65535, inclusive";
 pub(crate) const IMMUTABLE: &str = "field is immutable";
 
@@ -235,3 +235,25 @@ pub(crate) fn base64_len(value: &str) -> Option<usize> {
     use base64::Engine;
     base64::engine::general_purpose::STANDARD.decode(value).ok().map(|bytes| bytes.len())
 }
+
+/// What is wrong with a key of a config map or a secret.
+pub(crate) fn config_key_faults(key: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    if key.len() > names::SUBDOMAIN_LEN_MAX {
+        faults.push(format!("must be no more than {} bytes", names::SUBDOMAIN_LEN_MAX));
+    }
+    let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    if key.is_empty() || !key.bytes().all(known) {
+        faults.push(CONFIG_KEY.to_owned());
+    }
+    match key {
+        "." => faults.push("must not be '.'".to_owned()),
+        ".." => faults.push("must not be '..'".to_owned()),
+        key if key.starts_with("..") => faults.push("must not start with '..'".to_owned()),
+        _ => {}
+    }
+    faults
+}
+
+const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' \
+     (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";

@@ -4,8 +4,11 @@
 //! are a [`Rules`] found by group and kind; they hold for all its versions.
 
 mod common;
+mod config;
+mod endpoints;
 pub(crate) mod metadata;
 mod path;
+mod service;
 mod table;
 
 use kube_object::field_error::FieldError;
