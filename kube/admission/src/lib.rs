@@ -23,6 +23,8 @@ mod plugins;
 mod random;
 mod read;
 pub mod request;
+#[cfg(test)]
+mod testing;
 
 pub use chain::Chain;
 pub use config::Config;
