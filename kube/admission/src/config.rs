@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use crate::plugins::event_rate::{EventLimit, EventLimitKind};
 pub use crate::plugins::pod_security::{Level, LevelVersion, PodSecurityConfig, Policy, Version};
+pub use crate::quota::LimitedResource;
 
 /// How a chain is made up.
 #[derive(Clone, Debug)]
@@ -24,6 +25,8 @@ pub struct Config {
     pub node_selector_whitelists: BTreeMap<String, String>,
     /// How many events may come, for `EventRateLimit`.
     pub event_limits: Vec<EventLimit>,
+    /// What nobody may use without a quota that covers it.
+    pub limited_resources: Vec<LimitedResource>,
 }
 
 impl Default for Config {
@@ -37,6 +40,7 @@ impl Default for Config {
             node_selector_default: String::new(),
             node_selector_whitelists: BTreeMap::new(),
             event_limits: Vec::new(),
+            limited_resources: Vec::new(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod host;
 pub mod notes;
 pub mod plugin;
 mod plugins;
+mod quota;
 mod random;
 mod read;
 pub mod request;
