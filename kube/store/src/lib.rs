@@ -36,5 +36,8 @@ pub use txn::{
 };
 pub use types::{Event, EventKind, KeyRange, KeyValue, LeaseId, Position, Revision};
 
+/// The embedded store's file in a server's data directory.
+pub const FILE_NAME: &str = "store.redb";
+
 /// The bytes that an embedded store can lie on; faults are injected here.
 pub use redb::StorageBackend;

@@ -9,6 +9,7 @@ pub mod explain;
 pub mod image;
 pub mod ns;
 mod pruned;
+pub mod store;
 pub mod system;
 pub mod volume;
 pub mod why;
@@ -65,6 +66,12 @@ pub enum Command {
         after_help = "Examples:\n  strake system df\n  strake system reconcile      after a crash"
     )]
     System(system::SystemCommand),
+    /// Look after the control plane's store
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake store check\n  strake store backup /backup/monday"
+    )]
+    Store(store::StoreCommand),
 }
 
 impl Command {
@@ -81,6 +88,7 @@ impl Command {
             Self::Ns(command) => command.run(context),
             Self::Cgroup(command) => command.run(context),
             Self::System(command) => command.run(context),
+            Self::Store(command) => command.run(context),
         }
     }
 }

@@ -1,0 +1,39 @@
+//! `strake store …`: the file under the control plane, or the etcd in its place.
+
+pub mod backup;
+pub mod check;
+pub mod history;
+pub mod migrate;
+pub mod place;
+pub mod restore;
+
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Verbs of `strake store`.
+#[derive(Debug, clap::Subcommand)]
+pub enum StoreCommand {
+    /// Check every page and record of a store that no server has open
+    Check(check::Args),
+    /// Copy a store that no server has open to a new file
+    Backup(backup::Args),
+    /// Make a new store from a backup
+    Restore(restore::Args),
+    /// Show every kept version of a key
+    History(history::Args),
+    /// Carry all keys from the embedded store to etcd, or back
+    Migrate(migrate::Args),
+}
+
+impl StoreCommand {
+    /// Does it.
+    pub fn run(self, context: &Context) -> Result<Status, CliError> {
+        match self {
+            Self::Check(args) => check::run(&args, context),
+            Self::Backup(args) => backup::run(&args, context),
+            Self::Restore(args) => restore::run(&args, context),
+            Self::History(args) => history::run(&args, context),
+            Self::Migrate(args) => migrate::run(&args, context),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Where a store is: the options that its commands share.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use store::{Etcd, EtcdConfig, FILE_NAME, Report};
+
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Which server's store.
+#[derive(Debug, clap::Args)]
+pub struct Place {
+    /// The server's data directory (default: server, in the data root)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+}
+
+impl Place {
+    /// The embedded store's file.
+    pub fn file(&self, context: &Context) -> PathBuf {
+        let of_root = || context.root.join("server");
+        self.data_dir.clone().unwrap_or_else(of_root).join(FILE_NAME)
+    }
+}
+
+/// How etcd is reached.
+#[derive(Debug, clap::Args)]
+pub struct EtcdOptions {
+    /// Certificates of those who sign etcd's (PEM)
+    #[arg(long, value_name = "FILE")]
+    pub etcd_cafile: Option<PathBuf>,
+    /// Our certificate for etcd (PEM)
+    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
+    pub etcd_certfile: Option<PathBuf>,
+    /// Its key (PEM)
+    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
+    pub etcd_keyfile: Option<PathBuf>,
+}
+
+impl EtcdOptions {
+    /// Connects to the cluster of these endpoints.
+    pub fn connect(&self, endpoints: &[String]) -> Result<Etcd, CliError> {
+        let identity = match (&self.etcd_certfile, &self.etcd_keyfile) {
+            (Some(certificate), Some(key)) => Some((read(certificate)?, read(key)?)),
+            _ => None,
+        };
+        let ca = self.etcd_cafile.as_deref().map(read).transpose()?;
+        Ok(Etcd::connect(&EtcdConfig { endpoints: endpoints.to_vec(), ca, identity })?)
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    fs::read(path).map_err(|error| CliError::message(format!("read {}: {error}", path.display())))
+}
+
+/// One line about a store's content.
+pub fn describe(report: &Report) -> String {
+    format!(
+        "revision {}, oldest kept {}, {} keys, {} records, {} leases",
+        report.revision, report.compacted, report.keys, report.rows, report.leases
+    )
+}
