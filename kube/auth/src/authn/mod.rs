@@ -445,6 +445,3 @@ const CACHED_MAX: usize = 4096;
 const TOKEN_TRUSTED_SECONDS: i64 = 10;
 /// A certificate is looked at again after this long.
 const CERTIFICATE_TRUSTED_SECONDS: i64 = 300;
-
-#[cfg(test)]
-mod tests;

@@ -228,6 +228,3 @@ impl std::fmt::Debug for Pki {
 
 /// Even if nothing expires soon, somebody may have changed the files.
 const LOOK_AGAIN_SECONDS_MAX: i64 = 24 * 3600;
-
-#[cfg(test)]
-mod tests;

@@ -1,0 +1,14 @@
+//! The parts together: a cluster in a map, real keys and certificates, and what upstream answers.
+
+mod access;
+mod authentication;
+mod certificates;
+mod clock;
+mod escalation;
+mod nodes;
+mod pki;
+mod rbac_model;
+mod reviews;
+mod roles;
+mod speed;
+mod tokens;
