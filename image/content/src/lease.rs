@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -125,7 +125,8 @@ impl Leases {
         };
         let (id, held) = name.strip_prefix(HELD).map_or((name, false), |id| (id, true));
         let dead = held && try_exclusive(&file).map_err(Error::io("lock", &path))?;
-        let text = fs::read_to_string(&path).map_err(Error::io("read", &path))?;
+        // By the descriptor: its holder may take the name away meanwhile.
+        let text = io::read_to_string(&file).map_err(Error::io("read", &path))?;
         // A line without its end was cut by a crash while it was written.
         let whole = text.rfind('\n').map_or("", |end| &text[..end]);
         let objects = whole.lines().map(str::to_owned).collect();
