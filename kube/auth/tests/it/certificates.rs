@@ -1,1 +1,260 @@
-//! Later.
+//! Requests for certificates: checked, approved, signed, and the certificate used.
+
+use std::sync::Arc;
+
+use auth::authn::{Authorities, identity};
+use auth::csr::{
+    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, approve, check_approve, check_sign,
+    check_subject, sign, validate_create, validate_update,
+};
+use auth::pki::Pki;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rcgen::{CertificateParams, DnType, KeyPair, SanType};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use serde_json::{Value, json};
+
+use crate::clock::{Scratch, at, authorizer, user};
+use crate::pki::names;
+
+fn request(name: &str, group: &str, dns: &[&str]) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, name);
+    if !group.is_empty() {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params.subject_alt_names = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
+    let key = KeyPair::generate().unwrap();
+    STANDARD.encode(params.serialize_request(&key).unwrap().pem().unwrap())
+}
+
+fn object(signer: &str, request: &str, usages: &[&str]) -> Value {
+    json!({"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest", "metadata": {"name": "r"},
+        "spec": {"signerName": signer, "request": request, "usages": usages, "username": "system:node:n1",
+            "groups": ["system:nodes", "system:authenticated"]}})
+}
+
+fn approved(mut object: Value) -> Value {
+    object["status"] = json!({"conditions": [{"type": "Approved", "status": "True"}]});
+    object
+}
+
+fn pki(scratch: &Scratch) -> Pki {
+    auth::pki::ensure(scratch.path(), &names(), at(0)).unwrap()
+}
+
+const CLIENT_USAGES: &[&str] = &["client auth", "digital signature"];
+
+#[test]
+fn signs_what_is_approved() {
+    let scratch = Scratch::new();
+    let pki = pki(&scratch);
+    let clients = Authorities::from_pem(pki.client_ca.certificate.as_bytes()).unwrap();
+    let signer =
+        Signer::from_pem(pki.client_ca.certificate.as_bytes(), pki.client_ca.key.as_bytes()).unwrap();
+    let mut wanted = approved(object(CLIENT, &request("ann", "dev", &["x.example"]), CLIENT_USAGES));
+    wanted["spec"]["expirationSeconds"] = json!(3600);
+    let Outcome::Signed(signed) = sign(&wanted, &signer, 365 * 24 * 3600, [0xff; 16], at(0)).unwrap() else {
+        panic!("not signed")
+    };
+    let pem = STANDARD.decode(signed["status"]["certificate"].as_str().unwrap()).unwrap();
+    let der = CertificateDer::from_pem_slice(&pem).unwrap();
+    let chain = [der.clone()];
+    assert_eq!(clients.verify(&chain, at(0)), Ok(()));
+    assert_eq!(clients.verify(&chain, at(3599)), Ok(()));
+    assert!(clients.verify(&chain, at(3601)).is_err());
+    let found = identity(&der).unwrap();
+    assert_eq!((found.user.name.as_str(), found.user.groups), ("ann", vec!["dev".to_owned()]));
+    let (_, parsed) = x509_parser::parse_x509_certificate(&der).unwrap();
+    assert!(parsed.basic_constraints().unwrap().is_some_and(|found| !found.value.ca));
+    assert!(parsed.key_usage().unwrap().unwrap().value.digital_signature());
+    assert!(parsed.extended_key_usage().unwrap().unwrap().value.client_auth);
+    assert_eq!(parsed.subject_alternative_name().unwrap().unwrap().value.general_names.len(), 1);
+    // Once only, and never without approval or for others' signers.
+    for object in [
+        signed,
+        object(CLIENT, &request("ann", "", &[]), CLIENT_USAGES),
+        approved(object("example.com/own", &request("ann", "", &[]), CLIENT_USAGES)),
+    ] {
+        assert_eq!(sign(&object, &signer, 3600, [1; 16], at(0)).unwrap(), Outcome::Nothing);
+    }
+}
+
+#[test]
+fn fails_what_its_signer_does_not_sign() {
+    let scratch = Scratch::new();
+    let pki = pki(&scratch);
+    let signer =
+        Signer::from_pem(pki.client_ca.certificate.as_bytes(), pki.client_ca.key.as_bytes()).unwrap();
+    let serving = &["server auth", "digital signature", "key encipherment"][..];
+    let node = request("system:node:n1", "system:nodes", &[]);
+    let node_dns = request("system:node:n1", "system:nodes", &["n1"]);
+    for (name, text, usages, why) in [
+        (CLIENT_KUBELET, &node, CLIENT_USAGES, ""),
+        (CLIENT_KUBELET, &node_dns, CLIENT_USAGES, "DNS subjectAltNames are not allowed"),
+        (
+            CLIENT_KUBELET,
+            &node,
+            serving,
+            "usages did not match [client auth digital signature key encipherment]",
+        ),
+        (
+            CLIENT_KUBELET,
+            &request("system:node:n1", "x", &[]),
+            CLIENT_USAGES,
+            "subject organization is not system:nodes",
+        ),
+        (
+            CLIENT_KUBELET,
+            &request("n1", "system:nodes", &[]),
+            CLIENT_USAGES,
+            "subject common name does not begin with system:node: ",
+        ),
+        (KUBELET_SERVING, &node_dns, serving, ""),
+        (KUBELET_SERVING, &node, serving, "DNS or IP subjectAltName is required"),
+        (
+            CLIENT,
+            &node,
+            serving,
+            "expected usages to include \"client auth\", got [\"server auth\", \"digital signature\", \"key encipherment\"]",
+        ),
+    ] {
+        let object = approved(object(name, text, usages));
+        match sign(&object, &signer, 3600, [1; 16], at(0)).unwrap() {
+            Outcome::Signed(_) => assert_eq!(why, "", "{name}"),
+            Outcome::Failed(failed) => {
+                let condition = &failed["status"]["conditions"][1];
+                assert_eq!(
+                    (condition["type"].as_str(), condition["message"].as_str()),
+                    (Some("Failed"), Some(why))
+                );
+                assert_eq!(condition["reason"], "SignerValidationFailure");
+            }
+            Outcome::Nothing => panic!("{name} {usages:?}"),
+        }
+    }
+}
+
+#[test]
+fn approves_nodes_that_may() {
+    let grant = |role: &str, who: Value| {
+        [
+            json!({"kind": "ClusterRole", "metadata": {"name": role}, "rules": [{"verbs": ["create"],
+                "apiGroups": ["certificates.k8s.io"], "resources": [format!("certificatesigningrequests/{role}")]}]}),
+            json!({"kind": "ClusterRoleBinding", "metadata": {"name": role},
+                "roleRef": {"kind": "ClusterRole", "name": role}, "subjects": [who]}),
+        ]
+    };
+    let group = |name: &str| json!({"kind": "Group", "name": name});
+    let renews = authorizer(grant("selfnodeclient", group("system:nodes")));
+    let joins = authorizer(grant("nodeclient", group("system:bootstrappers")));
+    let own = object(CLIENT_KUBELET, &request("system:node:n1", "system:nodes", &[]), CLIENT_USAGES);
+    let others = object(CLIENT_KUBELET, &request("system:node:n2", "system:nodes", &[]), CLIENT_USAGES);
+    let mut joining = others.clone();
+    joining["spec"]["username"] = json!("system:bootstrap:abcdef");
+    joining["spec"]["groups"] = json!(["system:bootstrappers"]);
+    let ok = approve(&own, &renews, at(0)).unwrap();
+    assert_eq!(
+        ok["status"]["conditions"][0],
+        json!({"type": "Approved", "status": "True", "reason": "AutoApproved",
+            "message": "Auto approving self kubelet client certificate after SubjectAccessReview.",
+            "lastUpdateTime": "2026-05-28T20:26:40Z", "lastTransitionTime": "2026-05-28T20:26:40Z"})
+    );
+    assert!(approve(&joining, &joins, at(0)).is_some());
+    assert_eq!(approve(&ok, &renews, at(0)), None);
+    assert_eq!(approve(&others, &renews, at(0)), None);
+    assert_eq!(approve(&own, &joins, at(0)), None);
+    let serving =
+        object(KUBELET_SERVING, &request("system:node:n1", "system:nodes", &["n1"]), &["server auth"]);
+    assert_eq!(approve(&serving, &renews, at(0)), None);
+}
+
+#[test]
+fn asks_who_may_approve_and_sign() {
+    let role = |verb: &str, name: &str| {
+        json!({"kind": "ClusterRole", "metadata": {"name": verb}, "rules": [{"verbs": [verb],
+            "apiGroups": ["certificates.k8s.io"], "resources": ["signers"], "resourceNames": [name]}]})
+    };
+    let bind = |verb: &str| {
+        json!({"kind": "ClusterRoleBinding", "metadata": {"name": verb},
+            "roleRef": {"kind": "ClusterRole", "name": verb}, "subjects": [{"kind": "User", "name": verb}]})
+    };
+    let authorizer = Arc::new(authorizer([
+        role("approve", CLIENT),
+        role("sign", "kubernetes.io/*"),
+        bind("approve"),
+        bind("sign"),
+    ]));
+    let old = object(CLIENT, &request("ann", "", &[]), CLIENT_USAGES);
+    let mut new = old.clone();
+    new["status"] = json!({"certificate": "eA=="});
+    assert!(check_approve(&authorizer, &user("approve", &[]), &old).is_ok());
+    assert!(check_sign(&authorizer, &user("sign", &[]), &new, &old).is_ok());
+    assert!(check_sign(&authorizer, &user("approve", &[]), &old, &old).is_ok());
+    let status = check_approve(&authorizer, &user("sign", &[]), &old).unwrap_err();
+    assert_eq!(
+        status.message,
+        "certificatesigningrequests.certificates.k8s.io \"r\" is forbidden: user not permitted to approve requests \
+         with signerName \"kubernetes.io/kube-apiserver-client\""
+    );
+    assert!(check_sign(&authorizer, &user("approve", &[]), &new, &old).is_err());
+    assert!(check_subject(&old).is_ok());
+    let masters = object(CLIENT, &request("ann", "system:masters", &[]), CLIENT_USAGES);
+    let status = check_subject(&masters).unwrap_err();
+    assert!(status.message.ends_with(
+        "use of kubernetes.io/kube-apiserver-client signer with system:masters group is not allowed"
+    ));
+}
+
+#[test]
+fn refuses_objects_in_upstreams_words() {
+    let good = request("ann", "", &[]);
+    let check = |signer: &str, text: &str, usages: &[&str], wrong: &[&str]| {
+        let errors: Vec<_> =
+            validate_create(&object(signer, text, usages)).iter().map(ToString::to_string).collect();
+        assert_eq!(errors, wrong, "{signer} {usages:?}");
+    };
+    check(CLIENT, &good, CLIENT_USAGES, &[]);
+    check("example.com/own", &good, &["any"], &[]);
+    check(
+        CLIENT,
+        "",
+        &["any"],
+        &["spec.request: Invalid value: \"\": PEM block type must be CERTIFICATE REQUEST"],
+    );
+    check(CLIENT, &good, &[], &["spec.usages: Required value"]);
+    check(CLIENT, &good, &["any", "any"], &["spec.usages[1]: Duplicate value: \"any\""]);
+    check("", &good, &["any"], &["spec.signerName: Required value"]);
+    check(
+        "kubernetes.io/legacy-unknown",
+        &good,
+        &["any"],
+        &[
+            "spec.signerName: Invalid value: \"kubernetes.io/legacy-unknown\": the legacy signerName is not allowed via this API version",
+        ],
+    );
+    check(
+        "plain",
+        &good,
+        &["any"],
+        &[
+            "spec.signerName: Invalid value: \"plain\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
+        ],
+    );
+    let old = object(CLIENT, &good, CLIENT_USAGES);
+    let mut both = approved(old.clone());
+    both["status"]["conditions"].as_array_mut().unwrap().push(json!({"type": "Denied", "status": "True"}));
+    let errors = validate_update(&both, &old, "approval");
+    assert_eq!(
+        errors[0].to_string(),
+        "status.conditions[1].type: Invalid value: \"Denied\": Approved and Denied conditions are mutually exclusive"
+    );
+    let errors = validate_update(&approved(old.clone()), &old, "status");
+    assert_eq!(
+        errors[0].to_string(),
+        "status.conditions: Forbidden: updates may not modify a condition of type \"Approved\""
+    );
+    assert_eq!(validate_update(&approved(old.clone()), &old, "approval"), []);
+}

@@ -1,1 +1,161 @@
-//! Later.
+//! Keys and certificates on disk: made once, renewed in time, whatever a crash left.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use auth::authn::Authorities;
+use auth::pki::{Item, Pki, ServerNames, Why, ensure};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::clock::{NOW, Scratch, at};
+
+const DAY: i64 = 24 * 3600;
+
+pub(crate) fn names() -> ServerNames {
+    ServerNames::standard(
+        "https://127.0.0.1:6443",
+        "10.96.0.1".parse().unwrap(),
+        "cluster.local",
+        &["host.example".to_owned(), "192.0.2.7".to_owned()],
+    )
+}
+
+pub(crate) fn chain(pem: &str) -> Vec<CertificateDer<'static>> {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).collect::<Result<_, _>>().unwrap()
+}
+
+fn made(pki: &Pki) -> Vec<(Item, Why)> {
+    pki.made.clone()
+}
+
+/// Whether who trusts `authority` believes the server's certificate for a name.
+fn believes(authority: &str, certificate: &str, name: &str, at_seconds: i64) -> bool {
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(chain(authority));
+    let provider = std::sync::Arc::new(rustls::crypto::ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots.into(), provider).build().unwrap();
+    let now = UnixTime::since_unix_epoch(std::time::Duration::from_secs(at_seconds as u64));
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    verifier.verify_server_cert(&chain(certificate)[0], &[], &name, &[], now).is_ok()
+}
+
+#[test]
+fn is_made_once() {
+    let scratch = Scratch::new();
+    let directory = scratch.path().join("deep/pki");
+    let first = ensure(&directory, &names(), at(0)).unwrap();
+    assert!(first.made.iter().all(|(_, why)| *why == Why::Missing));
+    assert_eq!(first.made.len(), Item::ALL.len());
+    for name in [
+        "kubernetes.default.svc",
+        "kubernetes.default.svc.cluster.local",
+        "localhost",
+        "10.96.0.1",
+        "127.0.0.1",
+        "::1",
+        "host.example",
+        "192.0.2.7",
+    ] {
+        assert!(believes(&first.server_ca.certificate, &first.serving.certificate, name, NOW), "{name}");
+    }
+    assert!(!believes(&first.server_ca.certificate, &first.serving.certificate, "other.example", NOW));
+    assert!(!believes(&first.client_ca.certificate, &first.serving.certificate, "localhost", NOW));
+    let clients = Authorities::from_pem(first.client_ca.certificate.as_bytes()).unwrap();
+    assert!(clients.verify(&chain(&first.admin.certificate), at(0)).is_ok());
+    assert!(clients.verify(&chain(&first.admin.certificate), at(400 * DAY)).is_err());
+    assert!(clients.verify(&chain(&first.serving.certificate), at(0)).is_err());
+    assert_eq!(mode(&directory), 0o700);
+    for entry in fs::read_dir(&directory).unwrap() {
+        let entry = entry.unwrap();
+        assert_eq!(mode(&entry.path()), 0o600, "{:?}", entry.path());
+    }
+    let second = ensure(&directory, &names(), at(60)).unwrap();
+    assert_eq!(second.made, []);
+    assert_eq!(second.serving, first.serving);
+    assert_eq!(second.service_account_key, first.service_account_key);
+    assert_eq!(second.look_again_at, at(60 + DAY));
+    let kubeconfig = fs::read_to_string(&second.admin_kubeconfig).unwrap();
+    assert!(kubeconfig.contains("server: \"https://127.0.0.1:6443\""));
+    assert!(!format!("{second:?} {:?}", second.admin).contains("PRIVATE KEY"));
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn is_renewed_in_time() {
+    let scratch = Scratch::new();
+    let first = ensure(scratch.path(), &names(), at(0)).unwrap();
+    // Leaves after two thirds of their year.
+    let second = ensure(scratch.path(), &names(), at(250 * DAY)).unwrap();
+    let leaves = [Item::Serving, Item::Admin, Item::FrontProxyClient, Item::KubeletClient];
+    assert_eq!(made(&second), leaves.map(|item| (item, Why::Expires)));
+    assert_eq!(second.server_ca, first.server_ca);
+    assert!(believes(
+        &first.server_ca.certificate,
+        &second.serving.certificate,
+        "localhost",
+        NOW + 400 * DAY
+    ));
+    // Authorities after two thirds of ten years; what the old ones signed is still believed.
+    let late = 2500 * DAY;
+    let third = ensure(scratch.path(), &names(), at(late)).unwrap();
+    assert_eq!(third.made.len(), Item::ALL.len());
+    assert_eq!(chain(&third.server_ca.certificate).len(), 2);
+    assert!(believes(&third.server_ca.certificate, &third.serving.certificate, "localhost", NOW + late));
+    assert!(believes(
+        &third.server_ca.certificate,
+        &second.serving.certificate,
+        "localhost",
+        NOW + 260 * DAY
+    ));
+    assert_eq!(third.service_account_key, first.service_account_key);
+    assert_eq!(ensure(scratch.path(), &names(), at(late + 60)).unwrap().made, []);
+    // Another name.
+    let mut other = names();
+    other.dns.push("zzz.example".to_owned());
+    assert_eq!(made(&ensure(scratch.path(), &other, at(late)).unwrap()), [(Item::Serving, Why::Names)]);
+}
+
+#[test]
+fn survives_what_a_crash_leaves() {
+    let scratch = Scratch::new();
+    let path = |name: &str| scratch.path().join(name);
+    let first = ensure(scratch.path(), &names(), at(0)).unwrap();
+    for (damage, items) in [
+        (&["serving.crt"][..], &[Item::Serving][..]),
+        (&["serving.key"], &[Item::Serving]),
+        (&["admin.crt", "admin.key"], &[Item::Admin]),
+        (&["admin.kubeconfig"], &[]),
+    ] {
+        damage.iter().for_each(|name| fs::remove_file(path(name)).unwrap());
+        let again = ensure(scratch.path(), &names(), at(0)).unwrap();
+        assert_eq!(again.made.iter().map(|(item, _)| *item).collect::<Vec<_>>(), items, "{damage:?}");
+        assert!(path("admin.kubeconfig").exists());
+    }
+    // A new key was written, its certificate was not: the old certificate is kept beside.
+    fs::write(path("client-ca.key"), rcgen::KeyPair::generate().unwrap().serialize_pem()).unwrap();
+    fs::write(path(".client-ca.crt.new"), "half").unwrap();
+    let again = ensure(scratch.path(), &names(), at(0)).unwrap();
+    let made: Vec<_> = made(&again);
+    assert_eq!(
+        made,
+        [(Item::ClientCa, Why::Missing), (Item::Admin, Why::Issuer), (Item::KubeletClient, Why::Issuer)]
+    );
+    let clients = Authorities::from_pem(again.client_ca.certificate.as_bytes()).unwrap();
+    assert!(clients.verify(&chain(&first.admin.certificate), at(0)).is_ok());
+    assert!(clients.verify(&chain(&again.admin.certificate), at(0)).is_ok());
+    // Rubbish.
+    fs::write(path("front-proxy-ca.crt"), [0xff, 0, 1]).unwrap();
+    assert_eq!(ensure(scratch.path(), &names(), at(0)).unwrap().made.len(), 2);
+    // A token key that we cannot read is not thrown away.
+    fs::write(path("service-account.key"), "rubbish").unwrap();
+    let error = ensure(scratch.path(), &names(), at(0)).unwrap_err();
+    assert!(error.to_string().contains("service-account.key"));
+}
