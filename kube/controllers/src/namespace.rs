@@ -10,7 +10,7 @@ use kube_object::resource::GroupVersionResource;
 use serde_json::{Value, json};
 
 use crate::conditions::{self, Condition};
-use crate::known::{namespaces, pods};
+use crate::known::{events, namespaces, pods};
 use crate::object::{finalizers, is_deleting, items, name, number, same, set, text};
 use crate::observed::{Change, Key, Loop, Observed, Resource, View, Watches};
 use crate::plan::{Action, Plan};
@@ -62,6 +62,12 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
 
 /// The cache shows nothing. What it may not show yet is deleted all the same, and the API has to agree.
 fn finish(observed: &Observed<'_>, namespace: &Value, mut plan: Vec<Action>) -> Plan {
+    // No loop follows events: what there is of them goes unseen.
+    plan.push(Action::DeleteAll {
+        resource: events().clone(),
+        namespace: name(namespace).to_owned(),
+        propagation: "Background",
+    });
     for resource in content(observed).iter() {
         plan.push(Action::Empty { resource: resource.gvr.clone(), namespace: name(namespace).to_owned() });
     }

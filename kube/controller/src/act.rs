@@ -1,0 +1,288 @@
+//! Carrying out a plan: one call an action, in order, and what must be seen of it afterwards.
+
+use std::sync::Arc;
+
+use client::{Api, Call, PatchType, Verb};
+use controllers::{Action, Failure, Key, Target, object};
+use futures_util::future::join_all;
+use kube_object::resource::GroupVersionResource;
+use kube_object::status::Status;
+use serde_json::Value;
+
+use crate::events::Teller;
+use crate::queue::Barrier;
+
+/// Signs certificate requests with the cluster's keys.
+pub trait Signer: Send + Sync {
+    /// The request with a certificate, or the reason why there is none, in its status; `None` if the signer is
+    /// not one of its own.
+    fn sign(&self, request: &Value) -> Option<Value>;
+}
+
+/// How a plan went.
+#[derive(Debug, Default)]
+pub(crate) struct Acted {
+    /// A refusal that the loop should know of.
+    pub(crate) failure: Option<Failure>,
+    /// Whether the plan was not carried out to its end.
+    pub(crate) stopped: bool,
+    /// What the index must show before the key's next plan.
+    pub(crate) barriers: Vec<Barrier>,
+}
+
+/// Acts in the name of one loop.
+#[derive(Clone)]
+pub(crate) struct Actor {
+    pub(crate) api: Arc<dyn Api>,
+    pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) teller: Arc<Teller>,
+    pub(crate) name: &'static str,
+}
+
+/// Why a plan does not go on.
+enum Stop {
+    /// A guard does not hold, or the index was behind: look again.
+    Stale,
+    /// The API refused.
+    Refused(Box<Failure>),
+}
+
+impl Actor {
+    /// Carries out the actions.
+    pub(crate) async fn act(&self, actions: &[Action]) -> Acted {
+        let mut acted = Acted::default();
+        let mut rest = actions;
+        while let Some(first) = rest.first() {
+            let many = rest.iter().take_while(|action| is_batch(first, action)).count().max(1);
+            let (batch, after) = rest.split_at(many);
+            rest = after;
+            let stop = match batch {
+                [one] => self.one(one, &mut acted.barriers).await.err(),
+                batch => self.batch(batch, &mut acted.barriers).await,
+            };
+            match stop {
+                None => {}
+                Some(Stop::Stale) => {
+                    acted.stopped = true;
+                    return acted;
+                }
+                Some(Stop::Refused(failure)) => {
+                    acted.stopped = true;
+                    acted.failure = Some(*failure);
+                    return acted;
+                }
+            }
+        }
+        acted
+    }
+
+    /// Many of a kind, in waves that double as long as all goes well: a cluster that refuses one refuses most.
+    async fn batch(&self, mut batch: &[Action], barriers: &mut Vec<Barrier>) -> Option<Stop> {
+        let mut wave = 1;
+        while !batch.is_empty() {
+            let (now, later) = batch.split_at(wave.min(batch.len()));
+            batch = later;
+            let ends = join_all(now.iter().map(|action| async move {
+                let mut barriers = Vec::new();
+                let end = self.one(action, &mut barriers).await;
+                (end, barriers)
+            }));
+            let mut stop = None;
+            for (end, reached) in ends.await {
+                barriers.extend(reached);
+                stop = stop.or(end.err());
+            }
+            if stop.is_some() {
+                return stop;
+            }
+            wave = (wave * 2).min(WAVE_MAX);
+        }
+        None
+    }
+
+    async fn one(&self, action: &Action, barriers: &mut Vec<Barrier>) -> Result<(), Stop> {
+        match action {
+            Action::Event(event) => {
+                self.teller.tell(&*self.api, self.name, event).await;
+                Ok(())
+            }
+            Action::Present(target) => self.guard(self.living(target).await?),
+            Action::Absent(target) => {
+                let found = self.found(target).await?;
+                self.guard(found.is_none())
+            }
+            Action::Empty { resource, namespace } => self.guard(self.is_empty(resource, namespace).await?),
+            Action::Allowed(review) => self.guard(self.is_allowed(review).await?),
+            Action::Sign { request } => self.sign(request, barriers).await,
+            write => {
+                let (resource, call) = call_of(write);
+                let Some(call) = call else { return Ok(()) };
+                let answer = self.api.call(call).await;
+                self.judge(write, &resource, answer, barriers)
+            }
+        }
+    }
+
+    fn judge(
+        &self,
+        action: &Action,
+        resource: &GroupVersionResource,
+        answer: Result<Value, Status>,
+        barriers: &mut Vec<Barrier>,
+    ) -> Result<(), Stop> {
+        let ended = match action {
+            Action::Delete { target, .. } => Some(Barrier::Ended(key_of(target), target.uid.clone())),
+            _ => None,
+        };
+        match answer {
+            Ok(object) => {
+                let revision = object::revision(&object).parse().ok().filter(|_| !is_list(action));
+                barriers.extend(ended.or_else(|| Some(Barrier::Revision(resource.clone(), revision?))));
+                Ok(())
+            }
+            // Gone is what was wanted; it may be the index that does not know yet. What is not served is not there.
+            Err(status) if status.code == 404 && ended.is_some() => {
+                barriers.extend(ended);
+                Ok(())
+            }
+            Err(status) if matches!(status.code, 404 | 405) && is_list(action) => Ok(()),
+            Err(status) => Err(refused(action, resource, status)),
+        }
+    }
+
+    async fn sign(&self, request: &Value, barriers: &mut Vec<Barrier>) -> Result<(), Stop> {
+        let Some(signer) = &self.signer else { return Ok(()) };
+        let Some(signed) = signer.sign(request) else { return Ok(()) };
+        let resource = controllers::known::signing_requests();
+        let action = Action::update_status(resource, signed.clone());
+        let answer = self.api.call(with_manager(Call::update_status(resource, signed))).await;
+        self.judge(&action, resource, answer, barriers)
+    }
+
+    fn guard(&self, holds: bool) -> Result<(), Stop> {
+        if holds { Ok(()) } else { Err(Stop::Stale) }
+    }
+
+    /// The object as the API has it now, if it is that one.
+    async fn found(&self, target: &Target) -> Result<Option<Value>, Stop> {
+        let call = Call::get(&target.resource, &target.namespace, &target.name);
+        match self.api.call(call).await {
+            Ok(found) if target.uid.is_empty() || object::uid(&found) == target.uid => Ok(Some(found)),
+            Ok(_) => Ok(None),
+            Err(status) if status.code == 404 => Ok(None),
+            Err(status) => Err(refused_as("get", &target.resource, status)),
+        }
+    }
+
+    async fn living(&self, target: &Target) -> Result<bool, Stop> {
+        Ok(self.found(target).await?.is_some_and(|found| !object::is_deleting(&found)))
+    }
+
+    async fn is_empty(&self, resource: &GroupVersionResource, namespace: &str) -> Result<bool, Stop> {
+        let call = Call::list(resource, namespace).with(|options| options.limit = Some(1));
+        match self.api.call(call).await {
+            Ok(list) => Ok(object::items(&list, &["items"]).is_empty()),
+            Err(status) if matches!(status.code, 404 | 405) => Ok(true),
+            Err(status) => Err(refused_as("list", resource, status)),
+        }
+    }
+
+    async fn is_allowed(&self, review: &Value) -> Result<bool, Stop> {
+        let reviews = GroupVersionResource::new("authorization.k8s.io", "v1", "subjectaccessreviews");
+        match self.api.call(Call::create(&reviews, "", review.clone())).await {
+            Ok(answer) => Ok(object::flag(&answer, &["status", "allowed"])),
+            Err(status) => Err(refused_as("create", &reviews, status)),
+        }
+    }
+}
+
+fn refused(action: &Action, resource: &GroupVersionResource, status: Status) -> Stop {
+    // Somebody was faster than the index: not the loop's business.
+    let behind = status.reason == "Conflict"
+        || status.reason == "AlreadyExists"
+        || (status.code == 404 && !matches!(action, Action::Create { .. }));
+    if behind { Stop::Stale } else { refused_as(&action.summary(), resource, status) }
+}
+
+fn refused_as(action: &str, resource: &GroupVersionResource, status: Status) -> Stop {
+    let (action, resource) = (action.to_owned(), resource.resource.clone());
+    Stop::Refused(Box::new(Failure { action, resource, status }))
+}
+
+/// The call of an action that writes.
+fn call_of(action: &Action) -> (GroupVersionResource, Option<Call>) {
+    let (resource, call) = match action {
+        Action::Create { resource, namespace, object } => {
+            (resource, Call::create(resource, namespace, object.clone()))
+        }
+        Action::Update { resource, part, object } => {
+            let call = Call::update(resource, object.clone());
+            (resource, part.map(|part| call.clone().at(part)).unwrap_or(call))
+        }
+        Action::Patch { target, strategic, patch } => {
+            let how = if *strategic { PatchType::Strategic } else { PatchType::Merge };
+            let call = Call::patch(&target.resource, &target.namespace, &target.name, how, patch.clone());
+            (&target.resource, call)
+        }
+        Action::Apply { target, manager, config } => {
+            let call =
+                Call::apply(&target.resource, &target.namespace, &target.name, manager, config.clone());
+            (&target.resource, call.with(|options| options.force = true))
+        }
+        Action::Delete { target, revision, propagation, grace_seconds } => {
+            let call = Call::delete(&target.resource, &target.namespace, &target.name);
+            let call = call.with(|options| {
+                options.preconditions.uid = Some(target.uid.clone()).filter(|uid| !uid.is_empty());
+                options.preconditions.resource_version = revision.clone();
+                options.propagation = propagation.map(str::to_owned);
+                options.grace_period_seconds = *grace_seconds;
+            });
+            (&target.resource, call)
+        }
+        Action::DeleteAll { resource, namespace, propagation } => {
+            let call = Call::delete_collection(resource, namespace);
+            (resource, call.with(|options| options.propagation = Some((*propagation).to_owned())))
+        }
+        _ => return (GroupVersionResource::default(), None),
+    };
+    (resource.clone(), Some(with_manager(call)))
+}
+
+/// Names the owner of the fields written, where the plan names none.
+fn with_manager(mut call: Call) -> Call {
+    if matches!(call.verb, Verb::Create | Verb::Update | Verb::Patch) {
+        call.options.field_manager.get_or_insert_with(|| MANAGER.to_owned());
+    }
+    call
+}
+
+/// Whether two actions may go at the same time: they concern different objects of one resource.
+fn is_batch(first: &Action, other: &Action) -> bool {
+    match (first, other) {
+        (Action::Create { resource: one, .. }, Action::Create { resource: two, .. }) => one == two,
+        (Action::Delete { target: one, .. }, Action::Delete { target: two, .. }) => {
+            one.resource == two.resource
+        }
+        (Action::Empty { .. }, Action::Empty { .. }) => true,
+        (Action::DeleteAll { .. }, Action::DeleteAll { .. }) => true,
+        _ => false,
+    }
+}
+
+fn is_list(action: &Action) -> bool {
+    matches!(action, Action::DeleteAll { .. })
+}
+
+fn key_of(target: &Target) -> Key {
+    Key::new(&target.resource, &target.namespace, &target.name)
+}
+
+/// The body of an event's creation, for [`Teller`].
+pub(crate) fn event_call(namespace: &str, event: Value) -> Call {
+    with_manager(Call::create(controllers::known::events(), namespace, event))
+}
+
+/// The value that clients of the API know loops by.
+pub(crate) const MANAGER: &str = "kube-controller-manager";
+/// Calls of one plan at the same time.
+const WAVE_MAX: usize = 16;
