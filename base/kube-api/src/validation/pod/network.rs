@@ -156,7 +156,7 @@ fn search_domain(name: &str) -> Vec<String> {
     };
     let mut wrong = Vec::new();
     if name.len() > kube_object::names::SUBDOMAIN_LEN_MAX {
-        wrong.push(format!("must be no more than {} bytes", kube_object::names::SUBDOMAIN_LEN_MAX));
+        wrong.push(format!("must be no more than {} characters", kube_object::names::SUBDOMAIN_LEN_MAX));
     }
     if !name.split('.').all(label) {
         wrong.push(

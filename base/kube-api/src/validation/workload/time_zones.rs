@@ -1,0 +1,9 @@
+//! Names of time zones, as the IANA database has them.
+
+/// One name a line, sorted by bytes.
+const NAMES: &str = include_str!("../../../data/time_zones.txt");
+
+/// Whether the database knows a zone of this name.
+pub(super) fn is_known(name: &str) -> bool {
+    NAMES.lines().any(|known| known == name)
+}
