@@ -1,7 +1,5 @@
-//! The query of a request: a list of names and values, and the API's ways to read them.
-//!
-//! As upstream, a parameter that no options type knows is ignored, and one that has the wrong
-//! type is a 400.
+//! The query of a request: a list of names and values. What they mean as options is for the
+//! registry to say.
 
 use kube_object::status::Status;
 
@@ -54,12 +52,9 @@ impl Query {
         Some(!matches!(found.1.as_str(), "false" | "0" | "False" | "FALSE" | "f" | "F"))
     }
 
-    /// A whole number.
-    pub fn number(&self, name: &str) -> Result<Option<i64>, Status> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        text.parse().map(Some).map_err(|_| {
-            Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
-        })
+    /// All of it, as the registry reads options.
+    pub fn pairs(&self) -> &[(String, String)] {
+        &self.pairs
     }
 }
 
@@ -71,12 +66,11 @@ mod tests {
     fn reads_values() {
         let query =
             Query::parse(Some("limit=5&labelSelector=a%3Db%2Cc&x&dryRun=All&dryRun=Other&e=&w=0&t=a+b")).unwrap();
-        assert_eq!(query.number("limit").unwrap(), Some(5));
+        assert_eq!((query.text("limit"), query.pairs().len()), (Some("5"), 8));
         assert_eq!(query.text("labelSelector"), Some("a=b,c"));
         assert_eq!((query.flag("x"), query.flag("w"), query.flag("none")), (Some(true), Some(false), None));
         assert_eq!(query.all("dryRun").collect::<Vec<_>>(), ["All", "Other"]);
         assert_eq!((query.text("e"), query.has("e"), query.text("t")), (None, true, Some("a b")));
-        assert!(query.number("labelSelector").is_err());
         assert!(Query::parse(Some("a=%")).is_err());
         assert!(Query::parse(Some(&"a&".repeat(2000))).is_err());
         assert_eq!(Query::parse(None).unwrap(), Query::default());

@@ -1,0 +1,322 @@
+//! What every request passes before it is answered, in upstream's order: panic guard, request
+//! id, time-out, who asks, as whom, how many at once, whether they may. Audit will stand behind
+//! authentication.
+
+use std::hash::{BuildHasher as _, Hasher as _, RandomState};
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use auth::authn::Headers;
+use auth::authorizer::MASTERS;
+use auth::impersonate::impersonate;
+use auth::{Attributes, Credentials, ResourceAttributes};
+use client::BoxFuture;
+use futures_util::FutureExt as _;
+use http::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, HeaderValue, USER_AGENT};
+use http::{HeaderMap, HeaderName, Method, Request, Response};
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use kube_object::field_selector::FieldSelector;
+use kube_object::status::Status;
+use kube_object::user::User;
+use rustls::pki_types::CertificateDer;
+
+use super::body::{self, Body};
+use super::path::RequestInfo;
+use super::query::Query;
+use super::{Front, answer, connect, plain, verbs, warning};
+use crate::metrics::Subject;
+use crate::registry::Context;
+
+/// How long a request may take unless it is long-running, as upstream's `--request-timeout`.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// The other end of a connection.
+#[derive(Clone, Debug, Default)]
+pub struct Peer {
+    /// Its certificate and those behind it.
+    pub certificates: Arc<[CertificateDer<'static>]>,
+    /// Its address, for the log.
+    pub address: String,
+}
+
+/// A request that has passed the chain.
+pub(super) struct Asked<'a> {
+    pub(super) front: &'a Front,
+    pub(super) info: RequestInfo,
+    pub(super) query: Query,
+    pub(super) context: Context,
+    pub(super) request: Request<Incoming>,
+}
+
+impl Asked<'_> {
+    pub(super) fn headers(&self) -> &HeaderMap {
+        self.request.headers()
+    }
+
+    pub(super) fn accept(&self) -> Option<&str> {
+        self.headers().get(ACCEPT)?.to_str().ok()
+    }
+}
+
+impl Front {
+    /// Answers a request, whatever happens.
+    pub fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+        Box::pin(async move { self.guarded(&peer, request).await })
+    }
+
+    async fn guarded(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let id = request_id(request.headers());
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).map(str::to_owned);
+        let head = *request.method() == Method::HEAD;
+        let guarded = AssertUnwindSafe(self.measured(peer, request)).catch_unwind().await;
+        let mut response = match guarded {
+            Ok(Ok(response)) => response,
+            Ok(Err(status)) => answer::status(&status, accept.as_deref()),
+            Err(_) => {
+                self.metrics.panicked();
+                let status = Status::internal("apiserver panic'd on the request");
+                answer::status(&status, accept.as_deref())
+            }
+        };
+        let headers = response.headers_mut();
+        if let Ok(id) = HeaderValue::from_str(&id) {
+            headers.insert(HeaderName::from_static("audit-id"), id);
+        }
+        headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
+        if head {
+            *response.body_mut() = body::full("");
+        }
+        response
+    }
+
+    /// Parses, counts and limits the time.
+    async fn measured(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+        let started = Instant::now();
+        let (info, query) = understand(&request)?;
+        let known = self.registry.kinds().resolve(&info.group, &info.version, &info.resource).is_some();
+        let apply = super::decode::content_type(request.headers())
+            .is_some_and(|content_type| content_type.starts_with("application/apply-patch"));
+        let subject = Subject::of(&info, known, query.has("dryRun"), apply);
+        let timeout = (!info.is_long_running()).then(|| timeout_of(&query));
+        let deadline = timeout.map(|timeout| started + timeout);
+        let work = self.pass(peer, request, info, query, deadline);
+        let result = match timeout {
+            Some(timeout) => {
+                let timed = tokio::time::timeout(timeout, work).await;
+                timed.unwrap_or_else(|_| Err(timed_out()))
+            }
+            None => work.await,
+        };
+        let code = result.as_ref().map_or_else(|status| status.code, |response| response.status().as_u16());
+        self.metrics.request(subject, code, started.elapsed());
+        result
+    }
+
+    /// Who asks, as whom, and whether there is place.
+    async fn pass(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+        info: RequestInfo,
+        query: Query,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Body>, Status> {
+        let headers = RequestHeaders(request.headers());
+        let user = self.identify(peer, &headers, &info.path)?;
+        let user_agent = text(request.headers(), USER_AGENT).unwrap_or_default().to_owned();
+        let context = Context { user, user_agent, deadline, ..Context::default() };
+        let place = match self.gate.enter(&info) {
+            Ok(place) => place,
+            // Who may do everything must be able to repair an overloaded server.
+            Err(_) if context.user.is_in(MASTERS) => None,
+            Err(status) => return Err(status),
+        };
+        self.permit(&context.user, &info, &query)?;
+        let warnings = context.warnings.clone();
+        let asked = Asked { front: self, info, query, context, request };
+        let result = route(asked).await;
+        drop(place);
+        let texts = warnings.take();
+        match result {
+            Ok(mut response) => {
+                warning::add(response.headers_mut(), &texts);
+                Ok(response)
+            }
+            Err(status) => Err(status),
+        }
+    }
+
+    fn identify(&self, peer: &Peer, headers: &RequestHeaders<'_>, path: &str) -> Result<User, Status> {
+        let credentials = Credentials {
+            peer_certificates: &peer.certificates,
+            bearer: bearer(headers.0),
+            headers,
+            path,
+            audiences: &[],
+        };
+        let known = self.authenticator.authenticate(&credentials, Timestamp::now());
+        let user = known.map(|known| known.user.clone()).map_err(|_| Status::unauthorized())?;
+        Ok(impersonate(headers, &user, &self.authorizer)?.unwrap_or(user))
+    }
+
+    fn permit(&self, user: &User, info: &RequestInfo, query: &Query) -> Result<(), Status> {
+        let selector = query.text("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
+        let fields: Vec<(String, String)> = selector.iter().flat_map(equal_terms).collect();
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let attributes = if info.is_resource {
+            let resource = ResourceAttributes {
+                group: &info.group,
+                version: &info.version,
+                resource: &info.resource,
+                subresource: &info.subresource,
+                namespace: &info.namespace,
+                name: &info.name,
+                fields: &fields,
+            };
+            Attributes::of_resource(user, &info.verb, resource)
+        } else {
+            Attributes::of_path(user, &info.verb, &info.path)
+        };
+        let decision = self.authorizer.authorize(&attributes);
+        if decision.is_allowed() { Ok(()) } else { Err(attributes.forbidden(decision.reason().as_str())) }
+    }
+}
+
+fn route(asked: Asked<'_>) -> BoxFuture<'_, Result<Response<Body>, Status>> {
+    if !asked.info.is_resource || asked.info.resource.is_empty() {
+        return Box::pin(async move { plain::serve(&asked) });
+    }
+    if connect::is_connect(&asked.info) {
+        return Box::pin(connect::serve(asked));
+    }
+    Box::pin(verbs::serve(asked))
+}
+
+/// What is asked, by method, path and query.
+fn understand(request: &Request<Incoming>) -> Result<(RequestInfo, Query), Status> {
+    let bad = |error: super::path::InvalidPath| Status::bad_request(error.to_string());
+    let mut info = RequestInfo::parse(request.method(), request.uri().path()).map_err(bad)?;
+    let query = Query::parse(request.uri().query())?;
+    let selector = query.text("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
+    let name = selector.as_ref().and_then(|selector| {
+        equal_terms(selector).into_iter().find(|(field, _)| field == "metadata.name").map(|(_, name)| name)
+    });
+    info.refine(query.flag("watch").unwrap_or(false), name.as_deref());
+    Ok((info, query))
+}
+
+/// The `field=value` terms of a selector.
+fn equal_terms(selector: &FieldSelector) -> Vec<(String, String)> {
+    let equal = selector.terms().iter().filter(|term| term.equal);
+    equal.map(|term| (term.field.clone(), term.value.clone())).collect()
+}
+
+fn timeout_of(query: &Query) -> Duration {
+    let asked = query.text("timeout").and_then(go_duration).filter(|asked| !asked.is_zero());
+    asked.map_or(TIMEOUT, |asked| asked.min(TIMEOUT))
+}
+
+/// `30s`, `1m30s`, `500ms`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let (mut total, mut rest) = (0.0, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let (number, tail) = rest.split_at_checked(digits)?;
+        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at_checked(letters)?;
+        let scale = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            _ => return None,
+        };
+        total += number.parse::<f64>().ok()? * scale;
+        rest = tail;
+    }
+    Duration::try_from_secs_f64(total).ok()
+}
+
+fn timed_out() -> Status {
+    Status::timeout(
+        "Timeout: request did not complete within the allotted timeout",
+        0,
+    )
+}
+
+/// The client's own id, or a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let given = headers.get("audit-id").and_then(|id| id.to_str().ok());
+    match given.filter(|id| !id.is_empty() && id.len() <= 64) {
+        Some(id) => id.to_owned(),
+        None => fresh_id(),
+    }
+}
+
+/// An id in the form of a UUID. It tells requests apart in logs; nothing depends on its being
+/// unguessable.
+fn fresh_id() -> String {
+    let number = || RandomState::new().build_hasher().finish();
+    let bits = u128::from(number()) << 64 | u128::from(number());
+    let bits = bits & !(0xf << 76) | 4 << 76;
+    let bits = bits & !(0x3 << 62) | 2 << 62;
+    let hex = format!("{bits:032x}");
+    let part = |range: std::ops::Range<usize>| hex.get(range).unwrap_or_default();
+    format!("{}-{}-{}-{}-{}", part(0..8), part(8..12), part(12..16), part(16..20), part(20..32))
+}
+
+fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// The token of `Authorization: Bearer`, or of a WebSocket's sub-protocol, which is how browsers
+/// must send it.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let (scheme, token) = text(headers, AUTHORIZATION)?.trim().split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+struct RequestHeaders<'a>(&'a HeaderMap);
+
+impl Headers for RequestHeaders<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
+        for (name, value) in self.0 {
+            if let Ok(value) = value.to_str() {
+                visit(name.as_str(), value);
+            }
+        }
+    }
+
+    fn first(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.to_str().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_durations() {
+        for (text, millis) in
+            [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("x", None), ("5", None)]
+        {
+            assert_eq!(go_duration(text).map(|it| it.as_millis()), millis, "{text}");
+        }
+        assert_eq!(go_duration("99999999999999999999h"), None);
+    }
+
+    #[test]
+    fn reads_tokens() {
+        let mut headers = HeaderMap::new();
+        assert_eq!(bearer(&headers), None);
+        for (value, token) in [("Bearer abc", Some("abc")), ("bearer  x ", Some("x")), ("Basic x", None), ("Bearer ", None)] {
+            headers.insert(AUTHORIZATION, value.parse().unwrap());
+            assert_eq!(bearer(&headers), token, "{value}");
+        }
+    }
+}

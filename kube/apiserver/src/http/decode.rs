@@ -1,0 +1,71 @@
+//! Bodies of requests as values.
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use kube_object::json;
+use kube_object::status::Status;
+use serde_json::Value;
+
+use super::accept::{Encoding, media_types, unsupported_media_type};
+use super::yaml;
+use crate::registry::{Body, Patch};
+
+/// The text of `Content-Type`, if there is one.
+pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?")).filter(|text| !text.is_empty())
+}
+
+/// An object.
+pub(super) fn object(headers: &HeaderMap, bytes: &Bytes) -> Result<Body, Status> {
+    match Encoding::of_content_type(content_type(headers)) {
+        Some(Encoding::Json) => read_json(bytes),
+        Some(Encoding::Yaml) => read_yaml(bytes),
+        Some(Encoding::Protobuf) | None => Err(unsupported_media_type(media_types(false))),
+    }
+}
+
+/// Options, for which an empty body is nothing.
+pub(super) fn options(headers: &HeaderMap, bytes: &Bytes) -> Result<Option<Value>, Status> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    object(headers, bytes).map(|body| Some(body.value))
+}
+
+/// A patch; `custom` kinds have no strategic merge.
+pub(super) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool) -> Result<Patch, Status> {
+    let content_type = content_type(headers).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    match essence.as_str() {
+        "application/json-patch+json" => read_json(bytes).map(Patch::Json),
+        "application/merge-patch+json" => read_json(bytes).map(Patch::Merge),
+        "application/strategic-merge-patch+json" if !custom => read_json(bytes).map(Patch::Strategic),
+        "application/apply-patch+yaml" => {
+            // JSON is YAML too, and read much faster.
+            let body = if bytes.starts_with(b"{") { read_json(bytes) } else { read_yaml(bytes) };
+            body.map(Patch::Apply)
+        }
+        _ if custom => Err(unsupported_media_type(
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+        )),
+        _ => Err(unsupported_media_type(
+            "application/json-patch+json, application/merge-patch+json, \
+             application/strategic-merge-patch+json, application/apply-patch+yaml",
+        )),
+    }
+}
+
+fn read_json(bytes: &Bytes) -> Result<Body, Status> {
+    let decoded = json::decode(bytes).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Status::bad_request(format!("couldn't get version/kind; json parse error: {error}{cause}"))
+    })?;
+    Ok(Body { value: decoded.value, duplicates: decoded.duplicates, ..Body::default() })
+}
+
+fn read_yaml(bytes: &Bytes) -> Result<Body, Status> {
+    let decoded = yaml::read(bytes)
+        .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))?;
+    Ok(Body { value: decoded.value, duplicates: decoded.duplicates, ..Body::default() })
+}

@@ -1,0 +1,128 @@
+//! The HTTP front: from bytes of strangers to the verbs of the registry and back.
+//!
+//! ```text
+//! serve     connections: TLS, HTTP/1.1 and HTTP/2, time-outs, the graceful end
+//!   chain   panic guard, request id, time-out, who, may, how many at once
+//!     route       resources ─▶ verbs, connect; other paths ─▶ plain
+//!       answer    JSON, YAML, tables, lists in pieces, refusals
+//! ```
+
+pub mod accept;
+mod answer;
+pub(crate) mod body;
+mod chain;
+mod connect;
+mod decode;
+pub mod health;
+pub mod limits;
+pub mod path;
+mod plain;
+pub mod query;
+mod serve;
+mod verbs;
+mod warning;
+mod watch;
+pub mod yaml;
+
+use std::sync::Arc;
+
+use auth::{Authenticator, Authorizer};
+use serde_json::Value;
+
+pub(crate) use answer::{accepts_gzip, bytes_answer, page_not_found};
+pub use body::{BODY_MAX, Body, BodyError};
+pub use chain::Peer;
+pub(crate) use plain::{hashed, matches_tag};
+pub use serve::{Listener, ServeError, Settings, TlsMaterial, server_config, serve};
+
+use crate::discovery::Discovery;
+use crate::metrics::{Metrics, ObjectCount};
+use crate::openapi::OpenApi;
+use crate::registry::{NodeProxy, Registry};
+use health::Health;
+use limits::{Gate, Limits};
+
+/// What the front needs of the rest of the server.
+pub struct FrontConfig {
+    /// The verbs.
+    pub registry: Arc<Registry>,
+    /// Finds out who asks.
+    pub authenticator: Arc<Authenticator>,
+    /// Says whether they may.
+    pub authorizer: Arc<Authorizer>,
+    /// The way to nodes; a server without nodes has none.
+    pub node_proxy: Option<Arc<dyn NodeProxy>>,
+    /// The checks of `/healthz` and its kind.
+    pub health: Health,
+    /// How many requests at a time.
+    pub limits: Limits,
+    /// What the store holds, for `/metrics`.
+    pub stored: Stored,
+    /// `/version`.
+    pub version: Value,
+    /// `/.well-known/openid-configuration` and `/openid/v1/jwks`.
+    pub openid: OpenId,
+    /// Host and port that clients are told.
+    pub address: String,
+}
+
+/// Tells how many objects there are of each resource, and the newest revision.
+pub type Stored = Arc<dyn Fn() -> (Vec<ObjectCount>, u64) + Send + Sync>;
+
+/// What verifies service account tokens elsewhere.
+#[derive(Clone, Debug, Default)]
+pub struct OpenId {
+    /// The discovery document.
+    pub configuration: Value,
+    /// The public keys.
+    pub keys: Value,
+}
+
+/// Answers requests. Share it.
+pub struct Front {
+    registry: Arc<Registry>,
+    authenticator: Arc<Authenticator>,
+    authorizer: Arc<Authorizer>,
+    node_proxy: Option<Arc<dyn NodeProxy>>,
+    health: Health,
+    gate: Gate,
+    metrics: Arc<Metrics>,
+    discovery: Discovery,
+    openapi: OpenApi,
+    stored: Stored,
+    version: Value,
+    openid: OpenId,
+    address: String,
+}
+
+impl Front {
+    /// Ready to answer.
+    pub fn new(config: FrontConfig) -> Arc<Self> {
+        let metrics = Arc::new(Metrics::default());
+        let kinds = Arc::clone(config.registry.kinds());
+        Arc::new(Self {
+            discovery: Discovery::new(Arc::clone(&kinds)),
+            openapi: OpenApi::new(kinds),
+            gate: Gate::new(config.limits, Arc::clone(&metrics)),
+            metrics,
+            registry: config.registry,
+            authenticator: config.authenticator,
+            authorizer: config.authorizer,
+            node_proxy: config.node_proxy,
+            health: config.health,
+            stored: config.stored,
+            version: config.version,
+            openid: config.openid,
+            address: config.address,
+        })
+    }
+
+    pub(crate) fn openapi(&self) -> &OpenApi {
+        &self.openapi
+    }
+
+    /// Whether all checks pass.
+    pub fn is_ready(&self) -> bool {
+        self.health.is_ready()
+    }
+}

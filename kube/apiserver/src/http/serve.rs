@@ -1,0 +1,196 @@
+//! Connections: accepted, wrapped in TLS, served in HTTP/1.1 or HTTP/2, and ended gently.
+
+use std::convert::Infallible;
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::authn::any_client_certificate;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::Front;
+use super::chain::Peer;
+
+/// How long a client may take to say the first word, and to end a handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the head of a request may take; upstream's.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+/// An HTTP/2 connection that is silent is asked whether it lives.
+const PING_INTERVAL: Duration = Duration::from_secs(60);
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// What all header fields of a request may add up to.
+const HEADERS_MAX: u32 = 256 * 1024;
+/// Requests at a time on one connection; upstream's `--http2-max-streams-per-connection`.
+const STREAMS_MAX: u32 = 1000;
+/// What a client may send on a stream before we have read it; upstream's.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// Where connections come from.
+#[derive(Debug)]
+pub enum Listener {
+    /// TLS over TCP; the newest configuration counts for each new connection.
+    Tls(TcpListener, watch::Receiver<Arc<ServerConfig>>),
+    /// A Unix socket without TLS, for this machine alone: clients show tokens.
+    Unix(UnixListener),
+}
+
+/// How serving ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How long requests may go on after the end was asked for.
+    pub drain: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { drain: Duration::from_secs(10) }
+    }
+}
+
+/// What a TLS server shows and asks for, in PEM.
+#[derive(Clone)]
+pub struct TlsMaterial {
+    /// The certificate and those between it and its authority.
+    pub certificates: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Who signs clients' certificates.
+    pub client_authorities: Vec<u8>,
+}
+
+/// The listener cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// A certificate or key cannot be read.
+    #[error("server certificate or key")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    /// They do not belong together.
+    #[error("TLS configuration")]
+    Tls(#[source] rustls::Error),
+}
+
+/// Makes the configuration of a TLS server that asks for client certificates and takes none too.
+pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, ServeError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.certificates).collect();
+    let certificates = certificates.map_err(ServeError::Pem)?;
+    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(ServeError::Pem)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(ServeError::Tls)?
+        .with_client_cert_verifier(any_client_certificate(&material.client_authorities))
+        .with_single_cert(certificates, key)
+        .map_err(ServeError::Tls)?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// Serves until `shutdown` is true, and then until all requests have ended or the time is over.
+pub async fn serve(
+    front: Arc<Front>,
+    listener: Listener,
+    settings: Settings,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = accept(&listener) => match accepted {
+                Ok(accepted) => {
+                    connections.spawn(handle(Arc::clone(&front), accepted, shutdown.clone()));
+                }
+                // Out of descriptors, mostly: the listener stays, connections end meanwhile.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = asked_to_end(&mut shutdown) => break,
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(settings.drain, drained).await.is_err() {
+        connections.shutdown().await;
+    }
+}
+
+enum Accepted {
+    Tls(TcpStream, String, Arc<ServerConfig>),
+    Unix(tokio::net::UnixStream),
+}
+
+async fn accept(listener: &Listener) -> io::Result<Accepted> {
+    match listener {
+        Listener::Tls(listener, config) => {
+            let (stream, address) = listener.accept().await?;
+            // Small answers should not wait for larger ones.
+            let _ = stream.set_nodelay(true);
+            Ok(Accepted::Tls(stream, address.to_string(), Arc::clone(&config.borrow())))
+        }
+        Listener::Unix(listener) => Ok(Accepted::Unix(listener.accept().await?.0)),
+    }
+}
+
+async fn handle(front: Arc<Front>, accepted: Accepted, shutdown: watch::Receiver<bool>) {
+    match accepted {
+        Accepted::Tls(stream, address, config) => {
+            let handshake = TlsAcceptor::from(config).accept(stream);
+            let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await else { return };
+            let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+            connection(front, stream, Peer { certificates, address }, shutdown).await;
+        }
+        Accepted::Unix(stream) => connection(front, stream, Peer::default(), shutdown).await,
+    }
+}
+
+async fn connection<S>(front: Arc<Front>, stream: S, peer: Peer, mut shutdown: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let (front, peer) = (Arc::clone(&front), peer.clone());
+        async move { Ok::<_, Infallible>(front.handle(peer, request).await) }
+    });
+    let builder = builder();
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    tokio::select! {
+        // A client that goes away or talks nonsense is no news.
+        _ = connection.as_mut() => {}
+        () = asked_to_end(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+fn builder() -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADERS_MAX as usize);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT)
+        .max_header_list_size(HEADERS_MAX)
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW);
+    builder
+}
+
+/// Returns when the end is asked for, or nobody can ask any more.
+async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|ended| *ended).await;
+}

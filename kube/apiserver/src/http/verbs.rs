@@ -1,0 +1,201 @@
+//! Requests for objects: from the parsed request to a verb of the registry and to its answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use hyper::body::Incoming;
+use jiff::Timestamp;
+use kube_object::status::Status;
+
+use super::accept::{Encoding, Negotiated, Offer, negotiate, not_acceptable};
+use super::answer::{self, Form, accepts_gzip};
+use super::body::{self, Body};
+use super::chain::Asked;
+use super::{decode, watch};
+use crate::kinds::Resource;
+use crate::metrics::Subject;
+use crate::registry::{DeleteOptions, GetOptions, ListOptions, Target, WriteOptions};
+use crate::table::IncludeObject;
+
+/// Answers a request for a resource.
+pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
+    let info = &asked.info;
+    let resource = asked.front.registry.kinds().resolve(&info.group, &info.version, &info.resource);
+    let Some(resource) = resource else {
+        return Ok(answer::page_not_found());
+    };
+    let Some(target) = target(&asked, &resource) else {
+        return Ok(answer::page_not_found());
+    };
+    if !allows(&asked, &resource, &target) {
+        return Ok(method_not_allowed());
+    }
+    let form = form(&asked, &resource, &target)?;
+    match info.verb.as_str() {
+        "get" => {
+            let resource_version = asked.query.text("resourceVersion").unwrap_or_default().to_owned();
+            let options = GetOptions { resource_version };
+            let found = asked.front.registry.get(&asked.context, &target, &options).await?;
+            Ok(answer::outcome(&found, &resource, &form))
+        }
+        "list" => {
+            let options = ListOptions::from_query(asked.query.pairs())?;
+            let found = asked.front.registry.list(&asked.context, &target, &options).await?;
+            Ok(answer::list(&found, &resource, &form))
+        }
+        "watch" => follow(&asked, &resource, &target, &form).await,
+        _ => change(asked, &resource, &target, &form).await,
+    }
+}
+
+/// create, update, patch, delete and deletecollection: the verbs that may have a body.
+async fn change(
+    asked: Asked<'_>,
+    resource: &Arc<Resource>,
+    target: &Target,
+    form: &Form,
+) -> Result<Response<Body>, Status> {
+    let Asked { front, info, query, context, request } = asked;
+    let (parts, incoming) = request.into_parts();
+    let bytes = read(&parts.headers, incoming).await?;
+    let registry = &front.registry;
+    let outcome = match info.verb.as_str() {
+        "create" => {
+            let object = decode::object(&parts.headers, &bytes)?;
+            let options = WriteOptions::from_query(query.pairs())?;
+            registry.create(&context, target, object, &options).await?
+        }
+        "update" => {
+            let object = decode::object(&parts.headers, &bytes)?;
+            let options = WriteOptions::from_query(query.pairs())?;
+            registry.update(&context, target, object, &options).await?
+        }
+        "patch" => {
+            let patch = decode::patch(&parts.headers, &bytes, resource.is_custom())?;
+            let options = WriteOptions::from_query(query.pairs())?;
+            registry.patch(&context, target, patch, &options).await?
+        }
+        "delete" => {
+            let body = decode::options(&parts.headers, &bytes)?;
+            let options = DeleteOptions::from_request(query.pairs(), body.as_ref())?;
+            registry.delete(&context, target, &options).await?
+        }
+        "deletecollection" => {
+            let body = decode::options(&parts.headers, &bytes)?;
+            let options = DeleteOptions::from_request(query.pairs(), body.as_ref())?;
+            let list = ListOptions::from_query(query.pairs())?;
+            let gone = registry.delete_collection(&context, target, &list, &options).await?;
+            return Ok(answer::list(&gone, resource, form));
+        }
+        _ => return Ok(method_not_allowed()),
+    };
+    Ok(answer::outcome(&outcome, resource, form))
+}
+
+async fn read(headers: &http::HeaderMap, incoming: Incoming) -> Result<bytes::Bytes, Status> {
+    // Most requests without a body say so.
+    if hyper::body::Body::is_end_stream(&incoming) {
+        return Ok(bytes::Bytes::new());
+    }
+    body::read(headers, incoming).await
+}
+
+async fn follow(
+    asked: &Asked<'_>,
+    resource: &Arc<Resource>,
+    target: &Target,
+    form: &Form,
+) -> Result<Response<Body>, Status> {
+    let mut options = ListOptions::from_query(asked.query.pairs())?;
+    options.timeout.get_or_insert_with(default_watch_timeout);
+    let watcher = asked.front.registry.watch(&asked.context, target, &options).await?;
+    let subject = Subject::of(&asked.info, true, false, false);
+    Ok(watch::answer(watcher, resource, form, asked.front.metrics.long_running(subject)))
+}
+
+/// Half an hour to an hour, so that watches opened together do not come back together.
+fn default_watch_timeout() -> Duration {
+    let spread = Timestamp::now().subsec_nanosecond().unsigned_abs() % 1800;
+    Duration::from_secs(1800 + u64::from(spread))
+}
+
+/// What the path means for this resource; none where the path cannot be.
+fn target(asked: &Asked<'_>, resource: &Arc<Resource>) -> Option<Target> {
+    let info = &asked.info;
+    let of_namespaces = resource.gvr.group.is_empty() && resource.gvr.resource == "namespaces";
+    let namespace = if of_namespaces { "" } else { info.namespace.as_str() };
+    if !resource.namespaced && !namespace.is_empty() {
+        return None;
+    }
+    // An object of a namespace has no path without it.
+    let has_name_in_path = !info.name.is_empty() && !matches!(info.verb.as_str(), "list" | "watch");
+    if resource.namespaced && namespace.is_empty() && has_name_in_path {
+        return None;
+    }
+    if !info.tail.is_empty() && info.tail != "/" {
+        return None;
+    }
+    if !info.subresource.is_empty() {
+        resource.subresource(&info.subresource)?;
+    }
+    // The name of a selector is for authorization; the selector itself goes to the registry.
+    let named_by_selector = matches!(info.verb.as_str(), "list" | "watch") && !info.watch_prefix;
+    let name = if named_by_selector { "" } else { info.name.as_str() };
+    Some(Target::object(resource, namespace, name).at(&info.subresource))
+}
+
+fn allows(asked: &Asked<'_>, resource: &Resource, target: &Target) -> bool {
+    let info = &asked.info;
+    // Collections over all namespaces can only be read.
+    let over_all = resource.namespaced && target.namespace.is_empty();
+    if over_all && !matches!(info.verb.as_str(), "list" | "watch") {
+        // Reviews that are asked without a namespace do not exist in namespaced form.
+        return false;
+    }
+    match info.verb.as_str() {
+        // Only a collection is created in, only an object is replaced.
+        "create" if target.subresource.is_empty() && !target.name.is_empty() => return false,
+        "update" | "patch" if target.name.is_empty() => return false,
+        _ => {}
+    }
+    if target.subresource.is_empty() {
+        return resource.does(&info.verb);
+    }
+    let part = resource.subresource(&target.subresource);
+    part.is_some_and(|part| part.verbs.iter().any(|verb| *verb == info.verb))
+}
+
+fn form(asked: &Asked<'_>, resource: &Resource, target: &Target) -> Result<Form, Status> {
+    // Reviews are answered and forgotten: they have neither columns nor metadata.
+    let speaks_own_kind = target.subresource.is_empty()
+        || resource.subresource(&target.subresource).is_some_and(|part| part.gvk == resource.gvk);
+    let offer = Offer { transforms: resource.is_stored() && speaks_own_kind, protobuf: false };
+    let mut negotiated = negotiate(asked.accept(), offer)?;
+    if asked.info.verb == "watch" && negotiated.encoding == Encoding::Yaml {
+        // Documents of YAML cannot follow each other without an end.
+        return Err(not_acceptable(offer));
+    }
+    negotiated.pretty |= wants_pretty(asked, negotiated);
+    Ok(Form {
+        negotiated,
+        include: IncludeObject::parse(asked.query.text("includeObject").unwrap_or_default())?,
+        gzip: accepts_gzip(asked.headers()) && matches!(asked.info.verb.as_str(), "get" | "list"),
+        now: Timestamp::now(),
+    })
+}
+
+/// Who looks at answers with their own eyes gets line breaks, as upstream.
+fn wants_pretty(asked: &Asked<'_>, negotiated: Negotiated) -> bool {
+    if negotiated.encoding != Encoding::Json || asked.info.verb == "watch" {
+        return false;
+    }
+    match asked.query.flag("pretty") {
+        Some(pretty) => pretty,
+        None => ["curl", "Wget", "Mozilla/5.0"].iter().any(|name| asked.context.user_agent.starts_with(name)),
+    }
+}
+
+fn method_not_allowed() -> Response<Body> {
+    answer::text(405, "405: Method Not Allowed")
+}

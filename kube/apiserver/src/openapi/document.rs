@@ -1,0 +1,164 @@
+//! Whole documents, written straight into the compressor: never more than one path or definition
+//! is in memory as a tree.
+
+use std::io::{self, Write as _};
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use kube_object::resource::GroupVersionKind;
+use kube_schema::Schema;
+use serde_json::{Value, json};
+
+use super::paths;
+use super::schema::{Definitions, Flavour, LIST_META, OBJECT_META};
+use crate::kinds::{Model, Resource, Table};
+
+type Out = GzEncoder<Vec<u8>>;
+
+/// The version 3 document of a group and version; none if there is none.
+pub(super) fn v3(table: &Table, group: &str, version: &str) -> Option<Vec<u8>> {
+    let served = |it: &&Arc<Resource>| it.gvr.group == group && it.gvr.version == version;
+    let resources: Vec<_> = table.resources().iter().filter(served).cloned().collect();
+    if resources.is_empty() {
+        return None;
+    }
+    // Writing to memory does not fail.
+    write_v3(&resources).ok()
+}
+
+/// The version 2 document of everything.
+pub(super) fn v2(table: &Table) -> Option<Vec<u8>> {
+    write_v2(table.resources()).ok()
+}
+
+/// `com.example.stable.v1.CronTab` of stable.example.com.
+pub(super) fn custom_name(gvk: &GroupVersionKind) -> String {
+    let reversed: Vec<&str> = gvk.group.rsplit('.').collect();
+    format!("{}.{}.{}", reversed.join("."), gvk.version, gvk.kind)
+}
+
+fn write_v3(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
+    let mut out = encoder();
+    let info = json!({"title": "Kubernetes", "version": format!("v{}.0", Schema::builtin().release())});
+    write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{info},\"paths\":")?;
+    let definitions = write_paths(&mut out, resources, Flavour::V3)?;
+    out.write_all(b",\"components\":{\"schemas\":")?;
+    write_definitions(&mut out, definitions, resources, Flavour::V3)?;
+    let security = json!({"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header",
+        "description": "Bearer Token authentication"}});
+    write!(out, ",\"securitySchemes\":{security}}},\"security\":[{{\"BearerToken\":[]}}]}}")?;
+    out.finish()
+}
+
+fn write_v2(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
+    let mut out = encoder();
+    let info = json!({"title": "Kubernetes", "version": format!("v{}.0", Schema::builtin().release())});
+    write!(out, "{{\"swagger\":\"2.0\",\"info\":{info},\"paths\":")?;
+    let definitions = write_paths(&mut out, resources, Flavour::V2)?;
+    out.write_all(b",\"definitions\":")?;
+    write_definitions(&mut out, definitions, resources, Flavour::V2)?;
+    let security = json!({"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header",
+        "description": "Bearer Token authentication"}});
+    write!(out, ",\"securityDefinitions\":{security},\"security\":[{{\"BearerToken\":[]}}]}}")?;
+    out.finish()
+}
+
+fn encoder() -> Out {
+    GzEncoder::new(Vec::new(), Compression::default())
+}
+
+fn write_paths(out: &mut Out, resources: &[Arc<Resource>], flavour: Flavour) -> io::Result<Definitions> {
+    let mut definitions = Definitions::new(flavour);
+    let mut members = Members::begin(out)?;
+    for resource in resources {
+        for (path, item) in paths::of(resource, flavour, &mut definitions) {
+            members.write(out, &path, &item)?;
+        }
+    }
+    Members::end(out)?;
+    Ok(definitions)
+}
+
+fn write_definitions(
+    out: &mut Out,
+    mut definitions: Definitions,
+    resources: &[Arc<Resource>],
+    flavour: Flavour,
+) -> io::Result<()> {
+    let mut members = Members::begin(out)?;
+    for resource in resources {
+        let name = paths::definition_name(resource);
+        if let Model::Custom(kind) = &resource.model {
+            let object = custom(kind.openapi(flavour == Flavour::V2), &resource.gvk, &mut definitions);
+            members.write(out, &name, &object)?;
+            let list = custom_list(resource, &name, flavour, &mut definitions);
+            members.write(out, &format!("{name}List"), &list)?;
+        } else if !name.is_empty() {
+            definitions.refer(&name);
+        }
+    }
+    let custom_names: Vec<String> =
+        resources.iter().filter(|resource| resource.is_custom()).map(|it| paths::definition_name(it)).collect();
+    while let Some((name, value)) = definitions.next() {
+        let item = name.strip_suffix("List").unwrap_or(&name);
+        if !custom_names.iter().any(|custom| custom == item || *custom == name) {
+            members.write(out, &name, &value)?;
+        }
+    }
+    Members::end(out)
+}
+
+/// A custom kind's schema as it is published: with its type and metadata.
+fn custom(mut schema: Value, gvk: &GroupVersionKind, definitions: &mut Definitions) -> Value {
+    let metadata = definitions.refer(OBJECT_META);
+    let Some(fields) = schema.as_object_mut() else { return json!({"type": "object"}) };
+    let kind = json!([{"group": gvk.group, "version": gvk.version, "kind": gvk.kind}]);
+    fields.insert("x-kubernetes-group-version-kind".to_owned(), kind);
+    fields.entry("type").or_insert_with(|| json!("object"));
+    let properties = fields.entry("properties").or_insert_with(|| json!({}));
+    if let Some(properties) = properties.as_object_mut() {
+        let text = |words: &str| json!({"type": "string", "description": words});
+        properties.insert("apiVersion".to_owned(), text("The group and version of the object."));
+        properties.insert("kind".to_owned(), text("The kind of the object."));
+        properties.insert("metadata".to_owned(), metadata);
+    }
+    schema
+}
+
+fn custom_list(resource: &Resource, name: &str, flavour: Flavour, definitions: &mut Definitions) -> Value {
+    let kind = &resource.gvk.kind;
+    let gvk = json!([{"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.list_kind}]);
+    json!({
+        "description": format!("{} is a list of {kind}", resource.list_kind),
+        "type": "object", "required": ["items"],
+        "properties": {
+            "apiVersion": {"type": "string", "description": "The group and version of the list."},
+            "kind": {"type": "string", "description": "The kind of the list."},
+            "metadata": definitions.refer(LIST_META),
+            "items": {"type": "array", "items": flavour.reference(name), "description": format!("List of {}.", resource.gvr.resource)},
+        },
+        "x-kubernetes-group-version-kind": gvk,
+    })
+}
+
+/// Members of a JSON object, written one after the other.
+struct Members {
+    first: bool,
+}
+
+impl Members {
+    fn begin(out: &mut Out) -> io::Result<Self> {
+        out.write_all(b"{")?;
+        Ok(Self { first: true })
+    }
+
+    fn write(&mut self, out: &mut Out, name: &str, value: &Value) -> io::Result<()> {
+        let comma = if std::mem::take(&mut self.first) { "" } else { "," };
+        write!(out, "{comma}{}:{value}", Value::from(name))
+    }
+
+    fn end(out: &mut Out) -> io::Result<()> {
+        out.write_all(b"}")
+    }
+}

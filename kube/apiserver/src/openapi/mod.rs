@@ -1,0 +1,132 @@
+//! OpenAPI: what every kind looks like, and what can be done with it, in versions 2 and 3.
+//!
+//! Documents are made when they are asked for and kept as compressed bytes only: most servers
+//! are asked rarely, and the documents are many times larger than what they are made from.
+
+mod custom;
+mod document;
+mod paths;
+mod schema;
+mod serve;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+pub(crate) use serve::serve;
+
+use crate::kinds::{Kinds, Model, Resource, Table};
+
+/// Makes and keeps the documents.
+pub struct OpenApi {
+    kinds: Arc<Kinds>,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    change: u64,
+    hashes: HashMap<String, Arc<str>>,
+    documents: HashMap<String, Made>,
+}
+
+/// A document as it is kept: compressed.
+#[derive(Clone, Debug)]
+pub(crate) struct Made {
+    pub(crate) gzip: Bytes,
+    pub(crate) hash: Arc<str>,
+}
+
+/// The version 2 document among the others.
+const V2: &str = "v2";
+
+impl OpenApi {
+    /// Over a live table of kinds.
+    pub fn new(kinds: Arc<Kinds>) -> Self {
+        Self { kinds, kept: Mutex::default() }
+    }
+
+    /// The version 3 documents: their names, such as `apis/apps/v1`, and their hashes.
+    fn index(&self) -> Vec<(String, Arc<str>)> {
+        let table = self.kinds.table();
+        let mut names = Vec::new();
+        for (group, versions) in table.groups() {
+            names.extend(versions.iter().map(|version| name_of(&group, version)));
+        }
+        names.sort();
+        names.into_iter().map(|name| (name.clone(), self.hash(&table, &name))).collect()
+    }
+
+    /// The hash of a document, from what it is made of: no document is made for it.
+    fn hash(&self, table: &Table, name: &str) -> Arc<str> {
+        let change = *self.kinds.changes().borrow();
+        let mut kept = self.kept(change);
+        let made = || hash_of(table, name);
+        Arc::clone(kept.hashes.entry(name.to_owned()).or_insert_with(made))
+    }
+
+    fn document(&self, name: &str) -> Option<Made> {
+        let change = *self.kinds.changes().borrow();
+        if let Some(made) = self.kept(change).documents.get(name) {
+            return Some(made.clone());
+        }
+        let table = self.kinds.table();
+        let gzip = if name == V2 {
+            document::v2(&table)?
+        } else {
+            let (group, version) = group_version(name)?;
+            document::v3(&table, group, version)?
+        };
+        let made = Made { gzip: gzip.into(), hash: self.hash(&table, name) };
+        self.kept(change).documents.insert(name.to_owned(), made.clone());
+        Some(made)
+    }
+
+    fn kept(&self, change: u64) -> std::sync::MutexGuard<'_, Kept> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.change != change {
+            // Hashes of what did not change come out the same; only custom kinds change.
+            kept.change = change;
+            kept.hashes.clear();
+            kept.documents.clear();
+        }
+        kept
+    }
+}
+
+/// `api/v1`, `apis/apps/v1`.
+fn name_of(group: &str, version: &str) -> String {
+    if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") }
+}
+
+fn group_version(name: &str) -> Option<(&str, &str)> {
+    match name.split('/').collect::<Vec<_>>().as_slice() {
+        ["api", version] => Some(("", version)),
+        ["apis", group, version] => Some((group, version)),
+        _ => None,
+    }
+}
+
+fn hash_of(table: &Table, name: &str) -> Arc<str> {
+    let mut hasher = Sha256::new();
+    hasher.update(env!("CARGO_PKG_VERSION"));
+    hasher.update(kube_schema::Schema::builtin().release());
+    let group_version = group_version(name);
+    let part = |resource: &&Arc<Resource>| {
+        group_version.is_none_or(|(group, version)| {
+            resource.gvr.group == group && resource.gvr.version == version
+        })
+    };
+    for resource in table.resources().iter().filter(part) {
+        hasher.update(&resource.gvr.resource);
+        hasher.update([0]);
+        hasher.update(&resource.gvr.version);
+        if let Model::Custom(kind) = &resource.model {
+            hasher.update(kind.fingerprint());
+        }
+    }
+    let text: String = hasher.finalize().iter().map(|byte| format!("{byte:02X}")).collect();
+    text.into()
+}
