@@ -3,6 +3,7 @@
 //! Candidates take turns (A B C A B C …), so that the machine's moods hit all of them alike;
 //! quote the ratios of one run, never absolute times.
 
+mod api;
 mod sample;
 mod scenario;
 
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
+pub use api::ApiReport;
 pub use sample::{Candidate, Cost, Table};
 
 /// What is measured.
@@ -22,6 +24,8 @@ pub enum Scenario {
     Run,
     /// pull and unpack of the Debian image against podman and skopeo
     Pull,
+    /// the control plane under load, beside figures of kube-apiserver
+    Api,
 }
 
 /// How it is measured.
@@ -37,13 +41,31 @@ pub struct Options {
 
 /// A finished measurement.
 #[derive(Debug)]
-pub struct Report {
+pub enum Report {
+    /// Candidates that took turns.
+    Turns(Turns),
+    /// The control plane alone.
+    Api(ApiReport),
+}
+
+/// Candidates that took turns.
+#[derive(Debug)]
+pub struct Turns {
     title: &'static str,
     versions: Vec<String>,
     table: Table,
 }
 
 impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Turns(turns) => turns.fmt(f),
+            Self::Api(report) => report.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Turns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "### {}\n\n{}\n", self.title, self.table)?;
         writeln!(f, "Measured with {}.", self.versions.join(", "))
@@ -55,9 +77,11 @@ impl fmt::Display for Report {
 /// # Errors
 /// When a candidate fails: a failed run is no measurement.
 pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
-    match scenario {
+    let turns = match scenario {
         Scenario::Runtime => scenario::runtime::measure(options).context("scenario runtime"),
         Scenario::Run => scenario::run::measure(options).context("scenario run"),
         Scenario::Pull => scenario::pull::measure(options).context("scenario pull"),
-    }
+        Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
+    };
+    turns.map(Report::Turns)
 }

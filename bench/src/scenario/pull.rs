@@ -14,10 +14,10 @@ use testkit::{Strake, TempDir, images};
 
 use super::run::Podman;
 use super::{quietly, version, wanted};
-use crate::{Candidate, Options, Report, Table};
+use crate::{Candidate, Options, Table, Turns};
 
 /// Measures us, podman and skopeo.
-pub(crate) fn measure(options: &Options) -> Result<Report> {
+pub(crate) fn measure(options: &Options) -> Result<Turns> {
     let registry = Registry::start();
     let reference = registry.push_layout(&images::debian_layout(), "latest", "debian:stable");
     let reference = reference.as_str();
@@ -45,7 +45,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
     }
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(500))?;
     let versions = vec![version("podman"), version("skopeo")];
-    Ok(Report { title: "pull and unpack of Debian", versions, table })
+    Ok(Turns { title: "pull and unpack of Debian", versions, table })
 }
 
 /// One fresh storage a round, all kept until the end.

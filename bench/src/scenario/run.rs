@@ -9,10 +9,10 @@ use anyhow::{Context, Result};
 use testkit::{Strake, TempDir, images};
 
 use super::{quietly, version, wanted};
-use crate::{Candidate, Options, Report, Table};
+use crate::{Candidate, Options, Table, Turns};
 
 /// Measures us and podman.
-pub(crate) fn measure(options: &Options) -> Result<Report> {
+pub(crate) fn measure(options: &Options) -> Result<Turns> {
     let (strake, podman) = (Strake::new().with_busybox(), Podman::new());
     let mut candidates = Vec::new();
     for (network, name) in [("none", "strake run --network none"), ("bridge", "strake run")] {
@@ -34,7 +34,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
         }
     }
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(200))?;
-    Ok(Report {
+    Ok(Turns {
         title: "run --rm of a present image",
         versions: vec![version("podman"), version("crun")],
         table,

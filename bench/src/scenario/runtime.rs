@@ -19,12 +19,12 @@ use sys::process::{exec, exit_now, wait_pidfd};
 use testkit::TempDir;
 
 use super::{quietly, version, wanted};
-use crate::{Candidate, Options, Report, Table};
+use crate::{Candidate, Options, Table, Turns};
 
 const PEERS: &[&str] = &["crun", "runc"];
 
 /// Measures `strake-runtime`, the peers and the floor.
-pub(crate) fn measure(options: &Options) -> Result<Report> {
+pub(crate) fn measure(options: &Options) -> Result<Turns> {
     sys::prctl::set_child_subreaper(true).context("adopt the containers' init processes")?;
     let scratch = TempDir::new();
     let program = compile_true(scratch.path())?;
@@ -39,7 +39,7 @@ pub(crate) fn measure(options: &Options) -> Result<Report> {
     candidates.push(Candidate::new("kernel floor", || floor(&floor_program)));
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(5))?;
     let versions = PEERS.iter().filter(|peer| wanted(options, peer)).map(|peer| version(peer)).collect();
-    Ok(Report { title: "create + start + wait + delete", versions, table })
+    Ok(Turns { title: "create + start + wait + delete", versions, table })
 }
 
 /// A runtime with runc's command line.

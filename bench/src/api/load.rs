@@ -1,0 +1,135 @@
+//! Workers that call, and watchers that wait.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use http_body_util::BodyExt;
+use tokio::sync::Barrier;
+use tokio::task::JoinSet;
+
+use super::connection::Pool;
+use super::{PODS, pod};
+
+/// How long each call took, and all of them together.
+pub(super) struct Latencies {
+    sorted: Vec<Duration>,
+    wall: Duration,
+}
+
+impl Latencies {
+    fn new(mut all: Vec<Duration>, wall: Duration) -> Self {
+        all.sort_unstable();
+        Self { sorted: all, wall }
+    }
+
+    pub(super) fn rate(&self) -> f64 {
+        self.sorted.len() as f64 / self.wall.as_secs_f64()
+    }
+
+    pub(super) fn p50_ms(&self) -> f64 {
+        self.percentile(50)
+    }
+
+    pub(super) fn p99_ms(&self) -> f64 {
+        self.percentile(99)
+    }
+
+    fn percentile(&self, percent: usize) -> f64 {
+        let rank = (self.sorted.len() * percent).div_ceil(100).max(1);
+        self.sorted[rank - 1].as_secs_f64() * 1e3
+    }
+}
+
+/// A method, a path and a body.
+type Request = (&'static str, String, Option<String>);
+
+/// `count` calls by `workers` at once.
+pub(super) async fn each(
+    pool: &Pool,
+    workers: usize,
+    count: usize,
+    request: impl Fn(usize) -> Request + Send + Sync + 'static,
+) -> Result<Latencies> {
+    let (request, next) = (Arc::new(request), Arc::new(AtomicUsize::new(0)));
+    let mut tasks = JoinSet::new();
+    let started = Instant::now();
+    for _ in 0..workers {
+        let (pool, request, next) = (pool.clone(), Arc::clone(&request), Arc::clone(&next));
+        tasks.spawn(async move {
+            let mut took = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= count {
+                    return Ok::<_, anyhow::Error>(took);
+                }
+                let (method, path, body) = request(number);
+                let started = Instant::now();
+                pool.call(method, &path, body).await?;
+                took.push(started.elapsed());
+            }
+        });
+    }
+    let mut all = Vec::with_capacity(count);
+    while let Some(took) = tasks.join_next().await {
+        all.extend(took??);
+    }
+    Ok(Latencies::new(all, started.elapsed()))
+}
+
+/// Latency of each event to each of `watchers`, from before the create to its line.
+pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Result<Latencies> {
+    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
+    let ready = Arc::new(Barrier::new(watchers + 1));
+    let list = pool.call("GET", &format!("{PODS}?limit=1"), None).await?;
+    let list: serde_json::Value = serde_json::from_slice(&list)?;
+    let at = list["metadata"]["resourceVersion"].as_str().context("no resourceVersion")?.to_owned();
+    let mut tasks = JoinSet::new();
+    for _ in 0..watchers {
+        let (pool, sent, ready, at) = (pool.clone(), Arc::clone(&sent), Arc::clone(&ready), at.clone());
+        tasks.spawn(async move {
+            let path = format!("{PODS}?watch=true&resourceVersion={at}");
+            let mut body = pool.send("GET", &path, None).await?.into_body();
+            ready.wait().await;
+            let (mut took, mut buffer) = (Vec::with_capacity(creates), Vec::new());
+            while took.len() < creates {
+                let frame = body.frame().await.context("the watch ended")??;
+                let now = Instant::now();
+                let Some(data) = frame.data_ref() else { continue };
+                buffer.extend_from_slice(data);
+                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = buffer.drain(..=end).collect();
+                    if let Some(name) = name_of(&line) {
+                        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
+                        took.extend(sent.get(name).map(|sent| now - *sent));
+                    }
+                }
+            }
+            Ok::<_, anyhow::Error>(took)
+        });
+    }
+    ready.wait().await;
+    let started = Instant::now();
+    for number in 0..creates {
+        let name = format!("fan-{number}");
+        sent.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Instant::now());
+        pool.call("POST", PODS, Some(pod(&name))).await?;
+    }
+    let mut all = Vec::with_capacity(watchers * creates);
+    while let Some(took) = tasks.join_next().await {
+        all.extend(took??);
+    }
+    Ok(Latencies::new(all, started.elapsed()))
+}
+
+/// The name in an `ADDED` line, without parsing it: the generator must not be the bottleneck.
+fn name_of(line: &[u8]) -> Option<&str> {
+    if !line.starts_with(b"{\"type\":\"ADDED\"") {
+        return None;
+    }
+    let text = std::str::from_utf8(line).ok()?;
+    let at = text.find("\"name\":\"fan-")? + "\"name\":\"".len();
+    text[at..].split('"').next()
+}

@@ -1,0 +1,140 @@
+//! A load generator for the Kubernetes API: TLS, eight HTTP/2 connections.
+//!
+//! There is no peer to take turns with: the figures beside ours are those of kube-apiserver 1.36
+//! with etcd on a machine of this kind. They are good for factors, not for percents.
+
+mod connection;
+mod load;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use connection::Pool;
+use load::{Latencies, each};
+use testkit::kube::KubeServer;
+use tokio::runtime::Runtime;
+
+/// A line of the table.
+#[derive(Clone, Debug)]
+struct Line {
+    what: String,
+    ours: f64,
+    upstream: f64,
+    unit: &'static str,
+}
+
+/// What was measured, beside what upstream did.
+#[derive(Clone, Debug, Default)]
+pub struct ApiReport {
+    lines: Vec<Line>,
+}
+
+impl ApiReport {
+    fn add(&mut self, what: impl Into<String>, unit: &'static str, ours: f64, upstream: f64) {
+        self.lines.push(Line { what: what.into(), ours, upstream, unit });
+    }
+}
+
+impl fmt::Display for ApiReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "| | ours | kube-apiserver 1.36 + etcd | ours / theirs |\n|---|---|---|---|")?;
+        for line in &self.lines {
+            let Line { what, ours, upstream, unit } = line;
+            writeln!(f, "| {what} | {ours:.2} {unit} | {upstream} {unit} | {:.3} |", ours / upstream)?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts a server and measures it.
+///
+/// # Errors
+/// When the server refuses anything: a failed run is no measurement.
+pub(crate) fn measure() -> Result<ApiReport> {
+    let mut report = ApiReport::default();
+    let started = Instant::now();
+    let server = KubeServer::start();
+    report.add("ready after start", "s", started.elapsed().as_secs_f64(), 2.34);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // What starting took settles before the idle figure.
+    std::thread::park_timeout(Duration::from_secs(3));
+    report.add("resident when idle", "MiB", resident_mib(server.pid())?, 495.0);
+    let pool = runtime.block_on(Pool::connect(&server.kubeconfig()))?;
+    creates(&runtime, &pool, &mut report)?;
+    gets(&runtime, &pool, &mut report)?;
+    lists(&runtime, &pool, &mut report)?;
+    fan_out(&runtime, &pool, &mut report)?;
+    report.add("resident after all of it", "MiB", resident_mib(server.pid())?, f64::NAN);
+    Ok(report)
+}
+
+fn creates(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
+    for (workers, count, rate, p50) in
+        [(1, 500, 337.0, 2.7), (10, 2000, 602.0, 14.0), (50, 2500, 1040.0, 42.0)]
+    {
+        let latencies = runtime.block_on(each(pool, workers, count, move |number| {
+            ("POST", format!("{PODS}?fieldManager=bench"), Some(pod(&format!("w{workers}-{number}"))))
+        }))?;
+        report.add(format!("pod creates, {workers} workers"), "/s", latencies.rate(), rate);
+        report.add(format!("pod create p50, {workers} workers"), "ms", latencies.p50_ms(), p50);
+    }
+    Ok(())
+}
+
+fn gets(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
+    for (workers, count, rate) in [(1, 2000, 811.0), (10, 10_000, 2910.0)] {
+        let latencies = runtime.block_on(each(pool, workers, count, move |number| {
+            ("GET", format!("{PODS}/w50-{}", number % 2500), None)
+        }))?;
+        report.add(format!("pod gets, {workers} workers"), "/s", latencies.rate(), rate);
+    }
+    Ok(())
+}
+
+fn lists(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
+    let latencies = runtime.block_on(each(pool, 1, 15, |_| ("GET", PODS.to_owned(), None)))?;
+    report.add("list of 5,000 pods, JSON", "ms", latencies.p50_ms(), 122.0);
+    Ok(())
+}
+
+/// 100 watchers, 500 creates: each event to each watcher.
+fn fan_out(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
+    let (watchers, creates) = (100, 500);
+    let events: Latencies = runtime.block_on(load::fan_out(pool, watchers, creates))?;
+    report.add("events to 100 watchers of 500 creates", "/s", events.rate(), 49_700.0);
+    report.add("event p99", "ms", events.p99_ms(), 24.5);
+    Ok(())
+}
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+/// As a Deployment's pod is: 1.2 KiB before the server adds anything.
+fn pod(name: &str) -> String {
+    serde_json::json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": name, "labels": {"app": "bench", "tier": "front", "pod-template-hash": "5f7d9c8b6d"}},
+        "spec": {"containers": [{
+            "name": "main", "image": "registry.example/team/service:1.27.3",
+            "ports": [{"containerPort": 8080, "name": "http"}],
+            "env": [
+                {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                {"name": "LEVEL", "value": "info"},
+            ],
+            "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "256Mi"}},
+            "livenessProbe": {"httpGet": {"path": "/healthz", "port": "http"}, "periodSeconds": 10},
+            "readinessProbe": {"httpGet": {"path": "/ready", "port": "http"}, "periodSeconds": 5},
+            "volumeMounts": [{"name": "config", "mountPath": "/etc/service"}],
+        }], "volumes": [{"name": "config", "configMap": {"name": "service"}}]},
+    })
+    .to_string()
+}
+
+/// Resident memory of a process.
+fn resident_mib(pid: u32) -> Result<f64> {
+    let status =
+        std::fs::read_to_string(format!("/proc/{pid}/status")).context("read the server's status")?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")?;
+    Ok(kib / 1024.0)
+}
