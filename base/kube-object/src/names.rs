@@ -139,7 +139,7 @@ fn subdomain_matches(value: &str) -> bool {
 }
 
 fn too_long(value: &str, max: usize) -> Vec<String> {
-    if value.len() > max { vec![format!("must be no more than {max} bytes")] } else { Vec::new() }
+    if value.len() > max { vec![format!("must be no more than {max} characters")] } else { Vec::new() }
 }
 
 fn pattern(text: &str, examples: &[&str], regex: &str) -> String {
@@ -231,7 +231,7 @@ mod tests {
         );
         assert_eq!(qualified_name("/a"), ["prefix part must be non-empty"]);
         assert_eq!(qualified_name("a/")[0], "name part must be non-empty");
-        assert_eq!(dns1035_label(&"a".repeat(64)), ["must be no more than 63 bytes"]);
+        assert_eq!(dns1035_label(&"a".repeat(64)), ["must be no more than 63 characters"]);
     }
 
     #[test]

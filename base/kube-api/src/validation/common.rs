@@ -240,7 +240,7 @@ pub(crate) fn base64_len(value: &str) -> Option<usize> {
 pub(crate) fn config_key_faults(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if key.len() > names::SUBDOMAIN_LEN_MAX {
-        faults.push(format!("must be no more than {} bytes", names::SUBDOMAIN_LEN_MAX));
+        faults.push(format!("must be no more than {} characters", names::SUBDOMAIN_LEN_MAX));
     }
     let known = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
     if key.is_empty() || !key.bytes().all(known) {
@@ -257,3 +257,11 @@ pub(crate) fn config_key_faults(key: &str) -> Vec<String> {
 
 const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' \
      (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+
+/// The value is none of these, which are shown in this order.
+pub(crate) fn not_among(path: PathRef<'_>, value: &str, known: &[&str]) -> FieldError {
+    let shown: Vec<_> = known.iter().map(|value| format!("{value:?}")).collect();
+    let mut error = FieldError::not_supported(path, value, known);
+    error.detail = format!("supported values: {}", shown.join(", "));
+    error
+}

@@ -161,7 +161,7 @@ pub(super) fn fully_qualified(name: &str, path: &PathRef<'_>, errors: &mut Error
         errors.push(FieldError::invalid(
             path,
             label,
-            format!("must be no more than {} bytes", names::LABEL_LEN_MAX),
+            format!("must be no more than {} characters", names::LABEL_LEN_MAX),
         ));
     }
 }

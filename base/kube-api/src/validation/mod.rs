@@ -3,13 +3,25 @@
 //! Every object passes the rules of its metadata, then those of its kind. A kind's rules
 //! are a [`Rules`] found by group and kind; they hold for all its versions.
 
+mod cluster;
 mod common;
 mod config;
 mod endpoints;
+mod event;
+mod ingress;
+mod limits;
 pub(crate) mod metadata;
+mod networking;
 mod path;
+mod pod;
+mod rbac;
 mod service;
 mod table;
+mod volume;
+mod workload;
+
+#[cfg(test)]
+mod tests;
 
 use kube_object::field_error::FieldError;
 use kube_object::resource::GroupVersionKind;
