@@ -10,6 +10,7 @@ use std::fmt;
 use kube_object::field_error::FieldError;
 use serde_json::{Map, Value};
 
+use crate::check::resolve_field_path;
 use crate::path::Path;
 use crate::schema::{Rule, Structural};
 use crate::value::lists::identity;
@@ -338,9 +339,13 @@ fn denial(
         None if rule.message.is_empty() => format!("failed rule: {}", rule.rule.trim()),
         None => rule.message.trim().to_owned(),
     };
-    let relative = rule.field_path.trim();
-    let path = format!("{path}{relative}");
-    let path = path.strip_prefix('.').unwrap_or(&path);
+    let relative = match rule.field_path.as_str() {
+        "" => String::new(),
+        text => resolve_field_path(text, schema, true).map(|(path, _)| path).unwrap_or_default(),
+    };
+    let above = path.to_string();
+    let dot = if above.is_empty() || relative.is_empty() { "" } else { "." };
+    let path = format!("{above}{dot}{relative}");
     let shown = !matches!(schema.kind.as_str(), "object" | "array");
     let mut error = match rule.reason.as_deref() {
         Some("FieldValueForbidden") => return FieldError::forbidden(path, detail),
