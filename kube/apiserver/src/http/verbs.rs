@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::review::{Question, Reviewer, is_review};
 use http::Response;
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use kube_object::status::Status;
+use kube_object::user::User;
+use serde_json::{Value, json};
 
 use super::accept::{Encoding, Negotiated, Offer, negotiate, not_acceptable};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
-use super::{decode, watch};
+use super::{Front, decode, watch};
 use crate::kinds::Resource;
 use crate::metrics::Subject;
-use crate::registry::{DeleteOptions, GetOptions, ListOptions, Target, WriteOptions};
+use crate::registry::{DeleteOptions, GetOptions, ListOptions, Outcome, Target, WriteOptions};
 use crate::table::IncludeObject;
 
 /// Answers a request for a resource.
@@ -64,6 +67,12 @@ async fn change(
         "create" => {
             let object = decode::object(&parts.headers, &bytes)?;
             let options = WriteOptions::from_query(query.pairs())?;
+            if is_review(&resource.gvk.group, &resource.gvk.kind) {
+                let mut object = object.value;
+                check_type(&mut object, resource)?;
+                let answered = review(front, &context.user, resource, target, &object)?;
+                return Ok(answer::outcome(&answered, resource, form));
+            }
             registry.create(&context, target, object, &options).await?
         }
         "update" => {
@@ -198,4 +207,41 @@ fn wants_pretty(asked: &Asked<'_>, negotiated: Negotiated) -> bool {
 
 fn method_not_allowed() -> Response<Body> {
     answer::text(405, "405: Method Not Allowed")
+}
+
+/// Reviews are answered from what the server knows, and kept nowhere.
+fn review(
+    front: &Front,
+    user: &User,
+    resource: &Resource,
+    target: &Target,
+    body: &Value,
+) -> Result<Outcome, Status> {
+    let reviewer = Reviewer { authenticator: &front.authenticator, authorizer: &front.authorizer };
+    let question = Question {
+        kind: &resource.gvk.kind,
+        namespace: &target.namespace,
+        body,
+        user,
+        now: Timestamp::now(),
+    };
+    let answered = auth::review::answer(&reviewer, &question)?;
+    Ok(Outcome::value(201, resource.gvk.clone(), answered))
+}
+
+/// A review of another type than its path's is refused; one without a type is of the path's.
+fn check_type(object: &mut Value, resource: &Resource) -> Result<(), Status> {
+    let (api_version, kind) = (resource.gvk.api_version(), resource.gvk.kind.as_str());
+    let Some(fields) = object.as_object_mut() else {
+        return Err(Status::bad_request("the body of the request is no object"));
+    };
+    for (field, expected) in [("apiVersion", api_version.as_str()), ("kind", kind)] {
+        let given = fields.entry(field).or_insert_with(|| json!(expected));
+        if given.as_str() != Some(expected) {
+            return Err(Status::bad_request(format!(
+                "the {field} in the data ({given}) does not match the expected {field} ({expected:?})"
+            )));
+        }
+    }
+    Ok(())
 }

@@ -130,3 +130,88 @@ fn hash_of(table: &Table, name: &str) -> Arc<str> {
     let text: String = hasher.finalize().iter().map(|byte| format!("{byte:02X}")).collect();
     text.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::io::Read as _;
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn document(openapi: &OpenApi, name: &str) -> Value {
+        let made = openapi.document(name).unwrap();
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&made.gzip[..]).read_to_string(&mut text).unwrap();
+        serde_json::from_str(&text).unwrap()
+    }
+
+    fn references(value: &Value, found: &mut BTreeSet<String>) {
+        match value {
+            Value::Object(fields) => {
+                if let Some(Value::String(reference)) = fields.get("$ref") {
+                    found.insert(reference.clone());
+                }
+                fields.values().for_each(|value| references(value, found));
+            }
+            Value::Array(items) => items.iter().for_each(|value| references(value, found)),
+            _ => {}
+        }
+    }
+
+    /// All references lead somewhere.
+    fn check(document: &Value) {
+        let mut found = BTreeSet::new();
+        references(document, &mut found);
+        for reference in found {
+            let pointer = reference.strip_prefix('#').unwrap();
+            let target = document.pointer(pointer);
+            // JSONSchemaProps has fields of the names `$ref` and `$schema`.
+            assert!(target.is_some(), "{reference}");
+        }
+    }
+
+    #[test]
+    fn documents_are_whole() {
+        let openapi = OpenApi::new(Arc::new(Kinds::new()));
+        for (name, _) in openapi.index() {
+            check(&document(&openapi, &name));
+        }
+        let v2 = document(&openapi, V2);
+        check(&v2);
+        let kinds = openapi.kinds.table();
+        let definitions = v2["definitions"].as_object().unwrap();
+        for resource in kinds.resources() {
+            let has = |definition: &Value| {
+                let kinds = definition["x-kubernetes-group-version-kind"].as_array();
+                kinds.into_iter().flatten().any(|kind| {
+                    kind["kind"] == *resource.gvk.kind
+                        && kind["group"] == *resource.gvk.group
+                        && kind["version"] == *resource.gvk.version
+                })
+            };
+            assert!(definitions.values().any(has), "{:?}", resource.gvk);
+        }
+    }
+
+    #[test]
+    fn says_what_clients_look_for() {
+        let openapi = OpenApi::new(Arc::new(Kinds::new()));
+        let core = document(&openapi, "api/v1");
+        let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
+        let parameters = patch["parameters"].as_array().unwrap();
+        assert!(parameters.iter().any(|parameter| parameter["name"] == "fieldValidation"));
+        assert_eq!(patch["x-kubernetes-group-version-kind"]["kind"], "Pod");
+        let spec = &core["components"]["schemas"]["io.k8s.api.core.v1.PodSpec"];
+        assert_eq!(spec["required"], serde_json::json!(["containers"]));
+        let containers = &spec["properties"]["containers"];
+        assert_eq!(containers["x-kubernetes-patch-merge-key"], "name");
+        assert_eq!(containers["x-kubernetes-list-type"], "map");
+        assert!(containers["description"].as_str().unwrap().contains("containers belonging to the pod"));
+        assert!(openapi.document("api/v2").is_none());
+        assert!(openapi.document("nonsense").is_none());
+        let index = openapi.index();
+        assert!(index.iter().any(|(name, _)| name == "apis/apps/v1"));
+    }
+}
