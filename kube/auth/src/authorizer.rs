@@ -20,7 +20,7 @@ pub struct Authorizer {
 impl Authorizer {
     /// Over the roles, bindings and pods of a cluster.
     pub fn new(cluster: Arc<dyn Cluster>) -> Self {
-        let index = RwLock::new(Arc::new(Index::build(cluster.as_ref())));
+        let index = RwLock::new(Arc::new(Index::build(cluster.as_ref(), None)));
         Self { cluster, index, building: Mutex::new(()) }
     }
 
@@ -61,7 +61,7 @@ impl Authorizer {
         if index.is_current(self.cluster.as_ref()) {
             return index;
         }
-        let index = Arc::new(Index::build(self.cluster.as_ref()));
+        let index = Arc::new(Index::build(self.cluster.as_ref(), Some(&index)));
         *self.index.write().unwrap_or_else(PoisonError::into_inner) = index.clone();
         index
     }

@@ -3,10 +3,12 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use kube_object::cluster::Cluster;
 use kube_object::field_error::FieldError;
 use kube_object::resource::{GroupKind, GroupResource};
 use kube_object::status::Status;
 use kube_object::time::Time;
+use ring::rand::{SecureRandom, SystemRandom};
 use serde_json::{Map, Value, json};
 
 use crate::authn::jwt::{KeyError, SigningKey, VerifyingKey};
@@ -24,6 +26,56 @@ pub struct Issuer<'a> {
     pub expiration_max_seconds: Option<i64>,
     /// Whether a token of one hour for a pod lives a year, for clients that never read it again.
     pub extend_expiration: bool,
+}
+
+/// An issuer that owns what it needs, and looks up the node and the random id itself.
+#[derive(Debug)]
+pub struct Maker {
+    /// The key.
+    pub key: SigningKey,
+    /// The issuer in `iss`.
+    pub url: String,
+    /// The audiences of who asks for none.
+    pub audiences: Vec<String>,
+    /// The longest a token may live, in seconds.
+    pub expiration_max_seconds: Option<i64>,
+}
+
+impl Maker {
+    /// Answers a `TokenRequest` for an account; `object` is what `bound_object` names, if it exists.
+    pub fn issue(
+        &self,
+        cluster: &dyn Cluster,
+        account: &Value,
+        object: Option<&Value>,
+        body: &Value,
+        now: Timestamp,
+    ) -> Result<Value, Status> {
+        let issuer = Issuer {
+            key: &self.key,
+            url: &self.url,
+            audiences: &self.audiences,
+            expiration_max_seconds: self.expiration_max_seconds,
+            extend_expiration: true,
+        };
+        let node = object.map(|object| str_at(object, &["spec", "nodeName"])).unwrap_or_default();
+        let node = cluster.get(&GroupResource::new("", "nodes"), "", node).filter(|_| !node.is_empty());
+        let bound = Bound { account, object, node: node.as_deref() };
+        request(&issuer, &bound, body, &random_id()?, now)
+    }
+}
+
+/// A random UUID, RFC 9562 version 4.
+fn random_id() -> Result<String, Status> {
+    let mut bytes = [0_u8; 16];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Status::internal("no random bytes"))?;
+    let bits = u128::from_be_bytes(bytes);
+    let bits = (bits & !(0xf << 76) & !(0x3 << 62)) | (4 << 76) | (2 << 62);
+    let mut text = format!("{bits:032x}");
+    for at in [20, 16, 12, 8] {
+        text.insert(at, '-');
+    }
+    Ok(text)
 }
 
 /// What a request is about, besides the request.

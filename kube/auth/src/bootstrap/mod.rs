@@ -8,18 +8,21 @@ mod namespaced;
 mod reconcile;
 mod roles;
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
+use crate::rbac::aggregate::aggregate_all;
 use crate::rbac::{GROUP, Rule};
+use controllers::CONTROLLERS;
 
 pub use reconcile::{Step, plan};
 
 /// All of them: cluster roles, cluster role bindings, roles, role bindings.
 pub fn objects() -> Vec<Value> {
-    let mut objects: Vec<_> = roles::ROLES.iter().map(|role| role.to_value("")).collect();
-    objects.extend(controllers::CONTROLLERS.iter().map(|role| controller_role(role, "")));
+    let mut objects = cluster_roles();
     objects.extend(roles::BINDINGS.iter().map(|binding| binding.to_value("")));
-    objects.extend(controllers::CONTROLLERS.iter().map(controller_binding));
+    objects.extend(CONTROLLERS.iter().map(controller_binding));
     for (namespace, role) in namespaced::ROLES {
         objects.push(role.to_value(namespace));
     }
@@ -27,6 +30,19 @@ pub fn objects() -> Vec<Value> {
         objects.push(binding.to_value(namespace));
     }
     objects
+}
+
+/// Those that sum others have their rules from the start, before any controller runs.
+fn cluster_roles() -> Vec<Value> {
+    let facts = roles::ROLES.iter().map(|role| role.to_value(""));
+    let mut roles: Vec<_> =
+        facts.chain(CONTROLLERS.iter().map(|role| controller_role(role, ""))).map(Arc::new).collect();
+    for sum in aggregate_all(&roles) {
+        if let Some(role) = roles.iter_mut().find(|role| role.get("metadata") == sum.get("metadata")) {
+            *role = Arc::new(sum);
+        }
+    }
+    roles.into_iter().map(Arc::unwrap_or_clone).collect()
 }
 
 /// The rules of `system:node`.

@@ -22,7 +22,10 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 
-use crate::authn::jwt::KeyError;
+use crate::authn::jwt::{KeyError, SigningKey};
+use crate::authn::{Authorities, CertificateError, Config, RequestHeader};
+use crate::csr::{IssueError, Signer};
+use crate::token::Maker;
 use files::Directory;
 use make::Pair;
 pub use plan::{Item, Known, Why};
@@ -106,6 +109,20 @@ pub enum PkiError {
         #[source]
         source: KeyError,
     },
+    /// An authority's certificate cannot be used to verify.
+    #[error("use authority's certificate")]
+    Authority {
+        /// Why not.
+        #[source]
+        source: CertificateError,
+    },
+    /// An authority cannot be used to sign.
+    #[error("use signing authority")]
+    Signer {
+        /// Why not.
+        #[source]
+        source: IssueError,
+    },
     /// The time cannot stand in a certificate.
     #[error("clock is outside the years of certificates")]
     Clock,
@@ -134,6 +151,57 @@ impl ServerNames {
         names.ips.dedup();
         names
     }
+}
+
+impl Pki {
+    /// What an authenticator believes with these keys: certificates of the client and front
+    /// proxy authorities, and tokens of `issuer`.
+    pub fn authentication(&self, issuer: &str, audiences: &[String]) -> Result<Config, PkiError> {
+        let authorities = |pair: &KeyPair| {
+            Authorities::from_pem(pair.certificate.as_bytes())
+                .map_err(|source| PkiError::Authority { source })
+        };
+        let proxies = authorities(&self.front_proxy_ca)?;
+        let key = self.token_key()?;
+        Ok(Config {
+            client_authorities: Some(authorities(&self.client_ca)?),
+            request_header: Some(RequestHeader::new(proxies, vec![FRONT_PROXY.to_owned()])),
+            service_account_keys: vec![key.public().clone()],
+            issuers: vec![issuer.to_owned()],
+            audiences: audiences.to_vec(),
+            ..Config::default()
+        })
+    }
+
+    /// Who makes tokens of service accounts.
+    pub fn token_maker(&self, issuer: &str, audiences: &[String]) -> Result<Maker, PkiError> {
+        Ok(Maker {
+            key: self.token_key()?,
+            url: issuer.to_owned(),
+            audiences: audiences.to_vec(),
+            expiration_max_seconds: None,
+        })
+    }
+
+    /// Who signs requests for clients' certificates.
+    pub fn client_signer(&self) -> Result<Signer, PkiError> {
+        signer(&self.client_ca)
+    }
+
+    /// Who signs requests for kubelets' serving certificates.
+    pub fn serving_signer(&self) -> Result<Signer, PkiError> {
+        signer(&self.server_ca)
+    }
+
+    fn token_key(&self) -> Result<SigningKey, PkiError> {
+        let key = |source| PkiError::Key { path: PathBuf::from(TOKEN_KEY), source };
+        SigningKey::from_pem(self.service_account_key.as_bytes()).map_err(key)
+    }
+}
+
+fn signer(authority: &KeyPair) -> Result<Signer, PkiError> {
+    Signer::from_pem(authority.certificate.as_bytes(), authority.key.as_bytes())
+        .map_err(|source| PkiError::Signer { source })
 }
 
 /// Loads what is in the directory, makes what is missing, broken or about to expire, and
@@ -196,11 +264,11 @@ fn issuer_of(item: Item, pairs: &[Pair]) -> Option<&Pair> {
 }
 
 fn ensure_service_account_key(directory: &Directory) -> Result<String, PkiError> {
-    let name = "service-account.key";
+    let name = TOKEN_KEY;
     if let Some(pem) = directory.read(name)? {
         // A key that others made stays, or the tokens that it signed would all end.
         let key = |source| PkiError::Key { path: directory.path(name), source };
-        crate::authn::jwt::SigningKey::from_pem(pem.as_bytes()).map_err(key)?;
+        SigningKey::from_pem(pem.as_bytes()).map_err(key)?;
         return Ok(pem);
     }
     let make = |source| PkiError::Make { name: "service-account", source };
@@ -226,5 +294,8 @@ impl std::fmt::Debug for Pki {
     }
 }
 
+const TOKEN_KEY: &str = "service-account.key";
+/// The name in the front proxy's certificate.
+const FRONT_PROXY: &str = "front-proxy-client";
 /// Even if nothing expires soon, somebody may have changed the files.
 const LOOK_AGAIN_SECONDS_MAX: i64 = 24 * 3600;

@@ -1,6 +1,7 @@
 //! Cluster roles that are the sum of others, chosen by their labels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kube_object::label_selector::LabelSelector;
 use serde_json::Value;
@@ -36,6 +37,28 @@ pub fn aggregate(role: &Value, all: &[impl AsRef<Value>]) -> Option<Vec<Value>> 
     (wanted != Rule::all_of(role)).then(|| wanted.iter().map(Rule::to_value).collect())
 }
 
+/// All cluster roles that are a sum and have other rules than they should, with the rules that
+/// they should have: a sum of sums counts what the inner one should have.
+pub fn aggregate_all(roles: &[Arc<Value>]) -> Vec<Value> {
+    let mut now = roles.to_vec();
+    // A chain of sums has at most as many links as there are roles; a circle ends here too.
+    for _ in 0..DEPTH_MAX {
+        let round: Vec<_> = now.iter().map(|role| aggregate(role, &now)).collect();
+        if round.iter().all(Option::is_none) {
+            break;
+        }
+        for (role, rules) in now.iter_mut().zip(round) {
+            if let Some(rules) = rules
+                && let Some(map) = Arc::make_mut(role).as_object_mut()
+            {
+                map.insert("rules".to_owned(), Value::Array(rules));
+            }
+        }
+    }
+    let changed = roles.iter().zip(&now).filter(|(before, after)| before != after);
+    changed.map(|(_, after)| after.as_ref().clone()).collect()
+}
+
 fn labels_of(object: &Value) -> BTreeMap<String, String> {
     let labels = object.get("metadata").and_then(|meta| meta.get("labels")).and_then(Value::as_object);
     labels
@@ -45,10 +68,11 @@ fn labels_of(object: &Value) -> BTreeMap<String, String> {
         .collect()
 }
 
+/// Sums of sums of sums: more than anybody has.
+const DEPTH_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use serde_json::json;
 
     use super::*;

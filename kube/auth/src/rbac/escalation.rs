@@ -13,6 +13,21 @@ use super::{GROUP, resource};
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::authorizer::Authorizer;
 
+/// May the user write this role or binding? `plural` says which of the four it is; what it
+/// replaces is looked up.
+pub fn check(authorizer: &Authorizer, user: &User, plural: &str, object: &Value) -> Result<(), Status> {
+    let meta = |field| str_at(object, &["metadata", field]);
+    let cluster = authorizer.cluster();
+    let old = cluster.get(&resource(plural), meta("namespace"), meta("name"));
+    match plural {
+        "roles" | "clusterroles" => check_role(authorizer, user, plural, object, old.as_deref()),
+        "rolebindings" | "clusterrolebindings" => {
+            check_binding(authorizer, cluster, user, plural, object, old.as_deref())
+        }
+        _ => Ok(()),
+    }
+}
+
 /// May the user write this role? `plural` is `roles` or `clusterroles`; `old` is the role
 /// that it replaces. An update that leaves the rules as they are is never an escalation.
 pub fn check_role(

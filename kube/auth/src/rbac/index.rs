@@ -21,6 +21,19 @@ pub struct Index {
     cluster: Bindings,
     namespaces: HashMap<String, Bindings>,
     revisions: [u64; 4],
+    /// What it was compiled from: an object that is still the same is not compiled again.
+    roles: HashMap<Key, Known<Role>>,
+    bindings: HashMap<Key, Known<Vec<Subject>>>,
+}
+
+/// Namespace and name.
+type Key = (String, String);
+
+/// An object, and what it means.
+#[derive(Clone, Debug)]
+struct Known<T> {
+    object: Arc<Value>,
+    compiled: Arc<T>,
 }
 
 /// The bindings of the cluster, or of one namespace.
@@ -28,6 +41,15 @@ pub struct Index {
 struct Bindings {
     users: HashMap<String, Vec<Entry>>,
     groups: HashMap<String, Vec<Entry>>,
+}
+
+/// Whom a binding names.
+#[derive(Debug)]
+struct Subject {
+    is_group: bool,
+    /// The user's or group's name.
+    name: String,
+    grant: Arc<Grant>,
 }
 
 /// A subject in a binding, with the role that it gets.
@@ -51,24 +73,29 @@ struct Role {
 }
 
 impl Index {
-    /// Compiles what the cluster holds now.
-    pub fn build(cluster: &dyn Cluster) -> Self {
+    /// Compiles what the cluster holds now; what `before` knows already is taken from there.
+    pub fn build(cluster: &dyn Cluster, before: Option<&Self>) -> Self {
         // Before the lists are read: what changes meanwhile is then compiled again.
         let revisions = Self::revisions_of(cluster);
-        let mut roles: HashMap<(String, String), Arc<Role>> = HashMap::new();
+        let mut index = Self { revisions, ..Self::default() };
         for kind in ["clusterroles", "roles"] {
-            for role in cluster.list(&resource(kind), None) {
-                let key = (text_at(&role, &["metadata", "namespace"]), text_at(&role, &["metadata", "name"]));
-                roles.insert(key, Arc::new(Role::compile(Rule::all_of(&role))));
+            let earlier = before.map(|before| &before.roles);
+            for (key, object) in sorted(cluster.list(&resource(kind), None)) {
+                let known = known(earlier, &key, object, |role| Role::compile(Rule::all_of(role)));
+                index.roles.insert(key, known);
             }
         }
-        let mut index = Self { revisions, ..Self::default() };
-        for binding in sorted(cluster.list(&resource("clusterrolebindings"), None)) {
-            index.cluster.add(&binding, "", &roles);
-        }
-        for binding in sorted(cluster.list(&resource("rolebindings"), None)) {
-            let namespace = text_at(&binding, &["metadata", "namespace"]);
-            index.namespaces.entry(namespace.clone()).or_default().add(&binding, &namespace, &roles);
+        for kind in ["clusterrolebindings", "rolebindings"] {
+            let earlier = before.map(|before| &before.bindings);
+            for (key, object) in sorted(cluster.list(&resource(kind), None)) {
+                let known = known(earlier, &key, object, |binding| subjects(binding, &key.0));
+                let bindings = match key.0.as_str() {
+                    "" => &mut index.cluster,
+                    namespace => index.namespaces.entry(namespace.to_owned()).or_default(),
+                };
+                known.compiled.iter().for_each(|subject| bindings.add(subject, &index.roles));
+                index.bindings.insert(key, known);
+            }
         }
         index
     }
@@ -134,44 +161,67 @@ impl Bindings {
         named.chain(user.groups.iter().filter_map(|group| self.groups.get(group)).flatten())
     }
 
-    fn add(&mut self, binding: &Value, namespace: &str, roles: &HashMap<(String, String), Arc<Role>>) {
-        let role_kind = text_at(binding, &["roleRef", "kind"]);
-        let role_name = text_at(binding, &["roleRef", "name"]);
-        let role = match role_kind.as_str() {
-            "ClusterRole" => roles.get(&(String::new(), role_name.clone())),
+    fn add(&mut self, subject: &Subject, roles: &HashMap<Key, Known<Role>>) {
+        let grant = &subject.grant;
+        let home = match grant.role_kind.as_str() {
+            "ClusterRole" => Some(String::new()),
             // A cluster role binding cannot refer to a role of a namespace.
-            "Role" if !namespace.is_empty() => roles.get(&(namespace.to_owned(), role_name.clone())),
+            "Role" if !grant.namespace.is_empty() => Some(grant.namespace.clone()),
             _ => None,
         };
-        let base = Grant {
-            namespace: namespace.to_owned(),
-            binding: text_at(binding, &["metadata", "name"]),
-            role_kind,
-            role: role_name,
-            ..Grant::default()
-        };
-        for subject in binding.get("subjects").and_then(Value::as_array).into_iter().flatten() {
-            let kind = text_at(subject, &["kind"]);
-            let name = text_at(subject, &["name"]);
-            let home = match text_at(subject, &["namespace"]) {
-                home if home.is_empty() => namespace.to_owned(),
-                home => home,
-            };
-            let shown = if kind == "ServiceAccount" { format!("{name}/{home}") } else { name.clone() };
-            let entry = |role: Option<&Arc<Role>>| Entry {
-                grant: Arc::new(base.clone().bound_to(&kind, &shown)),
-                role: role.cloned(),
-            };
-            match kind.as_str() {
-                "User" => self.users.entry(name).or_default().push(entry(role)),
-                "Group" => self.groups.entry(name).or_default().push(entry(role)),
-                "ServiceAccount" if !home.is_empty() => {
-                    let user = format!("system:serviceaccount:{home}:{name}");
-                    self.users.entry(user).or_default().push(entry(role));
-                }
-                _ => {}
-            }
+        let role = home.and_then(|home| roles.get(&(home, grant.role.clone())));
+        let entry = Entry { grant: grant.clone(), role: role.map(|known| known.compiled.clone()) };
+        let names = if subject.is_group { &mut self.groups } else { &mut self.users };
+        match names.get_mut(&subject.name) {
+            Some(entries) => entries.push(entry),
+            None => drop(names.insert(subject.name.clone(), vec![entry])),
         }
+    }
+}
+
+/// Whom a binding names, as users and groups.
+fn subjects(binding: &Value, namespace: &str) -> Vec<Subject> {
+    let base = Grant {
+        namespace: namespace.to_owned(),
+        binding: text_at(binding, &["metadata", "name"]),
+        role_kind: text_at(binding, &["roleRef", "kind"]),
+        role: text_at(binding, &["roleRef", "name"]),
+        ..Grant::default()
+    };
+    let read = |subject: &Value| {
+        let kind = str_at(subject, &["kind"]);
+        let name = text_at(subject, &["name"]);
+        let (is_group, name, shown) = match kind {
+            "User" => (false, name.clone(), name),
+            "Group" => (true, name.clone(), name),
+            "ServiceAccount" => {
+                let own = str_at(subject, &["namespace"]);
+                let home = if own.is_empty() { namespace } else { own };
+                if home.is_empty() {
+                    return None;
+                }
+                (false, format!("system:serviceaccount:{home}:{name}"), format!("{name}/{home}"))
+            }
+            _ => return None,
+        };
+        Some(Subject { is_group, name, grant: Arc::new(base.clone().bound_to(kind, &shown)) })
+    };
+    let all = binding.get("subjects").and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(read).collect()
+}
+
+/// What is known of an object from before, or what it means now.
+fn known<T>(
+    earlier: Option<&HashMap<Key, Known<T>>>,
+    key: &Key,
+    object: Arc<Value>,
+    compile: impl FnOnce(&Value) -> T,
+) -> Known<T> {
+    match earlier.and_then(|earlier| earlier.get(key)) {
+        Some(known) if Arc::ptr_eq(&known.object, &object) => {
+            Known { object, compiled: known.compiled.clone() }
+        }
+        _ => Known { compiled: Arc::new(compile(&object)), object },
     }
 }
 
@@ -256,13 +306,11 @@ impl Grant {
 }
 
 /// In the order of their names, so that the same cluster always gives the same reason.
-fn sorted(bindings: Vec<Arc<Value>>) -> Vec<Arc<Value>> {
-    let mut by_name = BTreeMap::new();
-    for binding in bindings {
-        let key = (text_at(&binding, &["metadata", "namespace"]), text_at(&binding, &["metadata", "name"]));
-        by_name.insert(key, binding);
-    }
-    by_name.into_values().collect()
+fn sorted(objects: Vec<Arc<Value>>) -> BTreeMap<Key, Arc<Value>> {
+    let key = |object: &Value| {
+        (text_at(object, &["metadata", "namespace"]), text_at(object, &["metadata", "name"]))
+    };
+    objects.into_iter().map(|object| (key(&object), object)).collect()
 }
 
 /// The string at a path, or nothing.
