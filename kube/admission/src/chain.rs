@@ -1,34 +1,62 @@
 //! All steps in their order.
 
+use std::sync::Arc;
+
 use kube_object::status::Status;
 
+use crate::cel::{Absent, Compiler};
 use crate::config::Config;
 use crate::host::Host;
+use crate::matching::needs_namespace;
 use crate::notes::{Notes, Outcome};
 use crate::plugin::{Plugin, Scene};
 use crate::plugins;
+use crate::quota::{self, Quota};
 use crate::request::{Operation, Request};
+use crate::webhook::{self, Calls, Webhooks};
 
 /// The steps that every write passes.
 pub struct Chain {
     host: Host,
     plugins: Vec<Box<dyn Plugin>>,
+    webhooks: Webhooks,
+    quota: Quota,
+    on: Steps,
+}
+
+/// Which of the steps run that are no plugins.
+struct Steps {
+    mutating_webhooks: bool,
+    validating_webhooks: bool,
+    quota: bool,
 }
 
 impl Chain {
     /// The chain that a configuration asks for.
     pub fn new(config: &Config, host: Host) -> Self {
-        Self { plugins: plugins::all(config, &host), host }
+        let compiler: Arc<dyn Compiler> = Arc::new(Absent);
+        let on = Steps {
+            mutating_webhooks: config.runs(webhook::MUTATING, true),
+            validating_webhooks: config.runs(webhook::VALIDATING, true),
+            quota: config.runs(quota::NAME, true),
+        };
+        Self {
+            plugins: plugins::all(config, &host),
+            webhooks: Webhooks::new(&config.trusted_roots, &compiler),
+            quota: Quota::new(config.limited_resources.clone()),
+            host,
+            on,
+        }
     }
 
     /// Lets every step change the object. Whatever comes out, `notes` hold what was said.
     ///
     /// Cancelling it leaves nothing behind.
     pub async fn mutate(&self, request: &mut Request, notes: &mut Notes) -> Result<(), Status> {
-        let scene = self.scene(request).await?;
-        for plugin in self.plugins_for(request.operation) {
-            let result = plugin.mutate(request, &scene, notes);
-            settled(plugin.name(), result, notes)?;
+        let mut calls = Calls::default();
+        self.round(request, false, &mut calls, notes).await?;
+        if calls.changed {
+            self.round(request, true, &mut calls, notes).await?;
         }
         Ok(())
     }
@@ -36,18 +64,53 @@ impl Chain {
     /// Asks every step whether the object may be stored. Quota is reserved last: a request
     /// that is not stored after this leaves its reservation to the quota controller.
     pub async fn validate(&self, request: &Request, notes: &mut Notes) -> Result<(), Status> {
-        let scene = self.scene(request).await?;
+        let hooks = self.on.validating_webhooks && self.webhooks.any(&self.host, false);
+        let scene = self.scene(request, false, hooks).await?;
         for plugin in self.plugins_for(request.operation) {
             let result = plugin.validate(request, &scene, notes);
-            settled(plugin.name(), result, notes)?;
+            explained(plugin.name(), result, notes)?;
+        }
+        if hooks {
+            let result = self.webhooks.validate(request, &scene, notes).await;
+            explained(webhook::VALIDATING, result, notes)?;
+        }
+        if self.on.quota {
+            let result = self.quota.reserve(&self.host, request, notes).await;
+            explained(quota::NAME, result, notes)?;
         }
         Ok(())
     }
 
-    async fn scene(&self, request: &Request) -> Result<Scene<'_>, Status> {
+    /// All that may change the object, once.
+    async fn round(
+        &self,
+        request: &mut Request,
+        again: bool,
+        calls: &mut Calls,
+        notes: &mut Notes,
+    ) -> Result<(), Status> {
+        let hooks = self.on.mutating_webhooks && self.webhooks.any(&self.host, true);
+        let scene = self.scene(request, again, hooks).await?;
+        for plugin in self.plugins_for(request.operation) {
+            let result = plugin.mutate(request, &scene, notes);
+            explained(plugin.name(), result, notes)?;
+        }
+        if hooks {
+            let result = self.webhooks.mutate(request, &scene, calls, notes).await;
+            explained(webhook::MUTATING, result, notes)?;
+        }
+        Ok(())
+    }
+
+    /// What the steps see; `namespace` says whether selectors will look at its labels.
+    async fn scene(&self, request: &Request, again: bool, namespace: bool) -> Result<Scene<'_>, Status> {
         let mut scene = Scene::new(&self.host);
+        scene.again = again;
         for plugin in self.plugins_for(request.operation) {
             scene.fetch(plugin.needs(request)).await?;
+        }
+        if namespace {
+            scene.fetch(needs_namespace(request).into_iter().collect()).await?;
         }
         Ok(scene)
     }
@@ -58,7 +121,7 @@ impl Chain {
 }
 
 /// Keeps the refusal of a step that has not explained itself.
-fn settled(plugin: &'static str, result: Result<(), Status>, notes: &mut Notes) -> Result<(), Status> {
+fn explained(plugin: &'static str, result: Result<(), Status>, notes: &mut Notes) -> Result<(), Status> {
     if let Err(status) = &result
         && !notes.has_refusal_of(plugin)
     {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rustls::pki_types::CertificateDer;
+
 pub use crate::plugins::event_rate::{EventLimit, EventLimitKind};
 pub use crate::plugins::pod_security::{Level, LevelVersion, PodSecurityConfig, Policy, Version};
 pub use crate::quota::LimitedResource;
@@ -27,6 +29,8 @@ pub struct Config {
     pub event_limits: Vec<EventLimit>,
     /// What nobody may use without a quota that covers it.
     pub limited_resources: Vec<LimitedResource>,
+    /// Who signs the certificates of webhooks that bring no CA bundle.
+    pub trusted_roots: Vec<CertificateDer<'static>>,
 }
 
 impl Default for Config {
@@ -41,6 +45,7 @@ impl Default for Config {
             node_selector_whitelists: BTreeMap::new(),
             event_limits: Vec::new(),
             limited_resources: Vec::new(),
+            trusted_roots: Vec::new(),
         }
     }
 }

@@ -14,9 +14,12 @@
 //! This crate knows neither the store nor HTTP's server side: the [`host`] traits are what
 //! it needs of the API server.
 
+pub mod callout;
+mod cel;
 pub mod chain;
 pub mod config;
 pub mod host;
+mod matching;
 pub mod notes;
 pub mod plugin;
 mod plugins;
@@ -26,6 +29,7 @@ mod read;
 pub mod request;
 #[cfg(test)]
 mod testing;
+mod webhook;
 
 pub use chain::Chain;
 pub use config::Config;

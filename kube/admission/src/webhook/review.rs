@@ -87,12 +87,8 @@ pub(crate) fn question(
 
 /// All about a request but its objects: also what expressions see as `request`.
 pub(crate) fn attributes(request: &Request, seen: &Seen) -> Value {
-    let kind = |kind: &kube_object::resource::GroupVersionKind| {
-        json!({"group": kind.group, "version": kind.version, "kind": kind.kind})
-    };
-    let resource = |resource: &kube_object::resource::GroupVersionResource| {
-        json!({"group": resource.group, "version": resource.version, "resource": resource.resource})
-    };
+    let kind = |kind: &kube_object::resource::GroupVersionKind| json!({"group": kind.group, "version": kind.version, "kind": kind.kind});
+    let resource = |resource: &kube_object::resource::GroupVersionResource| json!({"group": resource.group, "version": resource.version, "resource": resource.resource});
     let mut attributes = json!({
         "kind": kind(&seen.kind),
         "resource": resource(&seen.resource),
@@ -249,7 +245,8 @@ mod tests {
     use super::*;
 
     fn read(response: &Value, mutating: bool) -> String {
-        let review = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+        let review =
+            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
         match answer(review.to_string().as_bytes(), "v1", "u", mutating) {
             Ok(answer) => format!("{} {:?}", answer.allowed, answer.patch.map(|patch| patch.kind)),
             Err(error) => error.to_string(),
@@ -265,11 +262,31 @@ mod tests {
             (json!({"uid": "x", "allowed": true}), false, "expected response.uid=\"u\", got \"x\""),
             (json!(null), false, "webhook response was absent"),
             (json!({"uid": "u", "patch": patch}), false, "validating webhook may not return response.patch"),
-            (json!({"uid": "u", "patchType": "JSONPatch"}), false, "validating webhook may not return response.patchType"),
-            (json!({"uid": "u", "patch": patch}), true, "webhook returned response.patch but not response.patchType"),
-            (json!({"uid": "u", "patchType": "JSONPatch"}), true, "webhook returned response.patchType but not response.patch"),
-            (json!({"uid": "u", "patch": "!", "patchType": "JSONPatch"}), true, "illegal base64 data in response.patch"),
-            (json!({"uid": "u", "allowed": true, "patch": patch, "patchType": "JSONPatch"}), true, "true Some(\"JSONPatch\")"),
+            (
+                json!({"uid": "u", "patchType": "JSONPatch"}),
+                false,
+                "validating webhook may not return response.patchType",
+            ),
+            (
+                json!({"uid": "u", "patch": patch}),
+                true,
+                "webhook returned response.patch but not response.patchType",
+            ),
+            (
+                json!({"uid": "u", "patchType": "JSONPatch"}),
+                true,
+                "webhook returned response.patchType but not response.patch",
+            ),
+            (
+                json!({"uid": "u", "patch": "!", "patchType": "JSONPatch"}),
+                true,
+                "illegal base64 data in response.patch",
+            ),
+            (
+                json!({"uid": "u", "allowed": true, "patch": patch, "patchType": "JSONPatch"}),
+                true,
+                "true Some(\"JSONPatch\")",
+            ),
         ] {
             assert_eq!(read(&response, mutating), expected);
         }
@@ -285,8 +302,18 @@ mod tests {
     fn refusals_say_who_and_why() {
         for (result, code, reason, message) in [
             (json!(null), 400, "", "admission webhook \"w\" denied the request without explanation"),
-            (json!({"message": "no", "code": 200}), 400, "", "admission webhook \"w\" denied the request: no"),
-            (json!({"reason": "Forbidden", "code": 403}), 403, "Forbidden", "admission webhook \"w\" denied the request: Forbidden"),
+            (
+                json!({"message": "no", "code": 200}),
+                400,
+                "",
+                "admission webhook \"w\" denied the request: no",
+            ),
+            (
+                json!({"reason": "Forbidden", "code": 403}),
+                403,
+                "Forbidden",
+                "admission webhook \"w\" denied the request: Forbidden",
+            ),
             (json!({"reason": "because"}), 400, "", "admission webhook \"w\" denied the request: because"),
         ] {
             let status = refusal("w", &result);
