@@ -37,6 +37,8 @@ pub struct Details {
     pub causes: Vec<Value>,
     /// When it may be tried again.
     pub retry_after_seconds: u32,
+    /// `metadata.continue`: where an expired list may go on all the same.
+    pub continue_token: String,
 }
 
 impl Status {
@@ -184,6 +186,9 @@ impl Status {
         }
         if let Some(details) = &self.details {
             status["details"] = details.to_value();
+            if !details.continue_token.is_empty() {
+                status["metadata"] = json!({"continue": details.continue_token});
+            }
         }
         status
     }

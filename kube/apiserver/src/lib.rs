@@ -11,6 +11,17 @@
 
 pub mod cache;
 mod custom;
+pub mod discovery;
+pub mod http;
 pub mod kinds;
+pub mod metrics;
+pub mod openapi;
 pub mod registry;
 mod rules;
+pub mod server;
+mod storage;
+mod strategy;
+pub mod table;
+
+pub use server::{ApiServer, Config};
+pub use strategy::{Cidr, Network};

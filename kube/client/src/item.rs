@@ -28,7 +28,7 @@ pub struct Item {
 }
 
 /// Names and values of selectable fields.
-type Fields = Box<[(&'static str, Box<str>)]>;
+type Fields = Box<[(Box<str>, Box<str>)]>;
 
 /// A place in the JSON; empty where there is nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -180,13 +180,13 @@ impl Item {
     pub fn field(
         &self,
         name: &str,
-        read: impl FnOnce(&Value) -> Vec<(&'static str, String)>,
+        read: impl FnOnce(&Value) -> Vec<(String, String)>,
     ) -> Option<&str> {
         let fields = self.fields.get_or_init(|| {
             let fields = read(&self.value());
-            fields.into_iter().map(|(name, value)| (name, value.into_boxed_str())).collect()
+            fields.into_iter().map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str())).collect()
         });
-        fields.iter().find(|(known, _)| *known == name).map(|(_, value)| &**value)
+        fields.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
     }
 
     fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {
@@ -308,7 +308,7 @@ mod tests {
         assert!(item.untyped_tail().unwrap().starts_with(b"\"metadata\""));
         let value = item.value();
         assert!(Arc::ptr_eq(&value, &item.value()));
-        assert_eq!(item.field("spec.x", |v| vec![("spec.x", v["spec"]["x"].to_string())]), Some("1"));
+        assert_eq!(item.field("spec.x", |v| vec![("spec.x".to_owned(), v["spec"]["x"].to_string())]), Some("1"));
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
         assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
         for (json, expected) in [

@@ -53,6 +53,8 @@ pub(crate) struct Page {
     pub more: bool,
     /// How many objects are behind the page, whatever selectors say.
     pub behind: usize,
+    /// The revision of the collection's last change.
+    pub changed: u64,
 }
 
 impl Collection {
@@ -128,7 +130,7 @@ impl Collection {
         limit: usize,
         fits: impl Fn(&Item) -> bool,
     ) -> Page {
-        let candidates = self.within(namespace, after);
+        let (candidates, changed) = self.within(namespace, after);
         let mut items = Vec::new();
         let total = candidates.len();
         for (at, item) in candidates.into_iter().enumerate() {
@@ -136,14 +138,14 @@ impl Collection {
                 items.push(item);
             }
             if items.len() == limit {
-                return Page { items, more: at + 1 < total, behind: total - at - 1 };
+                return Page { items, more: at + 1 < total, behind: total - at - 1, changed };
             }
         }
-        Page { items, more: false, behind: 0 }
+        Page { items, more: false, behind: 0, changed }
     }
 
     /// The objects are shared out before selectors look at them, so that no selector holds the lock.
-    fn within(&self, namespace: &str, after: Option<&str>) -> Vec<Arc<Item>> {
+    fn within(&self, namespace: &str, after: Option<&str>) -> (Vec<Arc<Item>>, u64) {
         let state = self.read();
         let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
         let start = match after {
@@ -151,10 +153,11 @@ impl Collection {
             _ => Bound::Included(prefix.as_str()),
         };
         if namespace.is_empty() && after.is_none() {
-            return state.items.values().cloned().collect();
+            return (state.items.values().cloned().collect(), state.changed);
         }
         let from = state.items.range::<str, _>((start, Bound::Unbounded));
-        from.take_while(|(key, _)| key.starts_with(&prefix)).map(|(_, item)| Arc::clone(item)).collect()
+        let within = from.take_while(|(key, _)| key.starts_with(&prefix));
+        (within.map(|(_, item)| Arc::clone(item)).collect(), state.changed)
     }
 
     /// Where a watch from behind a revision begins; none if the ring does not reach back that far.

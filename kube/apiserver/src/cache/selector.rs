@@ -13,6 +13,10 @@ use super::wakers::Scope;
 #[derive(Clone)]
 pub(crate) struct Selector {
     pub namespace: Box<str>,
+    /// The name in the URL; empty for all.
+    pub name: Box<str>,
+    /// Whether objects live in no namespace.
+    pub clustered: bool,
     pub labels: LabelSelector,
     pub fields: FieldSelector,
     /// Reads all selectable fields but the metadata's.
@@ -20,11 +24,14 @@ pub(crate) struct Selector {
 }
 
 /// Tells an object's selectable fields.
-pub(crate) type ReadFields = Arc<dyn Fn(&Value) -> Vec<(&'static str, String)> + Send + Sync>;
+pub(crate) type ReadFields = Arc<dyn Fn(&Value) -> Vec<(String, String)> + Send + Sync>;
 
 impl Selector {
     pub(crate) fn fits(&self, item: &Item) -> bool {
         if !self.namespace.is_empty() && item.namespace() != &*self.namespace {
+            return false;
+        }
+        if !self.name.is_empty() && item.name() != &*self.name {
             return false;
         }
         if !self.fields.is_everything() && !self.fields.matches(|name| self.field(item, name)) {
@@ -43,13 +50,15 @@ impl Selector {
 
     /// Whether every object of the namespace fits.
     pub(crate) fn is_everything(&self) -> bool {
-        self.fields.is_everything() && self.labels.is_everything()
+        self.fields.is_everything() && self.labels.is_everything() && self.name.is_empty()
     }
 
     /// What changes can concern it.
     pub(crate) fn scope(&self) -> Scope {
-        let name = self.fields.exact_value("metadata.name").filter(|name| !name.is_empty());
+        let named = self.fields.exact_value("metadata.name").filter(|name| !name.is_empty());
+        let name = if self.name.is_empty() { named } else { Some(&*self.name) };
         match (&*self.namespace, name) {
+            ("", Some(name)) if self.clustered => Scope::Object(name.into()),
             // Without a namespace the name may be that of objects in any of them.
             ("", _) => Scope::All,
             (namespace, Some(name)) => Scope::Object(format!("{namespace}/{name}").into()),

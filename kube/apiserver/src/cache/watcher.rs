@@ -63,6 +63,8 @@ pub struct Watcher {
     initial: std::vec::IntoIter<Arc<Item>>,
     marks_end: bool,
     source: Source,
+    /// Changes up to here are not for this watch.
+    from: u64,
     /// Everything up to this revision has been looked at.
     progress: u64,
     wait: Wait,
@@ -114,6 +116,7 @@ impl Watcher {
             gvk: plan.gvk,
             initial: initial.into_iter(),
             marks_end: plan.begin == Begin::State { marks_end: true },
+            from: if matches!(plan.begin, Begin::After(_)) { progress } else { 0 },
             progress,
             wait,
             end,
@@ -161,7 +164,9 @@ impl Watcher {
             place = waited.unwrap_or_else(|| self.wait.woken_at.load(Ordering::Acquire));
         }
         let known = self.cache.revision();
-        let look = self.collection.look(place, LOOK_MAX, |event| concerns(&self.scope, event));
+        let look = self
+            .collection
+            .look(place, LOOK_MAX, |event| event.revision > self.from && concerns(&self.scope, event));
         match look {
             Look::Found(event, next) => {
                 self.source = Source::Ring { place: next };
@@ -200,7 +205,8 @@ impl Watcher {
         match changes.poll_next(context) {
             Poll::Ready(Ok(batch)) => {
                 let selector = &self.selector;
-                let found = batch.events.iter().filter_map(|event| past(event, batch.revision.0));
+                let found = batch.events.iter().filter(|_| batch.revision.0 > self.from);
+                let found = found.filter_map(|event| past(event, batch.revision.0));
                 frames.extend(found.filter_map(|event| event.frame(|item| selector.fits(item))));
                 self.progress = self.progress.max(batch.revision.0);
                 Poll::Ready(None)

@@ -23,8 +23,8 @@ pub(crate) struct Storage {
 pub(crate) struct Write {
     /// The key.
     pub key: Bytes,
-    /// The revision that the key must have been written at; 0 if it must not exist.
-    pub expect: u64,
+    /// The revision that the key must have been written at, 0 if it must not exist; none for any.
+    pub expect: Option<u64>,
     /// The new value; none deletes.
     pub value: Option<Bytes>,
     /// What the key goes with.
@@ -51,11 +51,16 @@ pub(crate) struct Stored {
 
 impl Write {
     pub(crate) fn put(key: Bytes, expect: u64, value: Bytes) -> Self {
-        Self { key, expect, value: Some(value), lease: None }
+        Self { key, expect: Some(expect), value: Some(value), lease: None }
     }
 
     pub(crate) fn delete(key: Bytes, expect: u64) -> Self {
-        Self { key, expect, value: None, lease: None }
+        Self { key, expect: Some(expect), value: None, lease: None }
+    }
+
+    /// Deletes the key, whatever it holds.
+    pub(crate) fn clear(key: Bytes) -> Self {
+        Self { key, expect: None, value: None, lease: None }
     }
 }
 
@@ -77,7 +82,7 @@ impl Storage {
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Committed, Status> {
         let compare: Vec<_> = writes
             .iter()
-            .map(|write| Compare::mod_revision(write.key.clone(), Revision(write.expect)))
+            .filter_map(|write| Some(Compare::mod_revision(write.key.clone(), Revision(write.expect?))))
             .collect();
         let reads: Vec<_> = writes
             .iter()

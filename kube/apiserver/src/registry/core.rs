@@ -1,0 +1,251 @@
+//! What all verbs share: the kinds, the cache, the store and the clock. It is also what admission
+//! sees of the server, so it knows nothing of admission.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use base::clock::Clock;
+use bytes::Bytes;
+use client::{BoxFuture, Item, Mirror};
+use kube_object::resource::{GroupResource, GroupVersionKind, GroupVersionResource};
+use kube_object::shape::Shape;
+use kube_object::status::Status;
+use kube_object::time::Time;
+use serde_json::{Value, json};
+
+use super::context::Target;
+use super::{decode, meta};
+use crate::cache::Cache;
+use crate::kinds::{Kinds, Resource};
+use crate::storage::{Committed, Storage, Write, encode, key};
+use crate::strategy::Network;
+
+/// The parts that verbs work with.
+pub(crate) struct Core {
+    pub kinds: Arc<Kinds>,
+    pub cache: Arc<Cache>,
+    pub storage: Storage,
+    pub clock: Arc<dyn Clock + Send + Sync>,
+    pub network: Network,
+}
+
+impl Core {
+    /// Seconds since 1970.
+    pub(crate) fn unix(&self) -> i64 {
+        let since = self.clock.now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+    }
+
+    /// Now, as the API writes it.
+    pub(crate) fn now(&self) -> String {
+        Time::from_unix(self.unix()).map(|now| now.to_string()).unwrap_or_default()
+    }
+
+    /// The object as the cache has it, after it has seen everything acknowledged before the call.
+    pub(crate) async fn current(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Item>>, Status> {
+        self.cache.catch_up().await?;
+        Ok(self.cache.item(&resource.stored_as, namespace, name))
+    }
+
+    /// As [`Core::current`]; what is not there is refused.
+    pub(crate) async fn existing(&self, target: &Target) -> Result<Arc<Item>, Status> {
+        let found = self.current(&target.resource, &target.namespace, &target.name).await?;
+        found.ok_or_else(|| not_found(target))
+    }
+
+    /// The key of the target's object.
+    pub(crate) fn key(&self, target: &Target) -> Bytes {
+        key(&target.resource.stored_as, &target.namespace, &target.name)
+    }
+
+    /// An object of the storage version in the version of the resource.
+    pub(crate) async fn from_storage(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
+        if resource.gvk == resource.storage {
+            Ok(object)
+        } else {
+            self.convert_to(object, &resource.gvk).await
+        }
+    }
+
+    /// An object of the resource's version in the storage version.
+    pub(crate) async fn to_storage(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
+        if resource.gvk == resource.storage {
+            Ok(object)
+        } else {
+            self.convert_to(object, &resource.storage).await
+        }
+    }
+
+    async fn convert_to(&self, object: Value, to: &GroupVersionKind) -> Result<Value, Status> {
+        kube_api::convert(object, to)
+    }
+
+    /// A stored object as the resource's version shows it.
+    pub(crate) async fn shown(&self, resource: &Resource, item: Arc<Item>) -> Result<Arc<Item>, Status> {
+        if resource.gvk == resource.storage {
+            return Ok(item);
+        }
+        let object = self.from_storage(resource, item.decode()).await?;
+        let bytes = encode(&object, &resource.gvk, Some(item.revision()));
+        Item::parse(bytes.into(), item.revision()).map(Arc::new).map_err(Status::internal)
+    }
+}
+
+/// 404 of the target.
+pub(crate) fn not_found(target: &Target) -> Status {
+    Status::not_found(&target.resource.group_resource(), &target.name)
+}
+
+impl admission::Writer for Core {
+    fn read<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        namespace: &'a str,
+        name: &'a str,
+    ) -> BoxFuture<'a, Result<Value, Status>> {
+        Box::pin(async move {
+            let found = self.storage.read(key(resource, namespace, name)).await?;
+            let found = found.ok_or_else(|| Status::not_found(resource, name))?;
+            let item = Item::at(&found.value, found.revision).map_err(Status::internal)?;
+            Ok(item.decode())
+        })
+    }
+
+    fn update_status<'a>(
+        &'a self,
+        resource: &'a GroupResource,
+        mut object: Value,
+    ) -> BoxFuture<'a, Result<Value, Status>> {
+        Box::pin(async move {
+            let gvk = gvk_of(&object);
+            let expect = meta::text(&object, "resourceVersion").parse().unwrap_or(0);
+            let (namespace, name) = (meta::text(&object, "namespace"), meta::text(&object, "name"));
+            let key = key(resource, namespace, name);
+            let value = encode(&object, &gvk, None);
+            match self.storage.commit(vec![Write::put(key, expect, value.into())]).await? {
+                Committed::Done(revision) => {
+                    meta::set(&mut object, "resourceVersion", revision.to_string());
+                    Ok(object)
+                }
+                Committed::Stale(_) => Err(Status::conflict(resource, name, MODIFIED)),
+            }
+        })
+    }
+}
+
+impl admission::Kinds for Core {
+    fn equivalents(
+        &self,
+        resource: &GroupVersionResource,
+        subresource: &str,
+    ) -> Vec<(GroupVersionResource, GroupVersionKind)> {
+        let table = self.kinds.table();
+        let Some(own) = table.by_gvr(resource) else { return Vec::new() };
+        let same =
+            table.resources().iter().filter(|other| other.stored_as == own.stored_as && other.gvr != own.gvr);
+        same.filter_map(|other| {
+            let kind = if subresource.is_empty() {
+                other.gvk.clone()
+            } else {
+                other.subresource(subresource)?.gvk.clone()
+            };
+            Some((other.gvr.clone(), kind))
+        })
+        .collect()
+    }
+
+    fn resource_of(&self, kind: &GroupVersionKind) -> Option<(GroupVersionResource, bool)> {
+        self.kinds.by_gvk(kind).map(|found| (found.gvr.clone(), found.namespaced))
+    }
+
+    fn shape(&self, kind: &GroupVersionKind) -> Option<Arc<dyn Shape>> {
+        self.kinds.by_gvk(kind).map(|resource| Arc::new(ShapeOf(resource)) as Arc<dyn Shape>)
+    }
+
+    fn convert<'a>(
+        &'a self,
+        object: Value,
+        to: &'a GroupVersionKind,
+    ) -> BoxFuture<'a, Result<Value, Status>> {
+        Box::pin(self.convert_to(object, to))
+    }
+
+    fn settle(&self, kind: &GroupVersionKind, object: &mut Value) -> Result<(), Status> {
+        match self.kinds.by_gvk(kind) {
+            Some(resource) => decode::settle(&resource, object),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The type of a resource's objects, kept alive with the resource.
+struct ShapeOf(Arc<Resource>);
+
+impl ShapeOf {
+    fn shape(&self) -> Option<&dyn Shape> {
+        crate::rules::shape(&self.0)
+    }
+}
+
+impl Shape for ShapeOf {
+    fn field(&self, name: &str) -> Option<&dyn Shape> {
+        self.shape()?.field(name)
+    }
+
+    fn item(&self) -> Option<&dyn Shape> {
+        self.shape()?.item()
+    }
+
+    fn declares(&self, name: &str) -> bool {
+        self.shape().is_some_and(|shape| shape.declares(name))
+    }
+
+    fn is_open(&self) -> bool {
+        self.shape().is_none_or(Shape::is_open)
+    }
+
+    fn is_atomic_map(&self) -> bool {
+        self.shape().is_some_and(Shape::is_atomic_map)
+    }
+}
+
+/// The kind that an object says it is.
+pub(crate) fn gvk_of(object: &Value) -> GroupVersionKind {
+    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    GroupVersionKind::of(text("apiVersion"), text("kind"))
+}
+
+/// Says of an object which kind it is.
+pub(crate) fn set_type(object: &mut Value, gvk: &GroupVersionKind) {
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("kind".to_owned(), json!(gvk.kind));
+        fields.insert("apiVersion".to_owned(), json!(gvk.api_version()));
+    }
+}
+
+/// A `Status` of success about an object.
+pub(crate) fn success(resource: &GroupResource, name: &str, uid: &str) -> Value {
+    let mut details = json!({"name": name, "kind": resource.resource});
+    if let Some(details) = details.as_object_mut() {
+        for (name, value) in [("group", resource.group.as_str()), ("uid", uid)] {
+            if !value.is_empty() {
+                details.insert(name.to_owned(), json!(value));
+            }
+        }
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
+}
+
+/// The kind of [`success`].
+pub(crate) fn status_kind() -> GroupVersionKind {
+    GroupVersionKind::new("", "v1", "Status")
+}
+
+/// Upstream's words for a lost race.
+pub(crate) const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";

@@ -1,0 +1,134 @@
+//! From a body to an object of the resource: type, strictness, defaults.
+
+use kube_object::resource::GroupVersionKind;
+use kube_object::status::Status;
+use kube_object::strict;
+use serde_json::{Value, json};
+
+use super::context::{Body, Context, FieldValidation, Target};
+use super::meta;
+use crate::kinds::Resource;
+use crate::rules;
+
+/// Reads the object of a create or update.
+pub(super) fn object(
+    context: &Context,
+    target: &Target,
+    body: Body,
+    validation: FieldValidation,
+) -> Result<Value, Status> {
+    let resource = &*target.resource;
+    let Body { value: mut object, duplicates, typed } = body;
+    if !object.is_object() {
+        return Err(cannot_be_handled(
+            &resource.gvk,
+            "couldn't get version/kind; json parse error: json: cannot unmarshal value into Go value of type struct",
+        ));
+    }
+    check_type(resource, &mut object)?;
+    check_fields(context, resource, &object, &duplicates, typed, validation, |message| {
+        cannot_be_handled(&resource.gvk, message)
+    })?;
+    rules::settle(resource, &mut object);
+    Ok(object)
+}
+
+/// Types are checked, unknown fields go with a word or without, defaults are set. `refuse` makes the
+/// status of a message.
+pub(super) fn check_fields(
+    context: &Context,
+    resource: &Resource,
+    object: &Value,
+    duplicates: &[String],
+    typed: bool,
+    validation: FieldValidation,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
+    if let Some(message) = rules::type_errors(resource, object) {
+        return Err(refuse(&message));
+    }
+    if validation == FieldValidation::Ignore || typed {
+        return Ok(());
+    }
+    let unknown = rules::unknown_fields(resource, object);
+    if validation == FieldValidation::Strict {
+        return strict::message(&unknown, duplicates).map_or(Ok(()), |message| Err(refuse(&message)));
+    }
+    unknown.iter().for_each(|path| context.warnings.add(format!("unknown field {path:?}")));
+    duplicates.iter().for_each(|path| context.warnings.add(format!("duplicate field {path:?}")));
+    Ok(())
+}
+
+/// Types are checked, unknown fields go, defaults are set.
+pub(super) fn settle(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    if let Some(message) = rules::type_errors(resource, object) {
+        return Err(cannot_be_handled(&resource.gvk, &message));
+    }
+    rules::settle(resource, object);
+    Ok(())
+}
+
+/// The object says which kind it is, or nothing.
+fn check_type(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let (api_version, kind) = (text("apiVersion"), text("kind"));
+    let expected = resource.gvk.api_version();
+    if resource.is_custom() && (kind.is_empty() || api_version.is_empty()) {
+        let missing = if kind.is_empty() { "kind" } else { "apiVersion" };
+        return Err(Status::bad_request(format!(
+            "Object '{}' is missing in '{}'",
+            if missing == "kind" { "Kind" } else { "apiVersion" },
+            abbreviated(object)
+        )));
+    }
+    if !api_version.is_empty() && api_version != expected {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({api_version}) does not match the expected API version ({expected})"
+        )));
+    }
+    if !kind.is_empty() && kind != resource.gvk.kind {
+        let found = GroupVersionKind::of(&expected, &kind);
+        return Err(Status::bad_request(format!(
+            "{kind} in version {:?} cannot be handled as a {}: converting ({}.{kind}) to ({}.{}): unknown conversion",
+            found.version,
+            resource.gvk.kind,
+            found.version,
+            group_word(&found.group),
+            resource.gvk.kind
+        )));
+    }
+    if let Some(fields) = object.as_object_mut() {
+        fields.insert("kind".to_owned(), json!(resource.gvk.kind));
+        fields.insert("apiVersion".to_owned(), json!(expected));
+    }
+    if object.get("metadata").is_none_or(Value::is_null) {
+        meta::of(object);
+    }
+    Ok(())
+}
+
+/// A patch changes no object's type.
+pub(super) fn check_kind_kept(resource: &Resource, object: &mut Value) -> Result<(), Status> {
+    check_type(resource, object)
+}
+
+fn group_word(group: &str) -> &str {
+    if group.is_empty() { "core" } else { group.split('.').next().unwrap_or(group) }
+}
+
+fn abbreviated(object: &Value) -> String {
+    let text = object.to_string();
+    let end = text.char_indices().nth(SHOWN_MAX).map_or(text.len(), |(at, _)| at);
+    text.get(..end).unwrap_or_default().to_owned()
+}
+
+/// 400 in upstream's words.
+pub(super) fn cannot_be_handled(gvk: &GroupVersionKind, message: &str) -> Status {
+    Status::bad_request(format!(
+        "{} in version {:?} cannot be handled as a {}: {message}",
+        gvk.kind, gvk.version, gvk.kind
+    ))
+}
+
+/// Characters of a body that an error repeats.
+const SHOWN_MAX: usize = 512;

@@ -1,0 +1,134 @@
+//! Who owns which fields: `metadata.managedFields` of every write.
+
+use kube_object::apply::{
+    self, ApplyError, ApplyOptions, FieldSet, Managers, PathElement, Writer,
+    managers::manager_from_user_agent,
+};
+use kube_object::field_error::FieldError;
+use kube_object::status::Status;
+use serde_json::{Value, json};
+
+use super::context::{Context, Target, WriteOptions};
+use super::meta;
+use crate::kinds::Resource;
+use crate::rules;
+
+/// Who writes, in the words of managed fields.
+pub(super) fn writer(context: &Context, target: &Target, options: &WriteOptions, now: String) -> Writer {
+    let manager = if options.field_manager.is_empty() {
+        manager_from_user_agent(&context.user_agent)
+    } else {
+        options.field_manager.clone()
+    };
+    let manager = if manager.is_empty() { UNKNOWN.to_owned() } else { manager };
+    Writer {
+        manager,
+        api_version: target.resource.gvk.api_version(),
+        subresource: target.subresource.clone(),
+        now,
+    }
+}
+
+/// Notes that `new` was written in place of `old` (null if there was nothing). What the client says
+/// about managed fields counts only if it is a list that can be read: an empty one forgets everybody.
+pub(super) fn record(resource: &Resource, old: &Value, new: &mut Value, writer: &Writer) {
+    let given = meta::get(new, "managedFields");
+    let resets = given.as_array().is_some_and(|list| {
+        list.is_empty()
+            || matches!(list.as_slice(), [only] if only.as_object().is_some_and(serde_json::Map::is_empty))
+    });
+    if resets && !old.is_null() {
+        meta::set(new, "managedFields", Value::Null);
+        return;
+    }
+    let from = |value: &Value| Managers::from_value(value).ok().filter(|found| !found.entries.is_empty());
+    let managers = from(given).or_else(|| from(meta::get(old, "managedFields"))).unwrap_or_default();
+    let ignored = ignored(&writer.subresource, resource);
+    let managers = apply::record_write(old, new, rules::shape(resource), &managers, writer, &ignored);
+    set(new, &managers);
+}
+
+/// Applies a configuration to `live` (null if there is nothing yet).
+pub(super) fn applied(
+    resource: &Resource,
+    live: &Value,
+    config: &Value,
+    writer: &Writer,
+    force: bool,
+) -> Result<Value, Status> {
+    let managers = Managers::from_value(meta::get(live, "managedFields")).unwrap_or_default();
+    let options = ApplyOptions { force, ignored: ignored(&writer.subresource, resource) };
+    let applied = apply::apply(live, config, rules::shape(resource), &managers, writer, &options);
+    let mut applied = applied.map_err(|error| refused(resource, config, error))?;
+    set(&mut applied.object, &applied.managers);
+    Ok(applied.object)
+}
+
+fn refused(resource: &Resource, config: &Value, error: ApplyError) -> Status {
+    match error {
+        ApplyError::Conflicts(conflicts) => {
+            let message = ApplyError::Conflicts(conflicts.clone()).to_string();
+            let mut status = Status::new(409, "Conflict", message);
+            let causes = conflicts.iter().map(|conflict| {
+                json!({"reason": "FieldManagerConflict", "message": conflict.message(), "field": conflict.field})
+            });
+            status.details.get_or_insert_default().causes = causes.collect();
+            status
+        }
+        ApplyError::BringsManagers => Status::bad_request("metadata.managedFields must be nil"),
+        ApplyError::Shape(error) => {
+            let name = meta::text(config, "name");
+            let namespace = meta::text(config, "namespace");
+            let object =
+                if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
+            Status::new(
+                500,
+                "",
+                format!(
+                    "failed to create typed patch object ({object}; {}, Kind={}): {error}",
+                    resource.gvk.api_version(),
+                    resource.gvk.kind
+                ),
+            )
+        }
+    }
+}
+
+/// Fields that a path of the API does not write: nobody comes to own them there.
+fn ignored(subresource: &str, resource: &Resource) -> FieldSet {
+    let mut set = FieldSet::new();
+    let field = |name: &str| PathElement::Field(name.to_owned());
+    match subresource {
+        "" if resource.subresource("status").is_some() => set.insert(&[field("status")]),
+        "status" => {
+            set.insert(&[field("spec")]);
+            if resource.gvr.group == "apps" {
+                set.insert(&[field("metadata"), field("labels")]);
+            }
+        }
+        _ => {}
+    }
+    set
+}
+
+fn set(object: &mut Value, managers: &Managers) {
+    let value = managers.to_value();
+    let empty = value.as_array().is_none_or(Vec::is_empty);
+    meta::set(object, "managedFields", if empty { Value::Null } else { value });
+}
+
+/// What apply needs: a manager's name, and force only with it.
+pub(super) fn check_options(options: &WriteOptions, applies: bool) -> Result<(), Status> {
+    let error = match (applies, options.force) {
+        (true, _) if options.field_manager.is_empty() => {
+            FieldError::required("fieldManager", "is required for apply patch")
+        }
+        (false, true) => FieldError::forbidden("force", "may not be specified for non-apply patch"),
+        _ => return Ok(()),
+    };
+    let kind = kube_object::resource::GroupKind::new("meta.k8s.io", "PatchOptions");
+    Err(Status::invalid(&kind, "", &[error]))
+}
+
+/// The manager of a client without a name.
+const UNKNOWN: &str = "unknown";

@@ -1,0 +1,161 @@
+//! The parts of the API server put together.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use base::clock::{Clock, SystemClock};
+use kube_object::status::Status;
+use kube_object::user::User;
+use serde_json::{Value, json};
+use store::Store;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::cache::Cache;
+use crate::kinds::Kinds;
+use crate::registry::{Body, Context, Core, Registry, Target, WriteOptions};
+use crate::storage::Storage;
+use crate::strategy::Network;
+
+/// How a server is run.
+pub struct Config {
+    /// Where objects are kept.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock + Send + Sync>,
+    /// Where services get their addresses and ports from.
+    pub network: Network,
+    /// Where pods find this server: the endpoint of the service `kubernetes`.
+    pub endpoint: SocketAddr,
+}
+
+impl Config {
+    /// The usual settings over a store.
+    pub fn new(store: Arc<dyn Store>) -> Self {
+        Self {
+            store,
+            clock: Arc::new(SystemClock),
+            network: Network::default(),
+            endpoint: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443),
+        }
+    }
+}
+
+/// The registry with what keeps it going.
+pub struct ApiServer {
+    registry: Arc<Registry>,
+    endpoint: SocketAddr,
+    shutdown: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl ApiServer {
+    /// Loads the cache and begins to follow the store. Must be called within a runtime.
+    pub async fn open(config: Config) -> Result<Self, Status> {
+        let storage = Storage::new(config.store);
+        let cache = Cache::load(storage.clone()).await?;
+        let core = Core {
+            kinds: Arc::new(Kinds::new()),
+            cache: Arc::clone(&cache),
+            storage,
+            clock: config.clock,
+            network: config.network,
+        };
+        let (shutdown, ends) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(cache.feed(ends));
+        let registry = Arc::new(Registry::new(Arc::new(core)));
+        Ok(Self { registry, endpoint: config.endpoint, shutdown, tasks })
+    }
+
+    /// The verbs.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The cache, for what reads beside the verbs: authorization, controllers, metrics.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.registry.core.cache
+    }
+
+    /// Creates what every cluster has: namespaces, the range of service addresses, the service
+    /// `kubernetes` and its endpoints.
+    pub async fn bootstrap(&self) -> Result<(), Status> {
+        for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
+            self.ensure("", "namespaces", "", json!({"metadata": {"name": namespace}})).await?;
+        }
+        let network = &self.registry.core.network;
+        let cidrs: Vec<String> = network.cidrs.iter().map(ToString::to_string).collect();
+        let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}});
+        self.ensure("networking.k8s.io", "servicecidrs", "", range).await?;
+        let Some(first) = network.cidrs.first() else { return Ok(()) };
+        self.ensure("", "services", "default", kubernetes_service(first.at(1))).await?;
+        let (endpoints, slice) = kubernetes_endpoints(self.endpoint);
+        self.ensure("", "endpoints", "default", endpoints).await?;
+        self.ensure("discovery.k8s.io", "endpointslices", "default", slice).await
+    }
+
+    async fn ensure(
+        &self,
+        group: &str,
+        resource: &str,
+        namespace: &str,
+        object: Value,
+    ) -> Result<(), Status> {
+        let kinds = self.registry.kinds();
+        let resource = kinds.resolve(group, "v1", resource).ok_or_else(Status::no_such_path)?;
+        let target = Target::collection(&resource, namespace);
+        let options = WriteOptions::default();
+        match self.registry.create(&server_context(), &target, Body::from(object), &options).await {
+            Err(status) if status.reason == "AlreadyExists" => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Ends all watches and the server's own tasks.
+    pub async fn close(mut self) {
+        self.shutdown.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// What the server does in its own name.
+pub fn server_context() -> Context {
+    Context {
+        user: User {
+            name: "system:apiserver".to_owned(),
+            groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+            ..User::default()
+        },
+        user_agent: "kube-apiserver".to_owned(),
+        ..Context::default()
+    }
+}
+
+fn kubernetes_service(address: IpAddr) -> Value {
+    json!({
+        "metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        "spec": {
+            "type": "ClusterIP", "clusterIP": address.to_string(), "clusterIPs": [address.to_string()],
+            "ipFamilyPolicy": "SingleStack", "sessionAffinity": "None",
+            "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}]
+        }
+    })
+}
+
+fn kubernetes_endpoints(endpoint: SocketAddr) -> (Value, Value) {
+    let (address, port) = (endpoint.ip().to_string(), endpoint.port());
+    let endpoints = json!({
+        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+        "subsets": [{
+            "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]
+        }]
+    });
+    let slice = json!({
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": if endpoint.is_ipv4() { "IPv4" } else { "IPv6" },
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}]
+    });
+    (endpoints, slice)
+}

@@ -1,0 +1,185 @@
+//! The scale subresource: how many replicas, as autoscaling/v1 Scale.
+
+use kube_object::field_error::FieldError;
+use kube_object::label_selector::LabelSelector;
+use kube_object::resource::GroupVersionKind;
+use kube_object::schema_shape;
+use kube_object::status::Status;
+use kube_object::{json_patch::JsonPatch, merge_patch};
+use serde_json::{Value, json};
+
+use crate::kinds::{Model, Resource};
+use crate::registry::modify::{Change, Job};
+use crate::registry::{Body, Context, GetOptions, Outcome, Patch, Registry, Target, WriteOptions, meta};
+
+/// Reads the scale of an object.
+pub(crate) async fn get(
+    registry: &Registry,
+    _context: &Context,
+    target: &Target,
+    options: &GetOptions,
+) -> Result<Outcome, Status> {
+    let whole = Target { subresource: String::new(), ..target.clone() };
+    let outcome = registry.core.get(&whole, options).await?;
+    let scale = scale_of(&target.resource, &outcome.to_value())?;
+    Ok(Outcome::value(200, kind(), scale))
+}
+
+/// Replaces the scale of an object.
+pub(crate) async fn update(
+    registry: &Registry,
+    context: &Context,
+    target: &Target,
+    body: Body,
+    options: &WriteOptions,
+) -> Result<Outcome, Status> {
+    let scale = body.value;
+    check(target, &scale)?;
+    write(registry, context, target, &scale, options).await
+}
+
+/// Patches the scale of an object.
+pub(crate) async fn patch(
+    registry: &Registry,
+    context: &Context,
+    target: &Target,
+    patch: &Patch,
+    options: &WriteOptions,
+) -> Result<Outcome, Status> {
+    for _ in 0..ATTEMPTS_MAX {
+        let present = get(registry, context, target, &GetOptions::default()).await?;
+        let mut scale = Value::clone(&present.to_value());
+        match patch {
+            Patch::Json(body) => {
+                let patch = JsonPatch::from_value(body.value.clone())
+                    .map_err(|error| Status::bad_request(error.to_string()))?;
+                patch.apply(&mut scale).map_err(|error| Status::new(422, "Invalid", error.to_string()))?;
+            }
+            // A scale has no lists, so that all merges are the same.
+            Patch::Merge(body) | Patch::Strategic(body) | Patch::Apply(body) => {
+                merge_patch::apply(&mut scale, body.value.clone());
+            }
+        }
+        check(target, &scale)?;
+        match write(registry, context, target, &scale, options).await {
+            Err(status) if status.reason == "Conflict" => {}
+            result => return result,
+        }
+    }
+    Err(Status::conflict(&target.resource.group_resource(), &target.name, crate::registry::core::MODIFIED))
+}
+
+async fn write(
+    registry: &Registry,
+    context: &Context,
+    target: &Target,
+    scale: &Value,
+    options: &WriteOptions,
+) -> Result<Outcome, Status> {
+    let replicas = at(scale, &["spec", "replicas"]).as_i64().unwrap_or(0);
+    let version = meta::text(scale, "resourceVersion").to_owned();
+    let group_resource = target.resource.group_resource();
+    let edit = move |object: &mut Value| {
+        if !matches!(version.as_str(), "" | "0") && version != meta::text(object, "resourceVersion") {
+            let name = meta::text(object, "name");
+            return Err(Status::conflict(&group_resource, name, crate::registry::core::MODIFIED));
+        }
+        set_replicas(&target.resource, object, replicas)
+    };
+    let shown = crate::registry::modify::Shown { operation: admission::Operation::Update, body: scale };
+    let job = Job { context, target, options, change: Change::Edit(&edit), shown: Some(shown) };
+    let outcome = registry.modify(&job).await?;
+    Ok(Outcome::value(outcome.code, kind(), scale_of(&target.resource, &outcome.to_value())?))
+}
+
+/// What is wrong with a scale.
+fn check(target: &Target, scale: &Value) -> Result<(), Status> {
+    if let Some(message) = schema_shape::type_errors_of("io.k8s.api.autoscaling.v1.Scale", scale) {
+        return Err(Status::bad_request(format!(
+            "Scale in version \"v1\" cannot be handled as a Scale: {message}"
+        )));
+    }
+    let name = meta::text(scale, "name");
+    if name != target.name {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({})",
+            target.name
+        )));
+    }
+    let replicas = at(scale, &["spec", "replicas"]).as_i64().unwrap_or(0);
+    if replicas < 0 {
+        let error = FieldError::invalid("spec.replicas", replicas, "must be greater than or equal to 0");
+        return Err(Status::invalid(&kind().group_kind(), name, &[error]));
+    }
+    Ok(())
+}
+
+/// The scale of an object.
+fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
+    if let Model::Custom(custom) = &resource.model {
+        let paths = custom.scale().ok_or_else(Status::no_such_path)?;
+        return paths.scale(object).map_err(|error| Status::internal(error.body()));
+    }
+    let mut metadata = serde_json::Map::new();
+    for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
+        let value = meta::get(object, name);
+        if !value.is_null() {
+            metadata.insert(name.to_owned(), value.clone());
+        }
+    }
+    let mut status = json!({"replicas": at(object, &["status", "replicas"]).as_i64().unwrap_or(0)});
+    let selector = selector_text(resource, at(object, &["spec", "selector"]));
+    if let Some(status) = status.as_object_mut().filter(|_| !selector.is_empty()) {
+        status.insert("selector".to_owned(), json!(selector));
+    }
+    let mut spec = json!({});
+    let replicas = at(object, &["spec", "replicas"]).as_i64().unwrap_or(0);
+    if let Some(spec) = spec.as_object_mut().filter(|_| replicas != 0) {
+        spec.insert("replicas".to_owned(), json!(replicas));
+    }
+    Ok(
+        json!({"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}),
+    )
+}
+
+fn set_replicas(resource: &Resource, object: &mut Value, replicas: i64) -> Result<(), Status> {
+    if let Model::Custom(custom) = &resource.model {
+        let paths = custom.scale().ok_or_else(Status::no_such_path)?;
+        let name = meta::text(object, "name").to_owned();
+        return paths
+            .set_replicas(object, replicas)
+            .map_err(|error| Status::invalid(&resource.group_kind(), &name, &[error]));
+    }
+    let Some(fields) = object.as_object_mut() else { return Ok(()) };
+    let spec = fields.entry("spec").or_insert_with(|| json!({}));
+    if let Some(spec) = spec.as_object_mut() {
+        spec.insert("replicas".to_owned(), json!(replicas));
+    }
+    Ok(())
+}
+
+fn selector_text(resource: &Resource, selector: &Value) -> String {
+    match selector {
+        Value::String(text) => text.clone(),
+        // Replication controllers select by a map of labels.
+        Value::Object(labels) if resource.gvr.resource == "replicationcontrollers" => {
+            let pairs = labels.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?)));
+            pairs.collect::<Vec<_>>().join(",")
+        }
+        Value::Object(_) => {
+            LabelSelector::from_value(selector).map(|found| found.to_string()).unwrap_or_default()
+        }
+        _ => String::new(),
+    }
+}
+
+fn at<'a>(value: &'a Value, path: &[&str]) -> &'a Value {
+    path.iter().try_fold(value, |value, name| value.get(name)).unwrap_or(&Value::Null)
+}
+
+fn kind() -> GroupVersionKind {
+    GroupVersionKind::new("autoscaling", "v1", "Scale")
+}
+
+/// As many as patches of whole objects get.
+const ATTEMPTS_MAX: usize = 16;
