@@ -109,4 +109,6 @@ fn by_authority(group: &str, kind: &str) -> Option<fn(&mut Value)> {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

@@ -148,3 +148,6 @@ fn binding(binding: &Value, errors: &mut Errors) {
     }
     words::needs(target, &["name"], &path, errors);
 }
+
+#[cfg(test)]
+mod tests;
