@@ -42,11 +42,6 @@ impl<V: Clone> Cache<V> {
         entries.insert(key, Entry { value, until });
     }
 
-    /// Forgets everything: what it was verified against has changed.
-    pub(super) fn clear(&self) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).len()

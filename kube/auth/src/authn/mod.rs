@@ -114,14 +114,14 @@ pub struct Config {
 pub struct Authenticator {
     cluster: Arc<dyn Cluster>,
     config: RwLock<Arc<Compiled>>,
-    certificates: Cache<Arc<Authenticated>>,
-    tokens: Cache<KnownToken>,
 }
 
-/// The configuration with its tokens as hashes.
+/// The configuration with its tokens as hashes, and what was verified by it.
 struct Compiled {
     config: Config,
     static_tokens: HashMap<cache::Key, User>,
+    certificates: Cache<Arc<Authenticated>>,
+    tokens: Cache<KnownToken>,
 }
 
 /// A token that was right lately.
@@ -150,19 +150,12 @@ impl Default for Config {
 impl Authenticator {
     /// Over a configuration and the cluster's accounts and secrets.
     pub fn new(config: Config, cluster: Arc<dyn Cluster>) -> Self {
-        Self {
-            cluster,
-            config: RwLock::new(Arc::new(Compiled::new(config))),
-            certificates: Cache::new(CACHED_MAX),
-            tokens: Cache::new(CACHED_MAX),
-        }
+        Self { cluster, config: RwLock::new(Arc::new(Compiled::new(config))) }
     }
 
     /// Believes something else from now on: an authority or key has been renewed.
     pub fn reconfigure(&self, config: Config) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Compiled::new(config));
-        self.certificates.clear();
-        self.tokens.clear();
     }
 
     /// Who asks; an error is a 401.
@@ -178,7 +171,7 @@ impl Authenticator {
             if let Some(found) = self.by_front_proxy(config, credentials, now) {
                 return Ok(found);
             }
-            match self.by_certificate(config, credentials.peer_certificates, now) {
+            match by_certificate(&compiled, credentials.peer_certificates, now) {
                 Ok(found) => return Ok(found),
                 Err(error) => wrong.push(AuthError::Certificate(error)),
             }
@@ -234,35 +227,6 @@ impl Authenticator {
         proxy.is_proxy(leaf).then(|| Arc::new(Authenticated { user: with_authenticated(user), audiences }))
     }
 
-    fn by_certificate(
-        &self,
-        config: &Config,
-        chain: &[CertificateDer<'_>],
-        now: Timestamp,
-    ) -> Result<Arc<Authenticated>, CertificateError> {
-        let authorities = config.client_authorities.as_ref().ok_or(CertificateError::Authorities)?;
-        let mut hasher = Sha256::new();
-        for certificate in chain {
-            hasher.update((certificate.len() as u64).to_be_bytes());
-            hasher.update(certificate.as_ref());
-        }
-        let key: cache::Key = hasher.finalize().into();
-        let seconds = now.as_second();
-        if let Some(known) = self.certificates.get(&key, seconds) {
-            return Ok(known);
-        }
-        authorities.verify(chain, now)?;
-        let leaf = chain.first().ok_or(CertificateError::Malformed)?;
-        let identity = identity(leaf)?;
-        let found = Arc::new(Authenticated {
-            user: with_authenticated(identity.user),
-            audiences: config.audiences.clone(),
-        });
-        let until = identity.not_after.min(seconds.saturating_add(CERTIFICATE_TRUSTED_SECONDS));
-        self.certificates.put(key, found.clone(), until, seconds);
-        Ok(found)
-    }
-
     fn by_token(
         &self,
         compiled: &Compiled,
@@ -283,7 +247,7 @@ impl Authenticator {
         let key = key_with_audiences(hash, audiences);
         let revisions = self.revisions();
         let seconds = now.as_second();
-        if let Some(known) = self.tokens.get(&key, seconds)
+        if let Some(known) = compiled.tokens.get(&key, seconds)
             && known.revisions == revisions
         {
             return Ok(known.authenticated);
@@ -292,7 +256,7 @@ impl Authenticator {
         let authenticated = Arc::new(found);
         let until = expires.min(seconds.saturating_add(TOKEN_TRUSTED_SECONDS));
         let known = KnownToken { authenticated: authenticated.clone(), revisions };
-        self.tokens.put(key, known, until, seconds);
+        compiled.tokens.put(key, known, until, seconds);
         Ok(authenticated)
     }
 
@@ -338,7 +302,7 @@ impl Compiled {
         let hash = |token: &StaticToken| Sha256::digest(token.token.as_bytes()).into();
         let static_tokens =
             config.static_tokens.iter().map(|token| (hash(token), token.user.clone())).collect();
-        Self { config, static_tokens }
+        Self { config, static_tokens, certificates: Cache::new(CACHED_MAX), tokens: Cache::new(CACHED_MAX) }
     }
 }
 
@@ -352,6 +316,35 @@ impl Headers for &[(&str, &str)] {
     fn first(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| *value)
     }
+}
+
+fn by_certificate(
+    compiled: &Compiled,
+    chain: &[CertificateDer<'_>],
+    now: Timestamp,
+) -> Result<Arc<Authenticated>, CertificateError> {
+    let config = &compiled.config;
+    let authorities = config.client_authorities.as_ref().ok_or(CertificateError::Authorities)?;
+    let mut hasher = Sha256::new();
+    for certificate in chain {
+        hasher.update((certificate.len() as u64).to_be_bytes());
+        hasher.update(certificate.as_ref());
+    }
+    let key: cache::Key = hasher.finalize().into();
+    let seconds = now.as_second();
+    if let Some(known) = compiled.certificates.get(&key, seconds) {
+        return Ok(known);
+    }
+    authorities.verify(chain, now)?;
+    let leaf = chain.first().ok_or(CertificateError::Malformed)?;
+    let identity = identity(leaf)?;
+    let found = Arc::new(Authenticated {
+        user: with_authenticated(identity.user),
+        audiences: config.audiences.clone(),
+    });
+    let until = identity.not_after.min(seconds.saturating_add(CERTIFICATE_TRUSTED_SECONDS));
+    compiled.certificates.put(key, found.clone(), until, seconds);
+    Ok(found)
 }
 
 /// Who shows nothing.

@@ -1,9 +1,11 @@
 //! Certificate signing requests: what is valid, who may approve and sign, and the signing.
 //!
 //! `parse` reads a request, `validate` refuses objects, `permission` says who may, `approve`
-//! approves nodes' own requests, `sign` makes the certificate with `issue`, which writes DER.
+//! approves nodes' own requests, `sign` makes the certificate with `issue`, which writes DER;
+//! `control` puts them together for a loop.
 
 mod approve;
+mod control;
 pub(crate) mod der;
 mod issue;
 mod parse;
@@ -12,6 +14,7 @@ mod sign;
 mod validate;
 
 pub use approve::approve;
+pub use control::{Signers, Step, is_stale};
 pub use issue::{IssueError, Signer};
 pub use parse::{ParseError, Request};
 pub use permission::{check_approve, check_sign, check_subject};

@@ -2,8 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use kube_object::field_error::FieldError;
 use kube_object::names;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject;
 use serde_json::Value;
 
 use super::LEGACY_UNKNOWN;
@@ -68,9 +72,31 @@ pub fn validate_update(new: &Value, old: &Value, subresource: &str) -> Vec<Field
         } else if !certificate(old).is_empty() {
             let words = "updates may not modify existing certificate content";
             errors.push(FieldError::forbidden("status.certificate", words));
+        } else {
+            errors.extend(certificate_errors(&certificate(new)));
         }
     }
     errors
+}
+
+/// PEM certificates and nothing else.
+fn certificate_errors(base64: &str) -> Option<FieldError> {
+    let invalid = |words: &str| {
+        // The content is not shown, as upstream has it.
+        Some(FieldError::invalid("status.certificate", "<certificate data>", words))
+    };
+    let pem = STANDARD.decode(base64).unwrap_or_default();
+    let mut certificates = 0;
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let parsed = certificate.is_ok_and(|der| {
+            x509_parser::parse_x509_certificate(&der).is_ok_and(|(rest, _)| rest.is_empty())
+        });
+        if !parsed {
+            return invalid("must contain parseable CERTIFICATE PEM blocks");
+        }
+        certificates += 1;
+    }
+    if certificates == 0 { invalid("must contain at least one CERTIFICATE PEM block") } else { None }
 }
 
 fn usage_errors(object: &Value) -> Vec<FieldError> {

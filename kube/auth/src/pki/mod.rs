@@ -21,10 +21,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use serde_json::{Value, json};
 
 use crate::authn::jwt::{KeyError, SigningKey};
 use crate::authn::{Authorities, CertificateError, Config, RequestHeader};
-use crate::csr::{IssueError, Signer};
+use crate::csr::{IssueError, Signer, Signers};
 use crate::token::Maker;
 use files::Directory;
 use make::Pair;
@@ -183,14 +184,27 @@ impl Pki {
         })
     }
 
-    /// Who signs requests for clients' certificates.
-    pub fn client_signer(&self) -> Result<Signer, PkiError> {
-        signer(&self.client_ca)
+    /// Who signs requests for certificates.
+    pub fn signers(&self, lifetime_seconds: i64) -> Result<Signers, PkiError> {
+        Ok(Signers { client: signer(&self.client_ca)?, serving: signer(&self.server_ca)?, lifetime_seconds })
     }
 
-    /// Who signs requests for kubelets' serving certificates.
-    pub fn serving_signer(&self) -> Result<Signer, PkiError> {
-        signer(&self.server_ca)
+    /// The config map in `kube-system` that aggregated servers read to believe the same clients.
+    pub fn extension_config_map(&self) -> Value {
+        let list = |name: &str| json!([name]).to_string();
+        json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": "extension-apiserver-authentication", "namespace": "kube-system"},
+            "data": {
+                "client-ca-file": self.client_ca.certificate,
+                "requestheader-client-ca-file": self.front_proxy_ca.certificate,
+                "requestheader-allowed-names": list(FRONT_PROXY),
+                "requestheader-username-headers": list("X-Remote-User"),
+                "requestheader-uid-headers": list("X-Remote-Uid"),
+                "requestheader-group-headers": list("X-Remote-Group"),
+                "requestheader-extra-headers-prefix": list("X-Remote-Extra-"),
+            },
+        })
     }
 
     fn token_key(&self) -> Result<SigningKey, PkiError> {

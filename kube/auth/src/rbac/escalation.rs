@@ -7,7 +7,7 @@ use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::Value;
 
-use super::index::{Index, str_at};
+use super::index::str_at;
 use super::rule::{ALL, Rule};
 use super::{GROUP, resource};
 use crate::attributes::{Attributes, ResourceAttributes};
@@ -29,7 +29,7 @@ pub fn check(authorizer: &Authorizer, user: &User, plural: &str, object: &Value)
 }
 
 /// May the user write this role? `plural` is `roles` or `clusterroles`; `old` is the role
-/// that it replaces. An update that leaves the rules as they are is never an escalation.
+/// that it replaces. Even new labels need the role's rules: they may add them to a sum.
 pub fn check_role(
     authorizer: &Authorizer,
     user: &User,
@@ -39,22 +39,20 @@ pub fn check_role(
 ) -> Result<(), Status> {
     let namespace = str_at(role, &["metadata", "namespace"]);
     let name = str_at(role, &["metadata", "name"]);
-    let same = |field: &str| old.is_some_and(|old| is_same(old.get(field), role.get(field)));
-    if same("rules") && same("aggregationRule") {
-        return Ok(());
-    }
     let asked = ResourceAttributes { group: GROUP, resource: plural, namespace, name, ..Default::default() };
-    if is_master(user) || may(authorizer, user, "escalate", asked) {
+    if is_collection_only(role, old) || is_master(user) || may(authorizer, user, "escalate", asked) {
         return Ok(());
     }
-    let aggregates = role.get("aggregationRule").is_some_and(|value| !value.is_null());
-    let rules = if aggregates && !same("aggregationRule") { everything() } else { Rule::all_of(role) };
-    if aggregates && !same("aggregationRule") && !covers(authorizer, user, "", &rules) {
-        let why = "must have cluster-admin privileges to use an aggregationRule";
-        return Err(Status::forbidden(&resource(plural), name, why));
+    let refuse = |why: String| Status::forbidden(&resource(plural), name, why);
+    confirm(authorizer, user, namespace, &Rule::all_of(role)).map_err(refuse)?;
+    let sum = role.get("aggregationRule").filter(|rule| !rule.is_null());
+    if sum.is_some() && sum != old.and_then(|old| old.get("aggregationRule")) {
+        let index = authorizer.index();
+        if !missing(&index.rules_of(user, "").0, &everything()).is_empty() {
+            return Err(refuse("must have cluster-admin privileges to use an aggregationRule".to_owned()));
+        }
     }
-    confirm(authorizer, user, namespace, &rules)
-        .map_err(|why| Status::forbidden(&resource(plural), name, why))
+    Ok(())
 }
 
 /// May the user write this binding? `plural` is `rolebindings` or `clusterrolebindings`.
@@ -66,8 +64,7 @@ pub fn check_binding(
     binding: &Value,
     old: Option<&Value>,
 ) -> Result<(), Status> {
-    let same = |field: &str| old.is_some_and(|old| is_same(old.get(field), binding.get(field)));
-    if is_master(user) || (same("roleRef") && same("subjects")) {
+    if is_collection_only(binding, old) || is_master(user) {
         return Ok(());
     }
     let name = str_at(binding, &["metadata", "name"]);
@@ -123,11 +120,6 @@ fn confirm(authorizer: &Authorizer, user: &User, namespace: &str, rules: &[Rule]
     Err(why)
 }
 
-fn covers(authorizer: &Authorizer, user: &User, namespace: &str, rules: &[Rule]) -> bool {
-    let index: std::sync::Arc<Index> = authorizer.index();
-    missing(&index.rules_of(user, namespace).0, rules).is_empty()
-}
-
 fn may(authorizer: &Authorizer, user: &User, verb: &str, asked: ResourceAttributes<'_>) -> bool {
     authorizer.authorize(&Attributes::of_resource(user, verb, asked)).is_allowed()
 }
@@ -136,14 +128,18 @@ fn is_master(user: &User) -> bool {
     user.is_in("system:masters")
 }
 
-/// Absent, null and empty are the same.
-fn is_same(a: Option<&Value>, b: Option<&Value>) -> bool {
-    let something = |value: Option<&Value>| {
-        value
-            .filter(|value| !value.is_null() && value.as_array().is_none_or(|items| !items.is_empty()))
-            .cloned()
+/// Whether nothing but what garbage collection writes has changed.
+fn is_collection_only(new: &Value, old: Option<&Value>) -> bool {
+    let bare = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            for field in ["finalizers", "ownerReferences", "managedFields", "resourceVersion"] {
+                meta.remove(field);
+            }
+        }
+        object
     };
-    something(a) == something(b)
+    old.is_some_and(|old| bare(old) == bare(new))
 }
 
 fn everything() -> Vec<Rule> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use auth::authn::{Authorities, identity};
 use auth::csr::{
-    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, approve, check_approve, check_sign,
+    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, Step, approve, check_approve, check_sign,
     check_subject, sign, validate_create, validate_update,
 };
 use auth::pki::Pki;
@@ -257,4 +257,44 @@ fn refuses_objects_in_upstreams_words() {
         "status.conditions: Forbidden: updates may not modify a condition of type \"Approved\""
     );
     assert_eq!(validate_update(&approved(old.clone()), &old, "approval"), []);
+    let scratch = Scratch::new();
+    let good = STANDARD.encode(pki(&scratch).admin.certificate);
+    for (certificate, subresource, wrong) in [
+        (good.as_str(), "status", ""),
+        ("", "status", ""),
+        (
+            "eA==",
+            "status",
+            "status.certificate: Invalid value: \"<certificate data>\": must contain at least one CERTIFICATE PEM block",
+        ),
+        (&good, "approval", "status.certificate: Forbidden: updates may not set certificate content"),
+    ] {
+        let mut new = old.clone();
+        new["status"] = json!({"certificate": certificate});
+        let errors = validate_update(&new, &old, subresource);
+        assert_eq!(errors.first().map(ToString::to_string).unwrap_or_default(), wrong);
+    }
+}
+
+#[test]
+fn one_decision_for_the_loop() {
+    let scratch = Scratch::new();
+    let signers = pki(&scratch).signers(3600).unwrap();
+    let authorizer = authorizer([
+        json!({"kind": "ClusterRole", "metadata": {"name": "self"}, "rules": [{"verbs": ["create"],
+            "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/selfnodeclient"]}]}),
+        json!({"kind": "ClusterRoleBinding", "metadata": {"name": "self"},
+            "roleRef": {"kind": "ClusterRole", "name": "self"}, "subjects": [{"kind": "Group", "name": "system:nodes"}]}),
+    ]);
+    let mut own = object(CLIENT_KUBELET, &request("system:node:n1", "system:nodes", &[]), CLIENT_USAGES);
+    own["metadata"]["creationTimestamp"] = json!("2026-05-28T20:26:40Z");
+    let Step::Approve(approved) = signers.decide(&own, &authorizer, at(0)).unwrap() else { panic!() };
+    let Step::Status(signed) = signers.decide(&approved, &authorizer, at(0)).unwrap() else { panic!() };
+    assert_eq!(signers.decide(&signed, &authorizer, at(0)), Ok(Step::Nothing));
+    assert_eq!(signers.decide(&signed, &authorizer, at(3601)), Ok(Step::Delete));
+    let foreign = object("example.com/own", &request("a", "", &[]), &["any"]);
+    assert_eq!(signers.decide(&foreign, &authorizer, at(0)), Ok(Step::Nothing));
+    let mut waits = foreign;
+    waits["metadata"]["creationTimestamp"] = json!("2026-05-28T20:26:40Z");
+    assert_eq!(signers.decide(&waits, &authorizer, at(24 * 3600 + 1)), Ok(Step::Delete));
 }

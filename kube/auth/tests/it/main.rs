@@ -7,6 +7,8 @@ mod authentication;
 mod certificates;
 mod clock;
 mod escalation;
+mod hostile;
+mod index;
 mod nodes;
 mod pki;
 mod rbac_model;

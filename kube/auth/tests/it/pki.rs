@@ -159,3 +159,36 @@ fn survives_what_a_crash_leaves() {
     let error = ensure(scratch.path(), &names(), at(0)).unwrap_err();
     assert!(error.to_string().contains("service-account.key"));
 }
+
+#[test]
+fn everything_fits_together() {
+    use auth::Authenticator;
+    use auth::authn::Credentials;
+    use serde_json::json;
+
+    let scratch = Scratch::new();
+    let pki = ensure(scratch.path(), &names(), at(0)).unwrap();
+    let audiences = ["https://kubernetes.default.svc".to_owned()];
+    let config = pki.authentication(&audiences[0], &audiences).unwrap();
+    let account = json!({"kind": "ServiceAccount", "metadata": {"name": "a", "namespace": "b", "uid": "c"}});
+    let cluster = crate::clock::cluster([account.clone()]);
+    let maker = pki.token_maker(&audiences[0], &audiences).unwrap();
+    let request = json!({"spec": {}});
+    let first = maker.issue(&cluster, &account, None, &request, at(0)).unwrap();
+    let second = maker.issue(&cluster, &account, None, &request, at(0)).unwrap();
+    assert_ne!(first["status"]["token"], second["status"]["token"]);
+    let authenticator = Authenticator::new(config, std::sync::Arc::new(cluster));
+    let chain = chain(&pki.admin.certificate);
+    let none: &[(&str, &str)] = &[];
+    for (peer_certificates, bearer, name) in [
+        (chain.as_slice(), None, "kubernetes-admin"),
+        (&[], first["status"]["token"].as_str(), "system:serviceaccount:b:a"),
+    ] {
+        let credentials =
+            Credentials { peer_certificates, bearer, headers: &none, path: "/", audiences: &[] };
+        assert_eq!(authenticator.authenticate(&credentials, at(0)).unwrap().user.name, name);
+    }
+    let map = pki.extension_config_map();
+    assert_eq!(map["data"]["requestheader-allowed-names"], "[\"front-proxy-client\"]");
+    assert!(pki.signers(3600).is_ok());
+}
