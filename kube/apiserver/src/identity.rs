@@ -1,61 +1,32 @@
-//! What the registry asks of authentication and authorization: whether a role may be written,
-//! and tokens for service accounts.
+//! What the registry and admission ask of authentication and authorization.
 
 use std::sync::Arc;
 
-use auth::authn::jwt::SigningKey;
-use auth::token::{self, Bound, Issuer};
-use auth::{Authorizer, rbac};
+use admission::{Access, Opinion};
+use auth::rbac::escalation;
+use auth::token::Maker;
+use auth::{Attributes, Authorizer, ResourceAttributes};
 use jiff::Timestamp;
 use kube_object::cluster::Cluster;
-use kube_object::resource::GroupResource;
 use kube_object::status::Status;
+use kube_object::user::User;
 use serde_json::Value;
 
 use crate::registry::{Context, Guard, Target, Tokens};
 
 /// Nobody gives permissions that they don't have.
-pub struct RbacGuard {
-    authorizer: Arc<Authorizer>,
-    cluster: Arc<dyn Cluster>,
-}
-
-impl RbacGuard {
-    /// Over the roles of a cluster.
-    pub fn new(authorizer: Arc<Authorizer>, cluster: Arc<dyn Cluster>) -> Self {
-        Self { authorizer, cluster }
-    }
-}
+pub(crate) struct RbacGuard(pub(crate) Arc<Authorizer>);
 
 impl Guard for RbacGuard {
     fn check(&self, context: &Context, target: &Target, object: &Value) -> Result<(), Status> {
-        let plural = target.resource.gvr.resource.as_str();
-        let resource = GroupResource::new(&target.resource.gvr.group, plural);
-        let old = self.cluster.get(&resource, &target.namespace, &target.name);
-        let (user, old) = (&context.user, old.as_deref());
-        match plural {
-            "roles" | "clusterroles" => rbac::escalation::check_role(&self.authorizer, user, plural, object, old),
-            "rolebindings" | "clusterrolebindings" => {
-                rbac::escalation::check_binding(&self.authorizer, self.cluster.as_ref(), user, plural, object, old)
-            }
-            _ => Ok(()),
-        }
+        escalation::check(&self.0, &context.user, &target.resource.gvr.resource, object)
     }
 }
 
 /// Signs tokens with the cluster's key.
-pub struct TokenIssuer {
-    key: SigningKey,
-    url: String,
-    audiences: Vec<String>,
-    cluster: Arc<dyn Cluster>,
-}
-
-impl TokenIssuer {
-    /// With the key, the issuer's URL and the audiences of who names none.
-    pub fn new(key: SigningKey, url: &str, audiences: Vec<String>, cluster: Arc<dyn Cluster>) -> Self {
-        Self { key, url: url.to_owned(), audiences, cluster }
-    }
+pub(crate) struct TokenIssuer {
+    pub(crate) maker: Maker,
+    pub(crate) cluster: Arc<dyn Cluster>,
 }
 
 impl Tokens for TokenIssuer {
@@ -67,16 +38,29 @@ impl Tokens for TokenIssuer {
         now: i64,
     ) -> Result<Value, Status> {
         let now = Timestamp::from_second(now).map_err(Status::internal)?;
-        let issuer = Issuer {
-            key: &self.key,
-            url: &self.url,
-            audiences: &self.audiences,
-            expiration_max_seconds: None,
-            extend_expiration: true,
+        self.maker.issue(self.cluster.as_ref(), account, bound, request, now)
+    }
+}
+
+/// What admission asks beside the request's own permission.
+pub(crate) struct Permissions(pub(crate) Arc<Authorizer>);
+
+impl admission::Authorizer for Permissions {
+    fn authorize(&self, user: &User, access: &Access) -> Opinion {
+        let resource = ResourceAttributes {
+            group: &access.resource.group,
+            version: &access.resource.version,
+            resource: &access.resource.resource,
+            subresource: &access.subresource,
+            namespace: &access.namespace,
+            name: &access.name,
+            fields: &[],
         };
-        let node_name = bound.and_then(|bound| bound.pointer("/spec/nodeName")?.as_str());
-        let node = node_name.and_then(|name| self.cluster.get(&GroupResource::new("", "nodes"), "", name));
-        let bound = Bound { account, object: bound, node: node.as_deref() };
-        token::request(&issuer, &bound, request, &crate::http::fresh_id(), now)
+        let attributes = match &access.path {
+            Some(path) => Attributes::of_path(user, &access.verb, path),
+            None => Attributes::of_resource(user, &access.verb, resource),
+        };
+        let decision = self.0.authorize(&attributes);
+        Opinion { allowed: decision.is_allowed(), reason: decision.reason().to_string() }
     }
 }

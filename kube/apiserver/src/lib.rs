@@ -10,9 +10,11 @@
 //! as encoded JSON and gives watches their place in the recent events.
 
 pub mod cache;
+pub mod compose;
 mod custom;
 pub mod discovery;
 pub mod http;
+mod identity;
 pub mod kinds;
 pub mod metrics;
 pub mod openapi;

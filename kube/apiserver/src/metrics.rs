@@ -214,10 +214,9 @@ impl Metrics {
     fn write_gauges(&self, out: &mut String) {
         let number = |value: &AtomicI64| value.load(Ordering::Relaxed);
         head(out, "apiserver_current_inflight_requests", "gauge", "Requests being answered.");
-        for (kind, value) in [
-            ("mutating", number(&self.in_flight_mutating)),
-            ("readOnly", number(&self.in_flight_read_only)),
-        ] {
+        for (kind, value) in
+            [("mutating", number(&self.in_flight_mutating)), ("readOnly", number(&self.in_flight_read_only))]
+        {
             let _ = writeln!(out, "apiserver_current_inflight_requests{{request_kind=\"{kind}\"}} {value}");
         }
         head(out, "apiserver_dropped_requests_total", "counter", "Requests refused with 429.");

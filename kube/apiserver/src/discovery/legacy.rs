@@ -29,7 +29,8 @@ pub(super) fn group(group: &Group) -> Value {
 }
 
 fn group_fields(group: &Group) -> Value {
-    let version = |version: &String| json!({"groupVersion": format!("{}/{version}", group.name), "version": version});
+    let version =
+        |version: &String| json!({"groupVersion": format!("{}/{version}", group.name), "version": version});
     let versions: Vec<Value> = group.versions.iter().map(version).collect();
     let preferred = versions.first().cloned().unwrap_or_default();
     json!({"name": group.name, "versions": versions, "preferredVersion": preferred})

@@ -185,11 +185,8 @@ pub fn ranges(accept: &str) -> Vec<MediaRange> {
 }
 
 fn match_range(range: &MediaRange, offer: Offer) -> Option<Negotiated> {
-    let all = [
-        (Encoding::Json, "json"),
-        (Encoding::Yaml, "yaml"),
-        (Encoding::Protobuf, "vnd.kubernetes.protobuf"),
-    ];
+    let all =
+        [(Encoding::Json, "json"), (Encoding::Yaml, "yaml"), (Encoding::Protobuf, "vnd.kubernetes.protobuf")];
     let offered = all.into_iter().filter(|(encoding, _)| offer.protobuf || *encoding != Encoding::Protobuf);
     for (encoding, subtype) in offered {
         if range.admits("application", subtype) {

@@ -62,7 +62,11 @@ impl Asked<'_> {
 
 impl Front {
     /// Answers a request, whatever happens.
-    pub fn handle(self: Arc<Self>, peer: Peer, request: Request<Incoming>) -> BoxFuture<'static, Response<Body>> {
+    pub fn handle(
+        self: Arc<Self>,
+        peer: Peer,
+        request: Request<Incoming>,
+    ) -> BoxFuture<'static, Response<Body>> {
         Box::pin(async move { self.guarded(&peer, request).await })
     }
 
@@ -241,10 +245,7 @@ fn go_duration(text: &str) -> Option<Duration> {
 }
 
 fn timed_out() -> Status {
-    Status::timeout(
-        "Timeout: request did not complete within the allotted timeout",
-        0,
-    )
+    Status::timeout("Timeout: request did not complete within the allotted timeout", 0)
 }
 
 /// The client's own id, or a new one.
@@ -314,7 +315,9 @@ mod tests {
     fn reads_tokens() {
         let mut headers = HeaderMap::new();
         assert_eq!(bearer(&headers), None);
-        for (value, token) in [("Bearer abc", Some("abc")), ("bearer  x ", Some("x")), ("Basic x", None), ("Bearer ", None)] {
+        for (value, token) in
+            [("Bearer abc", Some("abc")), ("bearer  x ", Some("x")), ("Basic x", None), ("Bearer ", None)]
+        {
             headers.insert(AUTHORIZATION, value.parse().unwrap());
             assert_eq!(bearer(&headers), token, "{value}");
         }

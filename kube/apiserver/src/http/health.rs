@@ -103,10 +103,7 @@ impl Health {
         if !unknown.is_empty() {
             let names: Vec<String> = unknown.iter().map(|name| format!("{name:?}")).collect();
             let names = names.join(", ");
-            let _ = writeln!(
-                lines,
-                "warn: some health checks cannot be excluded: no matches for {names}"
-            );
+            let _ = writeln!(lines, "warn: some health checks cannot be excluded: no matches for {names}");
         }
         if !failed.is_empty() {
             return no_cache(answer::text(500, format!("{lines}{} check failed\n", endpoint.as_str())));
@@ -181,7 +178,10 @@ mod tests {
         assert_eq!((code, text.as_str()), (200, "[+]ping ok\n[+]etcd ok\nlivez check passed\n"));
         let (code, text) = ask(&health, "/readyz", "").await;
         assert_eq!(code, 500);
-        assert_eq!(text, "[+]ping ok\n[+]etcd ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n");
+        assert_eq!(
+            text,
+            "[+]ping ok\n[+]etcd ok\n[-]shutdown failed: reason withheld\nreadyz check failed\n"
+        );
         let (code, text) = ask(&health, "/readyz", "verbose&exclude=shutdown").await;
         assert_eq!(code, 200);
         assert_eq!(text, "[+]ping ok\n[+]etcd ok\n[+]shutdown excluded: ok\nreadyz check passed\n");

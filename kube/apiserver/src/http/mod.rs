@@ -34,7 +34,7 @@ pub use body::{BODY_MAX, Body, BodyError};
 pub use chain::Peer;
 pub(crate) use chain::fresh_id;
 pub(crate) use plain::{hashed, matches_tag};
-pub use serve::{Listener, ServeError, Settings, TlsMaterial, server_config, serve};
+pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_config};
 
 use crate::discovery::Discovery;
 use crate::metrics::{Metrics, ObjectCount};

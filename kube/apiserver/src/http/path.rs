@@ -191,7 +191,14 @@ mod tests {
         }
         format!(
             "{} {}/{} ns={} {}/{}/{}{}",
-            info.verb, info.group, info.version, info.namespace, info.resource, info.name, info.subresource, info.tail
+            info.verb,
+            info.group,
+            info.version,
+            info.namespace,
+            info.resource,
+            info.name,
+            info.subresource,
+            info.tail
         )
     }
 
@@ -216,7 +223,11 @@ mod tests {
             ("GET", "/api/v1/namespaces/a/pods/b/log", "get /v1 ns=a pods/b/log"),
             ("GET", "/apis/apps/v1/namespaces/a/deployments/b/scale", "get apps/v1 ns=a deployments/b/scale"),
             ("DELETE", "/apis/apps/v1/deployments", "delete apps/v1 ns= deployments//"),
-            ("GET", "/api/v1/namespaces/a/services/b:80/proxy/x/y%2Fz", "get /v1 ns=a services/b:80/proxy/x/y%2Fz"),
+            (
+                "GET",
+                "/api/v1/namespaces/a/services/b:80/proxy/x/y%2Fz",
+                "get /v1 ns=a services/b:80/proxy/x/y%2Fz",
+            ),
             ("GET", "/api/v1/namespaces/a/services/b/proxy/", "get /v1 ns=a services/b/proxy/"),
             ("GET", "/api/v1/nodes/n/proxy/logs/", "get /v1 ns= nodes/n/proxy/logs/"),
             ("GET", "/api/v1/watch/namespaces/a/pods", "watch /v1 ns=a pods//"),

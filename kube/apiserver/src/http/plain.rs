@@ -20,7 +20,11 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
     let path = asked.info.path.clone();
     if !matches!(*asked.request.method(), Method::GET | Method::HEAD) {
         let known = path.starts_with("/api") || path.starts_with("/version") || path.starts_with("/openapi");
-        return Ok(if known { answer::text(405, "405: Method Not Allowed") } else { answer::page_not_found() });
+        return Ok(if known {
+            answer::text(405, "405: Method Not Allowed")
+        } else {
+            answer::page_not_found()
+        });
     }
     if let Some((endpoint, only)) = Endpoint::of(&path) {
         return Ok(asked.front.health.answer(endpoint, only, &asked.query));
@@ -38,7 +42,9 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
             Ok(response)
         }
         ["api", ..] | ["apis", ..] => discovery(asked, &parts),
-        ["openapi", rest @ ..] => crate::openapi::serve(asked.front.openapi(), rest, &asked.query, asked.headers()),
+        ["openapi", rest @ ..] => {
+            crate::openapi::serve(asked.front.openapi(), rest, &asked.query, asked.headers())
+        }
         _ => Ok(answer::page_not_found()),
     }
 }

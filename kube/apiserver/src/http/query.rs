@@ -65,7 +65,8 @@ mod tests {
     #[test]
     fn reads_values() {
         let query =
-            Query::parse(Some("limit=5&labelSelector=a%3Db%2Cc&x&dryRun=All&dryRun=Other&e=&w=0&t=a+b")).unwrap();
+            Query::parse(Some("limit=5&labelSelector=a%3Db%2Cc&x&dryRun=All&dryRun=Other&e=&w=0&t=a+b"))
+                .unwrap();
         assert_eq!((query.text("limit"), query.pairs().len()), (Some("5"), 8));
         assert_eq!(query.text("labelSelector"), Some("a=b,c"));
         assert_eq!((query.flag("x"), query.flag("w"), query.flag("none")), (Some(true), Some(false), None));

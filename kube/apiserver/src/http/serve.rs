@@ -161,7 +161,8 @@ where
         async move { Ok::<_, Infallible>(front.handle(peer, request).await) }
     });
     let builder = builder();
-    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let mut connection =
+        std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
     tokio::select! {
         // A client that goes away or talks nonsense is no news.
         _ = connection.as_mut() => {}

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::Stream as _;
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame as BodyFrame};
 use jiff::Timestamp;
@@ -27,7 +27,12 @@ use crate::table::{Maker, metadata_only};
 const PIECE_MAX: usize = 16 * 1024;
 
 /// The answer to a watch.
-pub(super) fn answer(watcher: Watcher, resource: &Arc<Resource>, form: &Form, gauge: Gauge) -> Response<Body> {
+pub(super) fn answer(
+    watcher: Watcher,
+    resource: &Arc<Resource>,
+    form: &Form,
+    gauge: Gauge,
+) -> Response<Body> {
     let events = Events {
         watcher: Some(Box::pin(watcher)),
         resource: Arc::clone(resource),

@@ -98,8 +98,11 @@ fn write_definitions(
             definitions.refer(&name);
         }
     }
-    let custom_names: Vec<String> =
-        resources.iter().filter(|resource| resource.is_custom()).map(|it| paths::definition_name(it)).collect();
+    let custom_names: Vec<String> = resources
+        .iter()
+        .filter(|resource| resource.is_custom())
+        .map(|it| paths::definition_name(it))
+        .collect();
     while let Some((name, value)) = definitions.next() {
         let item = name.strip_suffix("List").unwrap_or(&name);
         if !custom_names.iter().any(|custom| custom == item || *custom == name) {
@@ -128,7 +131,8 @@ fn custom(mut schema: Value, gvk: &GroupVersionKind, definitions: &mut Definitio
 
 fn custom_list(resource: &Resource, name: &str, flavour: Flavour, definitions: &mut Definitions) -> Value {
     let kind = &resource.gvk.kind;
-    let gvk = json!([{"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.list_kind}]);
+    let gvk =
+        json!([{"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.list_kind}]);
     json!({
         "description": format!("{} is a list of {kind}", resource.list_kind),
         "type": "object", "required": ["items"],

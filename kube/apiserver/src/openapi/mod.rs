@@ -115,9 +115,8 @@ fn hash_of(table: &Table, name: &str) -> Arc<str> {
     hasher.update(kube_schema::Schema::builtin().release());
     let group_version = group_version(name);
     let part = |resource: &&Arc<Resource>| {
-        group_version.is_none_or(|(group, version)| {
-            resource.gvr.group == group && resource.gvr.version == version
-        })
+        group_version
+            .is_none_or(|(group, version)| resource.gvr.group == group && resource.gvr.version == version)
     };
     for resource in table.resources().iter().filter(part) {
         hasher.update(&resource.gvr.resource);

@@ -10,7 +10,11 @@ use kube_schema::Gvk;
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// The paths of a resource and their operations.
-pub(super) fn of(resource: &Resource, flavour: Flavour, definitions: &mut Definitions) -> Vec<(String, Value)> {
+pub(super) fn of(
+    resource: &Resource,
+    flavour: Flavour,
+    definitions: &mut Definitions,
+) -> Vec<(String, Value)> {
     let mut made = Vec::new();
     let writer = Writer { resource, flavour };
     let base = super::name_of(&resource.gvr.group, &resource.gvr.version);
@@ -21,9 +25,15 @@ pub(super) fn of(resource: &Resource, flavour: Flavour, definitions: &mut Defini
         format!("/{base}/{plural}")
     };
     if resource.namespaced && resource.does("list") {
-        made.push((format!("/{base}/{plural}"), writer.item(&["list"], None, Place::Everywhere, definitions)));
+        made.push((
+            format!("/{base}/{plural}"),
+            writer.item(&["list"], None, Place::Everywhere, definitions),
+        ));
     }
-    made.push((scoped.clone(), writer.item(&["list", "create", "deletecollection"], None, Place::Collection, definitions)));
+    made.push((
+        scoped.clone(),
+        writer.item(&["list", "create", "deletecollection"], None, Place::Collection, definitions),
+    ));
     let single = ["get", "update", "patch", "delete"];
     if single.iter().any(|verb| resource.does(verb)) {
         made.push((format!("{scoped}/{{name}}"), writer.item(&single, None, Place::Object, definitions)));
@@ -88,7 +98,13 @@ impl Writer<'_> {
         Value::Object(item)
     }
 
-    fn operation(&self, verb: &str, part: Option<&str>, place: Place, definitions: &mut Definitions) -> Value {
+    fn operation(
+        &self,
+        verb: &str,
+        part: Option<&str>,
+        place: Place,
+        definitions: &mut Definitions,
+    ) -> Value {
         let resource = self.resource;
         let gvk = match part.and_then(|part| resource.subresource(part)) {
             Some(part) => &part.gvk,
@@ -103,8 +119,10 @@ impl Writer<'_> {
             "delete" | "deletecollection" => Some(format!("{META}Status")),
             _ => own.clone(),
         };
-        let mut parameters: Vec<Value> =
-            query_of(verb).iter().map(|(name, kind, text)| self.parameter("query", name, kind, text)).collect();
+        let mut parameters: Vec<Value> = query_of(verb)
+            .iter()
+            .map(|(name, kind, text)| self.parameter("query", name, kind, text))
+            .collect();
         let sent = match verb {
             "create" | "update" => own,
             "patch" => Some(format!("{META}Patch")),
@@ -116,7 +134,12 @@ impl Writer<'_> {
         let namespaced = if resource.namespaced && place != Place::Everywhere { "Namespaced" } else { "" };
         let suffix = if place == Place::Everywhere { "ForAllNamespaces" } else { "" };
         let part_id = part.map(capital).unwrap_or_default();
-        let id = format!("{}{}{namespaced}{}{part_id}{suffix}", operation_verb(verb), id_of(&tag), resource.gvk.kind);
+        let id = format!(
+            "{}{}{namespaced}{}{part_id}{suffix}",
+            operation_verb(verb),
+            id_of(&tag),
+            resource.gvk.kind
+        );
         operation.insert("operationId".to_owned(), json!(id));
         operation.insert("tags".to_owned(), json!([tag]));
         let text = format!("{verb} of {}", resource.gvk.kind);
@@ -129,12 +152,15 @@ impl Writer<'_> {
             let required = !verb.starts_with("delete");
             match self.flavour {
                 Flavour::V2 => {
-                    parameters.push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
+                    parameters
+                        .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
                     operation.insert("consumes".to_owned(), json!(consumed(verb)));
                 }
                 Flavour::V3 => {
-                    let content: Map<String, Value> =
-                        consumed(verb).iter().map(|it| ((*it).to_owned(), json!({"schema": schema}))).collect();
+                    let content: Map<String, Value> = consumed(verb)
+                        .iter()
+                        .map(|it| ((*it).to_owned(), json!({"schema": schema})))
+                        .collect();
                     let body = json!({"required": required, "content": content});
                     operation.insert("requestBody".to_owned(), body);
                 }

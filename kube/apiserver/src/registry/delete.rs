@@ -155,7 +155,7 @@ impl Registry {
         options: &DeleteOptions,
     ) -> Result<List, Status> {
         let found = self.core.list(target, list).await?;
-        let deletions = stream::iter(&found.items).map(|item| async move {
+        let deletions = stream::iter(found.items.clone()).map(|item| async move {
             let one = Target {
                 namespace: item.namespace().to_owned(),
                 name: item.name().to_owned(),

@@ -45,12 +45,7 @@ pub struct Maker<'a> {
 
 impl<'a> Maker<'a> {
     /// For the objects of a resource, as they look at a time.
-    pub fn new(
-        resource: &'a Resource,
-        version: MetaVersion,
-        include: IncludeObject,
-        now: Timestamp,
-    ) -> Self {
+    pub fn new(resource: &'a Resource, version: MetaVersion, include: IncludeObject, now: Timestamp) -> Self {
         Self { resource, version, include, now }
     }
 
@@ -99,9 +94,7 @@ impl<'a> Maker<'a> {
     }
 
     fn columns(&self) -> Vec<Value> {
-        let column = |name: &str, kind: &str, format: &str, description: &str, priority: i32| {
-            json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority})
-        };
+        let column = |name: &str, kind: &str, format: &str, description: &str, priority: i32| json!({"name": name, "type": kind, "format": format, "description": description, "priority": priority});
         match &self.resource.model {
             Model::BuiltIn(_) => kube_api::columns(&self.resource.group_kind())
                 .iter()

@@ -22,10 +22,22 @@ mod tests {
     fn reads_what_kubectl_reads() {
         for (text, expected) in [
             ("a: 1\nb:\n- x\n- z: [1, 2.5, -3]\n", json!({"a": 1, "b": ["x", {"z": [1, 2.5, -3]}]})),
-            ("a: yes\nb: \"yes\"\nc: off\nd: NULL\ne: ~\nf:\n", json!({"a": true, "b": "yes", "c": false, "d": null, "e": null, "f": null})),
-            ("mode: 0644\nhex: 0x1F\nbig: 18446744073709551615\n", json!({"mode": 420, "hex": 31, "big": 18446744073709551615_u64})),
-            ("t: 2026-01-02T03:04:05Z\nv: 1.2.3\nw: 1e3\n", json!({"t": "2026-01-02T03:04:05Z", "v": "1.2.3", "w": 1000.0})),
-            ("base: &b {x: 1, z: 2}\nnew:\n  <<: *b\n  z: 3\n", json!({"base": {"x": 1, "z": 2}, "new": {"x": 1, "z": 3}})),
+            (
+                "a: yes\nb: \"yes\"\nc: off\nd: NULL\ne: ~\nf:\n",
+                json!({"a": true, "b": "yes", "c": false, "d": null, "e": null, "f": null}),
+            ),
+            (
+                "mode: 0644\nhex: 0x1F\nbig: 18446744073709551615\n",
+                json!({"mode": 420, "hex": 31, "big": 18446744073709551615_u64}),
+            ),
+            (
+                "t: 2026-01-02T03:04:05Z\nv: 1.2.3\nw: 1e3\n",
+                json!({"t": "2026-01-02T03:04:05Z", "v": "1.2.3", "w": 1000.0}),
+            ),
+            (
+                "base: &b {x: 1, z: 2}\nnew:\n  <<: *b\n  z: 3\n",
+                json!({"base": {"x": 1, "z": 2}, "new": {"x": 1, "z": 3}}),
+            ),
             ("1: a\ntrue: b\n", json!({"1": "a", "true": "b"})),
             ("s: |\n  one\n  two\nf: >-\n  one\n  two\n", json!({"s": "one\ntwo\n", "f": "one two"})),
             ("---\na: !!str 1\nb: !!int \"2\"\n", json!({"a": "1", "b": 2})),
@@ -39,13 +51,20 @@ mod tests {
 
     #[test]
     fn refuses_what_it_must() {
-        let bomb = format!("a: &a [x,x,x,x,x,x,x,x,x]\n{}", (0..9).map(|at| {
-            let (this, last) = ((b'b' + at) as char, (b'a' + at) as char);
-            format!("{this}: &{this} [{}]\n", vec![format!("*{last}"); 9].join(","))
-        }).collect::<String>());
+        let bomb = format!(
+            "a: &a [x,x,x,x,x,x,x,x,x]\n{}",
+            (0..9)
+                .map(|at| {
+                    let (this, last) = ((b'b' + at) as char, (b'a' + at) as char);
+                    format!("{this}: &{this} [{}]\n", vec![format!("*{last}"); 9].join(","))
+                })
+                .collect::<String>()
+        );
         let deep = "[".repeat(5000);
         let deep_block: String = (0..300).map(|at| format!("{}a:\n", " ".repeat(at))).collect();
-        for text in ["a: [", "a: b: c", "\u{1}", "a: *x", "a: .inf", "--- a\n--- b\n", &bomb, &deep, &deep_block] {
+        for text in
+            ["a: [", "a: b: c", "\u{1}", "a: *x", "a: .inf", "--- a\n--- b\n", &bomb, &deep, &deep_block]
+        {
             assert!(read(text.as_bytes()).is_err(), "{}", &text[..text.len().min(40)]);
         }
         assert!(read(b"a: \xff").is_err());
