@@ -286,6 +286,7 @@ fn kind_of(object: &Value) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables of data read better without borrows")]
 mod tests {
     use super::*;
 

@@ -8,6 +8,7 @@ pub mod convert;
 pub mod definition;
 pub mod json_path;
 mod path;
+pub mod publish;
 pub mod rules;
 pub mod schema;
 pub mod status;

@@ -280,6 +280,7 @@ fn put(object: &mut Map<String, Value>, name: &str, value: Option<Value>) {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "tables of data read better without borrows")]
 mod tests {
     use super::*;
 

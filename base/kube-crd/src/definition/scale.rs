@@ -128,7 +128,8 @@ fn wrong(path: &[String], value: &Value, wanted: &str) -> String {
         Value::Array(_) => "[]interface {}",
         Value::Object(_) => "map[string]interface {}",
     };
-    format!(".{} accessor error: {value} is of the type {found}, expected {wanted}", path.join("."))
+    let shown = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    format!(".{} accessor error: {shown} is of the type {found}, expected {wanted}", path.join("."))
 }
 
 fn dotted(path: &[String]) -> String {

@@ -160,7 +160,7 @@ fn is_isbn10(text: &str) -> bool {
     };
     let digits = digits_of(body);
     let sum: u32 = digits.iter().zip(1..).map(|(digit, weight)| digit * weight).sum();
-    digits.len() == 9 && (sum + 10 * check) % 11 == 0
+    digits.len() == 9 && (sum + 10 * check).is_multiple_of(11)
 }
 
 fn is_isbn13(text: &str) -> bool {

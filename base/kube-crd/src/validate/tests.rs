@@ -1,3 +1,5 @@
+#![expect(clippy::needless_pass_by_value, reason = "tables of data read better without borrows")]
+
 use serde_json::{Value, json};
 
 use crate::Structural;
