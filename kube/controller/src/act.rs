@@ -12,8 +12,11 @@ use serde_json::Value;
 use crate::events::Teller;
 use crate::queue::Barrier;
 
-/// Signs certificate requests with the cluster's keys.
+/// Approves and signs certificate requests with the cluster's rules and keys.
 pub trait Signer: Send + Sync {
+    /// The request with its approval, if it is a node's and the node may have what it asks for.
+    fn approve(&self, request: &Value) -> Option<Value>;
+
     /// The request with a certificate, or the reason why there is none, in its status; `None` if the signer is
     /// not one of its own.
     fn sign(&self, request: &Value) -> Option<Value>;
@@ -112,8 +115,14 @@ impl Actor {
                 self.guard(found.is_none())
             }
             Action::Empty { resource, namespace } => self.guard(self.is_empty(resource, namespace).await?),
-            Action::Allowed(review) => self.guard(self.is_allowed(review).await?),
-            Action::Sign { request } => self.sign(request, barriers).await,
+            Action::Approve { request } => {
+                let signer = self.signer.as_ref();
+                self.certify("approval", signer.and_then(|signer| signer.approve(request)), barriers).await
+            }
+            Action::Sign { request } => {
+                let signer = self.signer.as_ref();
+                self.certify("status", signer.and_then(|signer| signer.sign(request)), barriers).await
+            }
             write => {
                 let (resource, call) = call_of(write);
                 let Some(call) = call else { return Ok(()) };
@@ -150,13 +159,19 @@ impl Actor {
         }
     }
 
-    async fn sign(&self, request: &Value, barriers: &mut Vec<Barrier>) -> Result<(), Stop> {
-        let Some(signer) = &self.signer else { return Ok(()) };
-        let Some(signed) = signer.sign(request) else { return Ok(()) };
+    /// Writes what became of a certificate request.
+    async fn certify(
+        &self,
+        part: &'static str,
+        request: Option<Value>,
+        barriers: &mut Vec<Barrier>,
+    ) -> Result<(), Stop> {
+        let Some(request) = request else { return Ok(()) };
         let resource = controllers::known::signing_requests();
-        let action = Action::update_status(resource, signed.clone());
-        let answer = self.api.call(with_manager(Call::update_status(resource, signed))).await;
-        self.judge(&action, resource, answer, barriers)
+        let action = Action::Update { resource: resource.clone(), part: Some(part), object: request };
+        let (resource, Some(call)) = call_of(&action) else { return Ok(()) };
+        let answer = self.api.call(call).await;
+        self.judge(&action, &resource, answer, barriers)
     }
 
     fn guard(&self, holds: bool) -> Result<(), Stop> {
@@ -184,14 +199,6 @@ impl Actor {
             Ok(list) => Ok(object::items(&list, &["items"]).is_empty()),
             Err(status) if matches!(status.code, 404 | 405) => Ok(true),
             Err(status) => Err(refused_as("list", resource, status)),
-        }
-    }
-
-    async fn is_allowed(&self, review: &Value) -> Result<bool, Stop> {
-        let reviews = GroupVersionResource::new("authorization.k8s.io", "v1", "subjectaccessreviews");
-        match self.api.call(Call::create(&reviews, "", review.clone())).await {
-            Ok(answer) => Ok(object::flag(&answer, &["status", "allowed"])),
-            Err(status) => Err(refused_as("create", &reviews, status)),
         }
     }
 }

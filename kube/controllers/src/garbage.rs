@@ -28,7 +28,7 @@ fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
     if !gone && (held || !owners(object).is_empty()) {
         keys.push(change.key());
     }
-    let had = change.old.is_some_and(|old| is_waiting(old));
+    let had = change.old.is_some_and(is_waiting);
     if gone || (is_waiting(object) && !had) {
         keys.extend(view.dependents(uid(object)));
     }
@@ -241,16 +241,16 @@ fn delete(observed: &Observed<'_>, object: &Value, propagation: &'static str) ->
 /// A merge patch, for custom resources know no other; the revision makes it safe.
 fn patch_owners(key: &Key, object: &Value, owners: Vec<Value>) -> Action {
     let owners = if owners.is_empty() { Value::Null } else { Value::Array(owners) };
-    merge(key, object, "ownerReferences", owners)
+    merge(key, object, "ownerReferences", &owners)
 }
 
 fn drop_finalizer(observed: &Observed<'_>, object: &Value, finalizer: &str) -> Action {
     let kept: Vec<_> = finalizers(object).into_iter().filter(|name| *name != finalizer).collect();
     let kept = if kept.is_empty() { Value::Null } else { json!(kept) };
-    merge(observed.key, object, "finalizers", kept)
+    merge(observed.key, object, "finalizers", &kept)
 }
 
-fn merge(key: &Key, object: &Value, member: &str, value: Value) -> Action {
+fn merge(key: &Key, object: &Value, member: &str, value: &Value) -> Action {
     Action::Patch {
         target: Target::of(&key.resource, object),
         strategic: false,

@@ -9,17 +9,25 @@ pub mod known;
 pub mod object;
 pub mod pods;
 
+mod aggregation;
+mod certificates;
 mod claim;
 mod deployment;
+mod disruption;
+mod endpoints;
+mod expiry;
 mod garbage;
 mod namespace;
 mod observed;
 mod plan;
+mod protection;
+mod quota;
 mod replicas;
 mod root_ca;
 mod service_accounts;
 #[cfg(test)]
 mod sim;
+mod volumes;
 
 pub use observed::{Change, Failure, Key, Loop, Observed, Resource, Settings, View, Watches};
 pub use plan::{Action, Event, Plan, Target};
@@ -34,6 +42,19 @@ const ALL: &[Loop] = &[
     service_accounts::LOOP,
     root_ca::LOOP,
     garbage::LOOP,
+    quota::LOOP,
+    certificates::LOOP,
+    endpoints::ENDPOINTS,
+    endpoints::SLICES,
+    endpoints::MIRRORING,
+    disruption::LOOP,
+    aggregation::LOOP,
+    protection::CLAIMS,
+    protection::VOLUMES,
+    volumes::LOOP,
+    expiry::FINISHED_JOBS,
+    expiry::TOKENS,
+    expiry::SERVER_LEASES,
     replicas::REPLICA_SETS,
     replicas::REPLICATION_CONTROLLERS,
     deployment::LOOP,

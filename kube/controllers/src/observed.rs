@@ -185,20 +185,12 @@ pub struct Failure {
 }
 
 /// What the operator set.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// The certificates by which pods know the API, as PEM.
     pub root_ca: String,
     /// Who signs for the signers of `kubernetes.io`; none sign without it.
     pub signs_certificates: bool,
-    /// How long a claim's or other loops' clean-up of a finished object may wait at least, in seconds.
-    pub lease_grace_seconds: i64,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { root_ca: String::new(), signs_certificates: false, lease_grace_seconds: 3600 }
-    }
 }
 
 /// What wakes a loop.

@@ -86,8 +86,11 @@ pub enum Action {
         /// Where.
         namespace: String,
     },
-    /// Go on only if this `SubjectAccessReview` is answered with yes.
-    Allowed(Value),
+    /// Let the approver write its approval into the request, if the requester may have it.
+    Approve {
+        /// The `CertificateSigningRequest`.
+        request: Value,
+    },
     /// Let the signer write its certificate into the request's status.
     Sign {
         /// The `CertificateSigningRequest`.
@@ -215,7 +218,7 @@ impl Action {
             Self::Present(target) => of("if present", target),
             Self::Absent(target) => of("if absent", target),
             Self::Empty { resource, .. } => format!("if no {}", resource.resource),
-            Self::Allowed(_) => "if allowed".to_owned(),
+            Self::Approve { request } => format!("approve {}", crate::object::name(request)),
             Self::Sign { request } => format!("sign {}", crate::object::name(request)),
             Self::Event(event) => format!("event {}", event.reason),
         }

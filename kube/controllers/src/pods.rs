@@ -71,7 +71,7 @@ fn restarts(pod: &Value) -> i64 {
 }
 
 /// A pod of a template, without a name of its own: the server makes one of the prefix.
-pub fn from_template(template: &Value, prefix: &str, namespace: &str, controller: Value) -> Value {
+pub fn from_template(template: &Value, prefix: &str, namespace: &str, controller: &Value) -> Value {
     let mut metadata = json!({"namespace": namespace, "ownerReferences": [controller]});
     for member in ["labels", "annotations", "finalizers"] {
         if let Some(found) = at(template, &["metadata", member]) {

@@ -112,7 +112,7 @@ fn reconcile(observed: &Observed<'_>, kind: &Kind) -> Plan {
 fn creations(set: &Value, kind: &Kind, count: i64) -> Vec<Action> {
     let Some(template) = at(set, &["spec", "template"]) else { return Vec::new() };
     let controller = controller_reference(set, kind.api_version, kind.kind);
-    let pod = from_template(template, name(set), namespace(set), controller);
+    let pod = from_template(template, name(set), namespace(set), &controller);
     (0..count).map(|_| Action::create(pods(), namespace(set), pod.clone())).collect()
 }
 

@@ -14,6 +14,9 @@ use crate::object::{self, labels, owners, set, text};
 use crate::observed::{Change, Failure, Key, Loop, Observed, Resource, Settings, View, Watches};
 use crate::plan::{Action, Plan, Target};
 
+/// What changed, before and after.
+type Step = (GroupVersionResource, Option<Arc<Value>>, Option<Arc<Value>>);
+
 pub(crate) struct World {
     objects: BTreeMap<(String, String, String), Arc<Value>>,
     revision: u64,
@@ -24,8 +27,7 @@ pub(crate) struct World {
     pub(crate) log: Vec<String>,
     /// Refuses a create of this resource.
     pub(crate) refuse: Option<(&'static str, Status)>,
-    pub(crate) allow: bool,
-    changes: Vec<(GroupVersionResource, Option<Arc<Value>>, Option<Arc<Value>>)>,
+    changes: Vec<Step>,
     failures: BTreeMap<(String, Key), Failure>,
     pub(crate) deadlines: Vec<Duration>,
 }
@@ -37,11 +39,10 @@ impl Default for World {
             revision: 1,
             names: 0,
             now: 1_767_225_600,
-            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: true, ..Settings::default() },
+            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: true },
             events: Vec::new(),
             log: Vec::new(),
             refuse: None,
-            allow: true,
             changes: Vec::new(),
             failures: BTreeMap::new(),
             deadlines: Vec::new(),
@@ -224,7 +225,7 @@ impl World {
             Action::Create { resource, namespace, object } => self.create(resource, namespace, object),
             Action::Update { resource, part, object } => self.update(resource, *part, object),
             Action::Patch { target, patch, strategic } => self.patch(target, patch, *strategic),
-            Action::Apply { .. } => panic!("no apply here"),
+            Action::Apply { target, config, .. } => self.patch(target, config, false),
             Action::Delete { target, propagation, .. } => self.delete(target, *propagation),
             Action::DeleteAll { resource, namespace, propagation } => {
                 for object in View::list(self, resource, Some(namespace)) {
@@ -237,7 +238,13 @@ impl World {
             }
             Action::Absent(target) => self.guard(self.target(target).is_none()),
             Action::Empty { resource, namespace } => self.guard(View::count(self, resource, namespace) == 0),
-            Action::Allowed(_) => self.guard(self.allow),
+            Action::Approve { request } => {
+                let mut approved = request.clone();
+                let now = object::time_text(self.now);
+                let condition = json!({"type": "Approved", "status": "True", "lastUpdateTime": now});
+                set(&mut approved, &["status", "conditions"], json!([condition]));
+                self.update(crate::known::signing_requests(), Some("status"), &approved)
+            }
             Action::Sign { request } => {
                 let mut signed = request.clone();
                 set(&mut signed, &["status", "certificate"], json!("signed"));

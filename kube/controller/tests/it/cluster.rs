@@ -76,7 +76,7 @@ impl Fake {
         state.is_late = hold;
         if !hold {
             for (resource, change) in std::mem::take(&mut state.late) {
-                state.show(&resource, change);
+                state.show(&resource, &change);
             }
         }
     }
@@ -120,13 +120,13 @@ impl State {
     }
 
     fn tell(&mut self, resource: GroupResource, change: Change) {
-        if self.is_late { self.late.push((resource, change)) } else { self.show(&resource, change) }
+        if self.is_late { self.late.push((resource, change)) } else { self.show(&resource, &change) }
     }
 
-    fn show(&mut self, resource: &GroupResource, change: Change) {
+    fn show(&mut self, resource: &GroupResource, change: &Change) {
         let item = change.item().unwrap();
         let id = (resource.clone(), item.namespace().to_owned(), item.name().to_owned());
-        match &change {
+        match change {
             Change::Set { new, .. } => drop(self.shown.insert(id, Arc::clone(new))),
             _ => drop(self.shown.remove(&id)),
         }

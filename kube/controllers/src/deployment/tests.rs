@@ -8,7 +8,7 @@ use crate::sim::World;
 
 const LOOPS: &[Loop] = &[LOOP, REPLICA_SETS];
 
-fn deployment(replicas: i64, strategy: Value) -> Value {
+fn deployment(replicas: i64, strategy: &Value) -> Value {
     json!({
         "metadata": {"name": "web", "namespace": "a", "generation": 1, "annotations": {"note": "x"}},
         "spec": {
@@ -23,7 +23,7 @@ fn rolling() -> Value {
     json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
 }
 
-fn start(world: &mut World, strategy: Value) {
+fn start(world: &mut World, strategy: &Value) {
     world.put("deployments", deployment(4, strategy));
     world.settle(LOOPS);
 }
@@ -76,7 +76,7 @@ fn of(world: &World) -> Arc<Value> {
 #[test]
 fn makes_a_replica_set_and_tells_of_it() {
     let mut world = World::default();
-    start(&mut world, rolling());
+    start(&mut world, &rolling());
     let set = &world.all("replicasets")[0];
     let hash = set["metadata"]["labels"]["pod-template-hash"].as_str().unwrap();
     assert_eq!(set["metadata"]["name"], format!("web-{hash}"));
@@ -116,7 +116,7 @@ fn makes_a_replica_set_and_tells_of_it() {
 #[test]
 fn rolls_within_the_fence() {
     let mut world = World::default();
-    start(&mut world, rolling());
+    start(&mut world, &rolling());
     roll_out(&mut world);
     image(&mut world, "v2");
     assert_eq!(roll_out(&mut world), 5);
@@ -144,7 +144,7 @@ fn rolls_within_the_fence() {
 #[test]
 fn recreates_when_all_are_gone() {
     let mut world = World::default();
-    start(&mut world, json!({"type": "Recreate"}));
+    start(&mut world, &json!({"type": "Recreate"}));
     roll_out(&mut world);
     image(&mut world, "v2");
     assert_eq!(roll_out(&mut world), 4);
@@ -154,7 +154,7 @@ fn recreates_when_all_are_gone() {
 #[test]
 fn scales_and_pauses() {
     let mut world = World::default();
-    start(&mut world, rolling());
+    start(&mut world, &rolling());
     roll_out(&mut world);
     world.change("deployments", "a", "web", |found| found["spec"]["replicas"] = json!(10));
     world.settle(LOOPS);
@@ -177,7 +177,7 @@ fn scales_and_pauses() {
 #[test]
 fn scaling_in_a_rollout_is_shared() {
     let mut world = World::default();
-    world.put("deployments", deployment(10, rolling()));
+    world.put("deployments", deployment(10, &rolling()));
     world.settle(LOOPS);
     roll_out(&mut world);
     image(&mut world, "v2");
@@ -199,7 +199,7 @@ fn scaling_in_a_rollout_is_shared() {
 #[test]
 fn stands_still_for_too_long() {
     let mut world = World::default();
-    start(&mut world, rolling());
+    start(&mut world, &rolling());
     assert!(world.deadlines.iter().any(|due| due.as_secs() == 600));
     world.pass(600, LOOPS);
     let found = of(&world);
@@ -215,7 +215,7 @@ fn stands_still_for_too_long() {
 #[test]
 fn a_taken_name_is_stepped_around() {
     let mut world = World::default();
-    let made = deployment(1, rolling());
+    let made = deployment(1, &rolling());
     let hash = crate::pods::template_hash(&made["spec"]["template"], None);
     world.put("replicasets", json!({"metadata": {"name": format!("web-{hash}"), "namespace": "a"}, "spec": {"replicas": 0,
         "selector": {"matchLabels": {"app": "other"}}, "template": {"metadata": {"labels": {"app": "other"}}}}}));
