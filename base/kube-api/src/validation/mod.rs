@@ -3,21 +3,31 @@
 //! Every object passes the rules of its metadata, then those of its kind. A kind's rules
 //! are a [`Rules`] found by group and kind; they hold for all its versions.
 
+mod certificates;
 mod cluster;
 mod common;
 mod config;
+mod device;
 mod endpoints;
 mod event;
+mod flow_control;
 mod ingress;
 mod limits;
 pub(crate) mod metadata;
 mod networking;
 mod path;
 mod pod;
+mod policy;
 mod rbac;
+mod registration;
+mod review;
+mod scheduling;
+mod schema;
 mod service;
+mod storage;
 mod table;
 mod volume;
+mod webhook;
 mod workload;
 
 #[cfg(test)]
@@ -55,8 +65,13 @@ pub(crate) struct Rules {
 pub fn validate_create(gvk: &GroupVersionKind, object: &Value) -> Vec<FieldError> {
     let mut errors = Errors::new();
     let rules = table::rules(gvk);
-    metadata::check(gvk, object, rules.name, &mut errors);
+    if !review::is_review(gvk) {
+        metadata::check(gvk, object, rules.name, &mut errors);
+    }
     (rules.create)(gvk, object, &mut errors);
+    if table::needs_schema(gvk) {
+        schema::check(gvk, object, &mut errors);
+    }
     errors
 }
 
