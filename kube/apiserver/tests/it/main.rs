@@ -1,0 +1,10 @@
+//! The registry over a real store: what each verb does, as its callers see it.
+
+mod apply;
+mod delete;
+mod lists;
+mod rig;
+mod services;
+mod subresources;
+mod watches;
+mod writes;
