@@ -12,7 +12,7 @@ pub(crate) const POLICY_BUDGET: u64 = 10_000_000;
 /// Compiles expressions.
 pub(crate) trait Compiler: Send + Sync {
     /// An expression over these variables.
-    fn compile(&self, text: &str, variables: &[&str]) -> Result<Arc<dyn Expression>, CelError>;
+    fn compile(&self, text: &str, variables: &[&str]) -> Compiled;
 }
 
 /// A compiled expression.
@@ -20,6 +20,9 @@ pub(crate) trait Expression: Send + Sync {
     /// Its value, at a cost that is taken off the budget.
     fn evaluate(&self, variables: &[(&str, &Value)], budget: &mut u64) -> Result<Value, CelError>;
 }
+
+/// An expression, or why it is none.
+pub(crate) type Compiled = Result<Arc<dyn Expression>, CelError>;
 
 /// An expression cannot be read, or has no value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -45,14 +48,14 @@ pub(crate) enum CelError {
 pub(crate) struct Absent;
 
 impl Compiler for Absent {
-    fn compile(&self, _text: &str, _variables: &[&str]) -> Result<Arc<dyn Expression>, CelError> {
+    fn compile(&self, _text: &str, _variables: &[&str]) -> Compiled {
         Err(CelError::Compile("this server evaluates no expressions".to_owned()))
     }
 }
 
 /// Named conditions, all of which must hold: `matchConditions`.
 #[derive(Clone, Default)]
-pub(crate) struct Conditions(Vec<(String, Result<Arc<dyn Expression>, CelError>)>);
+pub(crate) struct Conditions(Vec<(String, Compiled)>);
 
 impl Conditions {
     /// Compiles a list of `{name, expression}`.

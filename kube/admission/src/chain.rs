@@ -11,6 +11,7 @@ use crate::matching::needs_namespace;
 use crate::notes::{Notes, Outcome};
 use crate::plugin::{Plugin, Scene};
 use crate::plugins;
+use crate::policy::{self, Mutated, Policies};
 use crate::quota::{self, Quota};
 use crate::request::{Operation, Request};
 use crate::webhook::{self, Calls, Webhooks};
@@ -19,6 +20,7 @@ use crate::webhook::{self, Calls, Webhooks};
 pub struct Chain {
     host: Host,
     plugins: Vec<Box<dyn Plugin>>,
+    policies: Policies,
     webhooks: Webhooks,
     quota: Quota,
     on: Steps,
@@ -26,9 +28,18 @@ pub struct Chain {
 
 /// Which of the steps run that are no plugins.
 struct Steps {
+    mutating_policies: bool,
     mutating_webhooks: bool,
+    validating_policies: bool,
     validating_webhooks: bool,
     quota: bool,
+}
+
+/// What the first round leaves to the second.
+#[derive(Default)]
+struct Memory {
+    mutated: Mutated,
+    calls: Calls,
 }
 
 impl Chain {
@@ -36,12 +47,15 @@ impl Chain {
     pub fn new(config: &Config, host: Host) -> Self {
         let compiler: Arc<dyn Compiler> = Arc::new(Absent);
         let on = Steps {
+            mutating_policies: config.runs(policy::MUTATING, true),
+            validating_policies: config.runs(policy::VALIDATING, true),
             mutating_webhooks: config.runs(webhook::MUTATING, true),
             validating_webhooks: config.runs(webhook::VALIDATING, true),
             quota: config.runs(quota::NAME, true),
         };
         Self {
             plugins: plugins::all(config, &host),
+            policies: Policies::new(&compiler),
             webhooks: Webhooks::new(&config.trusted_roots, &compiler),
             quota: Quota::new(config.limited_resources.clone()),
             host,
@@ -53,10 +67,10 @@ impl Chain {
     ///
     /// Cancelling it leaves nothing behind.
     pub async fn mutate(&self, request: &mut Request, notes: &mut Notes) -> Result<(), Status> {
-        let mut calls = Calls::default();
-        self.round(request, false, &mut calls, notes).await?;
-        if calls.changed {
-            self.round(request, true, &mut calls, notes).await?;
+        let mut memory = Memory::default();
+        self.round(request, false, &mut memory, notes).await?;
+        if memory.mutated.changed || memory.calls.changed {
+            self.round(request, true, &mut memory, notes).await?;
         }
         Ok(())
     }
@@ -65,10 +79,15 @@ impl Chain {
     /// that is not stored after this leaves its reservation to the quota controller.
     pub async fn validate(&self, request: &Request, notes: &mut Notes) -> Result<(), Status> {
         let hooks = self.on.validating_webhooks && self.webhooks.any(&self.host, false);
-        let scene = self.scene(request, false, hooks).await?;
+        let policies = self.on.validating_policies && self.policies.any(&self.host, false);
+        let scene = self.scene(request, false, hooks || policies).await?;
         for plugin in self.plugins_for(request.operation) {
             let result = plugin.validate(request, &scene, notes);
             explained(plugin.name(), result, notes)?;
+        }
+        if policies {
+            let result = self.policies.validate(request, &scene, notes).await;
+            explained(policy::VALIDATING, result, notes)?;
         }
         if hooks {
             let result = self.webhooks.validate(request, &scene, notes).await;
@@ -86,17 +105,22 @@ impl Chain {
         &self,
         request: &mut Request,
         again: bool,
-        calls: &mut Calls,
+        memory: &mut Memory,
         notes: &mut Notes,
     ) -> Result<(), Status> {
         let hooks = self.on.mutating_webhooks && self.webhooks.any(&self.host, true);
-        let scene = self.scene(request, again, hooks).await?;
+        let policies = self.on.mutating_policies && self.policies.any(&self.host, true);
+        let scene = self.scene(request, again, hooks || policies).await?;
         for plugin in self.plugins_for(request.operation) {
             let result = plugin.mutate(request, &scene, notes);
             explained(plugin.name(), result, notes)?;
         }
+        if policies {
+            let result = self.policies.mutate(request, &scene, &mut memory.mutated, notes).await;
+            explained(policy::MUTATING, result, notes)?;
+        }
         if hooks {
-            let result = self.webhooks.mutate(request, &scene, calls, notes).await;
+            let result = self.webhooks.mutate(request, &scene, &mut memory.calls, notes).await;
             explained(webhook::MUTATING, result, notes)?;
         }
         Ok(())

@@ -23,6 +23,7 @@ mod matching;
 pub mod notes;
 pub mod plugin;
 mod plugins;
+mod policy;
 mod quota;
 mod random;
 mod read;

@@ -17,6 +17,8 @@ pub(crate) struct Match {
     rules: Vec<Rule>,
     excluded: Vec<Rule>,
     equivalent: bool,
+    /// Whether it is for everything if it has no rules.
+    open: bool,
     namespaces: LabelSelector,
     objects: LabelSelector,
 }
@@ -44,16 +46,16 @@ struct Rule {
 impl Match {
     /// Reads a webhook, whose rules and selectors are its own members.
     pub(crate) fn of_webhook(webhook: &Value) -> Result<Self, InvalidLabelSelector> {
-        Self::read(webhook, "rules", "")
+        Self::read(webhook, ["rules", ""], false)
     }
 
     /// Reads `matchConstraints` of a policy or `matchResources` of a binding. Without any
     /// rules a binding is for all that its policy is for.
     pub(crate) fn of_policy(resources: &Value) -> Result<Self, InvalidLabelSelector> {
-        Self::read(resources, "resourceRules", "excludeResourceRules")
+        Self::read(resources, ["resourceRules", "excludeResourceRules"], true)
     }
 
-    fn read(value: &Value, rules: &str, excluded: &str) -> Result<Self, InvalidLabelSelector> {
+    fn read(value: &Value, [rules, excluded]: [&str; 2], open: bool) -> Result<Self, InvalidLabelSelector> {
         let selector = |name| match at(value, &[name]) {
             Value::Null => Ok(LabelSelector::everything()),
             selector => LabelSelector::from_value(selector),
@@ -62,14 +64,10 @@ impl Match {
             rules: items(value, &[rules]).iter().map(Rule::read).collect(),
             excluded: items(value, &[excluded]).iter().map(Rule::read).collect(),
             equivalent: text(value, &["matchPolicy"]) != "Exact",
+            open,
             namespaces: selector("namespaceSelector")?,
             objects: selector("objectSelector")?,
         })
-    }
-
-    /// Whether there is any rule.
-    pub(crate) fn has_rules(&self) -> bool {
-        !self.rules.is_empty()
     }
 
     /// Whether the labels of the namespace and of the object are selected. Refused if the
@@ -111,15 +109,20 @@ impl Match {
         if self.excluded.iter().any(|rule| matches(rule, &request.resource)) {
             return None;
         }
-        if self.rules.iter().any(|rule| matches(rule, &request.resource)) {
-            return Some(own);
+        let all = self.open && self.rules.is_empty();
+        let directly = all || self.rules.iter().any(|rule| matches(rule, &request.resource));
+        if !self.equivalent || (directly && self.excluded.is_empty()) {
+            return directly.then_some(own);
         }
-        if !self.equivalent || self.rules.is_empty() {
+        if self.rules.is_empty() && self.excluded.is_empty() {
             return None;
         }
         let others = scene.host.kinds.equivalents(&request.resource, &request.subresource);
         if others.iter().any(|(other, _)| self.excluded.iter().any(|rule| matches(rule, other))) {
             return None;
+        }
+        if directly {
+            return Some(own);
         }
         self.rules.iter().find_map(|rule| {
             let (resource, kind) = others.iter().find(|(other, _)| matches(rule, other))?;

@@ -277,7 +277,7 @@ fn status_words(status: u16, body: &str) -> String {
         403 => format!("forbidden: {body}"),
         404 => "the server could not find the requested resource".to_owned(),
         500.. => {
-            let body = serde_json::Value::from(body.trim());
+            let body = Value::from(body.trim());
             format!("an error on the server ({body}) has prevented the request from succeeding")
         }
         status => {

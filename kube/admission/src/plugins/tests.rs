@@ -614,7 +614,7 @@ fn events_come_as_buckets_allow() {
     let limit = |kind| EventLimit { kind, events_per_second: 1, burst: 2, buckets_max: 2 };
     let plugin = EventRateLimit::new(&[limit(EventLimitKind::Namespace)]);
     let host = host(Fixed::default(), Allowed::default());
-    let mut event = |namespace: &str| {
+    let event = |namespace: &str| {
         let mut event =
             request(Operation::Create, "events", json!({"metadata": {"name": "e", "namespace": namespace}}));
         event.kind.kind = "Event".to_owned();

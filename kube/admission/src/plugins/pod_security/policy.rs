@@ -103,7 +103,7 @@ impl Policy {
         let (mut policy, mut errors) = (defaults, Vec::new());
         let label = |mode: &str| at(namespace, &["metadata", "labels", &label(mode)]).as_str();
         let mut level = |mode: &str, wrong: Level, into: &mut Level| {
-            let Some(text) = label(mode) else { return None };
+            let text = label(mode)?;
             let parsed = Level::parse(text);
             *into = parsed.unwrap_or(wrong);
             if parsed.is_none() {
