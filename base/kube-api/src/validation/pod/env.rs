@@ -61,8 +61,11 @@ fn key_of(source: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
 }
 
+/// A check of a text.
+type TextCheck = fn(&str, &PathRef<'_>, &mut Errors);
+
 fn file_key(source: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    let checks: [(&str, fn(&str, &PathRef<'_>, &mut Errors)); 3] = [
+    let checks: [(&str, TextCheck); 3] = [
         ("key", |key, p, e| words::faults(words::variable_name(key), key, p, e)),
         ("volumeName", words::label),
         ("path", words::no_backsteps),

@@ -128,7 +128,7 @@ fn recursive_read_only(mount: &Value, path: &PathRef<'_>, errors: &mut Errors) {
             }
         }
         Some(other) => {
-            errors.push(FieldError::not_supported(path, other, &["Disabled", "Enabled", "IfPossible"]))
+            errors.push(FieldError::not_supported(path, other, &["Disabled", "Enabled", "IfPossible"]));
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Pods that are wrong, and what upstream says of them.
 
+#![expect(clippy::needless_pass_by_value, reason = "tables are made of literals")]
+
 use kube_object::resource::GroupVersionKind;
 use serde_json::{Value, json};
 

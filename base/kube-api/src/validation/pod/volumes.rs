@@ -145,7 +145,7 @@ const SOURCES: &[(&str, &str, &str, Check)] = &[
     ("storageos", "storageos", "storageos", sources::storage_os),
     ("projected", "projected", "projected", super::projected::check),
     ("scaleIO", "scaleIO", "scaleIO", |s, _, p, e| {
-        words::needs(s, &["gateway", "system", "volumeName"], p, e)
+        words::needs(s, &["gateway", "system", "volumeName"], p, e);
     }),
     ("csi", "csi", "csi", sources::csi),
     ("ephemeral", "ephemeral", "ephemeral", sources::ephemeral),

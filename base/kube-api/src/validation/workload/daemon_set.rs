@@ -17,9 +17,6 @@ pub(super) const RULES: Rules = Rules { name: subdomain_name, create, update, su
 fn create(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let (spec, path) = (&object["spec"], PathRef::Root("spec"));
     let (selector, at) = (&spec["selector"], path.child("selector"));
-    if selector.is_null() {
-        errors.push(FieldError::required(at, ""));
-    }
     words::selector(selector, &at, errors);
     let template = path.child("template");
     if let Ok(read) = LabelSelector::from_value(selector) {

@@ -1,21 +1,34 @@
 //! Stateful sets.
 
+use std::collections::BTreeSet;
+
 use kube_object::field_error::FieldError;
 use kube_object::resource::GroupVersionKind;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::selection::{self, Kind};
 use super::{int_or_percent, replicas};
 use crate::validation::common::label_name;
 use crate::validation::pod::{self, same, words};
 use crate::validation::{Errors, PathRef, Rules};
-use crate::value::text;
+use crate::value::{items, text};
 
 /// Rules of StatefulSet.
 pub(super) const RULES: Rules = Rules { name: label_name, create, update, subresource };
 
 fn create(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let (spec, path) = (&object["spec"], PathRef::Root("spec"));
+    specification(spec, errors);
+    let service = text(&spec["serviceName"]);
+    if !service.is_empty() {
+        words::label(service, &path.child("serviceName"), errors);
+    }
+    template(spec, errors);
+}
+
+/// What holds of every stateful set, also of those from before a rule came.
+fn specification(spec: &Value, errors: &mut Errors) {
+    let path = PathRef::Root("spec");
     management(text(&spec["podManagementPolicy"]), &path.child("podManagementPolicy"), errors);
     strategy(&spec["updateStrategy"], &path.child("updateStrategy"), errors);
     let (policy, at) = (&spec[RETENTION], path.child(RETENTION));
@@ -30,10 +43,31 @@ fn create(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     words::nonnegative(&spec["ordinals"]["start"], &path.child("ordinals.start"), errors);
     let kind = Kind { empty: "empty selector is invalid for statefulset", unreadable: "" };
     selection::required(spec, &kind, &path, errors);
-    // The volumes of its claims are not among the template's, so upstream does not look at its pods.
-    let (template, at) = (&spec["template"], path.child("template"));
-    pod::template_metadata(template, &at, errors);
-    selection::endless(&template["spec"], "StatefulSet", &at.child("spec"), errors);
+    let template = path.child("template");
+    selection::endless(&spec["template"]["spec"], "StatefulSet", &template.child("spec"), errors);
+}
+
+/// The template of its pods, which can also mount the volumes of its claims.
+fn template(spec: &Value, errors: &mut Errors) {
+    let (template, path) = (&spec["template"], PathRef::Root("spec"));
+    let claims = items(&spec["volumeClaimTemplates"]);
+    let at = path.child("template");
+    if claims.is_empty() {
+        pod::template(template, &at, errors);
+        return;
+    }
+    let mut whole = template.clone();
+    let own: BTreeSet<&str> =
+        items(&template["spec"]["volumes"]).iter().map(|volume| text(&volume["name"])).collect();
+    let volumes = whole.get_mut("spec").and_then(Value::as_object_mut);
+    if let Some(list) = volumes.map(|spec| spec.entry("volumes").or_insert(Value::Array(Vec::new())))
+        && let Some(list) = list.as_array_mut()
+    {
+        let names: BTreeSet<&str> = claims.iter().map(|claim| text(&claim["metadata"]["name"])).collect();
+        let volume = |name: &&str| json!({"name": name, "persistentVolumeClaim": {"claimName": name}});
+        list.extend(names.difference(&own).map(volume));
+    }
+    pod::template(&whole, &at, errors);
 }
 
 const RETENTION: &str = "persistentVolumeClaimRetentionPolicy";
@@ -85,8 +119,14 @@ const MUTABLE: [&str; 7] = [
     "minReadySeconds",
 ];
 
-fn update(gvk: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
-    create(gvk, new, errors);
+fn update(_: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
+    specification(&new["spec"], errors);
+    // Templates from before they were looked at may stay as they are.
+    let mut before = Errors::new();
+    template(&old["spec"], &mut before);
+    if before.is_empty() {
+        template(&new["spec"], errors);
+    }
     if !same::same_but(&new["spec"], &old["spec"], &MUTABLE) {
         let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
                    'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and \

@@ -1,5 +1,7 @@
 //! Workloads that are wrong, and what upstream says of them.
 
+#![expect(clippy::needless_pass_by_value, reason = "tables are made of literals")]
+
 use kube_object::resource::GroupVersionKind;
 use serde_json::{Value, json};
 
@@ -226,14 +228,25 @@ fn stateful_sets() {
                     "spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: 0: cannot be 0",
                 ],
             ),
-            // Volumes of claims are not in the template.
             (
-                json!({"template/spec/containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v"}]}]}),
+                json!({"volumeClaimTemplates": [{"metadata": {"name": "v"}, "spec": {}}],
+                    "template/spec/containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}),
                 &[],
+            ),
+            (
+                json!({"template/spec/containers": [{"name": "c", "image": "i", "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}),
+                &["spec.template.spec.containers[0].volumeMounts[0].name: Not found: \"v\""],
+            ),
+            (
+                json!({"serviceName": "a.b"}),
+                &["spec.serviceName: Invalid value: \"a.b\": must not contain dots"],
             ),
         ],
     );
     assert_eq!(updated("StatefulSet", json!({}), json!({"replicas": 3, "minReadySeconds": 1})), NONE);
+    // What was wrong with the template before does not hinder other changes.
+    let broken = |replicas: i64| json!({"template/spec/containers": [], "replicas": replicas});
+    assert_eq!(updated("StatefulSet", broken(1), broken(2)), NONE);
     assert_eq!(
         updated("StatefulSet", json!({}), json!({"serviceName": "other"})),
         [
