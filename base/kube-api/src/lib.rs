@@ -10,6 +10,7 @@ mod columns;
 mod convert;
 mod defaults;
 mod fields;
+mod qos;
 pub mod quantity;
 pub mod quota;
 mod strategy;

@@ -1,15 +1,13 @@
 //! What pods fill in and keep.
 
-use std::collections::BTreeMap;
-
 use serde_json::{Value, json};
 
 use super::{keep_all_but_status, keep_metadata};
-use crate::quantity::Quantity;
+use crate::qos;
 use crate::value::{is_empty, items, object_at, put, take_over, text};
 
 pub(super) fn create(pod: &mut Value) {
-    let mut status = json!({"phase": "Pending", "qosClass": qos_class(pod)});
+    let mut status = json!({"phase": "Pending", "qosClass": qos::class(pod)});
     if !items(&pod["spec"]["schedulingGates"]).is_empty() {
         let condition = json!({
             "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
@@ -140,40 +138,4 @@ fn resize(new: &mut Value, old: &Value) {
     if let Some(spec) = new.get_mut("spec") {
         put(spec, "resources", pod_level);
     }
-}
-
-/// How dispensable a pod is when a node runs short, by its requests and limits of CPU and memory.
-fn qos_class(pod: &Value) -> &'static str {
-    let spec = &pod["spec"];
-    let containers: Vec<&Value> = if spec["resources"].is_object() {
-        vec![&spec["resources"]]
-    } else {
-        let all = items(&spec["containers"]).iter().chain(items(&spec["initContainers"]));
-        all.map(|container| &container["resources"]).collect()
-    };
-    let (mut requests, mut limits) = (BTreeMap::new(), BTreeMap::new());
-    let mut guaranteed = true;
-    for resources in containers {
-        add_amounts(&resources["requests"], &mut requests);
-        guaranteed &= add_amounts(&resources["limits"], &mut limits) == 2;
-    }
-    match () {
-        () if requests.is_empty() && limits.is_empty() => "BestEffort",
-        () if guaranteed && requests == limits => "Guaranteed",
-        () => "Burstable",
-    }
-}
-
-/// Adds CPU and memory to what is known of them, and says how many of the two there were.
-fn add_amounts(amounts: &Value, sum: &mut BTreeMap<&'static str, Quantity>) -> usize {
-    let mut found = 0;
-    for name in ["cpu", "memory"] {
-        let amount = Quantity::from_value(&amounts[name]).unwrap_or(Quantity::ZERO);
-        if amount > Quantity::ZERO {
-            found += 1;
-            let known = sum.entry(name).or_insert(Quantity::ZERO);
-            *known = known.plus(amount);
-        }
-    }
-    found
 }

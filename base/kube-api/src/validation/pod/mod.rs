@@ -8,7 +8,6 @@ mod mounts;
 mod network;
 mod probes;
 mod projected;
-pub(crate) mod qos;
 mod resize;
 pub(in crate::validation) mod resources;
 pub(in crate::validation) mod same;

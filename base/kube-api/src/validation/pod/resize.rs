@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use kube_object::field_error::FieldError;
 use serde_json::{Map, Value};
 
+use super::annotations;
 use super::same::{same, same_but};
-use super::{annotations, qos};
+use crate::qos;
 use crate::validation::{Errors, PathRef};
 use crate::value::{is_empty, items, members, text};
 
