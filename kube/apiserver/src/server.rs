@@ -25,7 +25,8 @@ pub struct Config {
     pub clock: Arc<dyn Clock + Send + Sync>,
     /// Where services get their addresses and ports from.
     pub network: Network,
-    /// Where pods find this server: the endpoint of the service `kubernetes`.
+    /// Where pods find this server: the endpoint of the service `kubernetes`, which has none if this
+    /// is an address of the host alone.
     pub endpoint: SocketAddr,
 }
 
@@ -90,6 +91,10 @@ impl ApiServer {
         self.ensure("networking.k8s.io", "servicecidrs", "", range).await?;
         let Some(first) = network.cidrs.first() else { return Ok(()) };
         self.ensure("", "services", "default", kubernetes_service(first.at(1))).await?;
+        if self.endpoint.ip().is_loopback() || self.endpoint.ip().is_unspecified() {
+            // No pod could reach it, and the API refuses such endpoints.
+            return Ok(());
+        }
         let (endpoints, slice) = kubernetes_endpoints(self.endpoint);
         self.ensure("", "endpoints", "default", endpoints).await?;
         self.ensure("discovery.k8s.io", "endpointslices", "default", slice).await

@@ -136,10 +136,12 @@ impl Registry {
         new = self.admit_change(job, &mut request, new, &old).await?;
 
         let mut new = self.core.to_storage(resource, new).await?;
-        rules::prepare_update(resource, own_subresource(job), &mut new, &stored);
+        if let Some(subresource) = rules_of(job) {
+            rules::prepare_update(resource, subresource, &mut new, &stored);
+        }
         let extra = strategy::before_update(&self.core, resource, &mut new, &stored, options.dry_run).await?;
-        let errors = rules::validate_update(resource, own_subresource(job), &new, &stored);
-        if !errors.is_empty() {
+        let errors = rules_of(job).map(|part| rules::validate_update(resource, part, &new, &stored));
+        if let Some(errors) = errors.filter(|errors| !errors.is_empty()) {
             return Err(Status::invalid(&resource.group_kind(), &target.name, &errors));
         }
         self.check_escalation(context, target, &new)?;
@@ -278,13 +280,12 @@ impl Registry {
     }
 }
 
-/// The subresource whose rules hold; an edit of the server's own is an update as any other.
-fn own_subresource<'a>(job: &'a Job<'_>) -> &'a str {
+/// The subresource whose rules hold; none for what the server itself does to an object.
+fn rules_of<'a>(job: &'a Job<'_>) -> Option<&'a str> {
     match (&job.change, job.target.subresource.as_str()) {
-        (Change::Edit(_), "finalize" | "approval") => &job.target.subresource,
-        (Change::Edit(_), "binding" | "eviction") => "status",
-        (Change::Edit(_), _) => "",
-        (_, subresource) => subresource,
+        (Change::Edit(_), "scale") => Some(""),
+        (Change::Edit(_), _) => None,
+        (_, subresource) => Some(subresource),
     }
 }
 
@@ -341,7 +342,11 @@ fn check_uid(target: &Target, new: &Value, old: &Value) -> Result<(), Status> {
 
 /// What no client changes.
 fn keep_identity(new: &mut Value, old: &Value) {
-    meta::take(new, old, &["deletionTimestamp", "deletionGracePeriodSeconds", "namespace"]);
+    meta::take(
+        new,
+        old,
+        &["deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "resourceVersion"],
+    );
     for name in ["uid", "creationTimestamp"] {
         if meta::get(new, name).is_null() {
             meta::take(new, old, &[name]);

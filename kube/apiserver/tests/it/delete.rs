@@ -55,7 +55,9 @@ async fn propagation_is_left_to_the_collector() {
     for (propagation, finalizer, code) in
         [(Propagation::Orphan, "orphan", 200), (Propagation::Foreground, "foregroundDeletion", 202)]
     {
-        rig.create("configmaps default", json!({"metadata": {"name": finalizer.to_lowercase()}})).await.unwrap();
+        rig.create("configmaps default", json!({"metadata": {"name": finalizer.to_lowercase()}}))
+            .await
+            .unwrap();
         let options = DeleteOptions { propagation: Some(propagation), ..DeleteOptions::default() };
         let target = format!("configmaps default {}", finalizer.to_lowercase());
         let marked = rig.delete_with(&target, &options).await.unwrap();

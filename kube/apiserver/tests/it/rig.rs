@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use apiserver::cache::{Frame, Watcher};
 use apiserver::registry::{
-    Body, Context, DeleteOptions, GetOptions, List, ListOptions, Outcome, Patch, Registry, Target, WriteOptions,
+    Body, Context, DeleteOptions, GetOptions, List, ListOptions, Outcome, Patch, Registry, Target,
+    WriteOptions,
 };
 use apiserver::{ApiServer, Config};
 use futures_util::StreamExt;
@@ -129,7 +130,10 @@ pub(crate) async fn event(watcher: &mut Watcher) -> String {
 }
 
 pub(crate) fn version(object: &Value) -> u64 {
-    object["metadata"]["resourceVersion"].as_str().and_then(|text| text.parse().ok()).expect("a resourceVersion")
+    object["metadata"]["resourceVersion"]
+        .as_str()
+        .and_then(|text| text.parse().ok())
+        .expect("a resourceVersion")
 }
 
 pub(crate) fn names(list: &List) -> Vec<&str> {

@@ -28,16 +28,19 @@ async fn services_get_addresses_and_give_them_back() {
     let status = rig.create("services default", same.clone()).await.unwrap_err();
     assert_eq!(status.code, 422);
     assert!(status.message.contains("provided IP is already allocated"), "{}", status.message);
-    let outside = rig.create("services default", service("o", json!({"clusterIP": "10.1.1.1"}))).await.unwrap_err();
+    let outside =
+        rig.create("services default", service("o", json!({"clusterIP": "10.1.1.1"}))).await.unwrap_err();
     assert!(outside.message.contains("is not in the valid range"), "{}", outside.message);
 
     rig.delete("services default web").await.unwrap();
     assert_eq!(rig.get(&format!("networking.k8s.io/ipaddresses - {address}")).await.unwrap_err().code, 404);
     rig.create("services default", same).await.unwrap();
 
-    let headless = rig.create("services default", service("h", json!({"clusterIP": "None", "selector": {"a": "b"}})));
+    let headless =
+        rig.create("services default", service("h", json!({"clusterIP": "None", "selector": {"a": "b"}})));
     assert_eq!(headless.await.unwrap().to_value()["spec"]["clusterIPs"], json!(["None"]));
-    let external = json!({"metadata": {"name": "e"}, "spec": {"type": "ExternalName", "externalName": "example.com"}});
+    let external =
+        json!({"metadata": {"name": "e"}, "spec": {"type": "ExternalName", "externalName": "example.com"}});
     let external = rig.create("services default", external).await.unwrap().to_value();
     assert!(external["spec"].get("clusterIP").is_none());
 }
@@ -45,7 +48,8 @@ async fn services_get_addresses_and_give_them_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn node_ports_are_unique() {
     let rig = Rig::new().await;
-    let made = rig.create("services default", service("a", json!({"type": "NodePort"}))).await.unwrap().to_value();
+    let made =
+        rig.create("services default", service("a", json!({"type": "NodePort"}))).await.unwrap().to_value();
     let port = made["spec"]["ports"][0]["nodePort"].as_u64().unwrap();
     assert!((30000..=32767).contains(&port));
     let mut same = service("b", json!({"type": "NodePort"}));

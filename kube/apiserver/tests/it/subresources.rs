@@ -61,7 +61,8 @@ async fn budgets_refuse_evictions() {
         rig.update(&format!("pods default {name} status"), made).await.unwrap();
     }
     let budget = json!({"metadata": {"name": "b"}, "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}});
-    let mut budget = (*rig.create("policy/poddisruptionbudgets default", budget).await.unwrap().to_value()).clone();
+    let mut budget =
+        (*rig.create("policy/poddisruptionbudgets default", budget).await.unwrap().to_value()).clone();
     let evict = |name: &'static str| {
         let eviction = json!({"metadata": {"name": name}, "deleteOptions": {"gracePeriodSeconds": 0}});
         let rig = &rig;

@@ -64,7 +64,11 @@ async fn create_refuses_what_is_wrong() {
     let mut typed = config_map("a");
     typed["data"] = json!({"a": 1});
     for (object, code, message) in [
-        (elsewhere, 400, "the namespace of the provided object does not match the namespace sent on the request"),
+        (
+            elsewhere,
+            400,
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ),
         (versioned, 500, "resourceVersion should not be set on objects to be created"),
         (old, 400, "the API version in the data (v2) does not match the expected API version (v1)"),
         (
@@ -185,7 +189,10 @@ async fn the_status_has_its_own_door() {
     object["status"]["phase"] = json!("Running");
     object["metadata"]["labels"]["x"] = json!("y");
     let updated = rig.update("pods default web", object.clone()).await.unwrap().to_value();
-    assert_eq!((&updated["status"]["phase"], &updated["metadata"]["labels"]["x"]), (&json!("Pending"), &json!("y")));
+    assert_eq!(
+        (&updated["status"]["phase"], &updated["metadata"]["labels"]["x"]),
+        (&json!("Pending"), &json!("y"))
+    );
     object["metadata"]["resourceVersion"] = updated["metadata"]["resourceVersion"].clone();
     object["spec"]["containers"][0]["image"] = json!("other");
     let updated = rig.update("pods default web status", object).await.unwrap().to_value();
@@ -200,14 +207,16 @@ async fn patches_of_all_kinds() {
     let rig = Rig::new().await;
     rig.create("pods default", pod("web")).await.unwrap();
     let strategic = json!({"spec": {"containers": [{"name": "main", "image": "nginx:2"}]}});
-    let patched = rig.patch("pods default web", Patch::Strategic(Body::from(strategic))).await.unwrap().to_value();
+    let patched =
+        rig.patch("pods default web", Patch::Strategic(Body::from(strategic))).await.unwrap().to_value();
     assert_eq!(patched["spec"]["containers"][0]["image"], "nginx:2");
     let merge = json!({"metadata": {"labels": {"app": null, "b": "c"}}});
     let patched = rig.patch("pods default web", Patch::Merge(Body::from(merge))).await.unwrap().to_value();
     assert_eq!(patched["metadata"]["labels"], json!({"b": "c"}));
     let operations = json!([{"op": "test", "path": "/metadata/labels/b", "value": "c"},
         {"op": "add", "path": "/metadata/labels/d", "value": "e"}]);
-    let patched = rig.patch("pods default web", Patch::Json(Body::from(operations))).await.unwrap().to_value();
+    let patched =
+        rig.patch("pods default web", Patch::Json(Body::from(operations))).await.unwrap().to_value();
     assert_eq!(patched["metadata"]["labels"], json!({"b": "c", "d": "e"}));
     let failing = json!([{"op": "test", "path": "/metadata/labels/b", "value": "x"}]);
     let status = rig.patch("pods default web", Patch::Json(Body::from(failing))).await.unwrap_err();
