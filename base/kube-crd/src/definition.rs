@@ -136,7 +136,7 @@ impl Definition {
         let versions = versions.ok_or(CompileError::Missing("spec.versions"))?;
         let kind = text(names, "kind").ok_or(CompileError::Missing("spec.names.kind"))?;
         let whole_open = spec.get("preserveUnknownFields").and_then(Value::as_bool).unwrap_or_default();
-        let one = |version: &Value| version::compile(version, &group, &kind, whole_open, compiler);
+        let one = |version: &Value| version::compile(version, versions, &group, &kind, whole_open, compiler);
         Ok(Self {
             names: Names {
                 plural: text(names, "plural").ok_or(CompileError::Missing("spec.names.plural"))?,

@@ -65,8 +65,6 @@ pub struct RuleInput<'a> {
     pub old: Option<&'a Value>,
     /// Whether `oldSelf` is an optional.
     pub optional_old: bool,
-    /// The values' schema.
-    pub schema: &'a Structural,
 }
 
 /// An evaluation gave no result.
@@ -89,7 +87,8 @@ pub enum RuleFailure {
 /// The compiled rules of a schema: only the nodes that have some, or lead to some.
 #[derive(Debug)]
 pub struct Rules {
-    own: Vec<(Rule, CompiledRule)>,
+    own: Vec<Own>,
+    /// The node without what lies below it: its kind, and what identifies its items.
     schema: Structural,
     properties: BTreeMap<String, Rules>,
     additional: Option<Box<Rules>>,
@@ -97,12 +96,36 @@ pub struct Rules {
     all_of: Vec<Rules>,
 }
 
+/// A node's own rule, and the path of the field that it names.
+#[derive(Debug)]
+struct Own {
+    rule: Rule,
+    compiled: CompiledRule,
+    field: String,
+    /// The type of the values.
+    kind: String,
+}
+
+impl Own {
+    fn compile(rule: &Rule, schema: &Structural, compiler: &dyn RuleCompiler) -> Self {
+        let field = match rule.field_path.as_str() {
+            "" => String::new(),
+            text => resolve_field_path(text, schema, true).map(|(path, _)| path).unwrap_or_default(),
+        };
+        Self {
+            rule: rule.clone(),
+            compiled: compiler.compile(rule, schema),
+            field,
+            kind: schema.kind.clone(),
+        }
+    }
+}
+
 impl Rules {
     /// Compiles the rules of a schema; none if it has none.
     pub fn compile(schema: &Structural, compiler: &dyn RuleCompiler) -> Option<Self> {
         let boxed = |below: Option<&Structural>| Self::compile(below?, compiler).map(Box::new);
-        let own: Vec<_> =
-            schema.rules.iter().map(|rule| (rule.clone(), compiler.compile(rule, schema))).collect();
+        let own: Vec<Own> = schema.rules.iter().map(|rule| Own::compile(rule, schema, compiler)).collect();
         let compiled = Self {
             properties: schema
                 .properties
@@ -112,7 +135,7 @@ impl Rules {
             additional: boxed(schema.values_schema()),
             items: boxed(schema.items.as_deref()),
             all_of: schema.checks.all_of.iter().filter_map(|one| Self::compile(one, compiler)).collect(),
-            schema: if own.is_empty() { head(schema) } else { schema.clone() },
+            schema: head(schema),
             own,
         };
         let useful = !compiled.own.is_empty()
@@ -134,7 +157,6 @@ impl Rules {
     }
 }
 
-/// A node without what lies below it: rules only ask for lists' kinds and keys.
 fn head(schema: &Structural) -> Structural {
     Structural {
         kind: schema.kind.clone(),
@@ -186,8 +208,8 @@ impl Run<'_> {
         if value.is_null() {
             return Ok(());
         }
-        for (rule, compiled) in &rules.own {
-            self.rule(rule, compiled, &rules.schema, path, value, old, ratchet)?;
+        for own in &rules.own {
+            self.rule(own, path, value, old, ratchet)?;
         }
         for one in &rules.all_of {
             self.value(one, path, value, old, Ratchet { now: None, above: ratchet.above })?;
@@ -248,18 +270,16 @@ impl Run<'_> {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a rule, what it is about and where that stands")]
     fn rule(
         &mut self,
-        rule: &Rule,
-        compiled: &CompiledRule,
-        schema: &Structural,
+        own: &Own,
         path: &Path<'_>,
         value: &Value,
         old: Option<&Value>,
         ratchet: Ratchet<'_>,
     ) -> Result<(), Stop> {
-        let wrong = |detail: String| FieldError::invalid(path.to_string(), schema.kind.as_str(), detail);
+        let (rule, compiled) = (&own.rule, &own.compiled);
+        let wrong = |detail: String| FieldError::invalid(path.to_string(), own.kind.as_str(), detail);
         if *self.budget == 0 {
             self.found.push(wrong(RuleFailure::Budget.to_string()));
             return Err(Stop);
@@ -275,7 +295,7 @@ impl Run<'_> {
         if compiled.uses_old_self && old.is_none() && !optional_old {
             return Ok(());
         }
-        let input = RuleInput { this: value, old, optional_old, schema };
+        let input = RuleInput { this: value, old, optional_old };
         match program.evaluate(&input, self.budget) {
             Ok(Value::Bool(true)) => return Ok(()),
             Ok(_) => {}
@@ -291,7 +311,7 @@ impl Run<'_> {
             _ => Ok(None),
         };
         let error = match &message {
-            Ok(message) => denial(rule, message.as_deref(), schema, path, value),
+            Ok(message) => denial(own, message.as_deref(), path, value),
             Err(text) => wrong(text.clone()),
         };
         if !forgiven {
@@ -327,26 +347,17 @@ impl Run<'_> {
     }
 }
 
-fn denial(
-    rule: &Rule,
-    message: Option<&str>,
-    schema: &Structural,
-    path: &Path<'_>,
-    value: &Value,
-) -> FieldError {
+fn denial(own: &Own, message: Option<&str>, path: &Path<'_>, value: &Value) -> FieldError {
+    let rule = &own.rule;
     let detail = match message {
         Some(message) => message.to_owned(),
         None if rule.message.is_empty() => format!("failed rule: {}", rule.rule.trim()),
         None => rule.message.trim().to_owned(),
     };
-    let relative = match rule.field_path.as_str() {
-        "" => String::new(),
-        text => resolve_field_path(text, schema, true).map(|(path, _)| path).unwrap_or_default(),
-    };
     let above = path.to_string();
-    let dot = if above.is_empty() || relative.is_empty() { "" } else { "." };
-    let path = format!("{above}{dot}{relative}");
-    let shown = !matches!(schema.kind.as_str(), "object" | "array");
+    let dot = if above.is_empty() || own.field.is_empty() { "" } else { "." };
+    let path = format!("{above}{dot}{}", own.field);
+    let shown = !matches!(own.kind.as_str(), "object" | "array");
     let mut error = match rule.reason.as_deref() {
         Some("FieldValueForbidden") => return FieldError::forbidden(path, detail),
         Some("FieldValueRequired") => return FieldError::required(path, detail),

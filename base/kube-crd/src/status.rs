@@ -13,6 +13,9 @@ use crate::definition::{text, texts};
 /// The finalizer that keeps a definition until its objects are gone.
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
+/// Why no objects are made of a definition that is being deleted.
+pub const CREATE_REFUSED: &str = "create not allowed while custom resource definition is terminating";
+
 /// The status that a definition ought to have.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CrdStatus {
@@ -63,6 +66,34 @@ pub fn status_plan(crd: &Value, others: &[Value], now: Time) -> CrdStatus {
     CrdStatus { changed: status != before, established, names_accepted, status }
 }
 
+/// Marks a definition as being deleted: its objects go first. Nothing happens to one
+/// that is marked already; gives whether it was marked now.
+pub fn mark_deleted(crd: &mut Value, now: Time) -> bool {
+    let Some(metadata) = crd.get_mut("metadata").and_then(Value::as_object_mut) else { return false };
+    if metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()) {
+        return false;
+    }
+    metadata.insert("deletionTimestamp".to_owned(), json!(now.to_string()));
+    let finalizers = metadata.entry("finalizers").or_insert_with(|| json!([]));
+    if !finalizers.is_array() {
+        *finalizers = json!([]);
+    }
+    if let Some(all) = finalizers.as_array_mut().filter(|all| !all.contains(&json!(CLEANUP_FINALIZER))) {
+        all.push(json!(CLEANUP_FINALIZER));
+    }
+    let mut status = crd.get("status").and_then(Value::as_object).cloned().unwrap_or_default();
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    set_condition(
+        &mut status,
+        &Condition::new("Terminating", "True", "InstanceDeletionPending", message),
+        now,
+    );
+    if let Some(fields) = crd.as_object_mut() {
+        fields.insert("status".to_owned(), Value::Object(status));
+    }
+    true
+}
+
 /// What is to be done for a definition that is deleted.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cleanup {
@@ -106,7 +137,7 @@ pub fn cleanup_plan(crd: &Value, remaining: Option<u64>, now: Time) -> Cleanup {
     if !is_true(&before, "Established") {
         return finish("NeverEstablished", "resource was never established");
     }
-    if !is_true(&before, "Terminating") {
+    if !matches!(reason_of(&before, "Terminating"), "InstanceDeletionInProgress" | "InstanceDeletionFailed") {
         let message = "CustomResource deletion is in progress";
         let condition = Condition::new("Terminating", "True", "InstanceDeletionInProgress", message);
         return Cleanup::Announce { status: with(&condition) };
@@ -272,6 +303,12 @@ fn is_true(status: &Value, kind: &str) -> bool {
         .any(|one| one.get("status").and_then(Value::as_str) == Some("True"))
 }
 
+fn reason_of<'a>(status: &'a Value, kind: &str) -> &'a str {
+    let all = status.get("conditions").and_then(Value::as_array).into_iter().flatten();
+    let mut found = all.filter(|one| one.get("type").and_then(Value::as_str) == Some(kind));
+    found.next().and_then(|one| one.get("reason")?.as_str()).unwrap_or_default()
+}
+
 fn put(object: &mut Map<String, Value>, name: &str, value: Option<Value>) {
     match value {
         Some(value) => drop(object.insert(name.to_owned(), value)),
@@ -342,8 +379,10 @@ mod tests {
     fn cleans_up_before_it_goes() {
         let mut crd = crd("foos", json!({}));
         assert_eq!(cleanup_plan(&crd, None, now()), Cleanup::Nothing);
-        crd["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
-        crd["metadata"]["finalizers"] = json!(["x/y", CLEANUP_FINALIZER]);
+        crd["metadata"]["finalizers"] = json!(["x/y"]);
+        assert!(mark_deleted(&mut crd, now()) && !mark_deleted(&mut crd, now()));
+        assert_eq!(crd["metadata"]["finalizers"], json!(["x/y", CLEANUP_FINALIZER]));
+        assert_eq!(condition(&crd["status"], "Terminating")["reason"], "InstanceDeletionPending");
         let Cleanup::Finish { status, finalizers } = cleanup_plan(&crd, None, now()) else { panic!() };
         assert_eq!(condition(&status, "Terminating")["reason"], "NeverEstablished");
         assert_eq!(finalizers, ["x/y"]);

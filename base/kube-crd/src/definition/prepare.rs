@@ -1,5 +1,6 @@
 //! What the server sets itself when custom resources and definitions are written.
 
+use kube_object::names;
 use serde_json::{Map, Value, json};
 
 use super::{Version, texts};
@@ -36,6 +37,29 @@ impl Version {
             put(metadata, "managedFields", managed);
         }
     }
+}
+
+/// Warnings about finalizers of custom resources that `old` does not have.
+pub fn finalizer_warnings(new: &Value, old: Option<&Value>) -> Vec<String> {
+    let of =
+        |object: &Value| object.get("metadata").map(|meta| texts(meta, "finalizers")).unwrap_or_default();
+    let before = old.map(of).unwrap_or_default();
+    let mut added: Vec<String> = of(new).into_iter().filter(|one| !before.contains(one)).collect();
+    added.sort();
+    added.dedup();
+    let mut found = Vec::new();
+    for name in &added {
+        let mut say = |words: &str| found.push(format!("metadata.finalizers: {name:?}: {words}"));
+        names::qualified_name(name).iter().for_each(|wrong| say(wrong));
+        if name.contains('/') || matches!(name.as_str(), "orphan" | "foregroundDeletion" | "kubernetes") {
+            continue;
+        }
+        let path = if name.contains('.') { " including a path (/)" } else { "" };
+        say(&format!(
+            "prefer a domain-qualified finalizer name{path} to avoid accidental conflicts with other finalizer writers"
+        ));
+    }
+    found
 }
 
 /// Before a definition is created: a status with only the stored version, first generation.

@@ -46,7 +46,7 @@ fn compiles_what_serving_needs() {
     assert!(v1.status && v1.scale.is_some() && v1.warning().is_none());
     assert_eq!(
         definition.version("v1beta1").unwrap().warning(),
-        Some("example.com/v1beta1 Foo is deprecated")
+        Some("example.com/v1beta1 Foo is deprecated; use example.com/v1 Foo")
     );
     let mut object = json!({"metadata": {"name": "a"}});
     v1.schema.default(&mut object);
@@ -125,4 +125,19 @@ fn writes_are_prepared() {
     prepare::crd_update(&mut changed, &definition);
     assert_eq!(changed["status"]["storedVersions"], json!(["v1", "v1beta1"]));
     assert_eq!(changed["metadata"]["generation"], 2);
+}
+
+#[test]
+fn warns_of_finalizers_without_a_domain() {
+    let object = |names: &[&str]| json!({"metadata": {"finalizers": names}});
+    let say = |name: &str, path: &str| {
+        format!(
+            "metadata.finalizers: {name:?}: prefer a domain-qualified finalizer name{path} to avoid accidental \
+             conflicts with other finalizer writers"
+        )
+    };
+    let new = object(&["foo", "a.b", "x.y/z", "orphan"]);
+    let expected = [say("a.b", " including a path (/)"), say("foo", "")];
+    assert_eq!(prepare::finalizer_warnings(&new, None), expected);
+    assert!(prepare::finalizer_warnings(&new, Some(&new)).is_empty());
 }

@@ -13,6 +13,7 @@ use crate::schema::Structural;
 
 pub(super) fn compile(
     version: &Value,
+    all: &[Value],
     group: &str,
     kind: &str,
     whole_open: bool,
@@ -29,7 +30,7 @@ pub(super) fn compile(
     let subresources = version.get("subresources");
     let has = |name: &str| subresources.and_then(|all| all.get(name)).filter(|one| one.is_object());
     let warning = version.get("deprecationWarning").and_then(Value::as_str).map(str::to_owned);
-    let default_warning = || Some(format!("{group}/{name} {kind} is deprecated"));
+    let default_warning = || Some(deprecation(group, &name, kind, all));
     Ok(Version {
         served: flag("served"),
         storage: flag("storage"),
@@ -43,6 +44,17 @@ pub(super) fn compile(
         schema: Arc::new(schema),
         name,
     })
+}
+
+/// What users of a deprecated version are told where the definition has no words of
+/// its own: also which version to use, if a better one is served.
+fn deprecation(group: &str, name: &str, kind: &str, all: &[Value]) -> String {
+    let flag = |version: &Value, name: &str| version.get(name).and_then(Value::as_bool) == Some(true);
+    let good = all.iter().filter(|version| flag(version, "served") && !flag(version, "deprecated"));
+    let names = good.filter_map(|version| version.get("name").and_then(Value::as_str));
+    let best = names.filter(|other| compare(other, name).is_lt()).min_by(|one, other| compare(one, other));
+    let instead = best.map(|best| format!("; use {group}/{best} {kind}")).unwrap_or_default();
+    format!("{group}/{name} {kind} is deprecated{instead}")
 }
 
 /// A default holds only what its schema knows, or reading would add what writing drops.

@@ -226,3 +226,48 @@ fn normal_form_is_what_go_would_write() {
     normalize(&gvk("apiextensions.k8s.io/v1", "CustomResourceDefinition"), &mut crd);
     assert_eq!(crd, before);
 }
+
+mod laws {
+    use proptest::collection::{btree_map, vec};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value() -> impl Strategy<Value = Value> {
+        let names = "spec|metadata|status|labels|containers|ports|resources|limits|data|template|creationTimestamp|\
+                     finalizers|rules|subsets|name|versions|schema|openAPIV3Schema|properties|[a-b]";
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::Bool),
+            any::<i64>().prop_map(|number| json!(number)),
+            any::<f64>().prop_map(|number| json!(number)),
+            "[0-9.]{0,3}(Ki|m|e3)?|2020-01-01T00:00:00Z|YQ==|é".prop_map(Value::String),
+        ];
+        leaf.prop_recursive(6, 48, 4, move |inner| {
+            prop_oneof![
+                vec(inner.clone(), 0..3).prop_map(Value::Array),
+                btree_map(names, inner, 0..5).prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn normal_form_is_normal_and_fits(value in value(), at in 0usize..2000) {
+            let kinds = Schema::builtin().kinds();
+            let kind = &kinds[at % kinds.len()];
+            let gvk = GroupVersionKind::new(kind.gvk.group, kind.gvk.version, kind.gvk.kind);
+            let fits = type_errors(&gvk, &value).is_none();
+            let mut once = value;
+            normalize(&gvk, &mut once);
+            let mut twice = once.clone();
+            normalize(&gvk, &mut twice);
+            prop_assert_eq!(&once, &twice);
+            if fits && once.is_object() {
+                prop_assert_eq!(type_errors(&gvk, &once), None);
+                let shape = of(&gvk).unwrap();
+                prop_assert!(strict::unknown_fields(&once, shape).is_empty());
+            }
+        }
+    }
+}
