@@ -286,14 +286,14 @@ struct RequestHeaders<'a>(&'a HeaderMap);
 impl Headers for RequestHeaders<'_> {
     fn each(&self, visit: &mut dyn FnMut(&str, &str)) {
         for (name, value) in self.0 {
-            if let Ok(value) = value.to_str() {
-                visit(name.as_str(), value);
-            }
+            // None may go unseen: who asks to be another must not stay who they are because
+            // the name is not ASCII.
+            visit(name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
         }
     }
 
     fn first(&self, name: &str) -> Option<&str> {
-        self.0.get(name)?.to_str().ok()
+        std::str::from_utf8(self.0.get(name)?.as_bytes()).ok()
     }
 }
 
