@@ -27,4 +27,4 @@ pub use validation::{
     PathRef, validate_create, validate_metadata, validate_metadata_update, validate_status_update,
     validate_update,
 };
-pub use warnings::warnings;
+pub use warnings::{deprecated_version, warnings};
