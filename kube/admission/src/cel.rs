@@ -31,16 +31,27 @@ pub(crate) enum CelError {
     #[error("compilation error: {0}")]
     Compile(String),
     /// It has no value for these variables.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the compiler that says so is not here yet"))]
     #[error("{0}")]
     Evaluate(String),
     /// Its value is of the wrong type.
-    #[error("expected {expected}, got {got}")]
+    #[error("must evaluate to {expected} but got {got}")]
     Type {
         /// What it should be.
         expected: &'static str,
         /// What it is.
         got: &'static str,
     },
+}
+
+impl CelError {
+    /// The words about the expression with this text.
+    pub(crate) fn about(&self, text: &str) -> String {
+        match self {
+            Self::Compile(_) => self.to_string(),
+            _ => format!("expression '{text}' resulted in error: {self}"),
+        }
+    }
 }
 
 /// No compiler: every expression is refused, and so is what depends on it, unless its
@@ -53,18 +64,15 @@ impl Compiler for Absent {
     }
 }
 
-/// Named conditions, all of which must hold: `matchConditions`.
+/// Conditions with their texts, all of which must hold: `matchConditions`.
 #[derive(Clone, Default)]
 pub(crate) struct Conditions(Vec<(String, Compiled)>);
 
 impl Conditions {
     /// Compiles a list of `{name, expression}`.
     pub(crate) fn compile(list: &[Value], variables: &[&str], compiler: &dyn Compiler) -> Self {
-        let text = |item: &Value, name| crate::read::text(item, &[name]).to_owned();
-        let compiled = list
-            .iter()
-            .map(|item| (text(item, "name"), compiler.compile(&text(item, "expression"), variables)));
-        Self(compiled.collect())
+        let texts = list.iter().map(|item| crate::read::text(item, &["expression"]));
+        Self(texts.map(|text| (text.to_owned(), compiler.compile(text, variables))).collect())
     }
 
     /// Whether there are none.
@@ -72,22 +80,29 @@ impl Conditions {
         self.0.is_empty()
     }
 
-    /// Whether all hold. One that is false decides, whatever errors the others have.
-    pub(crate) fn hold(&self, variables: &[(&str, &Value)]) -> Result<bool, Vec<String>> {
-        let (mut budget, mut errors) = (MATCH_BUDGET, Vec::new());
-        for (name, expression) in &self.0 {
-            let value = expression.as_ref().map_err(Clone::clone);
-            match value.and_then(|expression| expression.evaluate(variables, &mut budget)) {
+    /// Whether all hold; the words if that cannot be said. One that is false decides,
+    /// whatever errors the others have.
+    pub(crate) fn hold(
+        &self,
+        mut evaluate: impl FnMut(&str, &Compiled) -> Result<Value, CelError>,
+    ) -> Result<bool, String> {
+        let mut errors = Vec::new();
+        for (text, expression) in &self.0 {
+            match evaluate(text, expression) {
                 Ok(Value::Bool(false)) => return Ok(false),
                 Ok(Value::Bool(true)) => {}
                 Ok(other) => {
                     let error = CelError::Type { expected: "bool", got: type_name(&other) };
-                    errors.push(format!("match condition {name:?}: {error}"));
+                    errors.push(error.about(text));
                 }
-                Err(error) => errors.push(format!("match condition {name:?}: {error}")),
+                Err(error) => errors.push(error.about(text)),
             }
         }
-        if errors.is_empty() { Ok(true) } else { Err(errors) }
+        match errors.as_slice() {
+            [] => Ok(true),
+            [error] => Err(error.clone()),
+            errors => Err(format!("[{}]", errors.join(", "))),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
 //! Tables of requests and what each step makes of them.
+#![expect(clippy::needless_pass_by_value, reason = "tables read better without borrows")]
 
 use std::sync::Arc;
 

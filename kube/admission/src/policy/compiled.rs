@@ -86,22 +86,28 @@ pub(super) struct Source {
     policies: GroupResource,
     bindings: GroupResource,
     compiler: Arc<dyn Compiler>,
-    compiled: Mutex<((u64, u64), Arc<[Policy]>)>,
+    cached: Mutex<Cached>,
+}
+
+/// What was compiled, and of which revisions of policies and bindings.
+struct Cached {
+    changed: (u64, u64),
+    policies: Arc<[Policy]>,
 }
 
 impl Source {
     /// The policies of a resource, such as `validatingadmissionpolicies`.
     pub(super) fn new(policies: &str, bindings: &str, compiler: Arc<dyn Compiler>) -> Self {
         let resource = |name| GroupResource::new("admissionregistration.k8s.io", name);
-        let compiled = Mutex::new(((0, 0), Arc::from([])));
-        Self { policies: resource(policies), bindings: resource(bindings), compiler, compiled }
+        let cached = Mutex::new(Cached { changed: (0, 0), policies: Arc::from([]) });
+        Self { policies: resource(policies), bindings: resource(bindings), compiler, cached }
     }
 
     /// The policies that anything binds, by name.
     pub(super) fn current(&self, host: &Host) -> Arc<[Policy]> {
         let changed = (host.cluster.changed(&self.policies), host.cluster.changed(&self.bindings));
-        let mut compiled = self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
-        if compiled.0 != changed {
+        let mut cached = self.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        if cached.changed != changed {
             let mut bound: BTreeMap<String, Vec<Binding>> = BTreeMap::new();
             let mut bindings = host.cluster.list(&self.bindings, None);
             bindings.sort_by(|a, b| name(a).cmp(name(b)));
@@ -115,9 +121,9 @@ impl Source {
                 let bindings = bound.remove(name(policy))?;
                 Some(Policy::compile(policy, bindings, self.compiler.as_ref()))
             });
-            *compiled = (changed, policies.collect());
+            *cached = Cached { changed, policies: policies.collect() };
         }
-        compiled.1.clone()
+        cached.policies.clone()
     }
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::compiled::{AuditAnnotation, Policy, Validation, Variable};
-use crate::cel::{CelError, Compiled, POLICY_BUDGET, type_name};
+use crate::cel::{CelError, Compiled, MATCH_BUDGET, POLICY_BUDGET, type_name};
 
 /// A message of an expression may have at most so many bytes.
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
@@ -54,15 +54,12 @@ impl<'a> Evaluation<'a> {
     }
 
     /// Whether the policy's conditions hold; the words if they have no value.
-    pub(super) fn applies(&self) -> Result<bool, String> {
-        if self.policy.conditions.is_empty() {
-            return Ok(true);
-        }
-        let none = Value::Object(Map::new());
-        let held = self.policy.conditions.hold(&self.sight.variables(&none));
-        held.map_err(
-            |errors| if errors.len() == 1 { errors.concat() } else { format!("[{}]", errors.join(", ")) },
-        )
+    pub(super) fn applies(&mut self) -> Result<bool, String> {
+        let policy = self.policy;
+        let rest = std::mem::replace(&mut self.budget, MATCH_BUDGET);
+        let held = policy.conditions.hold(|text, expression| self.evaluate(text, expression));
+        self.budget = rest;
+        held
     }
 
     /// Judges the request.
@@ -86,8 +83,7 @@ impl<'a> Evaluation<'a> {
                     verdict.failures.push(Failed { index, message, reason: reason.to_owned() });
                 }
                 Err(error) => {
-                    let message = format!("expression '{}' resulted in error: {error}", validation.text);
-                    verdict.failures.extend(self.own_failure(index, message));
+                    verdict.failures.extend(self.own_failure(index, error.about(&validation.text)));
                 }
             }
         }
@@ -131,10 +127,7 @@ impl<'a> Evaluation<'a> {
                 type_name(&other)
             )),
             Err(_) if self.policy.ignores_failure => {}
-            Err(error) => {
-                let text = &annotation.text;
-                verdict.annotation_errors.push(format!("expression '{text}' resulted in error: {error}"));
-            }
+            Err(error) => verdict.annotation_errors.push(error.about(&annotation.text)),
         }
     }
 

@@ -206,10 +206,10 @@ impl Findings {
             return;
         }
         let what = if binding.is_some() { "binding" } else { "policy" };
-        self.deny(policy, binding, format!("failed to configure {what}: {why}"), "");
+        self.deny(policy, binding, &format!("failed to configure {what}: {why}"), "");
     }
 
-    fn deny(&mut self, policy: &Policy, binding: Option<&Binding>, message: String, reason: &str) {
+    fn deny(&mut self, policy: &Policy, binding: Option<&Binding>, message: &str, reason: &str) {
         let name = &policy.name;
         let who = match binding {
             Some(binding) => format!("ValidatingAdmissionPolicy '{name}' with binding '{}'", binding.name),
@@ -224,7 +224,7 @@ impl Findings {
         for Failed { index, message, reason } in verdict.failures {
             for action in &binding.actions {
                 match action.as_str() {
-                    "Deny" => self.deny(policy, Some(binding), message.clone(), &reason),
+                    "Deny" => self.deny(policy, Some(binding), &message, &reason),
                     "Audit" => self.failures.push(json!({
                         "message": message, "policy": policy.name, "binding": binding.name,
                         "expressionIndex": index, "validationActions": binding.actions,
@@ -238,7 +238,7 @@ impl Findings {
             }
         }
         for error in verdict.annotation_errors {
-            self.deny(policy, Some(binding), error, "");
+            self.deny(policy, Some(binding), &error, "");
         }
         for (key, mut value) in verdict.annotations {
             let mut end = value.len().min(ANNOTATION_BYTES_MAX);

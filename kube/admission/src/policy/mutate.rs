@@ -32,8 +32,8 @@ pub(crate) struct Mutated {
 /// A policy cannot change the object.
 #[derive(Debug, thiserror::Error)]
 enum MutationError {
-    #[error("expression '{text}' resulted in error: {why}")]
-    Expression { text: String, why: String },
+    #[error("{0}")]
+    Expression(String),
     #[error("error applying patch: {0}")]
     Merge(#[from] typed::ShapeError),
     #[error(
@@ -97,7 +97,7 @@ impl Policies {
             }
         }
         mutated.output = request.object.clone();
-        refuse(request, errors, notes)
+        refuse(request, &errors, notes)
     }
 }
 
@@ -159,15 +159,11 @@ impl Turn<'_> {
                 namespace: &namespace,
             };
             let mut evaluation = Evaluation::new(self.policy, &sight);
-            let failed = |why: &dyn std::fmt::Display| MutationError::Expression {
-                text: mutation.text.clone(),
-                why: why.to_string(),
-            };
-            if !evaluation.applies().map_err(|why| failed(&why))? {
+            if !evaluation.applies().map_err(MutationError::Expression)? {
                 return Ok(None);
             }
-            let value =
-                evaluation.evaluate(&mutation.text, &mutation.expression).map_err(|why| failed(&why))?;
+            let value = evaluation.evaluate(&mutation.text, &mutation.expression);
+            let value = value.map_err(|why| MutationError::Expression(why.about(&mutation.text)))?;
             let shape = host.kinds.shape(&self.seen.kind);
             object = patched(mutation, &object, value, shape.as_deref())?;
             host.kinds.settle(&self.seen.kind, &mut object)?;
@@ -259,7 +255,7 @@ fn failure(policy: &Policy, binding: Option<&Binding>, why: &str) -> Option<Stri
     })
 }
 
-fn refuse(request: &Request, errors: Vec<String>, notes: &mut Notes) -> Result<(), Status> {
+fn refuse(request: &Request, errors: &[String], notes: &mut Notes) -> Result<(), Status> {
     let Some(first) = errors.first() else { return Ok(()) };
     notes.decide(MUTATING, Outcome::Refused, "", first.as_str());
     let mut status = request.forbidden("admission request denied by policy");

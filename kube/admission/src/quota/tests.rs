@@ -1,4 +1,5 @@
 //! Tables of requests against quotas, and reservations against a store that others write to.
+#![expect(clippy::needless_pass_by_value, reason = "tables read better without borrows")]
 
 use std::sync::Arc;
 

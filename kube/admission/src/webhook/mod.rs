@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 use self::hooks::{Hook, Hooks};
 use self::review::{Answer, answer, question, refusal};
 pub(crate) use self::review::{attributes, known_reason};
-use crate::cel::Compiler;
+use crate::cel::{Compiler, MATCH_BUDGET};
 use crate::host::Host;
 use crate::matching::{Seen, is_exempt};
 use crate::notes::{Notes, Outcome};
@@ -96,8 +96,9 @@ impl Webhooks {
             }
             forms.prepare(&seen.kind).await?;
             let objects = forms.of(&seen.kind);
-            let outcome = match call(hook, request, scene.host, &seen, objects, true).await {
-                Ok(answer) => take_over(hook, &answer, request, scene.host, &seen, objects.0, notes).await,
+            let call = Call { hook, request, host: scene.host, seen: &seen, objects };
+            let outcome = match call.ask(true).await {
+                Ok(answer) => call.take_over(&answer, notes).await,
                 Err(failure) => Err(failure),
             };
             let round = usize::from(scene.again);
@@ -151,10 +152,10 @@ impl Webhooks {
             }
         }
         let forms = &forms;
-        let calls = relevant
-            .iter()
-            .map(|(hook, seen)| call(hook, request, scene.host, seen, forms.of(&seen.kind), false));
-        let answers = join_all(calls).await;
+        let ask = |hook, seen| async move {
+            Call { hook, request, host: scene.host, seen, objects: forms.of(&seen.kind) }.ask(false).await
+        };
+        let answers = join_all(relevant.iter().map(|(hook, seen): &(&Hook, Seen)| ask(hook, seen))).await;
         let mut result = Ok(());
         for (index, (answer, (hook, _))) in answers.into_iter().zip(&relevant).enumerate() {
             let failure = match answer {
@@ -193,93 +194,95 @@ async fn wanted(
     let (object, old) = forms.of(&seen.kind);
     let attributes = attributes(request, &seen);
     let variables = [("object", object), ("oldObject", old), ("request", &attributes)];
-    match hook.conditions.hold(&variables) {
+    let mut budget = MATCH_BUDGET;
+    let held = hook
+        .conditions
+        .hold(|_, expression| expression.as_ref().map_err(Clone::clone)?.evaluate(&variables, &mut budget));
+    match held {
         Ok(true) => Ok(Some(seen)),
         Ok(false) => Ok(None),
         Err(_) if hook.ignores_failure => Ok(None),
-        Err(errors) => {
-            let why = if errors.len() == 1 { errors.concat() } else { format!("[{}]", errors.join(", ")) };
-            Err(Status::forbidden(&request.resource.group_resource(), &request.name, why))
-        }
+        Err(why) => Err(Status::forbidden(&request.resource.group_resource(), &request.name, why)),
     }
 }
 
-/// Calls a webhook.
-async fn call(
-    hook: &Hook,
-    request: &Request,
-    host: &Host,
-    seen: &Seen,
-    objects: (&Value, &Value),
-    mutating: bool,
-) -> Result<Answer, Failure> {
-    if request.dry_run {
-        match hook.allows_dry_run {
-            Some(true) => {}
-            Some(false) => {
-                let why = format!("admission webhook {:?} does not support dry run", hook.name);
-                return Err(Failure::Refused(Status::bad_request(why)));
+/// One webhook's turn with one request.
+struct Call<'a> {
+    hook: &'a Hook,
+    request: &'a Request,
+    host: &'a Host,
+    seen: &'a Seen,
+    /// The object as it would be and as it is, in the form in which it is seen.
+    objects: (&'a Value, &'a Value),
+}
+
+impl Call<'_> {
+    /// Asks the webhook.
+    async fn ask(&self, mutating: bool) -> Result<Answer, Failure> {
+        let Self { hook, request, .. } = self;
+        if request.dry_run {
+            match hook.allows_dry_run {
+                Some(true) => {}
+                Some(false) => {
+                    let why = format!("admission webhook {:?} does not support dry run", hook.name);
+                    return Err(Failure::Refused(Status::bad_request(why)));
+                }
+                None => return Err(Failure::Call("Webhook SideEffects is nil".to_owned())),
             }
-            None => return Err(Failure::Call("Webhook SideEffects is nil".to_owned())),
         }
+        let Some(version) = hook.review_version else {
+            let why = "could not create admission objects: \
+                       webhook does not accept known AdmissionReview versions (v1, v1beta1)";
+            return Err(Failure::Call(why.to_owned()));
+        };
+        let callout = hook.callout.as_ref();
+        let callout = callout.map_err(|why| Failure::Call(format!("could not get REST client: {why}")))?;
+        let uid = random::uid();
+        let body = question(version, &uid, request, self.seen, self.objects.0, self.objects.1);
+        let body = callout.post(self.host.cluster.as_ref(), body.into(), hook.timeout).await;
+        let body = body.map_err(|error| Failure::Call(format!("failed to call webhook: {error}")))?;
+        answer(&body, version, &uid, mutating)
+            .map_err(|error| Failure::Call(format!("received invalid webhook response: {error}")))
     }
-    let Some(version) = hook.review_version else {
-        let why = "could not create admission objects: webhook does not accept known AdmissionReview versions (v1, v1beta1)";
-        return Err(Failure::Call(why.to_owned()));
-    };
-    let callout = hook.callout.as_ref();
-    let callout = callout.map_err(|why| Failure::Call(format!("could not get REST client: {why}")))?;
-    let uid = random::uid();
-    let body = question(version, &uid, request, seen, objects.0, objects.1);
-    let body = callout.post(host.cluster.as_ref(), body.into(), hook.timeout).await;
-    let body = body.map_err(|error| Failure::Call(format!("failed to call webhook: {error}")))?;
-    answer(&body, version, &uid, mutating)
-        .map_err(|error| Failure::Call(format!("received invalid webhook response: {error}")))
-}
 
-/// What a mutating webhook's answer makes of the object; none if it stays as it is.
-async fn take_over(
-    hook: &Hook,
-    answer: &Answer,
-    request: &Request,
-    host: &Host,
-    seen: &Seen,
-    before: &Value,
-    notes: &mut Notes,
-) -> Result<Option<Value>, Failure> {
-    take_notes(hook, answer, notes);
-    if !answer.allowed {
-        return Err(Failure::Refused(refusal(&hook.name, &answer.result)));
+    /// What a mutating webhook's answer makes of the object; none if it stays as it is.
+    async fn take_over(&self, answer: &Answer, notes: &mut Notes) -> Result<Option<Value>, Failure> {
+        take_notes(self.hook, answer, notes);
+        if !answer.allowed {
+            return Err(Failure::Refused(refusal(&self.hook.name, &answer.result)));
+        }
+        let Some(patch) = &answer.patch else { return Ok(None) };
+        let undecodable =
+            |why: String| Failure::Call(format!("received undecodable patch in webhook response: {why}"));
+        let internal = |why: String| Failure::Refused(Status::internal(why));
+        let value: Value =
+            serde_json::from_slice(&patch.bytes).map_err(|error| undecodable(error.to_string()))?;
+        if value.as_array().is_some_and(Vec::is_empty) {
+            return Ok(None);
+        }
+        let before = self.objects.0;
+        if before.is_null() {
+            return Err(internal(format!(
+                "admission webhook {:?} attempted to modify the object, \
+                 which is not supported for this operation",
+                self.hook.name
+            )));
+        }
+        if patch.kind != "JSONPatch" {
+            return Err(Failure::Call(format!("unsupported patch type {:?}", patch.kind)));
+        }
+        let patch = JsonPatch::from_value(value).map_err(|error| undecodable(error.to_string()))?;
+        let mut object = before.clone();
+        patch.apply(&mut object).map_err(|error| internal(error.to_string()))?;
+        self.host.kinds.settle(&self.seen.kind, &mut object).map_err(Failure::Refused)?;
+        if object == *before {
+            return Ok(None);
+        }
+        if self.seen.kind == self.request.kind {
+            return Ok(Some(object));
+        }
+        self.host.kinds.convert(object, &self.request.kind).await.map(Some).map_err(Failure::Refused)
     }
-    let Some(patch) = &answer.patch else { return Ok(None) };
-    let undecodable =
-        |why: String| Failure::Call(format!("received undecodable patch in webhook response: {why}"));
-    let internal = |why: String| Failure::Refused(Status::internal(why));
-    let value: Value =
-        serde_json::from_slice(&patch.bytes).map_err(|error| undecodable(error.to_string()))?;
-    if value.as_array().is_some_and(Vec::is_empty) {
-        return Ok(None);
-    }
-    if before.is_null() {
-        return Err(internal(format!(
-            "admission webhook {:?} attempted to modify the object, which is not supported for this operation",
-            hook.name
-        )));
-    }
-    if patch.kind != "JSONPatch" {
-        return Err(Failure::Call(format!("unsupported patch type {:?}", patch.kind)));
-    }
-    let patch = JsonPatch::from_value(value).map_err(|error| undecodable(error.to_string()))?;
-    let mut object = before.clone();
-    patch.apply(&mut object).map_err(|error| internal(error.to_string()))?;
-    host.kinds.settle(&seen.kind, &mut object).map_err(Failure::Refused)?;
-    if object == *before {
-        return Ok(None);
-    }
-    if seen.kind == request.kind {
-        return Ok(Some(object));
-    }
-    host.kinds.convert(object, &request.kind).await.map(Some).map_err(Failure::Refused)
 }
 
 fn take_notes(hook: &Hook, answer: &Answer, notes: &mut Notes) {

@@ -1,4 +1,5 @@
 //! Tables of pods and the words against them.
+#![expect(clippy::needless_pass_by_value, reason = "tables read better without borrows")]
 
 use kube_object::cluster::Fixed;
 use kube_object::resource::{GroupVersionKind, GroupVersionResource};
