@@ -8,6 +8,7 @@ use kube_object::resource::GroupVersionKind;
 use kube_schema::{Gvk, Schema, Scope};
 use serde_json::Value;
 
+use super::pod::words::enough;
 use super::{Errors, NameRule, PathRef};
 use crate::value::{is_empty, items, members, same, text};
 
@@ -42,11 +43,27 @@ pub(crate) fn check(gvk: &GroupVersionKind, object: &Value, name: NameRule, erro
     let key = Gvk { group: &gvk.group, version: &gvk.version, kind: &gvk.kind };
     let namespaced = Schema::builtin().kind(key).is_none_or(|kind| kind.scope == Scope::Namespaced);
     errors.extend(validate_metadata(&object["metadata"], namespaced, name, &PathRef::Root("metadata")));
+    known_finalizers(&object["metadata"], errors);
 }
+
+/// Finalizers without a domain are Kubernetes' own.
+fn known_finalizers(meta: &Value, errors: &mut Errors) {
+    let path = PathRef::Root("metadata.finalizers");
+    for (at, finalizer) in items(&meta["finalizers"]).iter().enumerate() {
+        let name = text(finalizer);
+        if !name.contains('/') && !STANDARD_FINALIZERS.contains(&name) && !enough(errors) {
+            let why = "name is neither a standard finalizer name nor is it fully qualified";
+            errors.push(FieldError::invalid(path.index(at), name, why));
+        }
+    }
+}
+
+const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
 /// The change of an object's metadata.
 pub(crate) fn check_update(new: &Value, old: &Value, errors: &mut Errors) {
     update(&new["metadata"], &old["metadata"], &PathRef::Root("metadata"), errors);
+    known_finalizers(&new["metadata"], errors);
 }
 
 fn check_names(meta: &Value, namespaced: bool, rule: NameRule, path: &PathRef<'_>, errors: &mut Errors) {
@@ -92,6 +109,9 @@ fn check_content(meta: &Value, path: &PathRef<'_>, errors: &mut Errors) {
 /// Keys and values of labels.
 pub(crate) fn labels(labels: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     for (key, value) in members(labels) {
+        if enough(errors) {
+            return;
+        }
         label_name(key, path, errors);
         let value = text(value);
         let wrong = names::label_value(value);
@@ -108,6 +128,9 @@ pub(crate) fn label_name(key: &str, path: &PathRef<'_>, errors: &mut Errors) {
 pub(crate) fn annotations(annotations: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let mut bytes = 0;
     for (key, value) in members(annotations) {
+        if enough(errors) {
+            return;
+        }
         let wrong = names::qualified_name(&key.to_lowercase());
         errors.extend(wrong.into_iter().map(|why| FieldError::invalid(path, key.as_str(), why)));
         bytes += key.len() + text(value).len();
@@ -119,12 +142,20 @@ pub(crate) fn annotations(annotations: &Value, path: &PathRef<'_>, errors: &mut 
 
 fn owners(owners: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let mut controller: Option<&Value> = None;
+    let mut told = false;
     for owner in items(owners) {
+        if enough(errors) {
+            return;
+        }
         owner_reference(owner, path, errors);
         if owner["controller"].as_bool() != Some(true) {
             continue;
         }
         if let Some(first) = controller {
+            // The list is shown: once, or a long one would be shown as often as it is long.
+            if std::mem::replace(&mut told, true) {
+                continue;
+            }
             let why = format!(
                 "Only one reference can have Controller set to true. Found \"true\" in references for {}/{} and {}/{}",
                 text(&first["kind"]),
@@ -164,6 +195,9 @@ fn owner_reference(owner: &Value, path: &PathRef<'_>, errors: &mut Errors) {
 fn finalizers(finalizers: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let (mut orphans, mut foreground) = (false, false);
     for finalizer in items(finalizers) {
+        if enough(errors) {
+            return;
+        }
         let name = text(finalizer);
         let wrong = names::qualified_name(name);
         errors.extend(wrong.into_iter().map(|why| FieldError::invalid(path, name, why)));
@@ -183,6 +217,9 @@ const SUBRESOURCE_LEN_MAX: usize = 256;
 
 fn managed_fields(entries: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     for (at, entry) in items(entries).iter().enumerate() {
+        if enough(errors) {
+            return;
+        }
         let path = path.index(at);
         let operation = text(&entry["operation"]);
         if operation != "Apply" && operation != "Update" {
@@ -240,9 +277,9 @@ fn check_content_of_update(new: &Value, path: &PathRef<'_>, errors: &mut Errors)
 }
 
 fn no_new_finalizers(new: &Value, old: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    let before = items(&old["finalizers"]);
-    let added = items(&new["finalizers"]).iter().filter(|name| !before.contains(name));
-    let added: BTreeSet<_> = added.map(|name| format!("{:?}", text(name))).collect();
+    let before: BTreeSet<&str> = items(&old["finalizers"]).iter().map(text).collect();
+    let added = items(&new["finalizers"]).iter().map(text).filter(|name| !before.contains(name));
+    let added: BTreeSet<_> = added.map(|name| format!("{name:?}")).collect();
     if !added.is_empty() {
         let names = added.into_iter().collect::<Vec<_>>().join(", ");
         let why = format!(
