@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::approve::approve;
 use super::issue::{IssueError, Signer};
 use super::sign::{Outcome, conditions, sign};
-use super::{CLIENT, CLIENT_KUBELET, KUBELET_SERVING};
+use super::{CLIENT, CLIENT_KUBELET, KUBELET_SERVING, LEGACY_UNKNOWN};
 use crate::authorizer::Authorizer;
 use crate::rbac::index::str_at;
 
@@ -52,7 +52,7 @@ impl Signers {
             return Ok(Step::Approve(approved));
         }
         let signer = match str_at(object, &["spec", "signerName"]) {
-            CLIENT | CLIENT_KUBELET => &self.client,
+            CLIENT | CLIENT_KUBELET | LEGACY_UNKNOWN => &self.client,
             KUBELET_SERVING => &self.serving,
             _ => return Ok(Step::Nothing),
         };

@@ -7,6 +7,7 @@ mod authentication;
 mod certificates;
 mod clock;
 mod escalation;
+mod handshake;
 mod hostile;
 mod index;
 mod nodes;
