@@ -58,9 +58,11 @@ fn subresource_type(schema: &'static Schema, gvk: &GroupVersionKind) -> Option<&
     let group = gvk.group.strip_suffix(".k8s.io").unwrap_or(&gvk.group);
     let group = if group.is_empty() { "core" } else { group };
     let of_api = format!("io.k8s.api.{group}.{}.{}", gvk.version, gvk.kind);
-    let of_meta = || format!("io.k8s.apimachinery.pkg.apis.meta.{}.{}", gvk.version, gvk.kind);
-    let of_group = schema.object_named(&of_api);
-    of_group.or_else(|| schema.object_named(&of_meta()).filter(|_| gvk.group.is_empty() || gvk.group == META))
+    // Every group and version has the options of requests, as `DeleteOptions` of apps/v1.
+    let of_all = gvk.kind.ends_with("Options") || gvk.kind == "WatchEvent";
+    let meta = of_all || gvk.group.is_empty() || gvk.group == META;
+    let of_meta = || schema.object_named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{}", gvk.kind));
+    schema.object_named(&of_api).or_else(|| of_meta().filter(|_| meta))
 }
 
 /// The object type that a type is, if it is one itself.

@@ -132,6 +132,7 @@ fn strict_decoding_knows_the_fields() {
     assert!(of(&gvk("policy/v1", "Eviction")).is_some());
     assert!(of(&gvk("autoscaling/v1", "Scale")).is_some());
     assert!(of(&gvk("v1", "DeleteOptions")).is_some());
+    assert!(of(&gvk("apps/v1", "DeleteOptions")).is_some());
 }
 
 #[test]
