@@ -66,7 +66,7 @@ impl Cidr {
     }
 
     /// The address at a place, from 1.
-    pub(crate) fn at(&self, place: u64) -> IpAddr {
+    pub fn at(&self, place: u64) -> IpAddr {
         address_of(number(self.first) + u128::from(place), self.first.is_ipv4())
     }
 

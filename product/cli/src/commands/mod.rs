@@ -9,6 +9,7 @@ pub mod explain;
 pub mod image;
 pub mod ns;
 mod pruned;
+pub mod server;
 pub mod store;
 pub mod system;
 pub mod volume;
@@ -66,6 +67,8 @@ pub enum Command {
         after_help = "Examples:\n  strake system df\n  strake system reconcile      after a crash"
     )]
     System(system::SystemCommand),
+    /// Run the control plane of a Kubernetes cluster
+    Server(Box<server::Args>),
     /// Look after the control plane's store
     #[command(
         subcommand,
@@ -88,6 +91,7 @@ impl Command {
             Self::Ns(command) => command.run(context),
             Self::Cgroup(command) => command.run(context),
             Self::System(command) => command.run(context),
+            Self::Server(args) => server::run(&args, context),
             Self::Store(command) => command.run(context),
         }
     }

@@ -1,0 +1,105 @@
+//! `strake server`: the control plane of a cluster.
+
+mod keys;
+mod run;
+mod signals;
+mod storage;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use apiserver::Cidr;
+
+use super::store::place::EtcdOptions;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake server`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  \
+                        strake server --disable-agent\n  \
+                        strake server --disable-agent --store https://10.0.0.1:2379 --etcd-cafile ca.pem\n  \
+                        KUBECONFIG=/var/lib/strake/server/admin.kubeconfig kubectl get namespaces")]
+pub struct Args {
+    /// Run the control plane only: this machine takes no pods
+    #[arg(long)]
+    pub disable_agent: bool,
+    /// Directory of the store and the keys (default: server, in the data root)
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address to listen on
+    #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::UNSPECIFIED))]
+    pub bind_address: IpAddr,
+    /// Port to listen on; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 6443)]
+    pub secure_port: u16,
+    /// Address that others reach this server at (default: this machine's)
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<IpAddr>,
+    /// Another name or address for the server's certificate; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub tls_san: Vec<String>,
+    /// Where to write the administrator's kubeconfig besides the data directory
+    #[arg(long, value_name = "FILE")]
+    pub write_kubeconfig: Option<PathBuf>,
+    /// etcd endpoints, between commas, instead of the store in the data directory
+    #[arg(long, value_name = "ENDPOINTS", value_delimiter = ',')]
+    pub store: Vec<String>,
+    #[command(flatten)]
+    pub etcd: EtcdOptions,
+    /// Range of services' addresses; two, between a comma, for both families
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", value_parser = cidr)]
+    pub service_cidr: Vec<Cidr>,
+    /// Ports that services may have on nodes
+    #[arg(long, value_name = "FROM-TO", default_value = "30000-32767", value_parser = ports)]
+    pub node_port_range: RangeInclusive<u16>,
+    /// Domain of the cluster's names
+    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Most requests at a time that may write
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub max_mutating_requests_inflight: usize,
+    /// Most requests at a time that only read
+    #[arg(long, value_name = "N", default_value_t = 400)]
+    pub max_requests_inflight: usize,
+    /// Admission plugins to use besides those that are on, between commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub enable_admission_plugins: Vec<String>,
+    /// Admission plugins not to use, between commas
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub disable_admission_plugins: Vec<String>,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    if !args.disable_agent {
+        let message = "this version has no node agent yet";
+        return Err(CliError::message(message).with_fix("run `strake server --disable-agent`"));
+    }
+    run::serve(args, context)
+}
+
+fn cidr(text: &str) -> Result<Cidr, String> {
+    Cidr::parse(text).ok_or_else(|| "not a range such as 10.96.0.0/16".to_owned())
+}
+
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || "not a range such as 30000-32767".to_owned();
+    let (from, to) = text.split_once('-').ok_or_else(wrong)?;
+    let (from, to) = (from.parse().map_err(|_| wrong())?, to.parse().map_err(|_| wrong())?);
+    if from == 0 || from > to { Err(wrong()) } else { Ok(from..=to) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_port_ranges() {
+        assert_eq!(ports("30000-32767"), Ok(30000..=32767));
+        for bad in ["", "1", "5-4", "0-9", "1-99999", "a-b"] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+    }
+}

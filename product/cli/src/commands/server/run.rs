@@ -1,0 +1,114 @@
+//! The parts of the server, put together and taken apart again.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use apiserver::compose::{Setup, compose, git_version};
+use apiserver::http::limits::Limits;
+use apiserver::http::{Listener, Settings, serve as serve_http};
+use apiserver::{ApiServer, Config, Network};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::keys::{self, Keys};
+use super::signals::Ends;
+use super::{Args, storage};
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Serves until a signal asks for the end.
+pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let started = Instant::now();
+    let ends = Ends::take()?;
+    let data = args.data_dir.clone().unwrap_or_else(|| context.root.join("server"));
+    let data = make_directory(&data)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("server").build()?;
+    let result = runtime.block_on(async {
+        let opened = storage::open(args, &data)?;
+        run(args, context, &data, &opened, &ends, started).await
+    });
+    runtime.shutdown_background();
+    result.map(|()| Status::SUCCESS)
+}
+
+async fn run(
+    args: &Args,
+    context: &Context,
+    data: &Path,
+    opened: &storage::Opened,
+    ends: &Ends,
+    started: Instant,
+) -> Result<(), CliError> {
+    let address = SocketAddr::new(args.bind_address, args.secure_port);
+    let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
+    let port = listener.local_addr()?.port();
+    let advertised = args.advertise_address.unwrap_or_else(keys::own_address);
+    let keys = Keys::new(args, data, port, advertised);
+    let pki = keys.ensure()?;
+    let server = ApiServer::open(Config {
+        network: Network { cidrs: args.service_cidr.clone(), node_ports: args.node_port_range.clone() },
+        endpoint: SocketAddr::new(advertised, port),
+        ..Config::new(Arc::clone(&opened.store))
+    })
+    .await?;
+    let (shutdown, ended) = watch::channel(false);
+    let composed = compose(
+        &server,
+        Setup {
+            pki: &pki,
+            issuer: keys::ISSUER.to_owned(),
+            audiences: keys::audiences(),
+            address: SocketAddr::new(advertised, port).to_string(),
+            limits: Limits {
+                mutating: args.max_mutating_requests_inflight,
+                read_only: args.max_requests_inflight,
+            },
+            admission: admission(args),
+            node_proxy: None,
+            shutdown: ended.clone(),
+        },
+    )?;
+    let (tls, tls_now) = watch::channel(keys::tls_config(&pki)?);
+    let mut tasks = JoinSet::new();
+    let listener = Listener::Tls(listener, tls_now);
+    tasks.spawn(serve_http(Arc::clone(&composed.front), listener, Settings::default(), ended.clone()));
+    tasks.spawn(opened.maintenance(ended.clone()));
+    tasks.spawn(keys.clone().renewal(pki.look_again_at, tls, Arc::clone(&composed.authenticator), ended));
+    composed.bootstrap(&server).await?;
+    say_ready(context, &keys, started);
+    let end = ends.wait().await;
+    shutdown.send_replace(true);
+    // Watches end with the server; the requests that are left end by themselves.
+    server.close().await;
+    while tasks.join_next().await.is_some() {}
+    Ok(end?)
+}
+
+fn say_ready(context: &Context, keys: &Keys, started: Instant) {
+    let millis = started.elapsed().as_millis();
+    context.say(format_args!("strake server {} ready in {millis} ms at {}", git_version(), keys.url()));
+    if let Some(path) = keys.kubeconfig() {
+        context.say(format_args!("export KUBECONFIG={}", path.display()));
+    }
+}
+
+fn admission(args: &Args) -> admission::Config {
+    admission::Config {
+        enable: args.enable_admission_plugins.iter().cloned().collect(),
+        disable: args.disable_admission_plugins.iter().cloned().collect(),
+        ..admission::Config::default()
+    }
+}
+
+fn make_directory(path: &Path) -> Result<PathBuf, CliError> {
+    let made = std::fs::create_dir_all(path).and_then(|()| std::fs::canonicalize(path));
+    made.map_err(|error| CliError::message(format!("make {}: {error}", path.display())))
+}
+
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> CliError {
+    let message = format!("listen at {address}: {error}");
+    CliError::message(message).with_fix("name another address with --bind-address or --secure-port")
+}
