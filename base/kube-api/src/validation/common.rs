@@ -7,6 +7,8 @@ use kube_object::names;
 use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
+use super::pod::words::enough;
+use super::pod::words::enough;
 use super::{Errors, PathRef, metadata};
 use crate::quantity::Quantity;
 use crate::value::{is_empty, items, same, text};
@@ -190,6 +192,12 @@ pub(crate) fn label_selector(selector: &Value, path: &PathRef<'_>, errors: &mut 
     metadata::labels(&selector["matchLabels"], &path.child("matchLabels"), errors);
     let expressions = path.child("matchExpressions");
     for (at, requirement) in items(&selector["matchExpressions"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
+        if enough(errors) {
+            return;
+        }
         selector_requirement(requirement, &expressions.index(at), errors);
     }
 }
@@ -213,6 +221,9 @@ fn selector_requirement(requirement: &Value, path: &PathRef<'_>, errors: &mut Er
     }
     metadata::label_name(text(&requirement["key"]), &path.child("key"), errors);
     for (at, value) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         wrong(text(value), names::label_value(text(value)), &values.index(at), errors);
     }
 }

@@ -6,8 +6,9 @@ use kube_object::field_error::FieldError;
 use kube_object::names;
 use serde_json::Value;
 
-use crate::validation::{Errors, PathRef, common, metadata};
-use crate::value::{items, text};
+pub(in crate::validation) use crate::validation::common::label_selector as selector;
+use crate::validation::{Errors, PathRef, common};
+use crate::value::text;
 
 /// Each of `wrong` is a fault of the text.
 pub(in crate::validation) fn faults(
@@ -188,30 +189,6 @@ pub(in crate::validation) fn file_mode(value: &Value, path: &PathRef<'_>, errors
 /// A user's or a group's number.
 pub(in crate::validation) fn id(value: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     within(value, (0, i64::from(i32::MAX)), path, errors);
-}
-
-/// `metav1.LabelSelector`.
-pub(in crate::validation) fn selector(selector: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    metadata::labels(&selector["matchLabels"], &path.child("matchLabels"), errors);
-    let list = path.child("matchExpressions");
-    for (at, expression) in items(&selector["matchExpressions"]).iter().enumerate() {
-        if enough(errors) {
-            return;
-        }
-        requirement(expression, &list.index(at), errors);
-    }
-}
-
-fn requirement(expression: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    let values = items(&expression["values"]);
-    let at = path.child("values");
-    operator(expression, values, &["In", "NotIn", "Exists", "DoesNotExist"], path, errors);
-    let key = text(&expression["key"]);
-    metadata::label_name(key, &path.child("key"), errors);
-    for (index, value) in values.iter().enumerate() {
-        let value = text(value);
-        faults(names::label_value(value), value, &at.index(index), errors);
-    }
 }
 
 /// The operator of a requirement, and how many values it wants.
