@@ -181,12 +181,8 @@ pub(crate) fn labels(object: &Value) -> BTreeMap<String, String> {
 
 /// The namespace that selectors look at.
 pub(crate) fn needs_namespace(request: &Request) -> Option<Need> {
-    (!request.namespace.is_empty()).then(|| Need {
-        resource: GroupResource::new("", "namespaces"),
-        namespace: String::new(),
-        name: request.namespace.clone(),
-        newest: false,
-    })
+    let namespaces = GroupResource::new("", "namespaces");
+    (!request.namespace.is_empty()).then(|| Need::of(namespaces, "", &request.namespace))
 }
 
 /// Whether a request is about webhooks and policies themselves, which none of them may

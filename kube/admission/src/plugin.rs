@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use kube_object::cluster::Cluster;
 use kube_object::resource::GroupResource;
@@ -11,6 +12,9 @@ use serde_json::Value;
 use crate::host::Host;
 use crate::notes::Notes;
 use crate::request::{Operation, Request};
+
+/// How long to wait before one looks again for what a controller is about to make.
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// A step: it may change the request's object, then judge it. It waits for nothing.
 pub trait Plugin: Send + Sync {
@@ -47,6 +51,21 @@ pub struct Need {
     pub name: String,
     /// Whether even a cached one is too old.
     pub newest: bool,
+    /// How long to wait for it to appear: a controller is about to make it.
+    pub patience: Duration,
+}
+
+impl Need {
+    /// An object that the cache may not have yet.
+    pub fn of(resource: GroupResource, namespace: &str, name: &str) -> Self {
+        Self {
+            resource,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            newest: false,
+            patience: Duration::ZERO,
+        }
+    }
 }
 
 /// What a decision sees of the world.
@@ -88,10 +107,14 @@ impl<'a> Scene<'a> {
             if self.found.contains_key(&key) || (!need.newest && cached()) {
                 continue;
             }
-            let found = match self.host.writer.read(&key.0, &key.1, &key.2).await {
-                Ok(object) => Some(Arc::new(object)),
-                Err(status) if status.code == 404 => None,
-                Err(status) => return Err(status),
+            let deadline = Instant::now() + need.patience;
+            let found = loop {
+                match self.host.writer.read(&key.0, &key.1, &key.2).await {
+                    Ok(object) => break Some(Arc::new(object)),
+                    Err(status) if status.code != 404 => return Err(status),
+                    Err(_) if Instant::now() >= deadline => break None,
+                    Err(_) => tokio::time::sleep(BETWEEN_LOOKS).await,
+                }
             };
             self.found.insert(key, found);
         }

@@ -73,8 +73,7 @@ impl Plugin for NamespaceLifecycle {
             return Vec::new();
         }
         let newest = self.was_just_deleted(&request.namespace);
-        let resource = GroupResource::new("", "namespaces");
-        vec![Need { resource, namespace: String::new(), name: request.namespace.clone(), newest }]
+        vec![Need { newest, ..Need::of(GroupResource::new("", "namespaces"), "", &request.namespace) }]
     }
 
     fn mutate(&self, request: &mut Request, scene: &Scene<'_>, notes: &mut Notes) -> Result<(), Status> {

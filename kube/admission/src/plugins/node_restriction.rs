@@ -44,8 +44,7 @@ impl Plugin for NodeRestriction {
     fn needs(&self, request: &Request) -> Vec<Need> {
         let Some(node) = node_of(request) else { return Vec::new() };
         let need = |resource: &str, namespace: &str, name: &str| {
-            let resource = GroupResource::new("", resource);
-            vec![Need { resource, namespace: namespace.into(), name: name.into(), newest: false }]
+            vec![Need::of(GroupResource::new("", resource), namespace, name)]
         };
         let bound = || text(at_object(request), &["spec", "boundObjectRef", "name"]);
         let sub = request.subresource.as_str();

@@ -112,12 +112,7 @@ impl Plugin for RuntimeClass {
     fn needs(&self, request: &Request) -> Vec<Need> {
         let pod = request.object.as_ref().filter(|_| request.is_for("", "pods"));
         let name = pod.and_then(|pod| at(pod, &["spec", "runtimeClassName"]).as_str());
-        let need = |name: &str| Need {
-            resource: GroupResource::new("node.k8s.io", "runtimeclasses"),
-            namespace: String::new(),
-            name: name.to_owned(),
-            newest: false,
-        };
+        let need = |name| Need::of(GroupResource::new("node.k8s.io", "runtimeclasses"), "", name);
         name.map(need).into_iter().collect()
     }
 

@@ -36,7 +36,7 @@ impl Plugin for Priority {
         if name.is_empty() {
             return Vec::new();
         }
-        vec![Need { resource: classes(), namespace: String::new(), name: name.to_owned(), newest: false }]
+        vec![Need::of(classes(), "", name)]
     }
 
     fn mutate(&self, request: &mut Request, scene: &Scene<'_>, _notes: &mut Notes) -> Result<(), Status> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube_object::names;
 use kube_object::resource::GroupResource;
@@ -20,6 +21,8 @@ const MOUNT_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 const MIRROR: &str = "kubernetes.io/config.mirror";
 /// An hour, and seven seconds that tell such tokens from those that were asked for.
 const EXPIRATION_SECONDS: u32 = 3607;
+/// How long a pod waits for the default account of a new namespace.
+const PATIENCE: Duration = Duration::from_millis(1500);
 
 pub(crate) struct ServiceAccount;
 
@@ -38,9 +41,10 @@ impl Plugin for ServiceAccount {
             "" => "default",
             name => name,
         };
+        // Each new namespace gets its default account from a controller, soon.
+        let patience = if name == "default" { PATIENCE } else { Duration::ZERO };
         let resource = GroupResource::new("", "serviceaccounts");
-        let namespace = request.namespace.clone();
-        vec![Need { resource, namespace, name: name.to_owned(), newest: false }]
+        vec![Need { patience, ..Need::of(resource, &request.namespace, name) }]
     }
 
     fn mutate(&self, request: &mut Request, scene: &Scene<'_>, notes: &mut Notes) -> Result<(), Status> {

@@ -1,6 +1,7 @@
 //! An API server for tests: objects in a map, everything allowed.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use admission::host::BoxFuture;
 use admission::{Access, Authorizer, Host, Kinds, Opinion, Writer};
@@ -11,11 +12,20 @@ use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::{Value, json};
 
-pub struct Server(Arc<Fixed>);
+pub struct Server {
+    cluster: Arc<Fixed>,
+    /// How often a read of the default account fails still.
+    missing: AtomicUsize,
+}
 
 pub fn host(cluster: Fixed) -> Host {
+    host_with_account_after(cluster, usize::MAX)
+}
+
+/// A server where the default account appears only after so many looks.
+pub fn host_with_account_after(cluster: Fixed, looks: usize) -> Host {
     let cluster = Arc::new(cluster);
-    let server = Arc::new(Server(cluster.clone()));
+    let server = Arc::new(Server { cluster: cluster.clone(), missing: AtomicUsize::new(looks) });
     Host {
         cluster,
         writer: server.clone(),
@@ -32,7 +42,11 @@ impl Writer for Server {
         namespace: &'a str,
         name: &'a str,
     ) -> BoxFuture<'a, Result<Value, Status>> {
-        let found = self.0.get(resource, namespace, name).map(|object| object.as_ref().clone());
+        let mut found = self.cluster.get(resource, namespace, name).map(|object| object.as_ref().clone());
+        if resource.resource == "serviceaccounts" && found.is_none() {
+            let missing = self.missing.fetch_sub(1, Ordering::SeqCst);
+            found = (missing <= 1).then(|| json!({"metadata": {"name": name, "namespace": namespace}}));
+        }
         Box::pin(async move { found.ok_or_else(|| Status::not_found(resource, name)) })
     }
 
@@ -78,8 +92,10 @@ impl Kinds for Server {
         Box::pin(async { Ok(object) })
     }
 
-    fn settle(&self, _kind: &GroupVersionKind, object: &mut Value) -> Result<(), Status> {
-        object["settled"] = json!(true);
+    fn settle(&self, kind: &GroupVersionKind, object: &mut Value) -> Result<(), Status> {
+        if kind.kind == "X" {
+            object["settled"] = json!(true);
+        }
         Ok(())
     }
 }

@@ -318,3 +318,26 @@ async fn configurations_of_webhooks_are_never_held_up() {
     validate(&chain, &own).await.0.unwrap();
     assert!(validate(&chain, &request("v1")).await.0.is_err());
 }
+
+#[tokio::test]
+async fn configurations_may_be_anything() {
+    for value in [json!(null), json!([]), json!("x"), json!(-1), json!({"a": [null]}), json!([[{}], 7, "y"])]
+    {
+        for webhooks in [
+            value.clone(),
+            json!([value]),
+            json!([{"rules": value, "clientConfig": value, "namespaceSelector": {}, "timeoutSeconds": value}]),
+            json!([{"rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"], "scope": value}],
+                "name": value, "clientConfig": {"service": value, "url": value, "caBundle": value},
+                "admissionReviewVersions": value, "matchConditions": value, "sideEffects": value}]),
+            json!([{"rules": [{"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}],
+                "namespaceSelector": value, "objectSelector": value, "admissionReviewVersions": ["v1"], "sideEffects": "None",
+                "failurePolicy": "Ignore", "clientConfig": {"url": "https://\u{0}", "caBundle": "!"}}]),
+        ] {
+            let webhooks = webhooks.as_array().cloned().unwrap_or_default();
+            let chain = chain(&webhooks, &webhooks, &[]);
+            let _ = chain.mutate(&mut request("v1"), &mut Notes::default()).await;
+            let _ = validate(&chain, &request("v1")).await;
+        }
+    }
+}

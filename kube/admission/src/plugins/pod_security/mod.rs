@@ -243,8 +243,7 @@ impl Plugin for PodSecurity {
         if template_path(request).is_none() {
             return Vec::new();
         }
-        let resource = GroupResource::new("", "namespaces");
-        vec![Need { resource, namespace: String::new(), name: request.namespace.clone(), newest: false }]
+        vec![Need::of(GroupResource::new("", "namespaces"), "", &request.namespace)]
     }
 
     fn validate(&self, request: &Request, scene: &Scene<'_>, notes: &mut Notes) -> Result<(), Status> {
