@@ -9,6 +9,8 @@
 mod columns;
 mod convert;
 mod defaults;
+#[cfg(test)]
+mod exercise;
 mod fields;
 mod qos;
 pub mod quantity;

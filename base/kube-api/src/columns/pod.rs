@@ -1,5 +1,7 @@
 //! The row of a pod: what its containers' states say together.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -82,10 +84,11 @@ fn count_restarts(status: &Value, seen: &mut Seen) {
 /// Whether the pod is still initializing, and what its sidecars tell.
 fn look_at_init_containers(pod: &Value, seen: &mut Seen) -> (bool, Seen) {
     let specs = items(&pod["spec"]["initContainers"]);
+    let sidecars: BTreeSet<_> =
+        specs.iter().filter(|spec| is_sidecar(spec)).map(|spec| text(&spec["name"])).collect();
     let mut of_sidecars = Seen::default();
     for (at, status) in items(&pod["status"]["initContainerStatuses"]).iter().enumerate() {
-        let spec = specs.iter().find(|spec| text(&spec["name"]) == text(&status["name"]));
-        let sidecar = spec.is_some_and(is_sidecar);
+        let sidecar = sidecars.contains(text(&status["name"]));
         count_restarts(status, seen);
         if sidecar {
             count_restarts(status, &mut of_sidecars);

@@ -60,7 +60,8 @@ pub fn convert(mut object: Value, to: &GroupVersionKind) -> Result<Value, Status
     let events =
         |gvk: &GroupVersionKind| gvk.kind == "Event" && matches!(gvk.group.as_str(), "" | "events.k8s.io");
     let same_kind = from.group == to.group && from.kind == to.kind;
-    if !same_kind && !(events(&from) && events(to)) {
+    let same_event = events(&from) && events(to);
+    if !(same_kind || same_event) {
         let why = format!(
             "cannot convert {} {} to {} {}",
             from.api_version(),

@@ -119,6 +119,7 @@ fn all(new: &Value, old: &Value, kind: &kube_schema::Kind) {
         let _ = crate::validate_status_update(&gvk, subresource.name, new, old);
     }
     let _ = crate::warnings(&gvk, new, Some(old));
+    crate::exercise::all(new, old, kind);
 }
 
 proptest! {

@@ -1,5 +1,7 @@
 //! What services fill in and keep, as far as it needs no allocation.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::{Value, json};
 
 use crate::value::{is_empty, items, put, text};
@@ -59,19 +61,29 @@ fn keep_allocated(new: &mut Value, old: &Value) {
     }
 }
 
+/// A port as updates recognise it.
+type Key<'a> = (&'a str, i64);
+
+fn key(port: &Value) -> Key<'_> {
+    (text(&port["protocol"]), number(&port["port"]))
+}
+
+fn number(value: &Value) -> i64 {
+    value.as_i64().unwrap_or(0)
+}
+
 fn keep_node_ports(spec: &mut Value, before: &[Value]) {
-    let key = |port: &Value| (text(&port["protocol"]).to_owned(), port["port"].as_i64());
-    let mut used: Vec<i64> =
-        items(&spec["ports"]).iter().filter_map(|port| port["nodePort"].as_i64()).collect();
+    let known: BTreeMap<Key<'_>, i64> =
+        before.iter().map(|port| (key(port), number(&port["nodePort"]))).collect();
+    let mut used: BTreeSet<i64> =
+        items(&spec["ports"]).iter().map(|port| number(&port["nodePort"])).collect();
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        if port["nodePort"].as_i64().unwrap_or(0) != 0 {
+        if number(&port["nodePort"]) != 0 {
             continue;
         }
-        let known = before.iter().find(|old| key(old) == key(port));
-        let number = known.and_then(|old| old["nodePort"].as_i64()).unwrap_or(0);
-        if number != 0 && !used.contains(&number) {
-            used.push(number);
-            put(port, "nodePort", json!(number));
+        let kept = known.get(&key(port)).copied().unwrap_or(0);
+        if kept != 0 && used.insert(kept) {
+            put(port, "nodePort", json!(kept));
         }
     }
 }
@@ -140,10 +152,10 @@ fn drop_of_other_type(new: &mut Value, old: &Value) {
 }
 
 fn drop_node_ports(spec: &mut Value, before: &[Value]) {
-    let key =
-        |port: &Value| (text(&port["protocol"]).to_owned(), port["port"].as_i64(), port["nodePort"].as_i64());
+    let known: BTreeSet<(Key<'_>, i64)> =
+        before.iter().map(|port| (key(port), number(&port["nodePort"]))).collect();
     for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
-        if before.iter().any(|old| key(old) == key(port)) {
+        if known.contains(&(key(port), number(&port["nodePort"]))) {
             put(port, "nodePort", Value::Null);
         }
     }

@@ -10,6 +10,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
 use super::common::{immutable, no_subresource, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{items, same, text};
 
@@ -67,6 +68,9 @@ fn request(object: &Value, errors: &mut Errors) {
     required(&spec["usages"], "", &path, errors);
     let mut seen = BTreeSet::new();
     for (at, usage) in items(&spec["usages"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let usage = text(usage);
         if !USAGES.contains(&usage) {
             errors.push(FieldError::not_supported(path.index(at), usage, &USAGES));
@@ -131,6 +135,9 @@ fn conditions(object: &Value, errors: &mut Errors) {
     let path = PathRef::Root("status.conditions");
     let mut seen = BTreeSet::new();
     for (at, condition) in items(&object["status"]["conditions"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         let (kind, status) = (text(&condition["type"]), text(&condition["status"]));
         required(&condition["type"], "", &path.child("type"), errors);

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::common::{
     IMMUTABLE, cidr, label_name, no_change, no_subresource, non_negative_quantity, subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules, metadata};
 use crate::quantity::Quantity;
 use crate::value::{is_empty, items, members, text};
@@ -29,6 +30,9 @@ pub(super) const LIMIT_RANGE: Rules = Rules {
 
 fn namespace(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     for finalizer in items(&object["spec"]["finalizers"]) {
+        if enough(errors) {
+            break;
+        }
         finalizer_name(text(finalizer), &PathRef::Root("spec.finalizers"), errors);
     }
 }
@@ -52,6 +56,9 @@ fn namespace_subresource(
     if subresource == "finalize" {
         let path = PathRef::Root("spec.finalizers");
         for (at, finalizer) in items(&new["spec"]["finalizers"]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             finalizer_name(text(finalizer), &path.index(at), errors);
         }
         return;
@@ -93,6 +100,9 @@ fn taints(object: &Value, errors: &mut Errors) {
     let path = PathRef::Root("metadata.taints");
     let mut seen = BTreeSet::new();
     for (at, taint) in items(&object["spec"]["taints"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         metadata::label_name(text(&taint["key"]), &path.child("key"), errors);
         let value = text(&taint["value"]);
@@ -118,6 +128,9 @@ fn node_resources(object: &Value, errors: &mut Errors) {
     let status = PathRef::Root("status");
     for list in ["capacity", "allocatable"] {
         for (name, amount) in members(&object["status"][list]) {
+            if enough(errors) {
+                break;
+            }
             resource_quantity(name, amount, &status.child(list).child(name), errors);
         }
     }
@@ -129,12 +142,14 @@ const PROVIDER: &str = "node updates may not change providerID except from \"\" 
 fn node_update(_: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
     node_resources(new, errors);
     let path = PathRef::Root("status.addresses");
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     for (at, address) in items(&new["status"]["addresses"]).iter().enumerate() {
-        if seen.contains(&address) {
+        if enough(errors) {
+            break;
+        }
+        if !seen.insert((text(&address["type"]), text(&address["address"]))) {
             errors.push(FieldError::duplicate(path.index(at), address.clone()));
         }
-        seen.push(address);
     }
     let (after, before) = (&new["spec"], &old["spec"]);
     if !is_empty(&before["podCIDRs"]) && after["podCIDRs"] != before["podCIDRs"] {
@@ -223,6 +238,9 @@ pub(super) fn resource_quantity(name: &str, amount: &Value, path: &PathRef<'_>, 
 
 fn quota_amounts(amounts: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     for (name, amount) in members(amounts) {
+        if enough(errors) {
+            break;
+        }
         resource_name(name, &path.key(name), errors);
         if !name.contains('/') && !is_quota_resource(name) {
             errors.push(FieldError::invalid(
@@ -287,16 +305,25 @@ fn conflicting<'a>(scopes: impl Iterator<Item = &'a str>) -> usize {
 fn scopes(spec: &Value, errors: &mut Errors) {
     let (list, path) = (&spec["scopes"], PathRef::Root("spec.scopes"));
     for scope in items(list).iter().map(text) {
+        if enough(errors) {
+            break;
+        }
         if !SCOPES.contains(&scope) {
             errors.push(FieldError::invalid(path, list.clone(), "unsupported scope"));
         }
         for (resource, _) in members(&spec["hard"]) {
+            if enough(errors) {
+                break;
+            }
             if is_quota_resource(resource) && !scope_fits(scope, resource) {
                 errors.push(FieldError::invalid(path, list.clone(), "unsupported scope applied to resource"));
             }
         }
     }
     for _ in 0..conflicting(items(list).iter().map(text)) {
+        if enough(errors) {
+            break;
+        }
         errors.push(FieldError::invalid(path, list.clone(), "conflicting scopes"));
     }
 }
@@ -314,6 +341,9 @@ fn scope_selector(spec: &Value, errors: &mut Errors) {
             errors.push(FieldError::invalid(path.child("scopeName"), scope, "unsupported scope"));
         }
         for (resource, _) in members(&spec["hard"]) {
+            if enough(errors) {
+                break;
+            }
             if is_quota_resource(resource) && !scope_fits(scope, resource) {
                 let why = "unsupported scope applied to resource";
                 errors.push(FieldError::invalid(path, spec["scopeSelector"].clone(), why));

@@ -8,7 +8,6 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
 use super::pod::words::enough;
-use super::pod::words::enough;
 use super::{Errors, PathRef, metadata};
 use crate::quantity::Quantity;
 use crate::value::{is_empty, items, same, text};

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::common::{
     base64_len, config_key_faults, immutable, no_change, no_subresource, nothing, subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, members, same, text};
 
@@ -31,6 +32,9 @@ fn config_map(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let (data, binary) = (PathRef::Root("data"), PathRef::Root("binaryData"));
     let mut bytes = 0;
     for (key, value) in members(&object["data"]) {
+        if enough(errors) {
+            break;
+        }
         wrong(key, config_key_faults(key), &data.key(key), errors);
         if object["binaryData"].get(key).is_some() {
             let why = "duplicate of key present in binaryData";
@@ -39,6 +43,9 @@ fn config_map(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         bytes += text(value).len();
     }
     for (key, value) in members(&object["binaryData"]) {
+        if enough(errors) {
+            break;
+        }
         wrong(key, config_key_faults(key), &binary.key(key), errors);
         bytes += base64_len(text(value)).unwrap_or(0);
     }
@@ -69,6 +76,9 @@ fn secret(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let data = PathRef::Root("data");
     let mut bytes = 0;
     for (key, value) in members(&object["data"]) {
+        if enough(errors) {
+            break;
+        }
         wrong(key, config_key_faults(key), &data.key(key), errors);
         bytes += base64_len(text(value)).unwrap_or(0);
     }

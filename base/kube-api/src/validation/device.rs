@@ -8,6 +8,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
 use super::common::{immutable, no_subresource, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{items, text};
 
@@ -49,6 +50,9 @@ fn claim_spec(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for (at, request) in requests.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = list.index(at);
         let name = text(&request["name"]);
         if required(&request["name"], "", &path.child("name"), errors) {
@@ -93,10 +97,16 @@ fn class_name(value: &Value, path: &PathRef<'_>, errors: &mut Errors) {
 fn references(devices: &Value, path: &PathRef<'_>, known: &BTreeSet<&str>, errors: &mut Errors) {
     for list in ["constraints", "config"] {
         for (at, one) in items(&devices[list]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             let list = path.child(list);
             let one_path = list.index(at);
             let requests = one_path.child("requests");
             for (at, name) in items(&one["requests"]).iter().enumerate() {
+                if enough(errors) {
+                    break;
+                }
                 let name = text(name);
                 let request = name.split('/').next().unwrap_or_default();
                 if !known.contains(request) {
@@ -124,6 +134,9 @@ fn class(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
 
 fn selectors(selectors: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     for (at, selector) in items(selectors).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         let cel = path.child("cel");
         if required(&selector["cel"], "", &cel, errors) {
@@ -152,6 +165,9 @@ fn slice(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for (at, device) in devices.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         let name = text(&device["name"]);
         if required(&device["name"], "", &path.child("name"), errors) {

@@ -12,6 +12,7 @@ use super::common::{
     immutable, ip, no_subresource, one_of, ordinary_ip, parse_ip, port_number, required, required_one_of,
     subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules, metadata};
 use crate::value::{is_empty, items, text};
 
@@ -29,17 +30,26 @@ const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 fn endpoints(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let subsets = PathRef::Root("subsets");
     for (at, subset) in items(&object["subsets"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = subsets.index(at);
         if is_empty(&subset["addresses"]) && is_empty(&subset["notReadyAddresses"]) {
             errors.push(FieldError::required(path, "must specify `addresses` or `notReadyAddresses`"));
         }
         for list in ["addresses", "notReadyAddresses"] {
             for (at, address) in items(&subset[list]).iter().enumerate() {
+                if enough(errors) {
+                    break;
+                }
                 endpoint_address(address, &path.child(list).index(at), errors);
             }
         }
         let ports = items(&subset["ports"]);
         for (at, port) in ports.iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             endpoint_port(port, ports.len() > 1, &path.child("ports").index(at), errors);
         }
     }
@@ -86,6 +96,9 @@ fn slice(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         errors.push(FieldError::too_many(path, list.len(), ENDPOINTS_MAX));
     } else {
         for (at, endpoint) in list.iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             slice_endpoint(endpoint, text(&object["addressType"]), &path.index(at), errors);
         }
     }
@@ -101,6 +114,9 @@ fn slice_endpoint(endpoint: &Value, kind: &str, path: &PathRef<'_>, errors: &mut
         errors.push(FieldError::too_many(addresses, list.len(), ADDRESSES_MAX));
     }
     for (at, address) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         slice_address(text(address), kind, &addresses.index(at), errors);
     }
     if let Some(node) = endpoint["nodeName"].as_str() {
@@ -118,6 +134,9 @@ fn slice_endpoint(endpoint: &Value, kind: &str, path: &PathRef<'_>, errors: &mut
     }
     let mut seen = BTreeSet::new();
     for (at, zone) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let name = text(&zone["name"]);
         if !seen.insert(name) {
             errors.push(FieldError::duplicate(zones.index(at).child("name"), name));
@@ -174,6 +193,9 @@ fn slice_ports(ports: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for (at, port) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         let name = text(&port["name"]);
         if !name.is_empty() {

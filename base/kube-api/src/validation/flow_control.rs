@@ -6,6 +6,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::common::{no_subresource, one_of, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, text};
 
@@ -50,6 +51,9 @@ fn schema(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         wrong(level, names::dns1123_subdomain(level), &at.child("name"), errors);
     }
     for (at, rule) in items(&spec["rules"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         rule_with_subjects(rule, &SPEC.child("rules").index(at), errors);
     }
 }
@@ -58,6 +62,9 @@ fn rule_with_subjects(rule: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let subjects = path.child("subjects");
     required(&rule["subjects"], "subjects must contain at least one value", &subjects, errors);
     for (at, one) in items(&rule["subjects"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         subject(one, &subjects.index(at), errors);
     }
     if is_empty(&rule["resourceRules"]) && is_empty(&rule["nonResourceRules"]) {
@@ -65,9 +72,15 @@ fn rule_with_subjects(rule: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         errors.push(FieldError::required(path, why));
     }
     for (at, one) in items(&rule["resourceRules"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         resource_rule(one, &path.child("resourceRules").index(at), errors);
     }
     for (at, one) in items(&rule["nonResourceRules"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let list = path.child("nonResourceRules");
         let path = list.index(at);
         list_of(one, "verbs", ("verbs must contain at least one value", "verbs"), &path, errors);
@@ -135,6 +148,9 @@ fn resource_rule(rule: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         }
     } else {
         for (at, namespace) in list.iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             for fault in names::dns1123_label(text(namespace)) {
                 let why = format!("each member of this list must be '*' or a DNS-1123 label; {fault}");
                 errors.push(FieldError::invalid(namespaces.index(at), text(namespace), why));
@@ -191,7 +207,7 @@ fn limits(limited: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         ("Queue", true) => queues(&given["queuing"], &queuing, errors),
         ("Reject", false) => {}
         (kind, _) => {
-            errors.push(FieldError::not_supported(response.child("type"), kind, &["Queue", "Reject"]))
+            errors.push(FieldError::not_supported(response.child("type"), kind, &["Queue", "Reject"]));
         }
     }
 }

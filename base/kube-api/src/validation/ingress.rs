@@ -9,6 +9,7 @@ use super::common::{
     immutable, ip, label_1035_name, no_subresource, parse_ip, port_name_faults, port_number, required,
     subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{items, text};
 
@@ -46,12 +47,21 @@ fn ingress(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         backend(&spec["defaultBackend"], &SPEC.child("defaultBackend"), errors);
     }
     for (at, one) in rules.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         rule(one, &SPEC.child("rules").index(at), errors);
     }
     for (at, tls) in items(&spec["tls"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let list = SPEC.child("tls");
         let path = list.index(at);
         for (at, name) in items(&tls["hosts"]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             host(text(name), &path.child("hosts").index(at), errors);
         }
         let secret = text(&tls["secretName"]);
@@ -96,6 +106,9 @@ fn rule(rule: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let paths = http.child("paths");
     required(&rule["http"]["paths"], "", &paths, errors);
     for (at, one) in items(&rule["http"]["paths"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         http_path(one, &paths.index(at), errors);
     }
 }
@@ -137,7 +150,7 @@ fn backend(backend: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         (true, false) => typed_reference(&backend["resource"], &path.child("resource"), errors),
         (false, true) => service_backend(&backend["service"], path, errors),
         (false, false) => {
-            errors.push(FieldError::invalid(path, "", "resource or service backend is required"))
+            errors.push(FieldError::invalid(path, "", "resource or service backend is required"));
         }
     }
 }
@@ -179,6 +192,9 @@ fn typed_reference(reference: &Value, path: &PathRef<'_>, errors: &mut Errors) {
 fn status(_: &GroupVersionKind, _: &str, new: &Value, _: &Value, errors: &mut Errors) {
     let list = PathRef::Root("status.loadBalancer.ingress");
     for (at, ingress) in items(&new["status"]["loadBalancer"]["ingress"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = list.index(at);
         let (address, name) = (text(&ingress["ip"]), text(&ingress["hostname"]));
         if !address.is_empty() {

@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use super::cluster::{amount, resource_name};
 use super::common::wrong;
+use super::pod::words::enough;
 use super::{Errors, PathRef};
 use crate::quantity::Quantity;
 use crate::value::{items, members, text};
@@ -19,6 +20,9 @@ pub(super) fn limit_range(_: &GroupVersionKind, object: &Value, errors: &mut Err
     let limits = PathRef::Root("spec.limits");
     let mut seen = BTreeSet::new();
     for (at, limit) in items(&object["spec"]["limits"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = limits.index(at);
         let kind = text(&limit["type"]);
         kind_name(kind, &path.child("type"), errors);
@@ -50,6 +54,9 @@ fn one(limit: &Value, kind: &str, path: &PathRef<'_>, errors: &mut Errors) {
             continue;
         }
         for (name, _) in members(&limit[list]) {
+            if enough(errors) {
+                break;
+            }
             limited_resource(name, kind, &path.child(list).key(name), errors);
             names.insert(name.as_str());
         }

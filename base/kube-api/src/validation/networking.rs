@@ -10,6 +10,7 @@ use super::common::{
     cidr, immutable, label_selector, no_subresource, not_among, parse_cidr, parse_ip, port_name_faults,
     port_number, required, subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, text};
 
@@ -35,12 +36,21 @@ fn policy(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     label_selector(&spec["podSelector"], &SPEC.child("podSelector"), errors);
     for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
         for (at, rule) in items(&spec[direction]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             let list = SPEC.child(direction);
             let path = list.index(at);
             for (at, port) in items(&rule["ports"]).iter().enumerate() {
+                if enough(errors) {
+                    break;
+                }
                 policy_port(port, &path.child("ports").index(at), errors);
             }
             for (at, peer) in items(&rule[peers]).iter().enumerate() {
+                if enough(errors) {
+                    break;
+                }
                 policy_peer(peer, &path.child(peers).index(at), errors);
             }
         }
@@ -51,6 +61,9 @@ fn policy(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         return;
     }
     for (at, kind) in items(types).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         if !matches!(text(kind), "Ingress" | "Egress") {
             errors.push(not_among(path.index(at), text(kind), &["Ingress", "Egress"]));
         }
@@ -123,6 +136,9 @@ fn ip_block(block: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let Some(whole) = cidr(text(&block["cidr"]), &at, errors) else { return };
     let list = path.child("except");
     for (at, except) in items(&block["except"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let Some(part) = cidr(text(except), &list.index(at), errors) else { continue };
         if !contains(whole, part.0) || whole.1 >= part.1 {
             errors.push(FieldError::invalid(
@@ -164,6 +180,9 @@ fn service_cidr(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         errors.push(FieldError::invalid(path, list.clone(), ONE_EACH));
     }
     for (at, range) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let Some((address, length)) = cidr(text(range), &path.index(at), errors) else { continue };
         let mask = u128::MAX.checked_shl(128 - u32::from(length)).unwrap_or(0);
         if bits(address) & !mask & family_mask(address) != 0 {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::common::{
     label_selector, no_subresource, one_of, path_name, required, required_one_of, subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::webhook::{FAILURE_POLICIES, MATCH_POLICIES, match_conditions, rule_with_operations};
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, text};
@@ -46,6 +47,9 @@ fn policy(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     }
     match_conditions(&spec["matchConditions"], &SPEC.child("matchConditions"), errors);
     for (at, one) in items(&spec["variables"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         variable(one, &SPEC.child("variables").index(at), errors);
     }
     if gvk.kind == "MutatingAdmissionPolicy" { mutations(spec, errors) } else { validations(spec, errors) }
@@ -91,6 +95,9 @@ fn match_resources(resources: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     for list in ["resourceRules", "excludeResourceRules"] {
         for (at, rule) in items(&resources[list]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             let list = path.child(list);
             named_rule(rule, &list.index(at), errors);
         }
@@ -101,6 +108,9 @@ fn named_rule(rule: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let list = path.child("resourceNames");
     let mut seen = BTreeSet::new();
     for (at, name) in items(&rule["resourceNames"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let name = text(name);
         wrong(name, path_name(name, false), &list.index(at), errors);
         if !seen.insert(name) {
@@ -140,6 +150,9 @@ fn validations(spec: &Value, errors: &mut Errors) {
         return;
     }
     for (at, one) in items(&spec["validations"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         validation(one, &list.index(at), errors);
     }
     let all = items(&spec["auditAnnotations"]);
@@ -149,6 +162,9 @@ fn validations(spec: &Value, errors: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for (at, one) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = annotations.index(at);
         let key = text(&one["key"]);
         if key.is_empty() {
@@ -188,6 +204,9 @@ fn mutations(spec: &Value, errors: &mut Errors) {
     let list = SPEC.child("mutations");
     required(&spec["mutations"], "mutations must contain at least one item", &list, errors);
     for (at, mutation) in items(&spec["mutations"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = list.index(at);
         let known = ["ApplyConfiguration", "JSONPatch"];
         required_one_of(&mutation["patchType"], &known, &path.child("patchType"), errors);
@@ -254,6 +273,9 @@ const DENY_AND_WARN: &str = "must not contain both Deny and Warn (repeating the 
 fn actions(actions: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let mut seen = BTreeSet::new();
     for (at, action) in items(actions).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         one_of(action, &["Audit", "Deny", "Warn"], &path.index(at), errors);
         if !seen.insert(text(action)) {
             errors.push(FieldError::duplicate(path.index(at), action.clone()));

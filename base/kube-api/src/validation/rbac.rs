@@ -6,6 +6,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::common::{label_selector, no_subresource, not_among, path_name, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, text};
 
@@ -23,6 +24,9 @@ pub(super) const BINDING: Rules =
 fn role(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let rules = PathRef::Root("rules");
     for (at, rule) in items(&object["rules"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         policy_rule(rule, gvk.kind == "Role", &rules.index(at), errors);
     }
     if gvk.kind != "ClusterRole" || !object["aggregationRule"].is_object() {
@@ -37,6 +41,9 @@ fn role(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         errors,
     );
     for (at, selector) in items(selectors).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         label_selector(selector, &path.index(at), errors);
     }
 }
@@ -82,6 +89,9 @@ fn binding(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     }
     let subjects = PathRef::Root("subjects");
     for (at, one) in items(&object["subjects"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         subject(one, namespaced, &subjects.index(at), errors);
     }
 }

@@ -6,6 +6,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
 use super::common::{immutable, no_subresource, one_of, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules, metadata};
 use crate::value::{same, text};
 
@@ -69,6 +70,9 @@ fn runtime(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     wrong(handler, names::dns1123_label(handler), &PathRef::Root("handler"), errors);
     let overhead = PathRef::Root("overhead.podFixed");
     for (name, amount) in crate::value::members(&object["overhead"]["podFixed"]) {
+        if enough(errors) {
+            break;
+        }
         super::cluster::resource_name(name, &overhead.key(name), errors);
         super::cluster::resource_quantity(name, amount, &overhead.key(name), errors);
     }

@@ -8,6 +8,7 @@ use kube_object::resource::GroupVersionKind;
 use kube_schema::{Gvk, Object, Schema, Type};
 use serde_json::Value;
 
+use super::pod::words::enough;
 use super::{Errors, PathRef};
 use crate::value::is_empty;
 
@@ -33,18 +34,24 @@ fn one(schema: &Schema, kind: &Type, value: &Value, path: &PathRef<'_>, errors: 
         (Type::Object(id), Value::Object(_)) => members(schema, schema.object(*id), value, path, errors),
         (Type::Map(item), Value::Object(entries)) => {
             for (key, value) in entries {
+                if enough(errors) {
+                    break;
+                }
                 one(schema, item, value, &path.key(key), errors);
             }
         }
         (Type::List { item, .. }, Value::Array(values)) => {
             for (at, value) in values.iter().enumerate() {
+                if enough(errors) {
+                    break;
+                }
                 one(schema, item, value, &path.index(at), errors);
             }
         }
-        (Type::String { values, .. }, Value::String(text)) if !values.is_empty() => {
-            if !text.is_empty() && !values.contains(&text.as_str()) {
-                errors.push(FieldError::not_supported(path, text.as_str(), values));
-            }
+        (Type::String { values, .. }, Value::String(text))
+            if !values.is_empty() && !text.is_empty() && !values.contains(&text.as_str()) =>
+        {
+            errors.push(FieldError::not_supported(path, text.as_str(), values));
         }
         _ => {}
     }

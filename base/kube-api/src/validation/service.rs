@@ -11,6 +11,7 @@ use super::common::{
     cidr, ip, label_1035_name, one_of, ordinary_ip, parse_ip, port_number, port_number_or_name, required,
     required_one_of, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules, metadata};
 use crate::value::{is_empty, items, text};
 
@@ -40,6 +41,9 @@ fn service(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     affinity(spec, errors);
     cluster_ips(object, errors);
     for (at, value) in items(&spec["externalIPs"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let all = SPEC.child("externalIPs");
         if ip(text(value), &all.index(at), errors).is_some() {
             ordinary_ip(text(value), &all.index(at), errors);
@@ -98,22 +102,34 @@ fn ports(spec: &Value, kind: &str, errors: &mut Errors) {
     let path = SPEC.child("ports");
     let mut known = BTreeSet::new();
     for (at, port) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         one_port(port, all.len() > 1, &mut known, &path.index(at), errors);
     }
     if kind == "ClusterIP" {
         for (at, _) in all.iter().enumerate().filter(|(_, port)| node_port(port) != 0) {
+            if enough(errors) {
+                break;
+            }
             let why = "may not be used when `type` is 'ClusterIP'";
             errors.push(FieldError::forbidden(path.index(at).child("nodePort"), why));
         }
     }
     let (mut nodes, mut numbers) = (BTreeSet::new(), BTreeSet::new());
     for (at, port) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let number = node_port(port);
         if number != 0 && !nodes.insert((text(&port["protocol"]), number)) {
             errors.push(FieldError::duplicate(path.index(at).child("nodePort"), number));
         }
     }
     for (at, port) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let number = port["port"].as_i64().unwrap_or(0);
         if !numbers.insert((text(&port["protocol"]), number)) {
             let shown = json!({"Name": "", "Protocol": port["protocol"], "AppProtocol": null, "Port": number,
@@ -214,6 +230,9 @@ fn cluster_ips(object: &Value, errors: &mut Errors) {
         return;
     }
     for (at, family) in items(&spec["ipFamilies"]).iter().enumerate().take(all.len()) {
+        if enough(errors) {
+            break;
+        }
         let expected = text(family);
         if (expected == "IPv4" && v6(at)) || (expected == "IPv6" && !v6(at)) {
             let why = format!("expected an {expected} value as indicated by `ipFamilies[{at}]`");
@@ -228,6 +247,9 @@ fn families(spec: &Value, errors: &mut Errors) {
     let path = SPEC.child("ipFamilies");
     let mut seen = BTreeSet::new();
     for (at, family) in items(&spec["ipFamilies"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         one_of(family, &["IPv4", "IPv6"], &path.index(at), errors);
         if !seen.insert(text(family)) {
             errors.push(FieldError::duplicate(path.index(at), family.clone()));
@@ -240,6 +262,9 @@ fn addresses(list: &Value, path: &PathRef<'_>, errors: &mut Errors) -> bool {
     let all = items(list);
     let mut good = true;
     for (at, value) in all.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         if at == 0 && text(value) == "None" {
             if all.len() > 1 {
                 good = false;
@@ -273,6 +298,9 @@ fn source_ranges(object: &Value, kind: &str, errors: &mut Errors) {
         errors.push(FieldError::forbidden(path, ONLY_BALANCED));
     }
     for (at, range) in ranges.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         cidr(text(range).trim(), &path.index(at), errors);
     }
     let noted = noted.filter(|noted| ranges.is_empty() && !noted.trim().is_empty()).unwrap_or_default();
@@ -399,6 +427,9 @@ fn status(_: &GroupVersionKind, subresource: &str, new: &Value, _: &Value, error
 pub(super) fn balancer_status(status: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let all = path.child("ingress");
     for (at, ingress) in items(&status["ingress"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = all.index(at);
         let (address, host) = (text(&ingress["ip"]), text(&ingress["hostname"]));
         if !address.is_empty() {

@@ -11,6 +11,7 @@ use super::common::{
     immutable, label_selector, no_subresource, non_negative, non_negative_quantity, one_of, required,
     required_one_of, subdomain_name, wrong,
 };
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, members, same, text};
 
@@ -65,6 +66,9 @@ fn parameters(parameters: &Value, errors: &mut Errors) {
     }
     let mut bytes = 0;
     for (key, value) in members(parameters) {
+        if enough(errors) {
+            break;
+        }
         if key.is_empty() {
             errors.push(FieldError::invalid(path, key.as_str(), "field can not be empty."));
         }
@@ -78,10 +82,16 @@ fn parameters(parameters: &Value, errors: &mut Errors) {
 fn topologies(terms: &Value, errors: &mut Errors) {
     let path = PathRef::Root("allowedTopologies");
     for (at, term) in items(terms).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         let list = path.child("matchLabelExpressions");
         let mut seen = BTreeSet::new();
         for (at, expression) in items(&term["matchLabelExpressions"]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             let path = list.index(at);
             let key = text(&expression["key"]);
             required(&expression["values"], "", &path.child("values"), errors);
@@ -193,6 +203,9 @@ fn node(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let list = SPEC.child("drivers");
     let mut seen = BTreeSet::new();
     for (at, driver) in items(&object["spec"]["drivers"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = list.index(at);
         csi_name(&driver["name"], &path.child("name"), errors);
         let id = text(&driver["nodeID"]);
@@ -205,6 +218,9 @@ fn node(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         let keys = path.child("topologyKeys");
         let mut known = BTreeSet::new();
         for (at, key) in items(&driver["topologyKeys"]).iter().enumerate() {
+            if enough(errors) {
+                break;
+            }
             let key = text(key);
             if !known.insert(key) {
                 errors.push(FieldError::duplicate(keys, key));
@@ -221,6 +237,9 @@ fn node_update(gvk: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Er
     let list = SPEC.child("drivers");
     let before = items(&old["spec"]["drivers"]);
     for (at, driver) in items(&new["spec"]["drivers"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let known = before.iter().find(|known| known["name"] == driver["name"]);
         let fixed = |driver: &Value| [driver["nodeID"].clone(), driver["topologyKeys"].clone()];
         if known.is_some_and(|known| fixed(known) != fixed(driver)) {
@@ -248,6 +267,9 @@ fn driver(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let tokens = SPEC.child("tokenRequests");
     let mut seen = BTreeSet::new();
     for (at, token) in items(&spec["tokenRequests"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = tokens.index(at);
         let audience = text(&token["audience"]);
         if !seen.insert(audience) {
@@ -260,6 +282,9 @@ fn driver(_: &GroupVersionKind, object: &Value, errors: &mut Errors) {
         }
     }
     for mode in items(&spec["volumeLifecycleModes"]) {
+        if enough(errors) {
+            break;
+        }
         one_of(mode, &["Ephemeral", "Persistent"], &SPEC.child("volumeLifecycleModes"), errors);
     }
 }

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::cluster::{amount, resource_quantity};
 use super::common::{POSITIVE, immutable, label_selector, one_of, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::quantity::Quantity;
 use crate::value::{is_empty, items, members, put, same, text};
@@ -91,6 +92,9 @@ fn capacity(spec: &Value, errors: &mut Errors) {
         errors.push(FieldError::not_supported(path, amounts.clone(), &["storage"]));
     }
     for (name, amount) in members(amounts) {
+        if enough(errors) {
+            break;
+        }
         if let Some(quantity) = Quantity::from_value(amount)
             && (quantity.is_zero() || quantity.is_negative())
         {
@@ -342,6 +346,9 @@ fn claim_status(_: &GroupVersionKind, _: &str, new: &Value, _: &Value, errors: &
     }
     let path = PathRef::Root("status.capacity");
     for (name, value) in members(&new["status"]["capacity"]) {
+        if enough(errors) {
+            break;
+        }
         if let Some(quantity) = amount(value).filter(|quantity| quantity.is_negative()) {
             let why = "must be a valid resource quantity";
             errors.push(FieldError::invalid(path.key(name), quantity.value(), why));

@@ -8,6 +8,7 @@ use kube_object::resource::GroupVersionKind;
 use serde_json::{Value, json};
 
 use super::common::{label_selector, no_subresource, one_of, required, subdomain_name, wrong};
+use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
 use crate::value::{is_empty, items, text};
 
@@ -26,6 +27,9 @@ fn configuration(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     let hooks = PathRef::Root("webhooks");
     let mut seen = BTreeSet::new();
     for (at, hook) in items(&object["webhooks"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = hooks.index(at);
         webhook(hook, gvk.kind == "MutatingWebhookConfiguration", &path, errors);
         review_versions(&hook["admissionReviewVersions"], &path.child("admissionReviewVersions"), errors);
@@ -40,6 +44,9 @@ fn webhook(hook: &Value, mutating: bool, path: &PathRef<'_>, errors: &mut Errors
     qualified(text(&hook["name"]), &path.child("name"), errors);
     let rules = path.child("rules");
     for (at, rule) in items(&hook["rules"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         rule_with_operations(rule, &rules.index(at), errors);
     }
     one_of(&hook["failurePolicy"], &FAILURE_POLICIES, &path.child("failurePolicy"), errors);
@@ -89,6 +96,9 @@ fn review_versions(versions: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     let mut seen = BTreeSet::new();
     for (at, version) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let version = text(version);
         if !seen.insert(version) {
             errors.push(FieldError::invalid(path.index(at), version, "duplicate version"));
@@ -177,6 +187,9 @@ pub(super) fn rule_with_operations(rule: &Value, path: &PathRef<'_>, errors: &mu
         errors.push(FieldError::invalid(at, operations.clone(), why));
     }
     for (number, operation) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         one_of(operation, &OPERATIONS, &at.index(number), errors);
     }
     for (name, word) in [("apiGroups", "API groups"), ("apiVersions", "API versions")] {
@@ -188,6 +201,9 @@ pub(super) fn rule_with_operations(rule: &Value, path: &PathRef<'_>, errors: &mu
         }
     }
     for (number, version) in items(&rule["apiVersions"]).iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         required(version, "", &path.child("apiVersions").index(number), errors);
     }
     resources(&rule["resources"], &path.child("resources"), errors);
@@ -201,21 +217,24 @@ fn resources(resources: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         let why = "if '*/*' is present, must not specify other resources";
         errors.push(FieldError::invalid(path, resources.clone(), why));
     }
-    let names: Vec<_> = list.iter().map(text).collect();
-    for (at, name) in names.iter().enumerate() {
+    let names: BTreeSet<_> = list.iter().map(text).collect();
+    for (at, name) in list.iter().map(text).enumerate() {
+        if enough(errors) {
+            break;
+        }
         if name.is_empty() {
             errors.push(FieldError::required(path.index(at), ""));
         }
         let Some((resource, part)) = name.split_once('/') else { continue };
         let all_parts = format!("{resource}/*");
-        if part != "*" && names.contains(&all_parts.as_str()) {
+        if part != "*" && names.contains(all_parts.as_str()) {
             let why = format!("if '{all_parts}' is present, must not specify {name}");
-            errors.push(FieldError::invalid(path.index(at), *name, why));
+            errors.push(FieldError::invalid(path.index(at), name, why));
         }
         let of_all = format!("*/{part}");
-        if resource != "*" && names.contains(&of_all.as_str()) {
+        if resource != "*" && names.contains(of_all.as_str()) {
             let why = format!("if '{of_all}' is present, must not specify {name}");
-            errors.push(FieldError::invalid(path.index(at), *name, why));
+            errors.push(FieldError::invalid(path.index(at), name, why));
         }
     }
 }
@@ -230,6 +249,9 @@ pub(super) fn match_conditions(conditions: &Value, path: &PathRef<'_>, errors: &
     }
     let mut seen = BTreeSet::new();
     for (at, condition) in list.iter().enumerate() {
+        if enough(errors) {
+            break;
+        }
         let path = path.index(at);
         if text(&condition["expression"]).trim().is_empty() {
             errors.push(FieldError::required(path.child("expression"), ""));

@@ -12,26 +12,38 @@ use crate::value::{is_empty, items, text};
 
 /// Checks the change of a job's status. What was wrong before and did not change is let be.
 pub(super) fn check(new: &Value, old: &Value, errors: &mut Errors) {
+    let mut found = Errors::new();
+    state(new, &mut found);
+    if !found.is_empty() {
+        let mut before = Errors::new();
+        state(old, &mut before);
+        found.retain(|fault| !before.contains(fault));
+    }
+    errors.append(&mut found);
+    change(new, old, &PathRef::Root("status"), errors);
+}
+
+/// What is wrong with a status, whatever it was before.
+fn state(object: &Value, errors: &mut Errors) {
     let path = PathRef::Root("status");
-    let status = &new["status"];
+    let status = &object["status"];
     for name in ["active", "succeeded", "failed", "ready", "terminating"] {
         words::nonnegative(&status[name], &path.child(name), errors);
     }
     uncounted(&status["uncountedTerminatedPods"], &path.child("uncountedTerminatedPods"), errors);
-    let job = Job::read(new);
+    let job = Job::read(object);
     conditions(&job, &path, errors);
     times(&job, &path, errors);
     if job.finished() {
-        finished(status, &path, errors);
+        finished(object, &path, errors);
     }
-    index_sets(new, &path, errors);
+    index_sets(object, &path, errors);
     if let Some(ready) = status["ready"].as_i64()
         && ready > status["active"].as_i64().unwrap_or(0)
     {
         let why = "cannot set more ready pods than active";
         errors.push(FieldError::invalid(path.child("ready"), ready, why));
     }
-    change(new, old, &path, errors);
 }
 
 /// A job and its conditions that hold.
@@ -116,7 +128,8 @@ fn times(job: &Job<'_>, path: &PathRef<'_>, errors: &mut Errors) {
     }
 }
 
-fn finished(status: &Value, path: &PathRef<'_>, errors: &mut Errors) {
+fn finished(object: &Value, path: &PathRef<'_>, errors: &mut Errors) {
+    let (spec, status) = (&object["spec"], &object["status"]);
     for (name, why) in [
         ("active", "active>0 is invalid for finished job"),
         ("terminating", "terminating>0 is invalid for finished job"),
@@ -125,7 +138,8 @@ fn finished(status: &Value, path: &PathRef<'_>, errors: &mut Errors) {
             errors.push(FieldError::invalid(path.child(name), status[name].clone(), why));
         }
     }
-    if status["startTime"].is_null() {
+    let never_started = spec["suspend"].as_bool() == Some(true) && spec["completions"].as_i64() == Some(0);
+    if status["startTime"].is_null() && !never_started {
         errors.push(FieldError::required(path.child("startTime"), "startTime is required for finished job"));
     }
     let uncounted = &status["uncountedTerminatedPods"];
@@ -182,11 +196,14 @@ fn change(new: &Value, old: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         }
     }
     let count = |job: &Job<'_>, name: &str| job.status[name].as_i64().unwrap_or(0);
+    // Indexed jobs can be scaled down, and then count less.
+    let spec = &new["spec"];
+    let elastic = spec["completionMode"] == "Indexed" && spec["completions"] == spec["parallelism"];
     for (name, why) in [
         ("failed", "cannot decrease the failed counter"),
         ("succeeded", "cannot decrease the succeeded counter"),
     ] {
-        if count(&after, name) < count(&before, name) {
+        if !(elastic && name == "succeeded") && count(&after, name) < count(&before, name) {
             errors.push(FieldError::invalid(path.child(name), count(&after, name), why));
         }
     }
