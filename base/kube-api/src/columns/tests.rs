@@ -1,4 +1,5 @@
 //! Rows as upstream prints them.
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without references")]
 
 use kube_schema::Schema;
 use serde_json::json;

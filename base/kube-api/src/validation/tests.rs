@@ -1,4 +1,5 @@
 //! What is refused, in upstream's words.
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without references")]
 
 use serde_json::json;
 
@@ -55,7 +56,7 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 #[test]
 fn metadata() {
     let config = |metadata: Value, expected: &[&str]| {
-        create("v1", "ConfigMap", json!({"metadata": metadata}), expected)
+        create("v1", "ConfigMap", json!({"metadata": metadata}), expected);
     };
     config(json!({}), &[]);
     config(json!({"name": "A"}), &[&format!("metadata.name: Invalid value: \"A\": {SUBDOMAIN}")]);
@@ -623,4 +624,286 @@ fn networks() {
         json!({"metadata": {"name": "10.0.0.1"}, "spec": {}}),
         &["spec.parentRef: Required value"],
     );
+}
+
+#[test]
+fn storage() {
+    let storage = "storage.k8s.io/v1";
+    create(storage, "StorageClass", json!({"provisioner": ""}), &["provisioner: Required value"]);
+    create(
+        storage,
+        "StorageClass",
+        json!({"provisioner": "p", "volumeBindingMode": "Later"}),
+        &[
+            "volumeBindingMode: Unsupported value: \"Later\": supported values: \"Immediate\", \"WaitForFirstConsumer\"",
+        ],
+    );
+    let class = |name: &str| json!({"provisioner": name});
+    update(
+        storage,
+        "StorageClass",
+        class("a"),
+        class("b"),
+        &["provisioner: Forbidden: updates to provisioner are forbidden."],
+    );
+    create(
+        storage,
+        "CSIDriver",
+        json!({"spec": {"tokenRequests": [{"audience": "a", "expirationSeconds": 1}, {"audience": "a"}]}}),
+        &[
+            "spec.tokenRequests[0].expirationSeconds: Invalid value: 1: may not specify a duration less than 10 minutes",
+            "spec.tokenRequests[1].audience: Duplicate value: \"a\"",
+        ],
+    );
+    create(
+        storage,
+        "CSINode",
+        json!({"spec": {"drivers": [{"name": "a", "nodeID": ""}]}}),
+        &["spec.drivers[0].nodeID: Required value"],
+    );
+    create(
+        storage,
+        "VolumeAttachment",
+        json!({"spec": {"attacher": "a", "nodeName": "n", "source": {}}}),
+        &[
+            "spec.source: Required value: must specify exactly one of inlineVolumeSpec and persistentVolumeName",
+        ],
+    );
+}
+
+#[test]
+fn classes_and_leases() {
+    create(
+        "scheduling.k8s.io/v1",
+        "PriorityClass",
+        json!({"value": 2_000_000_000}),
+        &["value: Forbidden: maximum allowed value of a user defined priority is 1000000000"],
+    );
+    create(
+        "scheduling.k8s.io/v1",
+        "PriorityClass",
+        json!({"metadata": {"name": "system-x"}, "value": 1}),
+        &[
+            "metadata.name: Forbidden: priority class names with 'system-' prefix are reserved for system use only. error: \
+         system-x is not a known system priority class",
+        ],
+    );
+    update(
+        "scheduling.k8s.io/v1",
+        "PriorityClass",
+        json!({"value": 1}),
+        json!({"value": 2}),
+        &["value: Forbidden: may not be changed in an update."],
+    );
+    update(
+        "node.k8s.io/v1",
+        "RuntimeClass",
+        json!({"handler": "a"}),
+        json!({"handler": "b"}),
+        &["handler: Invalid value: \"b\": field is immutable"],
+    );
+    create(
+        "coordination.k8s.io/v1",
+        "Lease",
+        json!({"spec": {"leaseDurationSeconds": 0, "leaseTransitions": -1}}),
+        &[
+            "spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0",
+            "spec.leaseTransitions: Invalid value: -1: must be greater than or equal to 0",
+        ],
+    );
+}
+
+#[test]
+fn webhooks() {
+    let admission = "admissionregistration.k8s.io/v1";
+    let hook = |hook: Value, expected: &[&str]| {
+        create(admission, "ValidatingWebhookConfiguration", json!({"webhooks": [hook]}), expected);
+    };
+    let config = json!({"service": {"name": "s", "namespace": "n"}});
+    hook(
+        json!({"name": "a.b.c", "clientConfig": config, "sideEffects": "None", "admissionReviewVersions": ["v1"]}),
+        &[],
+    );
+    hook(
+        json!({"name": "a.b", "clientConfig": {}}),
+        &[
+            "webhooks[0].name: Invalid value: \"a.b\": should be a domain with at least three segments separated by dots",
+            "webhooks[0].sideEffects: Required value: must specify one of None, NoneOnDryRun",
+            "webhooks[0].clientConfig: Required value: exactly one of url or service is required",
+            "webhooks[0].admissionReviewVersions: Required value: must specify one of v1, v1beta1",
+        ],
+    );
+    let rule = json!({"operations": ["*", "CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods/*", "pods/log"]});
+    hook(
+        json!({"name": "a.b.c", "clientConfig": {"url": "http://u@h?q#f"}, "sideEffects": "Some", "timeoutSeconds": 31,
+        "admissionReviewVersions": ["v9"], "rules": [rule]}),
+        &[
+            "webhooks[0].rules[0].operations: Invalid value: [\"*\",\"CREATE\"]: if '*' is present, must not specify other operations",
+            "webhooks[0].rules[0].resources[1]: Invalid value: \"pods/log\": if 'pods/*' is present, must not specify pods/log",
+            "webhooks[0].sideEffects: Unsupported value: \"Some\": supported values: \"None\", \"NoneOnDryRun\"",
+            "webhooks[0].timeoutSeconds: Invalid value: 31: the timeout value must be between 1 and 30 seconds",
+            "webhooks[0].clientConfig.url: Invalid value: \"http\": 'https' is the only allowed URL scheme; desired format: https://host[/path]",
+            "webhooks[0].clientConfig.url: Invalid value: \"u\": user information is not permitted in the URL",
+            "webhooks[0].clientConfig.url: Invalid value: \"f\": fragments are not permitted in the URL",
+            "webhooks[0].clientConfig.url: Invalid value: \"q\": query parameters are not permitted in the URL",
+            "webhooks[0].admissionReviewVersions: Invalid value: [\"v9\"]: must include at least one of v1, v1beta1",
+        ],
+    );
+}
+
+#[test]
+fn admission_policies() {
+    let admission = "admissionregistration.k8s.io/v1";
+    create(
+        admission,
+        "ValidatingAdmissionPolicy",
+        json!({"spec": {}}),
+        &[
+            "spec.matchConstraints: Required value",
+            "spec.validations: Required value: validations or auditAnnotations must contain at least one item",
+            "spec.auditAnnotations: Required value: validations or auditAnnotations must contain at least one item",
+        ],
+    );
+    let rules = json!({"resourceRules": [{"operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"]}]});
+    create(
+        admission,
+        "ValidatingAdmissionPolicy",
+        json!({"spec": {"matchConstraints": rules, "validations": [{"expression": " "}],
+        "variables": [{"name": "1", "expression": "1"}], "paramKind": {"kind": "X"}}}),
+        &[
+            "spec.paramKind.apiVersion: Required value",
+            "spec.variables[0].name: Invalid value: \"1\": name is not a valid CEL identifier",
+            "spec.validations[0].expression: Required value: expression is not specified",
+        ],
+    );
+    create(
+        admission,
+        "ValidatingAdmissionPolicyBinding",
+        json!({"spec": {"policyName": "p", "validationActions": ["Deny", "Warn"]}}),
+        &[
+            "spec.validationActions: Invalid value: [\"Deny\",\"Warn\"]: must not contain both Deny and Warn (repeating the same \
+         validation failure information in the API response and headers serves no purpose)",
+        ],
+    );
+}
+
+#[test]
+fn certificates() {
+    let group = "certificates.k8s.io/v1";
+    create(
+        group,
+        "CertificateSigningRequest",
+        json!({"spec": {"request": "eA==", "signerName": "x", "usages": ["a"], "expirationSeconds": 5}}),
+        &[
+            "spec.request: Invalid value: \"eA==\": PEM block type must be CERTIFICATE REQUEST",
+            "spec.usages[0]: Unsupported value: \"a\": supported values: \"any\", \"cert sign\", \"client auth\", \"code signing\", \
+         \"content commitment\", \"crl sign\", \"data encipherment\", \"decipher only\", \"digital signature\", \"email protection\", \
+         \"encipher only\", \"ipsec end system\", \"ipsec tunnel\", \"ipsec user\", \"key agreement\", \"key encipherment\", \
+         \"microsoft sgc\", \"netscape sgc\", \"ocsp signing\", \"s/mime\", \"server auth\", \"signing\", \"timestamping\"",
+            "spec.signerName: Invalid value: \"x\": must be a fully qualified domain and path of the form 'example.com/signer-name'",
+            "spec.expirationSeconds: Invalid value: 5: may not specify a duration less than 600 seconds (10 minutes)",
+        ],
+    );
+    let pem = "LS0tLS1CRUdJTiBDRVJUSUZJQ0FURSBSRVFVRVNULS0tLS0K";
+    let csr = |status: Value| json!({"spec": {"request": pem, "signerName": "a.b/c", "usages": ["client auth"]}, "status": status});
+    create(group, "CertificateSigningRequest", csr(json!({})), &[]);
+    update(
+        group,
+        "CertificateSigningRequest",
+        csr(json!({})),
+        csr(json!({"certificate": "eA=="})),
+        &["status.certificate: Forbidden: updates may not set certificate content"],
+    );
+    update(
+        group,
+        "CertificateSigningRequest",
+        csr(json!({})),
+        csr(json!({"conditions": [{"type": "Approved", "status": "True"}]})),
+        &["status.conditions: Forbidden: updates may not add a condition of type \"Approved\""],
+    );
+}
+
+#[test]
+fn flow_control_and_api_services() {
+    let flow = "flowcontrol.apiserver.k8s.io/v1";
+    create(
+        flow,
+        "FlowSchema",
+        json!({"spec": {"matchingPrecedence": 20_000, "rules": [{}]}}),
+        &[
+            "spec.matchingPrecedence: Invalid value: 20000: must not be greater than 10000",
+            "spec.priorityLevelConfiguration.name: Required value: must reference a priority level",
+            "spec.rules[0].subjects: Required value: subjects must contain at least one value",
+            "spec.rules[0]: Required value: at least one of resourceRules and nonResourceRules has to be non-empty",
+        ],
+    );
+    create(
+        flow,
+        "PriorityLevelConfiguration",
+        json!({"spec": {"type": "Limited"}}),
+        &["spec.limited: Required value: must not be empty when type is Limited"],
+    );
+    create(
+        "apiregistration.k8s.io/v1",
+        "APIService",
+        json!({"spec": {"group": "a.b", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 0}}),
+        &[
+            "metadata.name: Invalid value: \"a\": must be `spec.version+\".\"+spec.group`: \"v1.a.b\"",
+            "spec.versionPriority: Invalid value: 0: must be positive and less than 1000",
+        ],
+    );
+}
+
+#[test]
+fn devices() {
+    let group = "resource.k8s.io/v1";
+    create(
+        group,
+        "ResourceClaim",
+        json!({"spec": {"devices": {"requests": [{"name": "a"}]}}}),
+        &[
+            "spec.devices.requests[0]: Required value: exactly one of `exactly` or `firstAvailable` is required",
+        ],
+    );
+    let claim = |class: &str| json!({"spec": {"devices": {"requests": [{"name": "a", "exactly": {"deviceClassName": class}}]}}});
+    create(group, "ResourceClaim", claim("gpu"), &[]);
+    let gvk = gvk(group, "ResourceClaim");
+    let [mut new, old] = ["b", "a"].map(|class| complete(&gvk, claim(class)));
+    new["metadata"]["resourceVersion"] = json!("7");
+    let errors = texts(&validate_update(&gvk, &new, &old));
+    assert_eq!(errors.len(), 1);
+    assert!(errors[0].ends_with("field is immutable"), "{errors:?}");
+}
+
+#[test]
+fn reviews_need_no_name() {
+    let gvk = gvk("authorization.k8s.io/v1", "SubjectAccessReview");
+    let review = json!({"spec": {"resourceAttributes": {"verb": "get"}}});
+    assert_eq!(
+        texts(&validate_create(&gvk, &review)),
+        ["spec.user: Invalid value: \"\": at least one of user or group must be specified"]
+    );
+}
+
+#[test]
+fn hostile_lists_end_early() {
+    let many = |item: Value| Value::Array(vec![item; 20_000]);
+    for (api_version, kind, object) in [
+        ("rbac.authorization.k8s.io/v1", "Role", json!({"rules": many(json!({}))})),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding", json!({"subjects": many(json!({}))})),
+        ("v1", "Service", json!({"spec": {"ports": many(json!({}))}})),
+        ("v1", "Endpoints", json!({"subsets": many(json!({}))})),
+        ("networking.k8s.io/v1", "Ingress", json!({"spec": {"rules": many(json!({"http": {}}))}})),
+        ("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"egress": [{"to": many(json!({}))}]}})),
+        (
+            "admissionregistration.k8s.io/v1",
+            "MutatingWebhookConfiguration",
+            json!({"webhooks": many(json!({}))}),
+        ),
+        ("v1", "Node", json!({"spec": {"taints": many(json!({}))}})),
+        ("resource.k8s.io/v1", "DeviceClass", json!({"spec": {"selectors": many(json!({}))}})),
+    ] {
+        let faults = validate_create(&gvk(api_version, kind), &object).len();
+        assert!(faults < 5_000, "{kind}: {faults}");
+    }
 }

@@ -1,4 +1,5 @@
 //! Sentences as upstream says them.
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without references")]
 
 use serde_json::json;
 

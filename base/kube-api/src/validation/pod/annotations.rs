@@ -1,5 +1,7 @@
 //! Annotations of pods that stand for fields: profiles of older clients, mirrors, costs.
 
+use std::collections::BTreeSet;
+
 use kube_object::field_error::FieldError;
 use serde_json::Value;
 
@@ -34,12 +36,17 @@ pub(super) fn check(annotations: &Value, spec: &Value, path: &PathRef<'_>, error
     {
         errors.push(FieldError::invalid(path.key(DELETION_COST), cost, "must be a 32bit integer"));
     }
+    let mut containers: Option<BTreeSet<String>> = None;
     for (key, profile) in all {
+        if words::enough(errors) {
+            return;
+        }
         if key == SECCOMP_POD || key.starts_with(SECCOMP_CONTAINER) {
             seccomp(text(profile), &path.child(key), errors);
         }
         if let Some(container) = key.strip_prefix(APP_ARMOR) {
-            app_armor(container, text(profile), spec, &path.key(key), errors);
+            let known = containers.get_or_insert_with(|| container_names(spec));
+            app_armor(container, text(profile), known, &path.key(key), errors);
         }
     }
 }
@@ -60,10 +67,22 @@ fn seccomp(profile: &str, path: &PathRef<'_>, errors: &mut Errors) {
     }
 }
 
-fn app_armor(container: &str, profile: &str, spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    let mut found = false;
-    containers::each(spec, path, &mut |other, _| found |= other["name"] == container);
-    if !found {
+fn container_names(spec: &Value) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    containers::each(spec, &PathRef::Root(""), &mut |container, _| {
+        names.insert(text(&container["name"]).to_owned());
+    });
+    names
+}
+
+fn app_armor(
+    container: &str,
+    profile: &str,
+    known: &BTreeSet<String>,
+    path: &PathRef<'_>,
+    errors: &mut Errors,
+) {
+    if !known.contains(container) {
         errors.push(FieldError::invalid(path, container, "container not found"));
     }
     let known = matches!(profile, "" | "runtime/default" | "unconfined") || profile.starts_with("localhost/");
