@@ -51,12 +51,15 @@ pub(crate) fn aggregate(spec: &Value, list: &str) -> BTreeMap<String, Quantity> 
     let (mut sidecars, mut before) = (Amounts::new(), Amounts::new());
     for container in containers(spec, "initContainers") {
         let mut own = amounts(container, list);
-        if container.get("restartPolicy").and_then(Value::as_str) == Some("Always") {
+        let stays = container.get("restartPolicy").and_then(Value::as_str) == Some("Always");
+        if stays {
             add(&mut together, &own);
             add(&mut sidecars, &own);
-            own = sidecars.clone();
-        } else {
-            add(&mut own, &sidecars);
+        }
+        // Sidecars so far run beside it; what it does not ask for was counted with them.
+        for (name, amount) in &mut own {
+            let beside = sidecars.get(name).copied().unwrap_or(Quantity::ZERO);
+            *amount = if stays { beside } else { amount.plus(beside) };
         }
         largest(&mut before, own);
     }

@@ -1,4 +1,6 @@
-//! Names of time zones, as the IANA database has them.
+//! Names of time zones, as the IANA database has them: zones and links, without `Factory`.
+//!
+//! The list is that of a system's zoneinfo folder; a new release of the database may add names.
 
 /// One name a line, sorted by bytes.
 const NAMES: &str = include_str!("../../../data/time_zones.txt");
