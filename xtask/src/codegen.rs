@@ -222,6 +222,9 @@ fn object(
         }
         if let Some((numbers, known)) = sources::find(facts, name, field, &json) {
             write!(out, " n={numbers}")?;
+            if known.keeps_zero && SCALARS.iter().any(|scalar| kind.starts_with(scalar)) {
+                out.push_str(" z");
+            }
             if !known.values.is_empty() {
                 write!(out, " e={}", known.values.join("|"))?;
             }
@@ -271,6 +274,9 @@ fn kind(
         (Some(other), _) => anyhow::bail!("unknown type {other}"),
     })
 }
+
+/// Types whose zero may mean something.
+const SCALARS: &[&str] = &["string", "int", "bool", "double"];
 
 #[cfg(test)]
 mod tests {

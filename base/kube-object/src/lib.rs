@@ -18,6 +18,7 @@ pub mod merge_patch;
 pub mod names;
 pub mod object;
 pub mod pointer;
+pub mod protobuf;
 pub mod quantity;
 pub mod resource;
 pub mod schema_shape;

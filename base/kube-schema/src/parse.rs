@@ -104,6 +104,7 @@ fn field(rest: &'static str) -> Option<Field> {
         name,
         kind: kind_of(expression)?,
         required: false,
+        keeps_zero: false,
         map_type: None,
         patch: PatchStrategy::default(),
         merge_key: None,
@@ -119,6 +120,10 @@ fn field(rest: &'static str) -> Option<Field> {
 fn mark(field: &mut Field, word: &'static str) -> Option<()> {
     if word == "r" {
         field.required = true;
+        return Some(());
+    }
+    if word == "z" {
+        field.keeps_zero = true;
         return Some(());
     }
     let (mark, value) = word.split_once('=')?;

@@ -122,6 +122,9 @@ pub struct Field {
     pub kind: Type,
     /// Whether the API description demands it.
     pub required: bool,
+    /// Whether a zero, an empty string or false is written out, rather than left out as if it were
+    /// not set; of scalars only.
+    pub keeps_zero: bool,
     /// How apply merges what it holds, where the field overrides its type.
     pub map_type: Option<MapType>,
     /// How strategic merge patch treats it.

@@ -1,4 +1,4 @@
-//! Reads Kubernetes' `generated.proto` (field numbers, defaults) and `types.go` (enums).
+//! Reads Kubernetes' `generated.proto` (field numbers, defaults) and `types.go` (enums, pointers).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -14,6 +14,8 @@ pub(crate) struct Field {
     pub(crate) message: String,
     /// The default as JSON.
     pub(crate) default: Option<String>,
+    /// Whether Go writes a zero value out: it is a pointer, or lacks `omitempty`.
+    pub(crate) keeps_zero: bool,
     /// The values that the field's string type allows.
     pub(crate) values: Vec<String>,
 }
@@ -42,7 +44,7 @@ fn walk(dir: &Path, facts: &mut Facts) -> anyhow::Result<()> {
     let prefix = proto(&text, facts);
     for path in paths.iter().filter(|path| path.to_string_lossy().ends_with("types.go")) {
         let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
-        enums(&text, &prefix, facts);
+        go(&text, &prefix, facts);
     }
     Ok(())
 }
@@ -115,8 +117,8 @@ fn field(line: &str) -> Option<(&str, &str, u32)> {
     Some((left.rsplit_once(' ').map_or(left, |(_, kind)| kind), name, number.parse().ok()?))
 }
 
-/// Adds the values of `+enum` types to the fields of these types.
-pub(crate) fn enums(text: &str, prefix: &str, facts: &mut Facts) {
+/// Adds what Go says of fields: whether zero is written, and the values of `+enum` types.
+pub(crate) fn go(text: &str, prefix: &str, facts: &mut Facts) {
     let mut kinds: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut marked = false;
     for line in text.lines().map(str::trim) {
@@ -149,9 +151,11 @@ pub(crate) fn enums(text: &str, prefix: &str, facts: &mut Facts) {
                 let values = kinds.get(kind.trim_start_matches('*').trim_start_matches("[]"));
                 let name = tag.strip_prefix("`json:\"").and_then(|tag| tag.split([',', '"']).next());
                 let fields = facts.get_mut(&message);
-                if let (Some(values), Some(name), Some(fields)) = (values, name, fields)
-                    && let Some(field) = fields.get_mut(&key(name))
-                {
+                let field = name.zip(fields).and_then(|(name, fields)| fields.get_mut(&key(name)));
+                let Some(field) = field else { continue };
+                let omits = tag.contains(",omitempty") || tag.contains(",omitzero");
+                field.keeps_zero = kind.starts_with('*') || !omits;
+                if let Some(values) = values {
                     field.values = values.iter().map(|value| (*value).to_owned()).collect();
                 }
             }
@@ -171,10 +175,11 @@ mod tests {
             "package k8s.io.api.core.v1;\nmessage A {\n  // +default=\"TCP\"\n  optional string p = 4;\n}\n";
         let prefix = proto(text, &mut facts);
         let go = "// +enum\ntype P string\nconst (\n\tX P = \"UDP\"\n\tY P = \"TCP\"\n)\ntype A struct {\n\tQ P `json:\"p,omitempty\"`\n}\n";
-        enums(go, &prefix, &mut facts);
+        super::go(go, &prefix, &mut facts);
         let field = &facts["io.k8s.api.core.v1.A"]["p"];
         assert_eq!(field.number, Some(4));
         assert_eq!(field.default.as_deref(), Some("\"TCP\""));
         assert_eq!(field.values, ["TCP", "UDP"]);
+        assert!(!field.keeps_zero);
     }
 }

@@ -1,0 +1,142 @@
+use serde_json::json;
+
+use super::*;
+
+fn round(value: &Value) -> Value {
+    decode(&encode(value).unwrap()).unwrap()
+}
+
+#[test]
+fn objects_come_back_as_they_were() {
+    for value in [
+        json!({
+            "apiVersion": "apps/v1", "kind": "Deployment",
+            "metadata": {
+                "name": "web", "labels": {"a": "b"}, "generation": 3, "creationTimestamp": "2026-01-02T03:04:05Z",
+                "managedFields": [{"manager": "m", "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {}}, "time": "2026-01-02T03:04:05Z"}],
+            },
+            "spec": {
+                "replicas": 0, "selector": {"matchLabels": {"a": "b"}},
+                "strategy": {"rollingUpdate": {"maxSurge": "25%", "maxUnavailable": 1}},
+                "template": {"metadata": {"labels": {"a": "b"}}, "spec": {
+                    "containers": [{
+                        "name": "c", "image": "i", "ports": [{"containerPort": 80}],
+                        "resources": {"limits": {"cpu": "100m"}},
+                        "livenessProbe": {"httpGet": {"path": "/", "port": "http"}, "periodSeconds": 3},
+                        "securityContext": {"runAsUser": 0, "privileged": false},
+                    }],
+                    "volumes": [{"name": "v", "emptyDir": {}}, {"name": "s", "secret": {"secretName": "x", "defaultMode": 420}}],
+                    "tolerations": [{"operator": "Exists"}],
+                }},
+            },
+        }),
+        json!({"apiVersion": "v1", "kind": "Secret", "data": {"k": "AAH/"}, "metadata": {"name": "s"}, "type": "Opaque"}),
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "l"},
+            "spec": {"renewTime": "2026-01-02T03:04:05.123456Z", "leaseDurationSeconds": 0}}),
+        json!({"apiVersion": "v1", "kind": "DeleteOptions", "gracePeriodSeconds": 0, "preconditions": {"uid": "u"}}),
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "metadata": {}, "spec": {},
+            "status": {"user": {"username": "u", "extra": {"k": ["a", "b"]}}, "authenticated": true}}),
+        json!({"apiVersion": "v1", "kind": "Status", "metadata": {}, "status": "Failure", "code": 404,
+            "details": {"causes": [{"field": "f"}], "name": "n"}}),
+        json!({"apiVersion": "apps/v1", "kind": "ControllerRevision", "metadata": {"name": "c"}, "revision": 2, "data": {"a": [1]}}),
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "c"},
+        "spec": {"versions": [{"name": "v1", "served": true, "storage": false, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {
+                "list": {"type": "array", "items": {"type": "string", "default": "x", "enum": ["a", "b"]}},
+                "map": {"type": "object", "additionalProperties": {"type": "integer", "maximum": 4.5}},
+                "open": {"additionalProperties": true, "x-kubernetes-preserve-unknown-fields": true},
+            },
+        }}}]}}),
+        json!({"apiVersion": "v1", "kind": "ConfigMapList", "metadata": {"resourceVersion": "7"},
+            "items": [{"metadata": {"name": "a"}, "data": {"k": ""}}]}),
+    ] {
+        assert_eq!(round(&value), value);
+    }
+}
+
+/// What Go writes for `v1.ConfigMap{ObjectMeta: {Name: "a"}}`, field by field.
+#[test]
+fn zeros_that_go_writes_are_left_out() {
+    let mut meta = Vec::new();
+    for number in [2, 3, 4, 5, 6] {
+        wire::put_bytes(&mut meta, number, b"");
+    }
+    wire::put_bytes(&mut meta, 1, b"a");
+    wire::put_number(&mut meta, 7, 0);
+    wire::put_bytes(&mut meta, 8, b"");
+    let mut map = Vec::new();
+    wire::put_bytes(&mut map, 1, &meta);
+    let gvk = GroupVersionKind::new("", "v1", "ConfigMap");
+    let value = decode(&in_envelope(&gvk, &map)).unwrap();
+    assert_eq!(value, json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}));
+}
+
+#[test]
+fn lists_and_frames_are_made_of_encoded_objects() {
+    let gvk = GroupVersionKind::new("", "v1", "ConfigMap");
+    let item = json!({"metadata": {"name": "a"}});
+    let message = encode_message(&gvk, &item).unwrap();
+    let list = GroupVersionKind::new("", "v1", "ConfigMapList");
+    let bytes = encode_list(&list, &json!({"resourceVersion": "7"}), [&message[..], &message[..]]).unwrap();
+    let value = decode(&bytes).unwrap();
+    assert_eq!(value["items"], json!([item, item]));
+    let frame = watch_frame("ADDED", &in_envelope(&gvk, &message));
+    assert_eq!(usize::try_from(u32::from_be_bytes(*frame.first_chunk().unwrap())).unwrap(), frame.len() - 4);
+}
+
+#[test]
+fn refuses_what_is_no_object() {
+    assert!(matches!(decode(b"{}"), Err(InvalidProtobuf::NoMagic)));
+    let bad = |body: &[u8]| {
+        decode(&in_envelope(&GroupVersionKind::new("", "v1", "Pod"), body)).unwrap_err().to_string()
+    };
+    assert_eq!(bad(&[0x0a, 0x05]), "the message ends within a field");
+    assert_eq!(bad(&[0x08, 0x05]), "field metadata has the wrong wire type");
+    assert_eq!(bad(&[0x0b]), "a field's tag or number is malformed");
+    let nobody = in_envelope(&GroupVersionKind::new("a.b", "v1", "Nothing"), b"");
+    assert_eq!(
+        decode(&nobody).unwrap_err().to_string(),
+        "no kind \"Nothing\" is registered for version \"a.b/v1\""
+    );
+    // A schema within a schema within a schema.
+    let mut deep = Vec::new();
+    for _ in 0..5000 {
+        let mut outer = Vec::new();
+        wire::put_bytes(&mut outer, 23, &deep);
+        deep = outer;
+    }
+    for number in [1, 4, 7, 1] {
+        let mut outer = Vec::new();
+        wire::put_bytes(&mut outer, number, &deep);
+        deep = outer;
+    }
+    let gvk = GroupVersionKind::new("apiextensions.k8s.io", "v1", "CustomResourceDefinition");
+    let _ = decode(&in_envelope(&gvk, &deep));
+}
+
+#[test]
+fn every_kind_has_a_message() {
+    for kind in Schema::builtin().kinds() {
+        let gvk = GroupVersionKind::new(kind.gvk.group, kind.gvk.version, kind.gvk.kind);
+        assert!(knows(&gvk), "{gvk:?}");
+        // What asks for a connection stands in the address, and has no body.
+        let bodies = kind.subresources.iter().filter(|known| !known.gvk.kind.ends_with("Options"));
+        for subresource in bodies {
+            let gvk = subresource.gvk;
+            let gvk = GroupVersionKind::new(gvk.group, gvk.version, gvk.kind);
+            assert!(knows(&gvk), "{gvk:?}");
+        }
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn never_panics(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..200), kind in 0..95usize) {
+        let kind = &Schema::builtin().kinds()[kind];
+        let gvk = GroupVersionKind::new(kind.gvk.group, kind.gvk.version, kind.gvk.kind);
+        let _ = decode(&bytes);
+        if let Ok(value) = decode(&in_envelope(&gvk, &bytes)) {
+            let _ = encode(&value);
+        }
+    }
+}
