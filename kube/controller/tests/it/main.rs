@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 mod cluster;
+mod local;
 mod runtime;
+mod server;
