@@ -12,6 +12,7 @@
 pub mod cache;
 pub mod compose;
 mod custom;
+mod definitions;
 pub mod discovery;
 pub mod http;
 mod identity;

@@ -9,8 +9,10 @@ use kube_object::shape::Shape;
 use kube_object::strict;
 use serde_json::{Value, json};
 
+use crate::custom;
 use crate::kinds::{Model, Resource};
 use kube_api::Garbage;
+use kube_crd::definition::prepare;
 
 /// The version and kind that the store keeps for a built-in kind.
 pub(crate) fn storage_version(gvk: &GroupVersionKind) -> GroupVersionKind {
@@ -21,7 +23,7 @@ pub(crate) fn storage_version(gvk: &GroupVersionKind) -> GroupVersionKind {
 pub(crate) fn type_errors(resource: &Resource, object: &Value) -> Option<String> {
     match &resource.model {
         Model::BuiltIn(_) => schema_shape::type_errors(&resource.gvk, object),
-        Model::Custom(_) => None,
+        Model::Custom(custom) => custom.type_errors(object),
     }
 }
 
@@ -43,6 +45,9 @@ pub(crate) fn settle(resource: &Resource, object: &mut Value) {
             schema_shape::normalize(&resource.gvk, object);
             kube_api::decode(&resource.gvk, object);
             kube_api::default(&resource.gvk, object);
+            if custom::is_definition(&resource.gvk) {
+                kube_crd::default_crd(object);
+            }
         }
         Model::Custom(custom) => custom.settle(object),
     }
@@ -59,6 +64,7 @@ pub(crate) fn shape(resource: &Resource) -> Option<&dyn Shape> {
 /// Readies an object in its storage version to be created.
 pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
     match &resource.model {
+        Model::BuiltIn(_) if custom::is_definition(&resource.gvk) => prepare::crd_create(object),
         Model::BuiltIn(_) => {
             let strategy = kube_api::strategy(&resource.storage.group_kind());
             strategy.prepare_create(&resource.storage, object);
@@ -70,6 +76,8 @@ pub(crate) fn prepare_create(resource: &Resource, object: &mut Value) {
 /// Readies an object in its storage version to replace another; `subresource` is empty for all of it.
 pub(crate) fn prepare_update(resource: &Resource, subresource: &str, new: &mut Value, old: &Value) {
     match (&resource.model, subresource) {
+        (Model::BuiltIn(_), "") if custom::is_definition(&resource.gvk) => prepare::crd_update(new, old),
+        (Model::BuiltIn(_), _) if custom::is_definition(&resource.gvk) => prepare::crd_status(new, old),
         (Model::BuiltIn(_), "") => {
             kube_api::strategy(&resource.storage.group_kind()).prepare_update(&resource.storage, new, old);
         }
@@ -84,7 +92,13 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, new: &mut V
 /// What is wrong with an object that is to be created.
 pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     match &resource.model {
-        Model::BuiltIn(_) => kube_api::validate_create(&resource.storage, object),
+        Model::BuiltIn(_) => {
+            let mut errors = kube_api::validate_create(&resource.storage, object);
+            if custom::is_definition(&resource.gvk) {
+                errors.extend(kube_crd::validate_crd(object, None));
+            }
+            errors
+        }
         Model::Custom(custom) => custom.validate(object, None),
     }
 }
@@ -97,7 +111,13 @@ pub(crate) fn validate_update(
     old: &Value,
 ) -> Vec<FieldError> {
     match (&resource.model, subresource) {
-        (Model::BuiltIn(_), "") => kube_api::validate_update(&resource.storage, new, old),
+        (Model::BuiltIn(_), "") => {
+            let mut errors = kube_api::validate_update(&resource.storage, new, old);
+            if custom::is_definition(&resource.gvk) {
+                errors.extend(kube_crd::validate_crd(new, Some(old)));
+            }
+            errors
+        }
         (Model::BuiltIn(_), subresource) => {
             kube_api::validate_status_update(&resource.storage, subresource, new, old)
         }
@@ -108,6 +128,7 @@ pub(crate) fn validate_update(
 /// What a client should know of a write that succeeds.
 pub(crate) fn warnings(resource: &Resource, new: &Value, old: Option<&Value>) -> Vec<String> {
     match &resource.model {
+        Model::BuiltIn(_) if custom::is_definition(&resource.gvk) => kube_crd::warnings(new, old),
         Model::BuiltIn(_) => kube_api::warnings(&resource.gvk, new, old),
         Model::Custom(custom) => custom.warnings(),
     }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cache::Cache;
+use crate::definitions;
 use crate::kinds::Kinds;
 use crate::registry::{Body, Context, Core, Registry, Target, WriteOptions};
 use crate::storage::Storage;
@@ -64,8 +65,10 @@ impl ApiServer {
         };
         let (shutdown, ends) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(cache.feed(ends));
+        tasks.spawn(cache.feed(ends.clone()));
         let registry = Arc::new(Registry::new(Arc::new(core)));
+        definitions::load(&registry).await;
+        tasks.spawn(definitions::run(Arc::clone(&registry), ends));
         Ok(Self { registry, endpoint: config.endpoint, shutdown, tasks })
     }
 

@@ -27,9 +27,8 @@ pub(crate) use collection::{Collection, Page};
 use decoded::Decoded;
 pub use event::Frame;
 pub(crate) use selector::Selector;
-pub(crate) use wakers::Scope;
 pub use watcher::Watcher;
-pub(crate) use watcher::{Begin, WatchPlan};
+pub(crate) use watcher::{Begin, Show, WatchPlan};
 
 /// Everything that the store holds, kept up to date.
 pub struct Cache {

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use client::{Change, EventKind, INITIAL_EVENTS_END, Item};
+use client::{BoxFuture, Change, EventKind, INITIAL_EVENTS_END, Item};
 use futures_util::Stream;
 use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
@@ -51,7 +51,12 @@ pub(crate) struct WatchPlan {
     pub timeout: Duration,
     /// The kind that bookmarks have.
     pub gvk: GroupVersionKind,
+    /// How stored objects are shown, where they are not shown as they are.
+    pub show: Option<Show>,
 }
+
+/// Makes of a stored object what the watch shows.
+pub(crate) type Show = Arc<dyn Fn(Arc<Item>) -> BoxFuture<'static, Result<Arc<Item>, Status>> + Send + Sync>;
 
 /// A stream of frames. It ends at the watch's time-out or the server's end; an error is its last item.
 pub struct Watcher {
@@ -70,6 +75,8 @@ pub struct Watcher {
     wait: Wait,
     end: Pin<Box<Sleep>>,
     bookmark: Option<Pin<Box<Sleep>>>,
+    show: Option<Show>,
+    showing: Option<(EventKind, BoxFuture<'static, Result<Arc<Item>, Status>>)>,
     done: bool,
 }
 
@@ -122,6 +129,8 @@ impl Watcher {
             end,
             bookmark: plan.bookmarks.then(|| Box::pin(tokio::time::sleep(BOOKMARK_EVERY))),
             selector: plan.selector,
+            show: plan.show,
+            showing: None,
             done: false,
         };
         if place.is_none() {
@@ -256,6 +265,27 @@ impl Stream for Watcher {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = &mut *self;
+        let Some(show) = this.show.clone() else { return this.poll_stored(context) };
+        loop {
+            if let Some((kind, shown)) = &mut this.showing {
+                let (kind, shown) = (*kind, std::task::ready!(shown.as_mut().poll(context)));
+                this.showing = None;
+                return Poll::Ready(Some(shown.map(|object| Frame::alone(kind, object))));
+            }
+            match std::task::ready!(this.poll_stored(context)) {
+                Some(Ok(frame)) if frame.kind != EventKind::Bookmark => {
+                    this.showing = Some((frame.kind, show(frame.object)));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+}
+
+impl Watcher {
+    /// The next frame with the object as the store has it.
+    fn poll_stored(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let this = self;
         if this.done {
             return Poll::Ready(None);
         }

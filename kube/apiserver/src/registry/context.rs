@@ -216,6 +216,11 @@ impl WriteOptions {
 }
 
 impl ListOptions {
+    /// All objects, as they are now.
+    pub fn everything() -> Self {
+        Self { label_selector: LabelSelector::everything(), ..Self::default() }
+    }
+
     /// Reads the options of a list, watch or deletion of a collection from a query.
     pub fn from_query(query: Query<'_>) -> Result<Self, Status> {
         super::options::list(query)

@@ -16,7 +16,8 @@ use serde_json::{Value, json};
 use super::context::Target;
 use super::{decode, meta};
 use crate::cache::Cache;
-use crate::kinds::{Kinds, Resource};
+use crate::custom::is_of;
+use crate::kinds::{Kinds, Model, Resource};
 use crate::storage::{Committed, Storage, Write, encode, key};
 use crate::strategy::Network;
 
@@ -63,36 +64,77 @@ impl Core {
         key(&target.resource.stored_as, &target.namespace, &target.name)
     }
 
-    /// An object of the storage version in the version of the resource.
-    pub(crate) async fn from_storage(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
-        if resource.gvk == resource.storage {
-            Ok(object)
-        } else {
-            self.convert_to(object, &resource.gvk).await
+    /// A stored object in the form that rules work on: the storage version of built-in kinds, the
+    /// resource's version of custom ones.
+    pub(crate) async fn internal(&self, resource: &Resource, item: &Item) -> Result<Value, Status> {
+        match &resource.model {
+            Model::BuiltIn(_) => Ok(item.decode()),
+            Model::Custom(custom) => {
+                let mut object = item.decode();
+                if !is_of(item.json(), &resource.gvk) {
+                    object = custom.convert(&*self.cache, object, &resource.gvk.version).await?;
+                }
+                if custom.reads_with_care() {
+                    custom.settle(&mut object);
+                }
+                Ok(object)
+            }
         }
     }
 
-    /// An object of the resource's version in the storage version.
-    pub(crate) async fn to_storage(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
-        if resource.gvk == resource.storage {
-            Ok(object)
-        } else {
-            self.convert_to(object, &resource.storage).await
+    /// From the form of the rules to the resource's version.
+    pub(crate) fn from_internal(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
+        match &resource.model {
+            Model::BuiltIn(_) if resource.gvk != resource.storage => kube_api::convert(object, &resource.gvk),
+            _ => Ok(object),
         }
     }
 
-    async fn convert_to(&self, object: Value, to: &GroupVersionKind) -> Result<Value, Status> {
-        kube_api::convert(object, to)
+    /// From the resource's version to the form of the rules.
+    pub(crate) fn to_internal(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
+        match &resource.model {
+            Model::BuiltIn(_) if resource.gvk != resource.storage => {
+                kube_api::convert(object, &resource.storage)
+            }
+            _ => Ok(object),
+        }
+    }
+
+    /// The bytes that the store keeps of an object in the form of the rules.
+    pub(crate) async fn encode_stored(&self, resource: &Resource, object: &Value) -> Result<Bytes, Status> {
+        if let Model::Custom(custom) = &resource.model
+            && resource.gvk != resource.storage
+        {
+            let stored = custom.convert(&*self.cache, object.clone(), &resource.storage.version).await?;
+            return Ok(encode(&stored, &resource.storage, None).into());
+        }
+        Ok(encode(object, &resource.storage, None).into())
+    }
+
+    /// Whether stored objects are shown as they are, at least if they are of the resource's version.
+    pub(crate) fn shows_as_stored(&self, resource: &Resource) -> bool {
+        match &resource.model {
+            Model::BuiltIn(_) => resource.gvk == resource.storage,
+            Model::Custom(custom) => !custom.reads_with_care(),
+        }
     }
 
     /// A stored object as the resource's version shows it.
     pub(crate) async fn shown(&self, resource: &Resource, item: Arc<Item>) -> Result<Arc<Item>, Status> {
-        if resource.gvk == resource.storage {
+        if self.shows_as_stored(resource) {
             return Ok(item);
         }
-        let object = self.from_storage(resource, item.decode()).await?;
+        let object = self.internal(resource, &item).await?;
+        let object = self.from_internal(resource, object)?;
         let bytes = encode(&object, &resource.gvk, Some(item.revision()));
         Item::parse(bytes.into(), item.revision()).map(Arc::new).map_err(Status::internal)
+    }
+
+    async fn convert_to(&self, object: Value, to: &GroupVersionKind) -> Result<Value, Status> {
+        match self.kinds.by_gvk(to).as_deref().map(|resource| &resource.model) {
+            Some(Model::Custom(custom)) => custom.convert(&*self.cache, object, &to.version).await,
+            _ => kube_api::convert(object, to),
+        }
     }
 }
 

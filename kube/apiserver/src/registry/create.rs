@@ -9,7 +9,7 @@ use super::context::{Body, Context, Target, WriteOptions};
 use super::outcome::Outcome;
 use super::{Registry, core, decode, fields, meta, random};
 use crate::rules;
-use crate::storage::{Committed, Write, encode};
+use crate::storage::{Committed, Write};
 use crate::strategy;
 use client::Item;
 
@@ -45,7 +45,7 @@ impl Registry {
         request.object = Some(object);
         self.mutate(context, &mut request).await?;
         let object = request.object.take().unwrap_or_default();
-        let object = self.core.to_storage(resource, object).await?;
+        let object = self.core.to_internal(resource, object)?;
         let generates =
             meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty();
         let attempts = if generates { GENERATE_MAX } else { 1 };
@@ -99,7 +99,7 @@ impl Registry {
             self.check_escalation(context, &own, &object)?;
             if self.admits(Operation::Create) {
                 request.name.clone_from(&name);
-                request.object = Some(self.core.from_storage(resource, object.clone()).await?);
+                request.object = Some(self.core.from_internal(resource, object.clone())?);
                 self.validate(context, request).await?;
             }
             rules::warnings(resource, &object, None).into_iter().for_each(|text| context.warnings.add(text));
@@ -111,7 +111,7 @@ impl Registry {
                 }
                 return self.answer_unsaved(&own, object, 201).await;
             }
-            let bytes = bytes::Bytes::from(encode(&object, &resource.storage, None));
+            let bytes = self.core.encode_stored(resource, &object).await?;
             let mut writes =
                 vec![Write { lease: self.lease_of(resource).await?, ..Write::put(key, 0, bytes.clone()) }];
             writes.extend(extra);
@@ -137,7 +137,7 @@ impl Registry {
         code: u16,
     ) -> Result<Outcome, Status> {
         let resource = &*target.resource;
-        let mut object = self.core.from_storage(resource, object).await?;
+        let mut object = self.core.from_internal(resource, object)?;
         core::set_type(&mut object, &resource.gvk);
         Ok(Outcome::value(code, resource.gvk.clone(), object))
     }

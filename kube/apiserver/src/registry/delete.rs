@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use admission::Operation;
-use bytes::Bytes;
 use client::Item;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kube_object::status::Status;
@@ -16,7 +15,7 @@ use super::outcome::{List, Outcome};
 use super::{Registry, meta};
 use crate::kinds::Resource;
 use crate::rules;
-use crate::storage::{Committed, Write, encode};
+use crate::storage::{Committed, Write};
 use crate::strategy;
 use kube_api::Garbage;
 
@@ -42,7 +41,7 @@ impl Registry {
         let mut asked = false;
         for _ in 0..ATTEMPTS_MAX {
             let Some(item) = present else { return Err(not_found(target)) };
-            let object = item.decode();
+            let object = self.core.internal(resource, &item).await?;
             check_preconditions(resource, &object, options)?;
             if !asked {
                 self.admit_deletion(context, target, &object, options).await?;
@@ -67,7 +66,7 @@ impl Registry {
             return Ok(());
         }
         let mut request = self.admission_request(context, target, Operation::Delete, options.dry_run);
-        request.old = Some(self.core.from_storage(&target.resource, object.clone()).await?);
+        request.old = Some(self.core.from_internal(&target.resource, object.clone())?);
         request.options = delete_options(options);
         self.mutate(context, &mut request).await?;
         self.validate(context, &request).await
@@ -90,7 +89,7 @@ impl Registry {
             }
             Plan::Remove => (Write::delete(self.core.key(target), item.revision()), None),
             Plan::Mark(marked) => {
-                let bytes = Bytes::from(encode(marked, &resource.storage, None));
+                let bytes = self.core.encode_stored(resource, marked).await?;
                 let lease = self.lease_of(resource).await?;
                 (
                     Write { lease, ..Write::put(self.core.key(target), item.revision(), bytes.clone()) },

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use admission::Operation;
-use bytes::Bytes;
 use client::Item;
 use kube_object::status::Status;
 use serde_json::Value;
@@ -14,7 +13,7 @@ use super::core::{self, MODIFIED, not_found};
 use super::outcome::Outcome;
 use super::{Registry, create, decode, fields, meta, patch};
 use crate::rules;
-use crate::storage::{Committed, Write, encode};
+use crate::storage::{Committed, Write};
 use crate::strategy;
 
 /// How the new state comes from the present one.
@@ -24,7 +23,7 @@ pub(crate) enum Change<'a> {
     /// It is patched.
     Patch(&'a Patch),
     /// It is changed by the server itself, for a request that speaks another kind. The object is
-    /// in its storage version.
+    /// in the form that rules work on.
     Edit(&'a (dyn Fn(&mut Value) -> Result<(), Status> + Send + Sync)),
 }
 
@@ -127,15 +126,15 @@ impl Registry {
     async fn attempt(&self, job: &Job<'_>, item: &Arc<Item>) -> Result<Attempt, Status> {
         let Job { context, target, options, .. } = job;
         let resource = &*target.resource;
-        let stored = item.decode();
-        let old = self.core.from_storage(resource, stored.clone()).await?;
-        let mut new = self.changed(job, &old, item).await?;
+        let stored = self.core.internal(resource, item).await?;
+        let old = self.core.from_internal(resource, stored.clone())?;
+        let mut new = self.changed(job, &stored, &old, item)?;
         keep_identity(&mut new, &old);
         let mut request = self.admission_request(context, target, Operation::Update, options.dry_run);
         request.options = create::write_options("UpdateOptions", options);
         new = self.admit_change(job, &mut request, new, &old).await?;
 
-        let mut new = self.core.to_storage(resource, new).await?;
+        let mut new = self.core.to_internal(resource, new)?;
         if let Some(subresource) = rules_of(job) {
             rules::prepare_update(resource, subresource, &mut new, &stored);
         }
@@ -146,7 +145,7 @@ impl Registry {
         }
         self.check_escalation(context, target, &new)?;
         if self.admits(request.operation) && job.shown.is_none() {
-            request.object = Some(self.core.from_storage(resource, new.clone()).await?);
+            request.object = Some(self.core.from_internal(resource, new.clone())?);
             self.validate(context, &request).await?;
         }
         rules::warnings(resource, &new, Some(&stored))
@@ -182,7 +181,7 @@ impl Registry {
     }
 
     /// The new state as the client wants it, with its fields' owners.
-    async fn changed(&self, job: &Job<'_>, old: &Value, item: &Item) -> Result<Value, Status> {
+    fn changed(&self, job: &Job<'_>, stored: &Value, old: &Value, item: &Item) -> Result<Value, Status> {
         let Job { context, target, options, .. } = job;
         let resource = &*target.resource;
         let writer = fields::writer(context, target, options, self.core.now());
@@ -204,9 +203,9 @@ impl Registry {
                 new
             }
             Change::Edit(edit) => {
-                let mut new = item.decode();
+                let mut new = stored.clone();
                 edit(&mut new)?;
-                self.core.from_storage(resource, new).await?
+                self.core.from_internal(resource, new)?
             }
         };
         check_uid(target, &new, old)?;
@@ -243,7 +242,8 @@ impl Registry {
         let Job { target, options, .. } = job;
         let resource = &*target.resource;
         meta::set(&mut new, "resourceVersion", meta::get(stored, "resourceVersion").clone());
-        core::set_type(&mut new, &resource.storage);
+        let own = if resource.is_custom() { &resource.gvk } else { &resource.storage };
+        core::set_type(&mut new, own);
         if new == *stored {
             let item = self.core.shown(resource, Arc::clone(item)).await?;
             return Ok(Attempt::Done(Outcome::item(200, &resource.gvk, item)));
@@ -252,7 +252,7 @@ impl Registry {
             return self.answer_unsaved(target, new, 200).await.map(Attempt::Done);
         }
         let key = self.core.key(target);
-        let bytes = Bytes::from(encode(&new, &resource.storage, None));
+        let bytes = self.core.encode_stored(resource, &new).await?;
         let ends = strategy::ends(resource, &new, stored);
         let mut writes = if ends {
             let mut writes = vec![Write::delete(key, item.revision())];

@@ -12,7 +12,8 @@ use super::context::{GetOptions, ListOptions, Target};
 use super::core::{Core, not_found};
 use super::outcome::{List, Outcome};
 use super::page::Place;
-use crate::cache::{Begin, Collection, Page, Selector, WatchPlan, Watcher};
+use crate::cache::{Begin, Collection, Page, Selector, Show, WatchPlan, Watcher};
+use crate::kinds::Resource;
 use crate::rules;
 use crate::storage::{prefix, refusal};
 
@@ -78,7 +79,7 @@ impl Core {
             .map_or_else(String::new, |last| Place { revision, after: last.key().to_string() }.to_token());
         let remaining = (page.more && selector.is_everything()).then_some(page.behind as u64);
         let mut items = page.items;
-        if resource.gvk != resource.storage {
+        if !self.shows_as_stored(resource) {
             let mut shown = Vec::with_capacity(items.len());
             for item in items {
                 shown.push(self.shown(resource, item).await?);
@@ -136,7 +137,16 @@ impl Core {
         }
     }
 
-    pub(super) fn watch(&self, target: &Target, options: &ListOptions) -> Result<Watcher, Status> {
+    /// How a watch shows stored objects.
+    fn show(self: &Arc<Self>, resource: &Arc<Resource>) -> Show {
+        let (core, resource) = (Arc::clone(self), Arc::clone(resource));
+        Arc::new(move |item| {
+            let (core, resource) = (Arc::clone(&core), Arc::clone(&resource));
+            Box::pin(async move { core.shown(&resource, item).await })
+        })
+    }
+
+    pub(super) fn watch(self: &Arc<Self>, target: &Target, options: &ListOptions) -> Result<Watcher, Status> {
         check_watch(options)?;
         let selector = self.selector(target, options)?;
         let begin = match (options.send_initial_events, options.resource_version.as_str()) {
@@ -153,6 +163,7 @@ impl Core {
                 .timeout
                 .unwrap_or_else(|| WATCH_MIN + WATCH_MIN.mul_f64(f64::from(super::random::byte()) / 255.0)),
             gvk: target.resource.gvk.clone(),
+            show: (!self.shows_as_stored(&target.resource)).then(|| self.show(&target.resource)),
         };
         Watcher::begin(&self.cache, self.cache.collection(&target.resource.stored_as), plan)
     }
