@@ -78,12 +78,16 @@ impl Chain {
     /// Asks every step whether the object may be stored. Quota is reserved last: a request
     /// that is not stored after this leaves its reservation to the quota controller.
     pub async fn validate(&self, request: &Request, notes: &mut Notes) -> Result<(), Status> {
-        let hooks = self.on.validating_webhooks && self.webhooks.any(&self.host, false);
-        let policies = self.on.validating_policies && self.policies.any(&self.host, false);
-        let scene = self.scene(request, false, hooks || policies).await?;
+        let mut scene = Scene::new(&self.host);
         for plugin in self.plugins_for(request.operation) {
+            scene.fetch(plugin.needs(request)).await?;
             let result = plugin.validate(request, &scene, notes);
             explained(plugin.name(), result, notes)?;
+        }
+        let policies = self.on.validating_policies && self.policies.any(&self.host, false);
+        let hooks = self.on.validating_webhooks && self.webhooks.any(&self.host, false);
+        if policies || hooks {
+            scene.fetch(needs_namespace(request).into_iter().collect()).await?;
         }
         if policies {
             let result = self.policies.validate(request, &scene, notes).await;
@@ -108,12 +112,18 @@ impl Chain {
         memory: &mut Memory,
         notes: &mut Notes,
     ) -> Result<(), Status> {
-        let hooks = self.on.mutating_webhooks && self.webhooks.any(&self.host, true);
-        let policies = self.on.mutating_policies && self.policies.any(&self.host, true);
-        let scene = self.scene(request, again, hooks || policies).await?;
+        let mut scene = Scene::new(&self.host);
+        scene.again = again;
         for plugin in self.plugins_for(request.operation) {
+            // One after the other: what is refused early waits for nothing that is needed late.
+            scene.fetch(plugin.needs(request)).await?;
             let result = plugin.mutate(request, &scene, notes);
             explained(plugin.name(), result, notes)?;
+        }
+        let policies = self.on.mutating_policies && self.policies.any(&self.host, true);
+        let hooks = self.on.mutating_webhooks && self.webhooks.any(&self.host, true);
+        if policies || hooks {
+            scene.fetch(needs_namespace(request).into_iter().collect()).await?;
         }
         if policies {
             let result = self.policies.mutate(request, &scene, &mut memory.mutated, notes).await;
@@ -124,19 +134,6 @@ impl Chain {
             explained(webhook::MUTATING, result, notes)?;
         }
         Ok(())
-    }
-
-    /// What the steps see; `namespace` says whether selectors will look at its labels.
-    async fn scene(&self, request: &Request, again: bool, namespace: bool) -> Result<Scene<'_>, Status> {
-        let mut scene = Scene::new(&self.host);
-        scene.again = again;
-        for plugin in self.plugins_for(request.operation) {
-            scene.fetch(plugin.needs(request)).await?;
-        }
-        if namespace {
-            scene.fetch(needs_namespace(request).into_iter().collect()).await?;
-        }
-        Ok(scene)
     }
 
     fn plugins_for(&self, operation: Operation) -> impl Iterator<Item = &dyn Plugin> {

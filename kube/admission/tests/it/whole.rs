@@ -102,6 +102,16 @@ async fn a_pod_waits_for_the_account_of_its_new_namespace() {
 }
 
 #[tokio::test]
+async fn what_is_refused_early_waits_for_nothing() {
+    let chain = Chain::new(&Config::default(), host(Fixed::default()));
+    let started = std::time::Instant::now();
+    let status = chain.mutate(&mut pod(), &mut Notes::default()).await.unwrap_err();
+    assert_eq!((status.code, status.message.as_str()), (404, "namespaces \"n\" not found"));
+    // Looking for the default account alone would take longer.
+    assert!(started.elapsed() < std::time::Duration::from_millis(1400));
+}
+
+#[tokio::test]
 async fn steps_can_be_left_out() {
     let disable = ["NamespaceLifecycle", "ServiceAccount", "ResourceQuota"].map(str::to_owned).into();
     let config = Config { disable, enable: ["AlwaysPullImages".to_owned()].into(), ..Config::default() };
