@@ -259,7 +259,7 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// An id in the form of a UUID. It tells requests apart in logs; nothing depends on its being
 /// unguessable.
-pub(crate) fn fresh_id() -> String {
+fn fresh_id() -> String {
     let number = || RandomState::new().build_hasher().finish();
     let bits = u128::from(number()) << 64 | u128::from(number());
     let bits = bits & !(0xf << 76) | 4 << 76;

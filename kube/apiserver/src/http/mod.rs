@@ -32,7 +32,6 @@ use serde_json::Value;
 pub(crate) use answer::{accepts_gzip, bytes_answer, page_not_found};
 pub use body::{BODY_MAX, Body, BodyError};
 pub use chain::Peer;
-pub(crate) use chain::fresh_id;
 pub(crate) use plain::{hashed, matches_tag};
 pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_config};
 

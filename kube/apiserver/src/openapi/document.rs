@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use kube_object::resource::GroupVersionKind;
+use kube_crd::publish::Flavour;
 use kube_schema::Schema;
 use serde_json::{Value, json};
 
-use super::paths;
-use super::schema::{Definitions, Flavour, LIST_META, OBJECT_META};
+use super::schema::{Definitions, LIST_META, OBJECT_META};
+use super::{custom, paths};
 use crate::kinds::{Model, Resource, Table};
 
 type Out = GzEncoder<Vec<u8>>;
@@ -30,12 +30,6 @@ pub(super) fn v3(table: &Table, group: &str, version: &str) -> Option<Vec<u8>> {
 /// The version 2 document of everything.
 pub(super) fn v2(table: &Table) -> Option<Vec<u8>> {
     write_v2(table.resources()).ok()
-}
-
-/// `com.example.stable.v1.CronTab` of stable.example.com.
-pub(super) fn custom_name(gvk: &GroupVersionKind) -> String {
-    let reversed: Vec<&str> = gvk.group.rsplit('.').collect();
-    format!("{}.{}.{}", reversed.join("."), gvk.version, gvk.kind)
 }
 
 fn write_v3(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
@@ -90,60 +84,21 @@ fn write_definitions(
     for resource in resources {
         let name = paths::definition_name(resource);
         if let Model::Custom(kind) = &resource.model {
-            let object = custom(kind.openapi(flavour == Flavour::V2), &resource.gvk, &mut definitions);
-            members.write(out, &name, &object)?;
-            let list = custom_list(resource, &name, flavour, &mut definitions);
-            members.write(out, &format!("{name}List"), &list)?;
+            let made = custom::definitions(resource, kind, flavour);
+            for (name, value) in [name.clone(), format!("{name}List")].into_iter().zip(made) {
+                members.write(out, &name, &value)?;
+                definitions.made(name);
+            }
+            definitions.refer(OBJECT_META);
+            definitions.refer(LIST_META);
         } else if !name.is_empty() {
             definitions.refer(&name);
         }
     }
-    let custom_names: Vec<String> = resources
-        .iter()
-        .filter(|resource| resource.is_custom())
-        .map(|it| paths::definition_name(it))
-        .collect();
     while let Some((name, value)) = definitions.next() {
-        let item = name.strip_suffix("List").unwrap_or(&name);
-        if !custom_names.iter().any(|custom| custom == item || *custom == name) {
-            members.write(out, &name, &value)?;
-        }
+        members.write(out, &name, &value)?;
     }
     Members::end(out)
-}
-
-/// A custom kind's schema as it is published: with its type and metadata.
-fn custom(mut schema: Value, gvk: &GroupVersionKind, definitions: &mut Definitions) -> Value {
-    let metadata = definitions.refer(OBJECT_META);
-    let Some(fields) = schema.as_object_mut() else { return json!({"type": "object"}) };
-    let kind = json!([{"group": gvk.group, "version": gvk.version, "kind": gvk.kind}]);
-    fields.insert("x-kubernetes-group-version-kind".to_owned(), kind);
-    fields.entry("type").or_insert_with(|| json!("object"));
-    let properties = fields.entry("properties").or_insert_with(|| json!({}));
-    if let Some(properties) = properties.as_object_mut() {
-        let text = |words: &str| json!({"type": "string", "description": words});
-        properties.insert("apiVersion".to_owned(), text("The group and version of the object."));
-        properties.insert("kind".to_owned(), text("The kind of the object."));
-        properties.insert("metadata".to_owned(), metadata);
-    }
-    schema
-}
-
-fn custom_list(resource: &Resource, name: &str, flavour: Flavour, definitions: &mut Definitions) -> Value {
-    let kind = &resource.gvk.kind;
-    let gvk =
-        json!([{"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.list_kind}]);
-    json!({
-        "description": format!("{} is a list of {kind}", resource.list_kind),
-        "type": "object", "required": ["items"],
-        "properties": {
-            "apiVersion": {"type": "string", "description": "The group and version of the list."},
-            "kind": {"type": "string", "description": "The kind of the list."},
-            "metadata": definitions.refer(LIST_META),
-            "items": {"type": "array", "items": flavour.reference(name), "description": format!("List of {}.", resource.gvr.resource)},
-        },
-        "x-kubernetes-group-version-kind": gvk,
-    })
 }
 
 /// Members of a JSON object, written one after the other.

@@ -1,8 +1,9 @@
 //! Paths: which operations a resource has, with their parameters.
 
+use kube_crd::publish::{Flavour, model_name};
 use serde_json::{Map, Value, json};
 
-use super::schema::{Definitions, Flavour, definition_of};
+use super::schema::{Definitions, definition_of};
 use crate::kinds::{Model, Resource};
 use kube_object::resource::GroupVersionKind;
 use kube_schema::Gvk;
@@ -51,7 +52,7 @@ pub(super) fn of(
 pub(super) fn definition_name(resource: &Resource) -> String {
     match &resource.model {
         Model::BuiltIn(_) => definition(&resource.gvk).unwrap_or_default(),
-        Model::Custom(_) => super::document::custom_name(&resource.gvk),
+        Model::Custom(_) => model_name(&resource.gvk.group, &resource.gvk.version, &resource.gvk.kind),
     }
 }
 

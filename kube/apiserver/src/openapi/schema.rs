@@ -2,28 +2,18 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use kube_crd::publish::Flavour;
 use kube_docs::Docs;
 use kube_schema::{Field, Gvk, ListType, MapType, Object, Schema, Type};
 use serde_json::{Map, Value, json};
 
-/// A version of OpenAPI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flavour {
-    /// 2.0.
-    V2,
-    /// 3.0.
-    V3,
-}
-
-impl Flavour {
-    /// A reference to a definition.
-    pub(super) fn reference(self, name: &str) -> Value {
-        let base = match self {
-            Self::V2 => "#/definitions/",
-            Self::V3 => "#/components/schemas/",
-        };
-        json!({"$ref": format!("{base}{name}")})
-    }
+/// A reference to a definition.
+pub(super) fn reference(flavour: Flavour, name: &str) -> Value {
+    let base = match flavour {
+        Flavour::V2 => "#/definitions/",
+        Flavour::V3 => "#/components/schemas/",
+    };
+    json!({"$ref": format!("{base}{name}")})
 }
 
 /// Definitions, one by one, each with those that it refers to behind it.
@@ -33,6 +23,7 @@ pub(super) struct Definitions {
     docs: Docs,
     wanted: VecDeque<String>,
     seen: HashSet<String>,
+    made: HashSet<String>,
 }
 
 impl Definitions {
@@ -43,6 +34,7 @@ impl Definitions {
             docs: Docs::new(),
             wanted: VecDeque::new(),
             seen: HashSet::new(),
+            made: HashSet::new(),
         }
     }
 
@@ -51,12 +43,20 @@ impl Definitions {
         if self.seen.insert(name.to_owned()) {
             self.wanted.push_back(name.to_owned());
         }
-        self.flavour.reference(name)
+        reference(self.flavour, name)
+    }
+
+    /// Says that a definition is written already.
+    pub(super) fn made(&mut self, name: String) {
+        self.made.insert(name);
     }
 
     /// The next definition that somebody asked for.
     pub(super) fn next(&mut self) -> Option<(String, Value)> {
-        let name = self.wanted.pop_front()?;
+        let mut name = self.wanted.pop_front()?;
+        while self.made.contains(&name) {
+            name = self.wanted.pop_front()?;
+        }
         let docs = self.docs.schema(&name);
         let value = match self.schema.object_named(&name) {
             Some(object) => self.object(object, docs.as_ref()),
