@@ -87,6 +87,18 @@ pub(super) fn deployment_subresource(subresource: &str, new: &mut Value, old: &V
     subresource == "status"
 }
 
+/// Who writes a status changes none of the metadata.
+pub(super) fn own_metadata_subresource(subresource: &str, new: &mut Value, old: &Value) -> bool {
+    const KEPT: [&str; 5] = ["labels", "annotations", "finalizers", "ownerReferences", "deletionTimestamp"];
+    if subresource == "status" {
+        keep_all_but_status(new, old);
+        for name in KEPT {
+            keep_metadata(new, old, name);
+        }
+    }
+    subresource == "status"
+}
+
 /// Where apps/v1 keeps the number of the template, which has no field any more.
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 

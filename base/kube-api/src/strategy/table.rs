@@ -61,7 +61,13 @@ const SIGNING_REQUEST: Strategy = Strategy {
 };
 const SLICE: Strategy = Strategy { generation: Generation::ContentAndLabels, ..PLAIN };
 const PRIORITY_CLASS: Strategy = Strategy { generation: Generation::One, ..PLAIN };
-const API_SERVICE: Strategy = Strategy { create: kinds::api_service_create, ..STRICT };
+const API_SERVICE: Strategy =
+    Strategy { create: kinds::api_service_create, subresource: kinds::own_metadata_subresource, ..STRICT };
+const FLOW: Strategy = Strategy { subresource: kinds::own_metadata_subresource, ..SPEC };
+const POLICY: Strategy = Strategy { subresource: kinds::own_metadata_subresource, ..STRICT_SPEC };
+const ATTACHMENT: Strategy = Strategy { subresource: kinds::own_metadata_subresource, ..STRICT };
+const RESOURCE_CLAIM: Strategy = Strategy { subresource: kinds::own_metadata_subresource, ..PLAIN };
+const TAINT_RULE: Strategy = Strategy { subresource: kinds::own_metadata_subresource, ..SPEC };
 
 /// The strategy of a kind.
 pub(super) fn strategy(group: &str, kind: &str) -> &'static Strategy {
@@ -69,7 +75,7 @@ pub(super) fn strategy(group: &str, kind: &str) -> &'static Strategy {
         "" => core(kind),
         "admissionregistration.k8s.io" => match kind {
             "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration" => &STRICT_CONTENT,
-            _ => &STRICT_SPEC,
+            _ => &POLICY,
         },
         "apps" => match kind {
             "Deployment" => &DEPLOYMENT,
@@ -81,7 +87,8 @@ pub(super) fn strategy(group: &str, kind: &str) -> &'static Strategy {
         "batch" => &SPEC,
         "coordination.k8s.io" => &LEASE,
         "events.k8s.io" => &EVENT,
-        "flowcontrol.apiserver.k8s.io" | "policy" | "apiextensions.k8s.io" => &STRICT_SPEC,
+        "flowcontrol.apiserver.k8s.io" => &FLOW,
+        "policy" | "apiextensions.k8s.io" => &STRICT_SPEC,
         "rbac.authorization.k8s.io" => &UPSERT,
         _ => other(group, kind),
     }
@@ -111,10 +118,13 @@ fn other(group: &str, kind: &str) -> &'static Strategy {
         ("discovery.k8s.io", "EndpointSlice") => &SLICE,
         ("networking.k8s.io", "NetworkPolicy" | "Ingress" | "IngressClass") => &SPEC,
         ("node.k8s.io", "RuntimeClass") => &STRICT,
-        ("resource.k8s.io", "DeviceClass" | "ResourceSlice" | "DeviceTaintRule") => &SPEC,
+        ("resource.k8s.io", "DeviceClass" | "ResourceSlice") => &SPEC,
+        ("resource.k8s.io", "DeviceTaintRule") => &TAINT_RULE,
+        ("resource.k8s.io", "ResourceClaim") => &RESOURCE_CLAIM,
         ("scheduling.k8s.io", "PriorityClass") => &PRIORITY_CLASS,
         ("storage.k8s.io", "CSIDriver") => &STRICT_SPEC,
-        ("storage.k8s.io", "CSINode" | "CSIStorageCapacity" | "VolumeAttachment") => &STRICT,
+        ("storage.k8s.io", "CSINode" | "CSIStorageCapacity") => &STRICT,
+        ("storage.k8s.io", "VolumeAttachment") => &ATTACHMENT,
         (
             "networking.k8s.io"
             | "resource.k8s.io"

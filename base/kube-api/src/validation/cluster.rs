@@ -139,8 +139,12 @@ fn node_resources(object: &Value, errors: &mut Errors) {
 const POD_CIDR: &str = "node updates may not change podCIDR except from \"\" to valid";
 const PROVIDER: &str = "node updates may not change providerID except from \"\" to valid";
 
-fn node_update(_: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
-    node_resources(new, errors);
+fn node_update(gvk: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
+    node(gvk, new, errors);
+    node_change(new, old, errors);
+}
+
+fn node_change(new: &Value, old: &Value, errors: &mut Errors) {
     let path = PathRef::Root("status.addresses");
     let mut seen = BTreeSet::new();
     for (at, address) in items(&new["status"]["addresses"]).iter().enumerate() {
@@ -158,11 +162,12 @@ fn node_update(_: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Erro
     if !is_empty(&before["providerID"]) && after["providerID"] != before["providerID"] {
         errors.push(FieldError::forbidden("spec.providerID", PROVIDER));
     }
-    taints(new, errors);
 }
 
-fn node_subresource(gvk: &GroupVersionKind, _: &str, new: &Value, old: &Value, errors: &mut Errors) {
-    node_update(gvk, new, old, errors);
+fn node_subresource(_: &GroupVersionKind, _: &str, new: &Value, old: &Value, errors: &mut Errors) {
+    node_resources(new, errors);
+    taints(new, errors);
+    node_change(new, old, errors);
 }
 
 /// Resources that a quota may limit beside those with a qualified name.

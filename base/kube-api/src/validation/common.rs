@@ -1,4 +1,4 @@
-//! Checks that many kinds share, in the words of upstream's helpers.
+//! Checks that many kinds share, in upstream's words.
 
 use std::net::{IpAddr, Ipv4Addr};
 

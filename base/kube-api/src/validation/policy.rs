@@ -182,7 +182,7 @@ fn validations(spec: &Value, errors: &mut Errors) {
     }
 }
 
-const REASONS: [&str; 4] = ["Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized"];
+const REASONS: [&str; 3] = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
 
 fn validation(validation: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     expression(&validation["expression"], &path.child("expression"), errors);
