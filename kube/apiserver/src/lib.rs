@@ -17,6 +17,7 @@ pub mod discovery;
 pub mod http;
 mod identity;
 pub mod kinds;
+mod local;
 pub mod metrics;
 pub mod openapi;
 pub mod registry;
@@ -26,5 +27,6 @@ mod storage;
 mod strategy;
 pub mod table;
 
+pub use local::LocalApi;
 pub use server::{ApiServer, Config};
 pub use strategy::{Cidr, Network};

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use futures_util::Stream;
 use kube_object::resource::GroupVersionResource;
 use kube_object::status::Status;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::item::WatchEvent;
 
@@ -251,36 +251,77 @@ impl Call {
         self.body = Some(body);
         self
     }
+}
+
+/// A query's pairs, not yet encoded.
+pub type Query = Vec<(String, String)>;
+
+impl CallOptions {
+    /// The query of a list, or of a deletion of a collection.
+    pub fn list_query(&self) -> Query {
+        let limit = self.limit.map(|limit| limit.to_string());
+        let given = [
+            ("resourceVersion", &self.resource_version),
+            ("resourceVersionMatch", &self.resource_version_match),
+            ("limit", &limit),
+            ("continue", &self.continue_token),
+            ("labelSelector", &self.label_selector),
+            ("fieldSelector", &self.field_selector),
+        ];
+        pairs(given)
+    }
+
+    /// The query of a create, update or patch.
+    pub fn write_query(&self) -> Query {
+        let dry_run = self.dry_run.then(|| "All".to_owned());
+        let force = self.force.then(|| "true".to_owned());
+        pairs([("dryRun", &dry_run), ("fieldManager", &self.field_manager), ("force", &force)])
+    }
 
     /// The `DeleteOptions` that a deletion sends.
     pub fn delete_options(&self) -> Value {
-        let options = &self.options;
-        let mut body = json!({"kind": "DeleteOptions", "apiVersion": "v1"});
-        let mut set = |name: &str, value: Value| {
-            if let Some(body) = body.as_object_mut() {
-                body.insert(name.to_owned(), value);
-            }
-        };
-        if let Some(seconds) = options.grace_period_seconds {
+        let mut body = Map::new();
+        let mut set = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+        set("kind", json!("DeleteOptions"));
+        set("apiVersion", json!("v1"));
+        if let Some(seconds) = self.grace_period_seconds {
             set("gracePeriodSeconds", json!(seconds));
         }
-        if let Some(policy) = &options.propagation {
+        if let Some(policy) = &self.propagation {
             set("propagationPolicy", json!(policy));
         }
-        if options.dry_run {
+        if self.dry_run {
             set("dryRun", json!(["All"]));
         }
-        let given = [
-            ("uid", &options.preconditions.uid),
-            ("resourceVersion", &options.preconditions.resource_version),
-        ];
-        let given: serde_json::Map<_, _> = given
-            .into_iter()
-            .filter_map(|(name, value)| Some((name.to_owned(), json!(value.as_ref()?))))
-            .collect();
+        let given =
+            [("uid", &self.preconditions.uid), ("resourceVersion", &self.preconditions.resource_version)];
+        let given: Map<_, _> = pairs(given).into_iter().map(|(name, value)| (name, json!(value))).collect();
         if !given.is_empty() {
             set("preconditions", Value::Object(given));
         }
-        body
+        Value::Object(body)
     }
+}
+
+impl WatchOptions {
+    /// The query of the watch.
+    pub fn query(&self) -> Query {
+        let initial = self.send_initial_events.map(|send| send.to_string());
+        let how = initial.as_ref().map(|_| "NotOlderThan".to_owned());
+        let bookmarks = self.bookmarks.then(|| "true".to_owned());
+        let timeout = self.timeout_seconds.map(|seconds| seconds.to_string());
+        pairs([
+            ("resourceVersion", &self.resource_version),
+            ("resourceVersionMatch", &how),
+            ("labelSelector", &self.label_selector),
+            ("fieldSelector", &self.field_selector),
+            ("allowWatchBookmarks", &bookmarks),
+            ("sendInitialEvents", &initial),
+            ("timeoutSeconds", &timeout),
+        ])
+    }
+}
+
+fn pairs<const N: usize>(given: [(&str, &Option<String>); N]) -> Query {
+    given.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value.clone()?))).collect()
 }

@@ -177,11 +177,7 @@ impl Item {
     }
 
     /// The value of a selectable field. `read` tells all of them once; they are kept.
-    pub fn field(
-        &self,
-        name: &str,
-        read: impl FnOnce(&Value) -> Vec<(String, String)>,
-    ) -> Option<&str> {
+    pub fn field(&self, name: &str, read: impl FnOnce(&Value) -> Vec<(String, String)>) -> Option<&str> {
         let fields = self.fields.get_or_init(|| {
             let fields = read(&self.value());
             fields.into_iter().map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str())).collect()
@@ -308,7 +304,10 @@ mod tests {
         assert!(item.untyped_tail().unwrap().starts_with(b"\"metadata\""));
         let value = item.value();
         assert!(Arc::ptr_eq(&value, &item.value()));
-        assert_eq!(item.field("spec.x", |v| vec![("spec.x".to_owned(), v["spec"]["x"].to_string())]), Some("1"));
+        assert_eq!(
+            item.field("spec.x", |v| vec![("spec.x".to_owned(), v["spec"]["x"].to_string())]),
+            Some("1")
+        );
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
         assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
         for (json, expected) in [

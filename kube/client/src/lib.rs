@@ -9,7 +9,9 @@ mod item;
 mod mirror;
 mod scan;
 
-pub use api::{Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Verb, WatchOptions};
+pub use api::{
+    Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Query, Verb, WatchOptions,
+};
 pub use cache::{Cache, INITIAL_EVENTS_END};
 pub use item::{EventKind, InvalidItem, Item, WatchEvent};
 pub use mirror::{Change, Mirror};

@@ -55,6 +55,14 @@ impl Outcome {
         Self { code, gvk, answer: Answer::Value(value) }
     }
 
+    /// The answer, decoded for the caller alone.
+    pub fn into_value(self) -> Value {
+        match self.answer {
+            Answer::Item(item) => item.decode(),
+            Answer::Value(value) => value,
+        }
+    }
+
     /// The answer, decoded.
     pub fn to_value(&self) -> Arc<Value> {
         match &self.answer {
