@@ -106,6 +106,12 @@ impl Item {
         })
     }
 
+    /// Reads an object that says its revision itself.
+    pub fn read(json: Bytes) -> Result<Self, InvalidItem> {
+        let revision = revision_of(&json);
+        Self::parse(json, revision)
+    }
+
     /// The object at a revision: `metadata.resourceVersion` is set in a copy of the JSON.
     pub fn at(json: &[u8], revision: u64) -> Result<Self, InvalidItem> {
         Self::parse(with_revision(json, revision)?.into(), revision)
@@ -258,6 +264,14 @@ impl Head {
             }
         }
     }
+}
+
+/// What `metadata.resourceVersion` says; 0 where it says no number.
+fn revision_of(json: &[u8]) -> u64 {
+    let find = |at: usize, name: &[u8]| members(json, at).find(|member| member.key == name);
+    let found = find(0, b"metadata").and_then(|metadata| find(metadata.value.start, b"resourceVersion"));
+    let text = found.and_then(|found| std::str::from_utf8(json.get(found.value)?).ok());
+    text.and_then(|text| text.trim_matches('"').parse().ok()).unwrap_or(0)
 }
 
 /// A copy with `metadata.resourceVersion` set.

@@ -5,6 +5,7 @@
 
 mod api;
 mod cache;
+pub mod http;
 mod item;
 mod mirror;
 mod scan;
@@ -13,5 +14,6 @@ pub use api::{
     Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Query, Verb, WatchOptions,
 };
 pub use cache::{Cache, INITIAL_EVENTS_END};
+pub use http::HttpClient;
 pub use item::{EventKind, InvalidItem, Item, WatchEvent};
 pub use mirror::{Change, Mirror};

@@ -1,0 +1,279 @@
+//! The API over HTTP/2 and TLS.
+//!
+//! One connection carries all calls and another all watches, so that watches cannot use up the
+//! streams that calls need. A connection that breaks is made anew by the next request.
+
+mod config;
+mod connection;
+mod stream;
+
+use bytes::Bytes;
+use http::{Method, Request, header};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use kube_object::resource::GroupVersionResource;
+use kube_object::status::{Details, Status};
+use serde_json::Value;
+
+pub use config::{Credentials, Endpoint, InvalidEndpoint};
+use connection::Connection;
+
+use crate::api::{Api, BoxFuture, BoxStream, Call, PatchType, Query, Verb, WatchOptions};
+use crate::item::WatchEvent;
+
+/// A client of one server. Share it: it holds the connections.
+pub struct HttpClient {
+    endpoint: Endpoint,
+    calls: Connection,
+    watches: Connection,
+}
+
+impl HttpClient {
+    /// A client of the server at an endpoint; connects with the first request.
+    pub fn new(endpoint: Endpoint) -> Self {
+        Self { calls: Connection::new(), watches: Connection::new(), endpoint }
+    }
+
+    async fn answer(&self, call: Call) -> Result<Value, Status> {
+        let (method, path, query, body) = parts(&call);
+        let content = call.patch.filter(|_| call.verb == Verb::Patch).map(PatchType::content_type);
+        let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
+        let request = self.request(method, &path, &query, content.unwrap_or(JSON), body)?;
+        let response = self.calls.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+        read(head.status.as_u16(), &body)
+    }
+
+    async fn follow(
+        &self,
+        path: String,
+        query: Query,
+    ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
+        let request = self.request(Method::GET, &path, &query, JSON, Bytes::new())?;
+        let response =
+            self.watches.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let (head, body): (_, Incoming) = response.into_parts();
+        if head.status.is_success() {
+            return Ok(Box::pin(stream::events(body)));
+        }
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+        match read(head.status.as_u16(), &body) {
+            Err(status) => Err(status),
+            Ok(_) => Err(Status::internal("the watch was answered with an object")),
+        }
+    }
+
+    fn request(
+        &self,
+        method: Method,
+        path: &str,
+        query: &Query,
+        content: &str,
+        body: Bytes,
+    ) -> Result<Request<Full<Bytes>>, Status> {
+        let mut uri = format!("https://{}{path}", self.endpoint.authority());
+        for (at, (name, value)) in query.iter().enumerate() {
+            uri.push(if at == 0 { '?' } else { '&' });
+            uri.push_str(name);
+            uri.push('=');
+            encode(&mut uri, value);
+        }
+        let mut request = Request::builder()
+            .method(method)
+            .uri(uri)
+            .header(header::ACCEPT, JSON)
+            .header(header::CONTENT_TYPE, content)
+            .header(header::USER_AGENT, self.endpoint.agent());
+        if let Some(token) = self.endpoint.bearer() {
+            request = request.header(header::AUTHORIZATION, token);
+        }
+        request.body(Full::new(body)).map_err(|error| Status::bad_request(error.to_string()))
+    }
+}
+
+impl Api for HttpClient {
+    fn call(&self, call: Call) -> BoxFuture<'_, Result<Value, Status>> {
+        Box::pin(self.answer(call))
+    }
+
+    fn watch<'a>(
+        &'a self,
+        resource: &GroupVersionResource,
+        options: WatchOptions,
+    ) -> BoxFuture<'a, Result<BoxStream<'static, Result<WatchEvent, Status>>, Status>> {
+        let path = path(resource, options.namespace.as_deref(), None, None);
+        let mut query = options.query();
+        query.push(("watch".to_owned(), "true".to_owned()));
+        Box::pin(self.follow(path, query))
+    }
+}
+
+fn parts(call: &Call) -> (Method, String, Query, Option<Value>) {
+    let options = &call.options;
+    let collection = || path(&call.resource, call.namespace.as_deref(), None, None);
+    let object =
+        || path(&call.resource, call.namespace.as_deref(), call.name.as_deref(), call.subresource.as_deref());
+    let body = call.body.clone();
+    match call.verb {
+        Verb::Get => (Method::GET, object(), options.list_query(), None),
+        Verb::List => (Method::GET, collection(), options.list_query(), None),
+        // A POST to a part of an object names the object.
+        Verb::Create if call.subresource.is_some() => (Method::POST, object(), options.write_query(), body),
+        Verb::Create => (Method::POST, collection(), options.write_query(), body),
+        Verb::Update => (Method::PUT, object(), options.write_query(), body),
+        Verb::Patch => (Method::PATCH, object(), options.write_query(), body),
+        Verb::Delete => (Method::DELETE, object(), Query::new(), Some(options.delete_options())),
+        Verb::DeleteCollection => {
+            (Method::DELETE, collection(), options.list_query(), Some(options.delete_options()))
+        }
+    }
+}
+
+fn path(
+    resource: &GroupVersionResource,
+    namespace: Option<&str>,
+    name: Option<&str>,
+    subresource: Option<&str>,
+) -> String {
+    let mut path = match resource.group.as_str() {
+        "" => format!("/api/{}", resource.version),
+        group => format!("/apis/{group}/{}", resource.version),
+    };
+    let mut add = |segment: &str| {
+        path.push('/');
+        encode(&mut path, segment);
+    };
+    if let Some(namespace) = namespace {
+        add("namespaces");
+        add(namespace);
+    }
+    add(&resource.resource);
+    for segment in [name, subresource].into_iter().flatten() {
+        add(segment);
+    }
+    path
+}
+
+/// RFC 3986: everything but the unreserved characters.
+fn encode(out: &mut String, text: &str) {
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+}
+
+fn read(code: u16, body: &[u8]) -> Result<Value, Status> {
+    let value: Result<Value, _> = serde_json::from_slice(body);
+    match value {
+        Ok(value) if (200..300).contains(&code) => Ok(value),
+        Ok(value) => Err(status_of(code, &value)),
+        Err(_) => {
+            let text = String::from_utf8_lossy(body.get(..SHOWN_MAX.min(body.len())).unwrap_or_default());
+            Err(Status::new(if code < 400 { 500 } else { code }, "", text.into_owned()))
+        }
+    }
+}
+
+/// The refusal that a `Status` object tells.
+fn status_of(code: u16, value: &Value) -> Status {
+    let text =
+        |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let reason = text(value, "reason");
+    let reason = REASONS.into_iter().find(|known| **known == reason).unwrap_or_default();
+    let mut status = Status::new(code, reason, text(value, "message"));
+    if let Some(details) = value.get("details") {
+        let causes = details.get("causes").and_then(Value::as_array).cloned().unwrap_or_default();
+        let seconds = details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0);
+        status.details = Some(Box::new(Details {
+            name: text(details, "name"),
+            group: text(details, "group"),
+            kind: text(details, "kind"),
+            uid: text(details, "uid"),
+            causes,
+            retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+            continue_token: value.get("metadata").map(|meta| text(meta, "continue")).unwrap_or_default(),
+        }));
+    }
+    status
+}
+
+/// The server could not be asked: the client may try again.
+fn unreachable(error: &dyn std::error::Error) -> Status {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    Status::unavailable(text)
+}
+
+const JSON: &str = "application/json";
+
+/// A list of everything in a large cluster.
+const ANSWER_BYTES_MAX: usize = 1 << 30;
+/// Bytes of an answer that is no JSON, as a message.
+const SHOWN_MAX: usize = 1024;
+
+/// The words that the API has.
+const REASONS: [&str; 18] = [
+    "Unauthorized",
+    "Forbidden",
+    "NotFound",
+    "AlreadyExists",
+    "Conflict",
+    "Gone",
+    "Invalid",
+    "ServerTimeout",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "BadRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "RequestEntityTooLarge",
+    "UnsupportedMediaType",
+    "InternalError",
+    "Expired",
+];
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn calls_become_requests() {
+        let pods = GroupVersionResource::new("", "v1", "pods");
+        let deployments = GroupVersionResource::new("apps", "v1", "deployments");
+        for (call, expected) in [
+            (Call::get(&pods, "shop", "web"), "GET /api/v1/namespaces/shop/pods/web"),
+            (Call::list(&deployments, ""), "GET /apis/apps/v1/deployments"),
+            (Call::create(&pods, "shop", json!({})), "POST /api/v1/namespaces/shop/pods"),
+            (
+                Call::get(&pods, "shop", "a:b/c").at("status"),
+                "GET /api/v1/namespaces/shop/pods/a%3Ab%2Fc/status",
+            ),
+        ] {
+            let (method, path, _, _) = parts(&call);
+            assert_eq!(format!("{method} {path}"), expected);
+        }
+    }
+
+    #[test]
+    fn refusals_come_back_as_they_were() {
+        let status = Status::expired("too old resource version: 1 (5)");
+        let body = status.to_value().to_string();
+        let read = read(410, body.as_bytes()).unwrap_err();
+        assert_eq!((read.code, read.reason, read.message), (410, "Expired", status.message));
+        assert_eq!(super::read(502, b"bad gateway").unwrap_err().code, 502);
+    }
+}
