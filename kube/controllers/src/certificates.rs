@@ -48,16 +48,16 @@ fn decide(observed: &Observed<'_>, request: &Value) -> Plan {
     Plan::nothing("somebody has to approve it")
 }
 
-/// When the request is of no more use, in seconds since 1970.
+/// When the request is of no more use, in seconds since 1970: an hour after it is done, a day if it never is.
 fn ends(request: &Value) -> i64 {
+    let is_signed = at(request, &["status", "certificate"]).is_some();
     let decided = ["Approved", "Denied", "Failed"].iter().filter_map(|kind| {
         let found = conditions::find(request, kind)?;
-        time(found, &["lastUpdateTime"]).or_else(|| time(found, &["lastTransitionTime"]))
+        let since = time(found, &["lastUpdateTime"]).or_else(|| time(found, &["lastTransitionTime"]))?;
+        let is_done = *kind != "Approved" || is_signed;
+        Some(since.saturating_add(if is_done { HOUR } else { 24 * HOUR }))
     });
-    match decided.max() {
-        Some(decided) => decided.saturating_add(HOUR),
-        None => created(request).saturating_add(24 * HOUR),
-    }
+    decided.min().unwrap_or_else(|| created(request).saturating_add(24 * HOUR))
 }
 
 fn has(request: &Value, kind: &str) -> bool {
