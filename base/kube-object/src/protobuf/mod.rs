@@ -49,6 +49,9 @@ pub fn encode(value: &Value) -> Result<Vec<u8>, InvalidProtobuf> {
 
 /// Writes an object without its envelope, as it stands among the items of a list.
 pub fn encode_message(gvk: &GroupVersionKind, value: &Value) -> Result<Vec<u8>, InvalidProtobuf> {
+    if let Some(kind) = gvk.kind.strip_prefix("PartialObjectMetadata") {
+        return metadata_only(value, kind == "List");
+    }
     let unknown = || InvalidProtobuf::UnknownKind { gvk: gvk.clone() };
     let object = lookup::object(Schema::builtin(), gvk).ok_or_else(unknown)?;
     encode::message(object, value)
@@ -80,6 +83,20 @@ pub fn encode_list<'a>(
         wire::put_bytes(&mut message, 2, item);
     }
     Ok(in_envelope(gvk, &message))
+}
+
+/// `metav1.PartialObjectMetadata`, which no published description has: metadata 1; of its list
+/// metadata 1 and items 2.
+fn metadata_only(value: &Value, list: bool) -> Result<Vec<u8>, InvalidProtobuf> {
+    let meta = GroupVersionKind::new("", "v1", if list { "ListMeta" } else { "ObjectMeta" });
+    let mut out = Vec::new();
+    let empty = json!({});
+    wire::put_bytes(&mut out, 1, &encode_message(&meta, value.get("metadata").unwrap_or(&empty))?);
+    let items = value.get("items").and_then(Value::as_array).filter(|_| list);
+    for item in items.into_iter().flatten() {
+        wire::put_bytes(&mut out, 2, &metadata_only(item, false)?);
+    }
+    Ok(out)
 }
 
 /// One frame of a watch: its length, and a `metav1.WatchEvent` around an object with its envelope.

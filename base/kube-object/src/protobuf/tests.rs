@@ -80,6 +80,10 @@ fn lists_and_frames_are_made_of_encoded_objects() {
     let bytes = encode_list(&list, &json!({"resourceVersion": "7"}), [&message[..], &message[..]]).unwrap();
     let value = decode(&bytes).unwrap();
     assert_eq!(value["items"], json!([item, item]));
+    let partial =
+        json!({"apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadataList", "items": [item]});
+    let bytes = encode(&partial).unwrap();
+    assert!(bytes.windows(message.len()).any(|window| window == message));
     let frame = watch_frame("ADDED", &in_envelope(&gvk, &message));
     assert_eq!(usize::try_from(u32::from_be_bytes(*frame.first_chunk().unwrap())).unwrap(), frame.len() - 4);
 }

@@ -24,14 +24,19 @@ fn members(fields: &mut Map<String, Value>, object: &Object) {
     });
 }
 
-/// Whether Go's encoder leaves the field out: an empty list or map that need not be there.
+/// Whether Go's encoder leaves the field out: an empty list or map that need not be
+/// there, or the zero of a scalar that is no pointer.
 fn is_nothing(value: &Value, field: &Field) -> bool {
-    let empty = match (&field.kind, value) {
-        (Type::List { .. }, Value::Array(items)) => items.is_empty(),
-        (Type::Map(_), Value::Object(members)) => members.is_empty(),
+    match (&field.kind, value) {
+        (Type::List { .. }, Value::Array(items)) => items.is_empty() && !field.required,
+        (Type::Map(_), Value::Object(members)) => members.is_empty() && !field.required,
+        (Type::String { .. }, Value::String(text)) => text.is_empty() && !field.keeps_zero,
+        (Type::Int(_) | Type::Double, Value::Number(number)) => {
+            number.as_f64() == Some(0.0) && !field.keeps_zero
+        }
+        (Type::Bool, Value::Bool(set)) => !set && !field.keeps_zero,
         _ => false,
-    };
-    empty && !field.required
+    }
 }
 
 fn one(value: &mut Value, kind: &Type) {

@@ -50,6 +50,10 @@ fn strategic_merge_knows_the_keys() {
     ] {
         assert_eq!(merged("v1", "Pod", pod(spec), pod(patch)), pod(expected));
     }
+    let selector = |labels: Value| json!({"spec": {"selector": {"matchLabels": labels}}});
+    let budget =
+        merged("policy/v1", "PodDisruptionBudget", selector(json!({"a": "1"})), selector(json!({"b": "1"})));
+    assert_eq!(budget, selector(json!({"b": "1"})), "this selector is replaced whole");
     let finalizers = |names: &[&str]| json!({"metadata": {"finalizers": names}});
     let both = merged("v1", "ConfigMap", finalizers(&["a"]), finalizers(&["b"]));
     assert_eq!(both["metadata"]["finalizers"].as_array().unwrap().len(), 2);
@@ -216,6 +220,41 @@ fn normal_form_is_what_go_would_write() {
             "spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "500m", "memory": "1Gi"}}}],
             "volumes": [{"name": "v", "emptyDir": {}}]}})
     );
+    for (kind, before, after) in [
+        (
+            ("apps/v1", "Deployment"),
+            json!({"spec": {"replicas": 0, "paused": false, "minReadySeconds": 0}}),
+            json!({"spec": {"replicas": 0}}),
+        ),
+        (
+            ("v1", "Service"),
+            json!({"spec": {"clusterIP": "", "type": "", "ports": [{"name": "", "port": 0, "nodePort": 0}]}}),
+            json!({"spec": {"ports": [{"port": 0}]}}),
+        ),
+        (
+            ("v1", "PersistentVolumeClaim"),
+            json!({"spec": {"storageClassName": "", "volumeName": ""}}),
+            json!({"spec": {"storageClassName": ""}}),
+        ),
+        (
+            ("v1", "Pod"),
+            json!({"spec": {"hostNetwork": false, "automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "", "securityContext": {"privileged": false}, "env": [{"name": "A", "value": ""}]}]}}),
+            json!({"spec": {"automountServiceAccountToken": false, "terminationGracePeriodSeconds": 0,
+                "containers": [{"name": "", "securityContext": {"privileged": false}, "env": [{"name": "A"}]}]}}),
+        ),
+        (
+            ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
+            json!({"spec": {"versions": [{"name": "v1", "served": false, "storage": false, "deprecated": false, "schema":
+                {"openAPIV3Schema": {"minimum": 0, "minLength": 0, "nullable": false, "title": ""}}}]}}),
+            json!({"spec": {"versions": [{"name": "v1", "served": false, "storage": false, "schema":
+                {"openAPIV3Schema": {"minimum": 0, "minLength": 0}}}]}}),
+        ),
+    ] {
+        let mut value = before;
+        normalize(&gvk(kind.0, kind.1), &mut value);
+        assert_eq!(value, after);
+    }
     let mut required = json!({"spec": {"containers": []}});
     normalize(&gvk("v1", "Pod"), &mut required);
     assert_eq!(required, json!({"spec": {"containers": []}}));

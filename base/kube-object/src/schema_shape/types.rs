@@ -71,6 +71,10 @@ impl Shape for Field {
             _ => PatchList::Replace,
         }
     }
+
+    fn patch_replaces_map(&self) -> bool {
+        self.patch.replace
+    }
 }
 
 impl Shape for Type {

@@ -7,6 +7,7 @@ use client::Item;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
+use kube_object::protobuf;
 use kube_object::status::Status;
 use serde_json::{Value, json};
 
@@ -129,7 +130,8 @@ pub fn value_answer(code: u16, value: &Value, form: &Form) -> Response<Body> {
 
 /// A refusal, in an encoding that the client reads, or JSON.
 pub fn status(status: &Status, accept: Option<&str>) -> Response<Body> {
-    let negotiated = negotiate(accept, Offer::default()).unwrap_or_default();
+    let offer = Offer { protobuf: true, ..Offer::default() };
+    let negotiated = negotiate(accept, offer).unwrap_or_default();
     let bytes = encode(&status.to_value(), negotiated);
     let code = StatusCode::from_u16(status.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = bytes_answer(code.as_u16(), negotiated.encoding.content_type(), bytes);
@@ -158,16 +160,17 @@ pub fn page_not_found() -> Response<Body> {
     text(404, "404 page not found\n")
 }
 
-/// Encodes a value.
+/// Encodes a value. What has no message, which negotiation does not let come here, is empty.
 pub fn encode(value: &Value, negotiated: Negotiated) -> Bytes {
     match negotiated.encoding {
         Encoding::Yaml => yaml::write(value).into(),
-        Encoding::Json | Encoding::Protobuf if negotiated.pretty => {
+        Encoding::Protobuf => protobuf::encode(value).unwrap_or_default().into(),
+        Encoding::Json if negotiated.pretty => {
             let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
             bytes.push(b'\n');
             bytes.into()
         }
-        Encoding::Json | Encoding::Protobuf => value.to_string().into(),
+        Encoding::Json => value.to_string().into(),
     }
 }
 

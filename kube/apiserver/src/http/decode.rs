@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
-use kube_object::json;
 use kube_object::status::Status;
+use kube_object::{json, protobuf};
 use serde_json::Value;
 
 use super::accept::{Encoding, media_types, unsupported_media_type};
@@ -16,12 +16,13 @@ pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(CONTENT_TYPE).map(|value| value.to_str().unwrap_or("?")).filter(|text| !text.is_empty())
 }
 
-/// An object.
-pub(super) fn object(headers: &HeaderMap, bytes: &Bytes) -> Result<Body, Status> {
+/// An object; `protobuf` says whether its kind has a message.
+pub(super) fn object(headers: &HeaderMap, bytes: &Bytes, protobuf: bool) -> Result<Body, Status> {
     match Encoding::of_content_type(content_type(headers)) {
         Some(Encoding::Json) => read_json(bytes),
         Some(Encoding::Yaml) => read_yaml(bytes),
-        Some(Encoding::Protobuf) | None => Err(unsupported_media_type(media_types(false))),
+        Some(Encoding::Protobuf) if protobuf => read_protobuf(bytes),
+        Some(Encoding::Protobuf) | None => Err(unsupported_media_type(media_types(protobuf))),
     }
 }
 
@@ -30,7 +31,7 @@ pub(super) fn options(headers: &HeaderMap, bytes: &Bytes) -> Result<Option<Value
     if bytes.is_empty() {
         return Ok(None);
     }
-    object(headers, bytes).map(|body| Some(body.value))
+    object(headers, bytes, true).map(|body| Some(body.value))
 }
 
 /// A patch; `custom` kinds have no strategic merge.
@@ -62,6 +63,14 @@ fn read_json(bytes: &Bytes) -> Result<Body, Status> {
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}{cause}"))
     })?;
     Ok(Body { value: decoded.value, duplicates: decoded.duplicates, ..Body::default() })
+}
+
+fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
+    let value = protobuf::decode(bytes).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Status::bad_request(format!("{error}{cause}"))
+    })?;
+    Ok(Body { value, typed: true, ..Body::default() })
 }
 
 fn read_yaml(bytes: &Bytes) -> Result<Body, Status> {

@@ -65,7 +65,7 @@ async fn change(
     let registry = &front.registry;
     let outcome = match info.verb.as_str() {
         "create" => {
-            let object = decode::object(&parts.headers, &bytes)?;
+            let object = decode::object(&parts.headers, &bytes, !resource.is_custom())?;
             let options = WriteOptions::from_query(query.pairs())?;
             if is_review(&resource.gvk.group, &resource.gvk.kind) {
                 let mut object = object.value;
@@ -76,7 +76,7 @@ async fn change(
             registry.create(&context, target, object, &options).await?
         }
         "update" => {
-            let object = decode::object(&parts.headers, &bytes)?;
+            let object = decode::object(&parts.headers, &bytes, !resource.is_custom())?;
             let options = WriteOptions::from_query(query.pairs())?;
             registry.update(&context, target, object, &options).await?
         }
@@ -179,7 +179,8 @@ fn form(asked: &Asked<'_>, resource: &Resource, target: &Target) -> Result<Form,
     // Reviews are answered and forgotten: they have neither columns nor metadata.
     let speaks_own_kind = target.subresource.is_empty()
         || resource.subresource(&target.subresource).is_some_and(|part| part.gvk == resource.gvk);
-    let offer = Offer { transforms: resource.is_stored() && speaks_own_kind, protobuf: false };
+    let offer =
+        Offer { transforms: resource.is_stored() && speaks_own_kind, protobuf: !resource.is_custom() };
     let mut negotiated = negotiate(asked.accept(), offer)?;
     if asked.info.verb == "watch" && negotiated.encoding == Encoding::Yaml {
         // Documents of YAML cannot follow each other without an end.

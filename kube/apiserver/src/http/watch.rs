@@ -12,8 +12,8 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame as BodyFrame};
 use jiff::Timestamp;
-use kube_object::status::Status;
-use serde_json::{Value, json};
+use kube_object::protobuf;
+use serde_json::Value;
 
 use super::accept::{Encoding, Transform};
 use super::answer::Form;
@@ -62,6 +62,9 @@ impl Events {
     fn encode(&mut self, frame: &Frame) -> Bytes {
         let object = match self.form.negotiated.transform {
             Transform::None if self.form.negotiated.encoding == Encoding::Json => return frame.json(),
+            Transform::None if self.form.negotiated.encoding == Encoding::Protobuf => {
+                return frame.protobuf(|kind, item| protobuf_frame(kind.as_str(), &item.value()));
+            }
             Transform::None => frame.object.decode(),
             Transform::Metadata(version) => metadata_only(&frame.object.value(), version),
             Transform::Table(version) => {
@@ -71,7 +74,14 @@ impl Events {
                 maker.one(&frame.object.value(), first)
             }
         };
-        line(frame.kind.as_str(), &object)
+        self.event(frame.kind.as_str(), &object)
+    }
+
+    fn event(&self, kind: &str, object: &Value) -> Bytes {
+        match self.form.negotiated.encoding {
+            Encoding::Protobuf => protobuf_frame(kind, object),
+            Encoding::Json | Encoding::Yaml => line(kind, object),
+        }
     }
 
     fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
@@ -83,7 +93,7 @@ impl Events {
             Some(Ok(frame)) => Poll::Ready(Some(self.encode(&frame))),
             Some(Err(status)) => {
                 self.watcher = None;
-                Poll::Ready(Some(error_line(&status)))
+                Poll::Ready(Some(self.event("ERROR", &status.to_value())))
             }
             None => {
                 self.watcher = None;
@@ -97,8 +107,8 @@ fn line(kind: &str, object: &Value) -> Bytes {
     format!("{{\"type\":\"{kind}\",\"object\":{object}}}\n").into()
 }
 
-fn error_line(status: &Status) -> Bytes {
-    format!("{}\n", json!({"type": "ERROR", "object": status.to_value()})).into()
+fn protobuf_frame(kind: &str, object: &Value) -> Bytes {
+    protobuf::watch_frame(kind, &protobuf::encode(object).unwrap_or_default()).into()
 }
 
 impl HttpBody for Events {
