@@ -48,7 +48,7 @@ pub(super) fn cells(pod: &Value, now: Timestamp) -> Vec<Value> {
         seen.reason.into(),
         restarts.into(),
         age(pod, now),
-        or(&status["podIPs"][0]["ip"], "<none>"),
+        or(if status["podIPs"].is_array() { &status["podIPs"][0]["ip"] } else { &status["podIP"] }, "<none>"),
         or(&spec["nodeName"], "<none>"),
         or(&status["nominatedNodeName"], "<none>"),
         gates(pod).into(),

@@ -164,12 +164,12 @@ pub(super) fn signing_request_subresource(subresource: &str, new: &mut Value, ol
 }
 
 fn set_conditions(object: &mut Value, conditions: Vec<Value>) {
-    if let Some(status) = object_at(object, "status") {
-        if conditions.is_empty() {
-            status.remove("conditions");
-        } else {
-            status.insert("conditions".to_owned(), Value::Array(conditions));
+    if conditions.is_empty() {
+        if let Some(status) = object.get_mut("status") {
+            put(status, "conditions", Value::Null);
         }
+    } else if let Some(status) = object_at(object, "status") {
+        status.insert("conditions".to_owned(), Value::Array(conditions));
     }
 }
 

@@ -35,6 +35,16 @@ fn needs_health_port(service: &Value) -> bool {
     text(&spec["type"]) == "LoadBalancer" && text(&spec["externalTrafficPolicy"]) == "Local"
 }
 
+/// Whether it is reached from outside.
+fn is_external(service: &Value) -> bool {
+    let spec = &service["spec"];
+    match text(&spec["type"]) {
+        "NodePort" | "LoadBalancer" => true,
+        "ClusterIP" => !is_empty(&spec["externalIPs"]),
+        _ => false,
+    }
+}
+
 /// What was allocated and is not mentioned stays: an update need not repeat it.
 fn keep_allocated(new: &mut Value, old: &Value) {
     let (cluster, node) =
@@ -124,7 +134,7 @@ fn drop_of_other_type(new: &mut Value, old: &Value) {
     let before = &old["spec"];
     let (cluster, node) = (needs_cluster_ip(new), needs_node_port(new));
     let (health, kind) = (needs_health_port(new), text(&new["spec"]["type"]).to_owned());
-    let external = matches!(kind.as_str(), "NodePort" | "LoadBalancer");
+    let external = is_external(new);
     let Some(spec) = new.get_mut("spec") else { return };
     let mut drop_same = |name: &str| {
         if spec[name] == before[name] {
@@ -132,7 +142,7 @@ fn drop_of_other_type(new: &mut Value, old: &Value) {
         }
     };
     if needs_cluster_ip(old) && !cluster {
-        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"] {
+        for name in ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"] {
             drop_same(name);
         }
     }
@@ -143,7 +153,7 @@ fn drop_of_other_type(new: &mut Value, old: &Value) {
         drop_same("allocateLoadBalancerNodePorts");
         drop_same("loadBalancerClass");
     }
-    if matches!(text(&before["type"]), "NodePort" | "LoadBalancer") && !external {
+    if is_external(old) && !external {
         drop_same("externalTrafficPolicy");
     }
     if needs_node_port(old) && !node {

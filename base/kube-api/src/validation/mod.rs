@@ -31,6 +31,8 @@ mod webhook;
 mod workload;
 
 #[cfg(test)]
+mod sound;
+#[cfg(test)]
 mod tests;
 
 use kube_object::field_error::FieldError;
