@@ -109,7 +109,12 @@ impl Strategy {
         if !(self.subresource)(subresource, new, old) && subresource == "status" {
             keep_all_but_status(new, old);
         }
-        self.count(new, old);
+        if subresource == "status" {
+            // Annotations may come with a status; they count only with the object itself.
+            Self::keep_generation(new, old, false);
+        } else {
+            self.count(new, old);
+        }
     }
 
     /// Whether changes of the desired state are counted in `metadata.generation`.
@@ -151,7 +156,6 @@ impl Strategy {
 
     /// Sets the generation to the old one's, or to the next where the desired state has changed.
     fn count(&self, new: &mut Value, old: &Value) {
-        let before = &old["metadata"]["generation"];
         let metadata = |name: &str| !same(&new["metadata"][name], &old["metadata"][name]);
         let changed = match self.generation {
             Generation::None | Generation::One => false,
@@ -160,7 +164,12 @@ impl Strategy {
             Generation::Content => content_differs(new, old),
             Generation::ContentAndLabels => content_differs(new, old) || metadata("labels"),
         };
-        match before.as_i64() {
+        Self::keep_generation(new, old, changed);
+    }
+
+    /// Sets the generation to the old one's, or to the one after it.
+    fn keep_generation(new: &mut Value, old: &Value, changed: bool) {
+        match old["metadata"]["generation"].as_i64() {
             Some(number) => set_generation(new, number.saturating_add(i64::from(changed))),
             None if changed => set_generation(new, 1),
             None => {

@@ -72,6 +72,7 @@ fn status_leaves_the_rest_alone() {
     );
     let deployment = written("apps", "Deployment", "status", new, &old);
     assert_eq!(deployment["metadata"]["labels"], json!({"a": "1"}));
+    assert_eq!(deployment["metadata"]["generation"], 4);
     let flow = json!({"metadata": {"annotations": {"b": "c"}}, "status": {"conditions": []}});
     let flow = written("flowcontrol.apiserver.k8s.io", "FlowSchema", "status", flow, &old);
     assert_eq!(flow["metadata"], old["metadata"]);
