@@ -60,7 +60,7 @@ impl JsonPath {
         Ok(Self { steps })
     }
 
-    /// All values that the path leads to, in order, at most [`FOUND_MAX`].
+    /// All values that the path leads to, in order, as far as a limit.
     pub fn find<'a>(&self, value: &'a Value) -> Vec<&'a Value> {
         follow(vec![value], &self.steps)
     }

@@ -142,6 +142,7 @@ fn mark(field: &mut Field, word: &'static str) -> Option<()> {
         ("p", _) => {
             field.patch.merge = value.split(',').any(|part| part == "merge");
             field.patch.retain_keys = value.split(',').any(|part| part == "retainKeys");
+            field.patch.replace = value.split(',').any(|part| part == "replace");
         }
         ("g", _) => field.merge_key = Some(value),
         ("n", _) => {

@@ -69,9 +69,9 @@ fn lists_have_their_keys() {
     let finalizers = field("v1/Pod", "metadata.finalizers");
     assert!(matches!(finalizers.kind, Type::List { list_type: ListType::Set, .. }));
     let strategy = field("apps/v1/Deployment", "spec.strategy").patch;
-    assert_eq!(strategy, PatchStrategy { merge: false, retain_keys: true });
+    assert_eq!(strategy, PatchStrategy { retain_keys: true, ..PatchStrategy::default() });
     let volumes = field("v1/Pod", "spec.volumes").patch;
-    assert_eq!(volumes, PatchStrategy { merge: true, retain_keys: true });
+    assert_eq!(volumes, PatchStrategy { merge: true, retain_keys: true, replace: false });
 }
 
 #[test]

@@ -92,6 +92,8 @@ pub struct PatchStrategy {
     pub merge: bool,
     /// Keys that the patch does not name are dropped (`retainKeys`).
     pub retain_keys: bool,
+    /// The patch's value takes the place of the old one.
+    pub replace: bool,
 }
 
 /// An object type.

@@ -42,11 +42,17 @@ fn walk(dir: &Path, facts: &mut Facts) -> anyhow::Result<()> {
     let Some(path) = paths.iter().find(|path| path.ends_with("generated.proto")) else { return Ok(()) };
     let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     let prefix = proto(&text, facts);
-    for path in paths.iter().filter(|path| path.to_string_lossy().ends_with("types.go")) {
+    for path in paths.iter().filter(|path| holds_types(path)) {
         let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
         go(&text, &prefix, facts);
     }
     Ok(())
+}
+
+/// `types.go`, or `types_jsonschema.go`: apiextensions splits its types.
+fn holds_types(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    name == "types.go" || name == "types_jsonschema.go"
 }
 
 /// Adds a proto file's fields and returns the prefix of its definitions.
