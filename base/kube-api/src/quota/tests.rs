@@ -1,4 +1,5 @@
 //! Tables of objects and what they are charged.
+#![allow(clippy::needless_pass_by_value, reason = "tables read better without references")]
 
 use kube_object::resource::GroupResource;
 use kube_object::time::Time;
