@@ -1,6 +1,7 @@
 //! `strake server`: the control plane of a cluster.
 
 mod keys;
+mod loops;
 mod run;
 mod signals;
 mod storage;

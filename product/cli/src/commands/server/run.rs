@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
 use super::signals::Ends;
-use super::{Args, storage};
+use super::{Args, loops, storage};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -76,8 +76,16 @@ async fn run(
     let listener = Listener::Tls(listener, tls_now);
     tasks.spawn(serve_http(Arc::clone(&composed.front), listener, Settings::default(), ended.clone()));
     tasks.spawn(opened.maintenance(ended.clone()));
-    tasks.spawn(keys.clone().renewal(pki.look_again_at, tls, Arc::clone(&composed.authenticator), ended));
+    tasks.spawn(keys.clone().renewal(
+        pki.look_again_at,
+        tls,
+        Arc::clone(&composed.authenticator),
+        ended.clone(),
+    ));
     composed.bootstrap(&server).await?;
+    // Servers with a store of their own have nobody to share the work with.
+    let identity = (!args.store.is_empty()).then(|| keys.url().to_owned());
+    tasks.spawn(loops::runtime(&server, &composed, &pki, identity)?.run(ended));
     say_ready(context, &keys, started);
     let end = ends.wait().await;
     shutdown.send_replace(true);
