@@ -56,7 +56,10 @@ pub(crate) struct WatchPlan {
 }
 
 /// Makes of a stored object what the watch shows.
-pub(crate) type Show = Arc<dyn Fn(Arc<Item>) -> BoxFuture<'static, Result<Arc<Item>, Status>> + Send + Sync>;
+pub(crate) type Show = Arc<dyn Fn(Arc<Item>) -> Shown + Send + Sync>;
+
+/// An object on its way to being shown.
+type Shown = BoxFuture<'static, Result<Arc<Item>, Status>>;
 
 /// A stream of frames. It ends at the watch's time-out or the server's end; an error is its last item.
 pub struct Watcher {
@@ -76,7 +79,7 @@ pub struct Watcher {
     end: Pin<Box<Sleep>>,
     bookmark: Option<Pin<Box<Sleep>>>,
     show: Option<Show>,
-    showing: Option<(EventKind, BoxFuture<'static, Result<Arc<Item>, Status>>)>,
+    showing: Option<(EventKind, Shown)>,
     done: bool,
 }
 

@@ -53,12 +53,6 @@ impl Core {
         Ok(self.cache.item(&resource.stored_as, namespace, name))
     }
 
-    /// As [`Core::current`]; what is not there is refused.
-    pub(crate) async fn existing(&self, target: &Target) -> Result<Arc<Item>, Status> {
-        let found = self.current(&target.resource, &target.namespace, &target.name).await?;
-        found.ok_or_else(|| not_found(target))
-    }
-
     /// The key of the target's object.
     pub(crate) fn key(&self, target: &Target) -> Bytes {
         key(&target.resource.stored_as, &target.namespace, &target.name)
@@ -83,7 +77,7 @@ impl Core {
     }
 
     /// From the form of the rules to the resource's version.
-    pub(crate) fn from_internal(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
+    pub(crate) fn external(&self, resource: &Resource, object: Value) -> Result<Value, Status> {
         match &resource.model {
             Model::BuiltIn(_) if resource.gvk != resource.storage => kube_api::convert(object, &resource.gvk),
             _ => Ok(object),
@@ -125,7 +119,7 @@ impl Core {
             return Ok(item);
         }
         let object = self.internal(resource, &item).await?;
-        let object = self.from_internal(resource, object)?;
+        let object = self.external(resource, object)?;
         let bytes = encode(&object, &resource.gvk, Some(item.revision()));
         Item::parse(bytes.into(), item.revision()).map(Arc::new).map_err(Status::internal)
     }

@@ -99,7 +99,7 @@ impl Registry {
             self.check_escalation(context, &own, &object)?;
             if self.admits(Operation::Create) {
                 request.name.clone_from(&name);
-                request.object = Some(self.core.from_internal(resource, object.clone())?);
+                request.object = Some(self.core.external(resource, object.clone())?);
                 self.validate(context, request).await?;
             }
             rules::warnings(resource, &object, None).into_iter().for_each(|text| context.warnings.add(text));
@@ -137,7 +137,7 @@ impl Registry {
         code: u16,
     ) -> Result<Outcome, Status> {
         let resource = &*target.resource;
-        let mut object = self.core.from_internal(resource, object)?;
+        let mut object = self.core.external(resource, object)?;
         core::set_type(&mut object, &resource.gvk);
         Ok(Outcome::value(code, resource.gvk.clone(), object))
     }

@@ -26,11 +26,20 @@ pub(super) fn object(
         ));
     }
     check_type(resource, &mut object)?;
-    check_fields(context, resource, &object, &duplicates, typed, validation, |message| {
-        cannot_be_handled(&resource.gvk, message)
-    })?;
+    let look = Look { duplicates: &duplicates, typed, validation };
+    check_fields(context, resource, &object, &look, |message| cannot_be_handled(&resource.gvk, message))?;
     rules::settle(resource, &mut object);
     Ok(object)
+}
+
+/// How closely a body is looked at.
+pub(super) struct Look<'a> {
+    /// Paths of keys that stood twice.
+    pub duplicates: &'a [String],
+    /// Whether its encoding has no unknown fields.
+    pub typed: bool,
+    /// What becomes of unknown fields.
+    pub validation: FieldValidation,
 }
 
 /// Types are checked, unknown fields go with a word or without, defaults are set. `refuse` makes the
@@ -39,23 +48,21 @@ pub(super) fn check_fields(
     context: &Context,
     resource: &Resource,
     object: &Value,
-    duplicates: &[String],
-    typed: bool,
-    validation: FieldValidation,
+    look: &Look<'_>,
     refuse: impl Fn(&str) -> Status,
 ) -> Result<(), Status> {
     if let Some(message) = rules::type_errors(resource, object) {
         return Err(refuse(&message));
     }
-    if validation == FieldValidation::Ignore || typed {
+    if look.validation == FieldValidation::Ignore || look.typed {
         return Ok(());
     }
     let unknown = rules::unknown_fields(resource, object);
-    if validation == FieldValidation::Strict {
-        return strict::message(&unknown, duplicates).map_or(Ok(()), |message| Err(refuse(&message)));
+    if look.validation == FieldValidation::Strict {
+        return strict::message(&unknown, look.duplicates).map_or(Ok(()), |message| Err(refuse(&message)));
     }
     unknown.iter().for_each(|path| context.warnings.add(format!("unknown field {path:?}")));
-    duplicates.iter().for_each(|path| context.warnings.add(format!("duplicate field {path:?}")));
+    look.duplicates.iter().for_each(|path| context.warnings.add(format!("duplicate field {path:?}")));
     Ok(())
 }
 

@@ -66,7 +66,7 @@ impl Registry {
             return Ok(());
         }
         let mut request = self.admission_request(context, target, Operation::Delete, options.dry_run);
-        request.old = Some(self.core.from_internal(&target.resource, object.clone())?);
+        request.old = Some(self.core.external(&target.resource, object.clone())?);
         request.options = delete_options(options);
         self.mutate(context, &mut request).await?;
         self.validate(context, &request).await

@@ -71,7 +71,7 @@ pub trait Tokens: Send + Sync {
 impl Registry {
     pub(crate) fn new(core: Arc<Core>) -> Self {
         Self {
-            leases: Leases::new(core.storage.clone()),
+            leases: Leases::new(&core.storage),
             core,
             admission: OnceLock::new(),
             guard: OnceLock::new(),

@@ -127,7 +127,7 @@ impl Registry {
         let Job { context, target, options, .. } = job;
         let resource = &*target.resource;
         let stored = self.core.internal(resource, item).await?;
-        let old = self.core.from_internal(resource, stored.clone())?;
+        let old = self.core.external(resource, stored.clone())?;
         let mut new = self.changed(job, &stored, &old, item)?;
         keep_identity(&mut new, &old);
         let mut request = self.admission_request(context, target, Operation::Update, options.dry_run);
@@ -145,7 +145,7 @@ impl Registry {
         }
         self.check_escalation(context, target, &new)?;
         if self.admits(request.operation) && job.shown.is_none() {
-            request.object = Some(self.core.from_internal(resource, new.clone())?);
+            request.object = Some(self.core.external(resource, new.clone())?);
             self.validate(context, &request).await?;
         }
         rules::warnings(resource, &new, Some(&stored))
@@ -205,7 +205,7 @@ impl Registry {
             Change::Edit(edit) => {
                 let mut new = stored.clone();
                 edit(&mut new)?;
-                self.core.from_internal(resource, new)?
+                self.core.external(resource, new)?
             }
         };
         check_uid(target, &new, old)?;

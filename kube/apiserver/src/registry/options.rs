@@ -32,7 +32,7 @@ pub(super) fn write(query: Query<'_>) -> Result<WriteOptions, Status> {
     if options.field_manager.chars().any(char::is_control) {
         let error = FieldError::invalid(
             "fieldManager",
-            options.field_manager.clone(),
+            options.field_manager,
             "should only contain printable characters",
         );
         return Err(Status::invalid(&kind("CreateOptions"), "", &[error]));
@@ -79,7 +79,7 @@ pub(super) fn delete(query: Query<'_>, body: Option<&Value>) -> Result<DeleteOpt
             "propagationPolicy" => options.propagation = Some(propagation(value, &kind)?),
             "orphanDependents" => options.propagation = Some(orphan(flag(value)?)),
             "ignoreStoreReadErrorWithClusterBreakingPotential" => {
-                options.ignore_store_read_error = flag(value)?
+                options.ignore_store_read_error = flag(value)?;
             }
             _ => {}
         }

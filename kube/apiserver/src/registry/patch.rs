@@ -9,6 +9,7 @@ use kube_object::{merge_patch, strategic};
 use serde_json::Value;
 
 use super::context::{Body, Context, Patch, Target, WriteOptions};
+use super::decode::Look;
 use super::{decode, fields, meta};
 use crate::kinds::Resource;
 use crate::rules;
@@ -67,6 +68,10 @@ pub(super) fn patched(
     Ok(new)
 }
 
+fn look<'a>(body: &'a Body, options: &WriteOptions) -> Look<'a> {
+    Look { duplicates: &body.duplicates, typed: false, validation: options.field_validation }
+}
+
 /// Decodes what a patch has made.
 fn settle(
     context: &Context,
@@ -82,15 +87,8 @@ fn settle(
     if !new.is_object() {
         return Err(unreadable("json: cannot unmarshal value into Go value of type map[string]interface {}"));
     }
-    decode::check_fields(
-        context,
-        resource,
-        new,
-        &body.duplicates,
-        false,
-        options.field_validation,
-        unreadable,
-    )?;
+    let look = look(body, options);
+    decode::check_fields(context, resource, new, &look, unreadable)?;
     decode::check_kind_kept(resource, new)?;
     rules::settle(resource, new);
     Ok(())
@@ -120,15 +118,9 @@ pub(super) fn apply(
             resource.gvk.kind
         )));
     }
-    decode::check_fields(
-        context,
-        resource,
-        config,
-        &body.duplicates,
-        false,
-        options.field_validation,
-        |message| decode::cannot_be_handled(&resource.gvk, message),
-    )?;
+    decode::check_fields(context, resource, config, &look(body, options), |message| {
+        decode::cannot_be_handled(&resource.gvk, message)
+    })?;
     let mut config = config.clone();
     if meta::text(&config, "name").is_empty() {
         meta::set(&mut config, "name", target.name.as_str());

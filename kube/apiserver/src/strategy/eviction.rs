@@ -47,7 +47,7 @@ pub(crate) async fn evict(
         mark_disrupted(registry, context, &whole, deletion.dry_run).await?;
         match registry.delete_object(context, &whole, &deletion).await {
             Err(status) if status.reason == "Conflict" && deletion.uid.is_none() => {
-                deletion.resource_version = None
+                deletion.resource_version = None;
             }
             Err(status) => return Err(status),
             Ok(_) => {

@@ -16,7 +16,7 @@ pub(crate) struct Leases {
 }
 
 impl Leases {
-    pub(crate) fn new(storage: Storage) -> Self {
+    pub(crate) fn new(storage: &Storage) -> Self {
         Self { store: Arc::clone(storage.store()), now: Mutex::new(None) }
     }
 

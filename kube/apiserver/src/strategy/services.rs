@@ -219,7 +219,7 @@ impl<'a> Allocation<'a> {
             policy => policy,
         }
         .to_owned();
-        if policy == "RequireDualStack" && known.len() < 2 && !(headless && !selects) {
+        if policy == "RequireDualStack" && known.len() < 2 && (selects || !headless) {
             let detail = "this cluster is not configured for dual-stack services";
             self.errors.push(FieldError::invalid("spec.ipFamilyPolicy", policy.as_str(), detail));
         }
@@ -399,7 +399,7 @@ fn cidrs(core: &Core) -> Vec<Cidr> {
     let mut distinct: Vec<Cidr> = Vec::new();
     all.into_iter().for_each(|cidr| {
         if !distinct.contains(&cidr) {
-            distinct.push(cidr)
+            distinct.push(cidr);
         }
     });
     distinct

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::rig::{Rig, event};
 
-fn definition(versions: Value) -> Value {
+fn definition(versions: &[Value]) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": "widgets.example.com"},
         "spec": {"group": "example.com", "scope": "Namespaced",
@@ -34,15 +34,15 @@ async fn until<F: Future<Output = bool>>(mut holds: impl FnMut() -> F) {
 
 async fn established(rig: &Rig) {
     until(|| async {
-        let found =
-            rig.get("apiextensions.k8s.io/customresourcedefinitions - widgets.example.com").await.unwrap();
+        let found = rig.get("apiextensions.k8s.io/customresourcedefinitions - widgets.example.com").await;
+        let found = found.expect("the definition");
         let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
         conditions.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
     })
     .await;
 }
 
-fn widget(name: &str, size: Value) -> Value {
+fn widget(name: &str, size: u32) -> Value {
     json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": {"size": size}})
 }
 
@@ -50,15 +50,15 @@ fn widget(name: &str, size: Value) -> Value {
 async fn a_definition_makes_a_resource() {
     let rig = Rig::new().await;
     let definitions = "apiextensions.k8s.io/customresourcedefinitions";
-    rig.create(definitions, definition(json!([version("v1", true)]))).await.unwrap();
+    rig.create(definitions, definition(&[version("v1", true)])).await.unwrap();
     established(&rig).await;
 
-    let mut odd = widget("a", json!(3));
+    let mut odd = widget("a", 3);
     odd["spec"]["shape"] = json!("round");
     let made = rig.create("example.com/v1/widgets default", odd).await.unwrap().to_value();
     assert_eq!(made["spec"], json!({"size": 3}));
     assert_eq!(rig.context.warnings.take(), ["unknown field \"spec.shape\""]);
-    let refused = rig.create("example.com/v1/widgets default", widget("b", json!(0))).await.unwrap_err();
+    let refused = rig.create("example.com/v1/widgets default", widget("b", 0)).await.unwrap_err();
     assert_eq!(
         refused.message,
         "Widget.example.com \"b\" is invalid: spec.size: Invalid value: 0: spec.size in body should be greater than \
@@ -91,9 +91,9 @@ async fn a_definition_makes_a_resource() {
 async fn versions_and_defaults_of_later_reach_stored_objects() {
     let rig = Rig::new().await;
     let definitions = "apiextensions.k8s.io/customresourcedefinitions";
-    let made = rig.create(definitions, definition(json!([version("v1", true)]))).await.unwrap();
+    let made = rig.create(definitions, definition(&[version("v1", true)])).await.unwrap();
     established(&rig).await;
-    rig.create("example.com/v1/widgets default", widget("a", json!(3))).await.unwrap();
+    rig.create("example.com/v1/widgets default", widget("a", 3)).await.unwrap();
     drop(made);
     let mut v2 = version("v2", true);
     v2["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["color"]["default"] = json!("green");
@@ -107,7 +107,7 @@ async fn versions_and_defaults_of_later_reach_stored_objects() {
     assert_eq!((&found["apiVersion"], &found["spec"]), (&json!("example.com/v1"), &json!({"size": 3})));
     let list = rig.list("example.com/v2/widgets default", &[]).await.unwrap();
     assert_eq!(list.items[0].value()["spec"]["color"], "green");
-    rig.create("example.com/v1/widgets default", widget("b", json!(1))).await.unwrap();
+    rig.create("example.com/v1/widgets default", widget("b", 1)).await.unwrap();
     let mut watch = rig.watch("example.com/v2/widgets default", &[]).await.unwrap();
     assert_eq!(event(&mut watch).await, "ADDED default/a");
     assert_eq!(event(&mut watch).await, "ADDED default/b");

@@ -10,7 +10,7 @@ async fn five(rig: &Rig) -> u64 {
     let mut last = 0;
     for name in ["a", "b", "c", "d", "e"] {
         let object = json!({"metadata": {"name": name, "labels": {"vowel": (name == "a" || name == "e").to_string()}}});
-        last = version(&rig.create("configmaps default", object).await.unwrap().to_value());
+        last = version(&rig.create("configmaps default", object).await.expect("it works").to_value());
     }
     last
 }

@@ -26,10 +26,12 @@ impl Rig {
     pub(crate) async fn new() -> Self {
         let dir = TempDir::new();
         let store = Arc::new(
-            Embedded::open(&dir.path().join("store.db"), &Options::default(), Instant::now()).unwrap(),
+            Embedded::open(&dir.path().join("store.db"), &Options::default(), Instant::now())
+                .expect("it works"),
         );
-        let server = ApiServer::open(Config::new(Arc::clone(&store) as Arc<dyn Store>)).await.unwrap();
-        server.bootstrap().await.unwrap();
+        let server =
+            ApiServer::open(Config::new(Arc::clone(&store) as Arc<dyn Store>)).await.expect("it works");
+        server.bootstrap().await.expect("it works");
         let context = Context { user_agent: "test/1".to_owned(), ..Context::default() };
         Self { server, store, context, _dir: dir }
     }
@@ -44,8 +46,8 @@ impl Rig {
         let (group, version, resource) = match parts.as_slice() {
             [resource] => ("", "v1", *resource),
             [group, resource] => (*group, "v1", *resource),
-            [group, version, resource] => (*group, *version, *resource),
-            _ => panic!("{path}"),
+            [group, version, resource, ..] => (*group, *version, *resource),
+            [] => ("", "v1", ""),
         };
         self.registry().kinds().resolve(group, version, resource).expect(path)
     }
