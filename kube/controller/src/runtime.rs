@@ -158,7 +158,7 @@ impl State {
             of: one,
             queue: Queue::new(one.concurrency),
             actor: Actor {
-                api: config.clients.of(account(one), MANAGER),
+                api: config.clients.of(one.user(), MANAGER),
                 signer: config.signer.clone(),
                 teller: Arc::clone(&teller),
                 name: one.name,
@@ -411,13 +411,6 @@ impl Lane {
             Watches::Everything => followed.keys().all(|resource| known.contains(resource)),
         }
     }
-}
-
-/// The service account that a loop acts as.
-fn account(one: &Loop) -> User {
-    let mut user = User { name: one.user(), ..authenticated() };
-    user.groups.extend(["system:serviceaccounts", "system:serviceaccounts:kube-system"].map(str::to_owned));
-    user
 }
 
 fn authenticated() -> User {

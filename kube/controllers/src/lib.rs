@@ -9,6 +9,7 @@ pub mod known;
 pub mod object;
 pub mod pods;
 
+mod addresses;
 mod aggregation;
 mod certificates;
 mod claim;
@@ -55,6 +56,7 @@ const ALL: &[Loop] = &[
     expiry::FINISHED_JOBS,
     expiry::TOKENS,
     expiry::SERVER_LEASES,
+    addresses::LOOP,
     replicas::REPLICA_SETS,
     replicas::REPLICATION_CONTROLLERS,
     deployment::LOOP,

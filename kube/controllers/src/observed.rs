@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use kube_object::label_selector::LabelSelector;
 use kube_object::resource::{GroupKind, GroupVersionResource};
 use kube_object::status::Status;
+use kube_object::user::User;
 use serde_json::Value;
 
 use crate::object;
@@ -217,9 +218,25 @@ pub struct Loop {
 }
 
 impl Loop {
-    /// The user in whose name it acts.
-    pub fn user(&self) -> String {
-        format!("system:serviceaccount:kube-system:{}", self.name)
+    /// The user in whose name it acts: a service account of its own, but for what is the API server's own work.
+    pub fn user(&self) -> User {
+        let groups = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+        if SERVERS_OWN.contains(&self.name) {
+            return User {
+                name: "system:apiserver".to_owned(),
+                groups: groups(&["system:masters", "system:authenticated"]),
+                ..User::default()
+            };
+        }
+        User {
+            name: format!("system:serviceaccount:kube-system:{}", self.name),
+            groups: groups(&[
+                "system:serviceaccounts",
+                "system:serviceaccounts:kube-system",
+                "system:authenticated",
+            ]),
+            ..User::default()
+        }
     }
 }
 
@@ -228,3 +245,6 @@ impl std::fmt::Debug for Loop {
         f.debug_struct("Loop").field("name", &self.name).finish_non_exhaustive()
     }
 }
+
+/// Loops that upstream's API server runs itself.
+const SERVERS_OWN: &[&str] = &["apiserver-lease-garbage-collector", "service-ip-repair-controller"];

@@ -20,8 +20,8 @@ pub(crate) const LOOP: Loop =
     Loop { name: "resourcequota-controller", concurrency: 5, watches: Watches::Everything, keys, reconcile };
 
 fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
-    if change.is(resource_quotas()) && change.new.is_some() {
-        return vec![change.key()];
+    if let Some(quota) = change.new.filter(|_| change.is(resource_quotas())) {
+        return if is_unsettled(change.old, quota) { vec![change.key()] } else { Vec::new() };
     }
     let within = namespace(change.object());
     if within.is_empty() || !may_free(change) || view.count(resource_quotas(), within) == 0 {
@@ -34,6 +34,14 @@ fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
     };
     let quotas = view.list(resource_quotas(), Some(within));
     quotas.iter().filter(|found| limits(found)).map(|found| Key::of(resource_quotas(), found)).collect()
+}
+
+/// Whether a quota is new, or allows something else than its status says. What admission charges is no reason to
+/// count: the object that it charged for may not be seen here yet, and would be forgotten.
+fn is_unsettled(old: Option<&Value>, quota: &Value) -> bool {
+    let hard = |quota: &Value, part: &str| at(quota, &[part, "hard"]).cloned();
+    old.is_none_or(|old| at(old, &["spec"]) != at(quota, &["spec"]))
+        || hard(quota, "spec") != hard(quota, "status")
 }
 
 /// Whether a change may leave less used than before. What is new was charged when it was admitted.
@@ -93,6 +101,21 @@ const SECOND_LOOK: Duration = Duration::from_secs(5);
 mod tests {
     use super::*;
     use crate::sim::World;
+
+    #[test]
+    fn a_charge_is_no_reason_to_count() {
+        let mut world = World::default();
+        let quota = |used: &str| {
+            json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"pods": "5"}},
+            "status": {"hard": {"pods": "5"}, "used": {"pods": used}}})
+        };
+        world.put("resourcequotas", quota("0"));
+        world.settle(&[LOOP]);
+        // Admission charged a pod that is not seen yet.
+        world.put("resourcequotas", quota("1"));
+        world.settle(&[LOOP]);
+        assert_eq!(world.get("resourcequotas", "a", "q").unwrap()["status"]["used"]["pods"], "1");
+    }
 
     #[test]
     fn counts_and_frees() {
