@@ -55,9 +55,9 @@ impl Docs {
 
 /// All definitions that can be described.
 pub fn names() -> impl Iterator<Item = String> {
-    PACKAGES.iter().flat_map(|package| {
-        package.types.iter().map(move |(name, _)| format!("{}.{name}", package.name))
-    })
+    PACKAGES
+        .iter()
+        .flat_map(|package| package.types.iter().map(move |(name, _)| format!("{}.{name}", package.name)))
 }
 
 fn find(definition: &str) -> Option<Describe> {

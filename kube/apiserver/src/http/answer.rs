@@ -23,15 +23,15 @@ const COMPRESS_MIN: u64 = 128 * 1024;
 
 /// How an answer is to look.
 #[derive(Clone, Debug)]
-pub struct Form {
+pub(crate) struct Form {
     /// Media type and transformation.
-    pub negotiated: Negotiated,
+    pub(crate) negotiated: Negotiated,
     /// How much of an object a table's row carries.
-    pub include: IncludeObject,
+    pub(crate) include: IncludeObject,
     /// Whether the client takes gzip.
-    pub gzip: bool,
+    pub(crate) gzip: bool,
     /// For ages in tables.
-    pub now: Timestamp,
+    pub(crate) now: Timestamp,
 }
 
 impl Form {
@@ -43,7 +43,7 @@ impl Form {
 }
 
 /// Whether the client takes gzip.
-pub fn accepts_gzip(headers: &HeaderMap) -> bool {
+pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
     let mut values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
     values.any(|value| {
         value.split(',').any(|token| {
@@ -54,7 +54,7 @@ pub fn accepts_gzip(headers: &HeaderMap) -> bool {
 }
 
 /// The answer to a request for one object.
-pub fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Response<Body> {
+pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Response<Body> {
     if form.is_plain() {
         let bytes = match &outcome.answer {
             Answer::Item(item) => item.json().clone(),
@@ -82,7 +82,7 @@ pub fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Response<
 }
 
 /// The answer to a list.
-pub fn list(list: &List, resource: &Resource, form: &Form) -> Response<Body> {
+pub(crate) fn list(list: &List, resource: &Resource, form: &Form) -> Response<Body> {
     if form.is_plain() {
         let parts = plain_list(list);
         let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
@@ -124,12 +124,12 @@ pub fn list(list: &List, resource: &Resource, form: &Form) -> Response<Body> {
 }
 
 /// A value in the negotiated encoding.
-pub fn value_answer(code: u16, value: &Value, form: &Form) -> Response<Body> {
+pub(crate) fn value_answer(code: u16, value: &Value, form: &Form) -> Response<Body> {
     sized(code, encode(value, form.negotiated), form)
 }
 
 /// A refusal, in an encoding that the client reads, or JSON.
-pub fn status(status: &Status, accept: Option<&str>) -> Response<Body> {
+pub(crate) fn status(status: &Status, accept: Option<&str>) -> Response<Body> {
     let offer = Offer { protobuf: true, ..Offer::default() };
     let negotiated = negotiate(accept, offer).unwrap_or_default();
     let bytes = encode(&status.to_value(), negotiated);
@@ -143,12 +143,12 @@ pub fn status(status: &Status, accept: Option<&str>) -> Response<Body> {
 }
 
 /// A plain text.
-pub fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn text(code: u16, text: impl Into<Bytes>) -> Response<Body> {
     bytes_answer(code, "text/plain; charset=utf-8", text)
 }
 
 /// Bytes of a type.
-pub fn bytes_answer(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
+pub(crate) fn bytes_answer(code: u16, content_type: &'static str, bytes: impl Into<Bytes>) -> Response<Body> {
     let mut response = Response::new(body::full(bytes));
     *response.status_mut() = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -156,12 +156,12 @@ pub fn bytes_answer(code: u16, content_type: &'static str, bytes: impl Into<Byte
 }
 
 /// What is at a path where nothing is.
-pub fn page_not_found() -> Response<Body> {
+pub(crate) fn page_not_found() -> Response<Body> {
     text(404, "404 page not found\n")
 }
 
 /// Encodes a value. What has no message, which negotiation does not let come here, is empty.
-pub fn encode(value: &Value, negotiated: Negotiated) -> Bytes {
+pub(crate) fn encode(value: &Value, negotiated: Negotiated) -> Bytes {
     match negotiated.encoding {
         Encoding::Yaml => yaml::write(value).into(),
         Encoding::Protobuf => protobuf::encode(value).unwrap_or_default().into(),

@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use bytes::{Bytes, BytesMut};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use futures_util::Stream;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::combinators::UnsyncBoxBody;
@@ -28,7 +27,7 @@ pub const BODY_MAX: usize = 3 * 1024 * 1024;
 const PIECE: usize = 64 * 1024;
 
 /// Reads a request's body.
-pub async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Status>
+pub(crate) async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Status>
 where
     B: HttpBody<Data = Bytes>,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -54,37 +53,22 @@ fn too_large() -> Status {
 }
 
 /// A body of bytes that are there.
-pub fn full(bytes: impl Into<Bytes>) -> Body {
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
     Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
 }
 
 /// A body of parts that are there: many small ones become few larger ones as they are sent, so
 /// that a list of many objects never exists as a whole.
-pub fn parts(parts: VecDeque<Bytes>) -> Body {
+pub(crate) fn parts(parts: VecDeque<Bytes>) -> Body {
     let left = parts.iter().map(|part| part.len() as u64).sum();
     Parts { parts, left }.boxed_unsync()
 }
 
-/// A body of what a stream gives, each item a frame of its own.
-pub fn stream<S>(stream: S) -> Body
-where
-    S: Stream<Item = Result<Bytes, BodyError>> + Send + 'static,
-{
-    http_body_util::StreamBody::new(futures_util::TryStreamExt::map_ok(stream, Frame::data)).boxed_unsync()
-}
-
 /// Compresses a body as it is sent.
-pub fn gzip(body: Body) -> Body {
+pub(crate) fn gzip(body: Body) -> Body {
     // Upstream's level: the network is rarely slower than a stronger one.
     let encoder = GzEncoder::new(Vec::new(), Compression::fast());
     Gzip { body, encoder: Some(encoder) }.boxed_unsync()
-}
-
-/// Compresses bytes as strongly as pays for what is kept.
-pub fn gzip_bytes(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-    encoder.write_all(bytes)?;
-    encoder.finish()
 }
 
 struct Parts {

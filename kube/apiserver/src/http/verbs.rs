@@ -172,7 +172,7 @@ fn allows(asked: &Asked<'_>, resource: &Resource, target: &Target) -> bool {
         return resource.does(&info.verb);
     }
     let part = resource.subresource(&target.subresource);
-    part.is_some_and(|part| part.verbs.iter().any(|verb| *verb == info.verb))
+    part.is_some_and(|part| part.verbs.contains(&info.verb))
 }
 
 fn form(asked: &Asked<'_>, resource: &Resource, target: &Target) -> Result<Form, Status> {

@@ -3,6 +3,7 @@
 mod apply;
 mod custom;
 mod delete;
+mod http;
 mod lists;
 mod rig;
 mod services;

@@ -63,7 +63,8 @@ impl Keys {
     /// Loads the keys, makes what is missing or about to expire, and writes the kubeconfigs.
     pub(super) fn ensure(&self) -> Result<Pki, CliError> {
         let pki = pki::ensure(&self.directory, &self.names, Timestamp::now())?;
-        let text = fs::read(&pki.admin_kubeconfig).map_err(|error| file_error("read", &pki.admin_kubeconfig, &error))?;
+        let text = fs::read(&pki.admin_kubeconfig)
+            .map_err(|error| file_error("read", &pki.admin_kubeconfig, &error))?;
         for path in &self.kubeconfigs {
             write_secret(path, &text).map_err(|error| file_error("write", path, &error))?;
         }

@@ -47,6 +47,7 @@ pub struct Args {
     /// etcd endpoints, between commas, instead of the store in the data directory
     #[arg(long, value_name = "ENDPOINTS", value_delimiter = ',')]
     pub store: Vec<String>,
+    /// How etcd is reached.
     #[command(flatten)]
     pub etcd: EtcdOptions,
     /// Range of services' addresses; two, between a comma, for both families

@@ -22,13 +22,13 @@ use crate::error::{CliError, Status};
 /// Serves until a signal asks for the end.
 pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
     let started = Instant::now();
-    let ends = Ends::take()?;
     let data = args.data_dir.clone().unwrap_or_else(|| context.root.join("server"));
     let data = make_directory(&data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("server").build()?;
     let result = runtime.block_on(async {
+        let mut ends = Ends::take()?;
         let opened = storage::open(args, &data)?;
-        run(args, context, &data, &opened, &ends, started).await
+        run(args, context, &data, &opened, &mut ends, started).await
     });
     runtime.shutdown_background();
     result.map(|()| Status::SUCCESS)
@@ -39,7 +39,7 @@ async fn run(
     context: &Context,
     data: &Path,
     opened: &storage::Opened,
-    ends: &Ends,
+    ends: &mut Ends,
     started: Instant,
 ) -> Result<(), CliError> {
     let address = SocketAddr::new(args.bind_address, args.secure_port);
@@ -87,12 +87,12 @@ async fn run(
     let identity = (!args.store.is_empty()).then(|| keys.url().to_owned());
     tasks.spawn(loops::runtime(&server, &composed, &pki, identity)?.run(ended));
     say_ready(context, &keys, started);
-    let end = ends.wait().await;
+    ends.wait().await;
     shutdown.send_replace(true);
     // Watches end with the server; the requests that are left end by themselves.
     server.close().await;
     while tasks.join_next().await.is_some() {}
-    Ok(end?)
+    Ok(())
 }
 
 fn say_ready(context: &Context, keys: &Keys, started: Instant) {
