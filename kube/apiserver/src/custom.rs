@@ -9,6 +9,7 @@ use client::Item;
 use kube_api::PathRef;
 use kube_crd::convert;
 use kube_crd::definition::{Conversion, ScalePaths, Scope};
+use kube_crd::rules::RuleCompiler;
 use kube_crd::value::Malformed;
 use kube_crd::{Definition, Version};
 use kube_object::cluster::Cluster;
@@ -222,6 +223,11 @@ fn resource(
         gvk,
         model: Model::Custom(Arc::new(custom)),
     }
+}
+
+/// What compiles the rules of definitions; without one they are kept and not asked.
+pub(crate) fn rule_compiler() -> Option<&'static dyn RuleCompiler> {
+    None
 }
 
 /// Whether an object's JSON says that it is of a kind.

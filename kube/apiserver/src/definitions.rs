@@ -183,7 +183,7 @@ impl Definitions {
 }
 
 fn compile(item: &Arc<Item>, value: &Value, generation: i64) -> Option<Compiled> {
-    let definition = Arc::new(Definition::compile(value).ok()?);
+    let definition = Arc::new(Definition::compile_with(value, custom::rule_compiler()).ok()?);
     let resources = custom::resources(item, &definition, generation > 1);
     Some(Compiled { uid: item.uid().to_owned(), generation, resources })
 }

@@ -95,7 +95,7 @@ pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldE
         Model::BuiltIn(_) => {
             let mut errors = kube_api::validate_create(&resource.storage, object);
             if custom::is_definition(&resource.gvk) {
-                errors.extend(kube_crd::validate_crd(object, None));
+                errors.extend(kube_crd::validate_crd_with(object, None, custom::rule_compiler()));
             }
             errors
         }
@@ -114,7 +114,7 @@ pub(crate) fn validate_update(
         (Model::BuiltIn(_), "") => {
             let mut errors = kube_api::validate_update(&resource.storage, new, old);
             if custom::is_definition(&resource.gvk) {
-                errors.extend(kube_crd::validate_crd(new, Some(old)));
+                errors.extend(kube_crd::validate_crd_with(new, Some(old), custom::rule_compiler()));
             }
             errors
         }

@@ -88,6 +88,10 @@ impl ApiServer {
         for namespace in ["default", "kube-system", "kube-public", "kube-node-lease"] {
             self.ensure("", "namespaces", "", json!({"metadata": {"name": namespace}})).await?;
         }
+        for (name, value, description) in PRIORITY_CLASSES {
+            let class = json!({"metadata": {"name": name}, "value": value, "description": description});
+            self.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
+        }
         let network = &self.registry.core.network;
         let cidrs: Vec<String> = network.cidrs.iter().map(ToString::to_string).collect();
         let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}});
@@ -167,3 +171,17 @@ fn kubernetes_endpoints(endpoint: SocketAddr) -> (Value, Value) {
     });
     (endpoints, slice)
 }
+
+/// What every cluster's own pods are ranked by.
+const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
+    (
+        "system-node-critical",
+        2_000_001_000,
+        "Used for system critical pods that must not be moved from their current node.",
+    ),
+    (
+        "system-cluster-critical",
+        2_000_000_000,
+        "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
+    ),
+];

@@ -56,7 +56,7 @@ impl Registry {
                 let name = names::generate(meta::text(&object, "generateName"), random::suffix());
                 meta::set(&mut object, "name", name);
             }
-            self.complete(target, &mut object);
+            self.complete(context, target, &mut object);
             match self.store_new(context, target, &mut request, object, options).await {
                 Err(status) if generates && status.reason == "AlreadyExists" => refusal = Some(status),
                 result => return result,
@@ -66,7 +66,7 @@ impl Registry {
     }
 
     /// What the server sets of a new object.
-    fn complete(&self, target: &Target, object: &mut Value) {
+    fn complete(&self, context: &Context, target: &Target, object: &mut Value) {
         if target.resource.namespaced {
             meta::set(object, "namespace", target.namespace.as_str());
         }
@@ -76,6 +76,7 @@ impl Registry {
         meta::set(object, "uid", random::uid());
         meta::set(object, "creationTimestamp", self.core.now());
         rules::prepare_create(&target.resource, object);
+        strategy::sign_in(&target.resource, object, &context.user);
     }
 
     async fn store_new(

@@ -137,6 +137,7 @@ impl Registry {
         let mut new = self.core.to_internal(resource, new)?;
         if let Some(subresource) = rules_of(job) {
             rules::prepare_update(resource, subresource, &mut new, &stored);
+            strategy::tell_time(resource, &mut new, &stored, self.core.unix());
         }
         let extra = strategy::before_update(&self.core, resource, &mut new, &stored, options.dry_run).await?;
         let errors = rules_of(job).map(|part| rules::validate_update(resource, part, &new, &stored));

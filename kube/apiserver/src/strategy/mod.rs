@@ -14,6 +14,7 @@ pub(crate) mod token;
 
 use kube_object::status::Status;
 use kube_object::time::Time;
+use kube_object::user::User;
 use serde_json::{Value, json};
 
 use crate::kinds::Resource;
@@ -32,6 +33,22 @@ pub(crate) async fn before_create(
     match is(resource) {
         Some(Special::Service) => services::before_create(core, object, dry_run).await,
         _ => Ok(Vec::new()),
+    }
+}
+
+/// Writes who asks into objects that say so.
+pub(crate) fn sign_in(resource: &Resource, object: &mut Value, user: &User) {
+    if is(resource) == Some(Special::CertificateRequest) {
+        kube_api::csr_requester(object, user);
+    }
+}
+
+/// Writes the time into objects that say when something about them changed.
+pub(crate) fn tell_time(resource: &Resource, new: &mut Value, old: &Value, now: i64) {
+    if is(resource) == Some(Special::CertificateRequest)
+        && let Some(now) = Time::from_unix(now)
+    {
+        kube_api::csr_condition_times(new, old, now);
     }
 }
 
@@ -63,7 +80,7 @@ pub(crate) fn deletion(resource: &Resource, object: &Value, now: i64) -> Option<
     match is(resource)? {
         Special::Namespace => namespace_deletion(object, now),
         Special::Definition => definition_deletion(object, now),
-        Special::Service => None,
+        Special::Service | Special::CertificateRequest => None,
     }
 }
 
@@ -80,6 +97,7 @@ enum Special {
     Service,
     Namespace,
     Definition,
+    CertificateRequest,
 }
 
 fn is(resource: &Resource) -> Option<Special> {
@@ -87,6 +105,7 @@ fn is(resource: &Resource) -> Option<Special> {
         ("", "services") => Some(Special::Service),
         ("", "namespaces") => Some(Special::Namespace),
         ("apiextensions.k8s.io", "customresourcedefinitions") => Some(Special::Definition),
+        ("certificates.k8s.io", "certificatesigningrequests") => Some(Special::CertificateRequest),
         _ => None,
     }
 }
