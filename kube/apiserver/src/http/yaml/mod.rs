@@ -76,10 +76,11 @@ mod tests {
             "a": {"b": [1, {"c": "x", "d": []}], "e": {}}, "n": null, "s": "yes", "t": "two\nlines\n",
             "num": "12", "colon": "a: b", "plain": "a-b/c", "empty": "", "hash": "#x", "f": 1.5,
             "nested": [[1, 2], []],
+            "z": "2026-01-02T03:04:05Z",
         }));
         let expected = "a:\n  b:\n  - 1\n  - c: x\n    d: []\n  e: {}\ncolon: 'a: b'\nempty: \"\"\nf: 1.5\n\
                         hash: '#x'\n\"n\": null\nnested:\n- - 1\n  - 2\n- []\nnum: \"12\"\nplain: a-b/c\n\
-                        s: \"yes\"\nt: |\n  two\n  lines\n";
+                        s: \"yes\"\nt: |\n  two\n  lines\nz: \"2026-01-02T03:04:05Z\"\n";
         assert_eq!(text, expected);
     }
 

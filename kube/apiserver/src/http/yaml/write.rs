@@ -129,7 +129,7 @@ fn is_strange(c: char) -> bool {
 fn quoted(text: &str) -> String {
     let is_text = resolve(text).is_some_and(|value| value.is_string());
     let printable = text.chars().all(|c| c >= ' ' && c != '\u{7f}' && !is_strange(c));
-    if !is_text || !printable || text == "<<" || text == "=" {
+    if !is_text || !printable || text == "<<" || text == "=" || is_date(text) {
         return escaped(text);
     }
     let ends_badly = text.ends_with([' ', ':']) || text.starts_with(' ');
@@ -140,6 +140,14 @@ fn quoted(text: &str) -> String {
         return format!("'{}'", text.replace('\'', "''"));
     }
     text.to_owned()
+}
+
+/// What YAML 1.1 takes for a time.
+fn is_date(text: &str) -> bool {
+    let mut parts = text.splitn(3, '-');
+    parts.next().is_some_and(|part| part.len() == 4 && part.parse::<u16>().is_ok())
+        && parts.next().is_some_and(|part| matches!(part.len(), 1 | 2) && part.parse::<u8>().is_ok())
+        && parts.next().is_some_and(|part| part.starts_with(|c: char| c.is_ascii_digit()))
 }
 
 fn escaped(text: &str) -> String {

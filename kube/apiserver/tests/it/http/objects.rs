@@ -70,14 +70,10 @@ async fn every_verb() {
 #[tokio::test]
 async fn forms_of_answers() {
     let front = Front::new().await;
-    front
-        .ask(
-            "POST",
-            MAPS,
-            "application/yaml",
-            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: y}\ndata: {k: \"1\"}\n",
-        )
-        .await;
+    // A bare `y` would be true.
+    let body = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"y\"}\ndata: {k: \"1\"}\n";
+    let made = front.ask("POST", MAPS, "application/yaml", body).await;
+    assert_eq!(made.code, 201, "{}", made.text());
     let path = format!("{MAPS}/y");
     let yaml = front.get_with(&path, &[("accept", "application/yaml")]).await;
     assert_eq!(yaml.header("content-type"), "application/yaml");
