@@ -273,3 +273,37 @@ pub fn priority(version: &str) -> (u8, u32, u32, std::cmp::Reverse<String>) {
 const STABLE: u8 = 3;
 const BETA: u8 = 2;
 const ALPHA: u8 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stable_versions_are_served() {
+        let kinds = Kinds::new();
+        let table = kinds.table();
+        for (group, version, resource, is_served) in [
+            ("", "v1", "pods", true),
+            ("apps", "v1", "deployments", true),
+            ("autoscaling", "v1", "horizontalpodautoscalers", true),
+            ("resource.k8s.io", "v1beta1", "resourceclaims", false),
+            ("coordination.k8s.io", "v1alpha2", "leasecandidates", false),
+        ] {
+            assert_eq!(
+                table.resolve(group, version, resource).is_some(),
+                is_served,
+                "{group}/{version}/{resource}"
+            );
+        }
+        let events = table.resolve("events.k8s.io", "v1", "events").unwrap();
+        assert_eq!(events.stored_as, GroupResource::new("", "events"));
+        assert_eq!(table.groups()["autoscaling"], ["v2", "v1"]);
+    }
+
+    #[test]
+    fn versions_are_ranked() {
+        let mut versions = ["v1alpha1", "foo", "v2", "v1beta1", "v11", "v1", "v1beta2", "bar"];
+        versions.sort_by_key(|version| std::cmp::Reverse(priority(version)));
+        assert_eq!(versions, ["v11", "v2", "v1", "v1beta2", "v1beta1", "v1alpha1", "bar", "foo"]);
+    }
+}

@@ -55,7 +55,20 @@ async fn follow(cache: &Cache) -> Result<(), Error> {
     let request = WatchRequest::new(KeyRange::prefix(PREFIX)).from(from);
     let mut changes = cache.storage.store().watch(request)?;
     loop {
-        let batch = poll_fn(|context| changes.poll_next(context)).await?;
+        let batch = poll_fn(|context| {
+            let batch = changes.poll_next(context);
+            if batch.is_pending() {
+                // Others' keys move the store's revision too; who waits for it must not wait for ours.
+                let progress = changes.progress().0;
+                cache.revision.send_if_modified(|revision| {
+                    let moves = progress > *revision;
+                    *revision = progress.max(*revision);
+                    moves
+                });
+            }
+            batch
+        })
+        .await?;
         apply(cache, &batch);
         // More may be there at once; readers that wait for a revision are woken once for all of it.
         let mut revision = batch.revision;

@@ -423,3 +423,14 @@ const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 const LOOK_MAX: usize = 256;
 /// Looks without a result before others get the thread.
 const LOOKS_MAX: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_watcher_is_small() {
+        // With two timers and its selector it stays far below the 8 KiB that a watch may cost.
+        assert!(size_of::<Watcher>() <= 1024, "{}", size_of::<Watcher>());
+    }
+}

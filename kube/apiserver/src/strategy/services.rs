@@ -495,3 +495,27 @@ fn set(service: &mut Value, name: &str, value: Value) {
 
 /// Larger ranges are used only in part.
 const USABLE_BITS_MAX: u32 = 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_know_their_addresses() {
+        for (text, shown, usable, first, inside, outside) in [
+            ("10.96.0.0/16", "10.96.0.0/16", 65534, "10.96.0.1", "10.96.255.1", "10.97.0.1"),
+            ("10.0.0.77/29", "10.0.0.72/29", 6, "10.0.0.73", "10.0.0.78", "10.0.0.80"),
+            ("fd00::/112", "fd00::/112", 65535, "fd00::1", "fd00::ffff", "fd00::1:0"),
+            ("0.0.0.0/0", "0.0.0.0/0", (1 << 20) - 2, "0.0.0.1", "255.1.1.1", "fd00::1"),
+        ] {
+            let cidr = Cidr::parse(text).unwrap();
+            assert_eq!((cidr.to_string().as_str(), cidr.usable()), (shown, usable));
+            assert_eq!(cidr.at(1).to_string(), first);
+            assert!(cidr.contains(inside.parse().unwrap()), "{inside}");
+            assert!(!cidr.contains(outside.parse().unwrap()), "{outside}");
+        }
+        for bad in ["", "10.0.0.0", "10.0.0.0/33", "x/8", "10.0.0.0/-1"] {
+            assert_eq!(Cidr::parse(bad), None, "{bad}");
+        }
+    }
+}

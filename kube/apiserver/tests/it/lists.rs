@@ -82,6 +82,16 @@ async fn revisions_may_be_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_others_hold_nobody_up() {
+    let rig = Rig::new().await;
+    five(&rig).await;
+    rig.store.txn(store::Txn::put("/elsewhere", "x")).unwrap();
+    let begun = std::time::Instant::now();
+    assert_eq!(rig.list("configmaps default", &[]).await.unwrap().items.len(), 6);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn selectors_choose() {
     let rig = Rig::new().await;
     five(&rig).await;
