@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::ApiServer;
+use crate::aggregate::{Aggregator, Direct, Identity};
 use crate::http::health::Health;
 use crate::http::limits::Limits;
 use crate::http::{Front, FrontConfig, OpenId};
@@ -37,7 +38,7 @@ pub struct Setup<'a> {
     pub limits: Limits,
     /// Settings of admission.
     pub admission: admission::Config,
-    /// The way to nodes.
+    /// The way to nodes; without one only what has an address of its own is reached.
     pub node_proxy: Option<Arc<dyn NodeProxy>>,
     /// True from when the server ends: `/readyz` fails then.
     pub shutdown: watch::Receiver<bool>,
@@ -51,6 +52,8 @@ pub struct Composed {
     pub authenticator: Arc<Authenticator>,
     /// Says who may.
     pub authorizer: Arc<Authorizer>,
+    /// Knows the other servers; its loop is [`crate::aggregate::run`].
+    pub aggregator: Arc<Aggregator>,
     bootstrapped: Arc<AtomicBool>,
 }
 
@@ -75,13 +78,21 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         clock: Arc::clone(&core.clock),
     };
     registry.set_admission(Chain::new(&setup.admission, host));
+    let identity = Identity {
+        certificate: setup.pki.front_proxy_client.certificate.clone(),
+        key: setup.pki.front_proxy_client.key.clone(),
+    };
+    let others = Arc::clone(cache) as Arc<dyn Cluster>;
+    let aggregator = Arc::new(Aggregator::new(others, identity, setup.shutdown.clone()));
+    let direct = Direct::new(setup.shutdown.clone());
     let bootstrapped = Arc::new(AtomicBool::new(false));
     let counted = Arc::clone(cache);
     let front = Front::new(FrontConfig {
         registry: Arc::clone(registry),
         authenticator: Arc::clone(&authenticator),
         authorizer: Arc::clone(&authorizer),
-        node_proxy: setup.node_proxy,
+        aggregator: Arc::clone(&aggregator),
+        node_proxy: Some(setup.node_proxy.unwrap_or_else(|| Arc::new(direct))),
         health: health(&bootstrapped, setup.shutdown),
         limits: setup.limits,
         stored: Arc::new(move || {
@@ -93,7 +104,7 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         openid: openid(&setup.issuer, &keys),
         address: setup.address,
     });
-    Ok(Composed { front, authenticator, authorizer, bootstrapped })
+    Ok(Composed { front, authenticator, authorizer, aggregator, bootstrapped })
 }
 
 impl Composed {

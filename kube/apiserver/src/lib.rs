@@ -9,6 +9,7 @@
 //! [`kinds`] says what is served, [`registry`] what each verb does, [`cache`] keeps every object
 //! as encoded JSON and gives watches their place in the recent events.
 
+pub mod aggregate;
 pub mod cache;
 pub mod compose;
 mod custom;

@@ -191,7 +191,15 @@ impl Front {
 
 fn route(asked: Asked<'_>) -> BoxFuture<'_, Result<Response<Body>, Status>> {
     if !asked.info.is_resource || asked.info.resource.is_empty() {
-        return Box::pin(async move { plain::serve(&asked) });
+        return Box::pin(async move {
+            match plain::remote(&asked) {
+                Some(remote) => {
+                    let Asked { front, context, request, .. } = asked;
+                    front.aggregator.serve(&remote, &context.user, request).await
+                }
+                None => plain::serve(&asked),
+            }
+        });
     }
     if connect::is_connect(&asked.info) {
         return Box::pin(connect::serve(asked));

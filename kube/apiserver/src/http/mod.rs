@@ -35,6 +35,7 @@ pub use chain::Peer;
 pub(crate) use plain::{hashed, matches_tag};
 pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_config};
 
+use crate::aggregate::Aggregator;
 use crate::discovery::Discovery;
 use crate::metrics::{Metrics, ObjectCount};
 use crate::openapi::OpenApi;
@@ -50,6 +51,8 @@ pub struct FrontConfig {
     pub authenticator: Arc<Authenticator>,
     /// Says whether they may.
     pub authorizer: Arc<Authorizer>,
+    /// The other servers behind this one.
+    pub aggregator: Arc<Aggregator>,
     /// The way to nodes; a server without nodes has none.
     pub node_proxy: Option<Arc<dyn NodeProxy>>,
     /// The checks of `/healthz` and its kind.
@@ -83,6 +86,7 @@ pub struct Front {
     registry: Arc<Registry>,
     authenticator: Arc<Authenticator>,
     authorizer: Arc<Authorizer>,
+    aggregator: Arc<Aggregator>,
     node_proxy: Option<Arc<dyn NodeProxy>>,
     health: Health,
     gate: Gate,
@@ -108,6 +112,7 @@ impl Front {
             registry: config.registry,
             authenticator: config.authenticator,
             authorizer: config.authorizer,
+            aggregator: config.aggregator,
             node_proxy: config.node_proxy,
             health: config.health,
             stored: config.stored,

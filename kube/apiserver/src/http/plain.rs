@@ -12,8 +12,21 @@ use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
 use super::health::Endpoint;
+use crate::aggregate::Remote;
 use crate::discovery::{AggregatedVersion, Document};
 use crate::table::IncludeObject;
+
+/// The other server that answers a path: that of its own group's version, and its documents.
+pub(super) fn remote(asked: &Asked<'_>) -> Option<Remote> {
+    let parts: Vec<&str> = asked.info.path.trim_matches('/').split('/').collect();
+    let (group, version) = match parts.as_slice() {
+        ["apis", group, version] | ["openapi", "v3", "apis", group, version] => (*group, *version),
+        _ => return None,
+    };
+    let ours = asked.front.registry.kinds().table();
+    let served = ours.resources().iter().any(|it| it.gvr.group == group && it.gvr.version == version);
+    if served { None } else { asked.front.aggregator.find(group, version) }
+}
 
 /// Answers one of them.
 pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
@@ -43,7 +56,9 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
         }
         ["api", ..] | ["apis", ..] => discovery(asked, &parts),
         ["openapi", rest @ ..] => {
-            crate::openapi::serve(asked.front.openapi(), rest, &asked.query, asked.headers())
+            let front = asked.front;
+            let (foreign, _) = front.aggregator.foreign();
+            crate::openapi::serve(front.openapi(), &foreign, rest, &asked.query, asked.headers())
         }
         _ => Ok(answer::page_not_found()),
     }
@@ -51,17 +66,22 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
 
 fn discovery(asked: &Asked<'_>, parts: &[&str]) -> Result<Response<Body>, Status> {
     let discovery = &asked.front.discovery;
+    let (foreign, change) = asked.front.aggregator.foreign();
     let found = match parts {
         ["api"] | ["apis"] => {
             let core = parts == ["api"];
             if let Some(version) = aggregated(asked.accept()) {
-                let document = discovery.aggregated(core, version, &[], 0);
+                let document = discovery.aggregated(core, version, &foreign, change);
                 return Ok(hashed(&document, version.content_type(), asked.headers()));
             }
-            Some(if core { discovery.core_versions(&asked.front.address) } else { discovery.group_list(&[]) })
+            Some(if core {
+                discovery.core_versions(&asked.front.address)
+            } else {
+                discovery.group_list(&foreign)
+            })
         }
         ["api", version] => discovery.resources("", version),
-        ["apis", group] => discovery.group(group, &[]),
+        ["apis", group] => discovery.group(group, &foreign),
         ["apis", group, version] => discovery.resources(group, version),
         _ => None,
     };

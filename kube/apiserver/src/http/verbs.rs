@@ -26,7 +26,7 @@ pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
     let info = &asked.info;
     let resource = asked.front.registry.kinds().resolve(&info.group, &info.version, &info.resource);
     let Some(resource) = resource else {
-        return Ok(answer::page_not_found());
+        return elsewhere(asked).await;
     };
     let Some(target) = target(&asked, &resource) else {
         return Ok(answer::page_not_found());
@@ -49,6 +49,15 @@ pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
         }
         "watch" => follow(&asked, &resource, &target, &form).await,
         _ => change(asked, &resource, &target, &form).await,
+    }
+}
+
+/// What this server does not serve, another one may.
+async fn elsewhere(asked: Asked<'_>) -> Result<Response<Body>, Status> {
+    let Asked { front, info, context, request, .. } = asked;
+    match front.aggregator.find(&info.group, &info.version) {
+        Some(remote) => front.aggregator.serve(&remote, &context.user, request).await,
+        None => Ok(answer::page_not_found()),
     }
 }
 

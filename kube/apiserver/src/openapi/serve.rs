@@ -10,12 +10,14 @@ use kube_object::status::Status;
 use serde_json::{Map, Value, json};
 
 use super::{Made, OpenApi, V2};
+use crate::discovery::Foreign;
 use crate::http::query::Query;
 use crate::http::{Body, accepts_gzip, body, bytes_answer, matches_tag, page_not_found};
 
 /// Answers a path below `/openapi`.
 pub(crate) fn serve(
     openapi: &OpenApi,
+    foreign: &[Foreign],
     path: &[&str],
     query: &Query,
     headers: &HeaderMap,
@@ -25,17 +27,22 @@ pub(crate) fn serve(
             Some(made) => tagged(&made, headers),
             None => Ok(page_not_found()),
         },
-        ["v3"] => Ok(index(openapi, headers)),
+        ["v3"] => Ok(index(openapi, foreign, headers)),
         ["v3", name @ ..] => document(openapi, &name.join("/"), query, headers),
         _ => Ok(page_not_found()),
     }
 }
 
-fn index(openapi: &OpenApi, headers: &HeaderMap) -> Response<Body> {
+fn index(openapi: &OpenApi, foreign: &[Foreign], headers: &HeaderMap) -> Response<Body> {
     let mut paths = Map::new();
     for (name, hash) in openapi.index() {
         let url = format!("/openapi/v3/{name}?hash={hash}");
         paths.insert(name, json!({"serverRelativeURL": url}));
+    }
+    for other in foreign.iter().filter(|other| other.resources.is_some()) {
+        let name = format!("apis/{}/{}", other.group, other.version);
+        let url = format!("/openapi/v3/{name}");
+        paths.entry(name).or_insert_with(|| json!({"serverRelativeURL": url}));
     }
     let document = crate::discovery::Document::new(&json!({"paths": Value::Object(paths)}));
     crate::http::hashed(&document, "application/json", headers)

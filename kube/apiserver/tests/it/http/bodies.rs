@@ -49,7 +49,8 @@ async fn wrong_bodies_are_refused() {
             let start = String::from_utf8_lossy(&body[..body.len().min(60)]);
             assert!((400..500).contains(&answer.code), "{path} {content_type} {start}: {}", answer.code);
             assert_eq!(answer.json()["kind"], "Status", "{start}");
-            assert!(begun.elapsed() < Duration::from_secs(2), "{path} {start} {:?}", begun.elapsed());
+            // Generous: without optimization, beside other tests.
+            assert!(begun.elapsed() < Duration::from_secs(15), "{path} {start} {:?}", begun.elapsed());
         }
     }
     for content_type in [

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what tests share")]
 
+mod aggregate;
 mod bodies;
 mod discovery;
 mod front;
@@ -12,6 +13,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use apiserver::aggregate::Aggregator;
 use apiserver::compose::{Setup, compose};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, TlsMaterial, serve, server_config};
@@ -42,6 +44,7 @@ pub(crate) struct Front {
     pub(crate) pki: Pki,
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: watch::Sender<bool>,
+    pub(crate) aggregator: Arc<Aggregator>,
     serving: JoinHandle<()>,
     _dir: TempDir,
 }
@@ -104,7 +107,7 @@ impl Front {
         let settings = Settings { drain: Duration::from_secs(5) };
         let serving = tokio::spawn(serve(Arc::clone(&composed.front), listener, settings, ended));
         composed.bootstrap(&server).await.unwrap();
-        Self { server, pki, address, shutdown, serving, _dir: dir }
+        Self { server, pki, address, shutdown, aggregator: composed.aggregator, serving, _dir: dir }
     }
 
     /// Ends it and waits until it has ended.
@@ -151,7 +154,7 @@ impl Front {
     ) -> Response<Incoming> {
         let stream = self.connect(identity, b"http/1.1").await;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         sender.send_request(request).await.unwrap()
     }
 

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use apiserver::aggregate::{Aggregator, Identity};
 use apiserver::http::{ServeError, TlsMaterial, server_config};
 use auth::Authenticator;
-use auth::pki::{self, Pki, PkiError, ServerNames};
+use auth::pki::{self, KeyPair, Pki, PkiError, ServerNames};
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use tokio::sync::watch;
@@ -76,7 +77,7 @@ impl Keys {
         self,
         first_look: Timestamp,
         tls: watch::Sender<Arc<ServerConfig>>,
-        authenticator: Arc<Authenticator>,
+        (authenticator, aggregator): (Arc<Authenticator>, Arc<Aggregator>),
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut look_at = first_look;
@@ -96,6 +97,8 @@ impl Keys {
             if let Ok(config) = authentication(&pki) {
                 authenticator.reconfigure(config);
             }
+            let KeyPair { certificate, key } = pki.front_proxy_client;
+            aggregator.show(Identity { certificate, key });
         }
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use apiserver::aggregate;
 use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
@@ -79,10 +80,12 @@ async fn run(
     tasks.spawn(keys.clone().renewal(
         pki.look_again_at,
         tls,
-        Arc::clone(&composed.authenticator),
+        (Arc::clone(&composed.authenticator), Arc::clone(&composed.aggregator)),
         ended.clone(),
     ));
     composed.bootstrap(&server).await?;
+    let aggregator = Arc::clone(&composed.aggregator);
+    tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
     // Servers with a store of their own have nobody to share the work with.
     let identity = (!args.store.is_empty()).then(|| keys.url().to_owned());
     tasks.spawn(loops::runtime(&server, &composed, &pki, identity)?.run(ended));
