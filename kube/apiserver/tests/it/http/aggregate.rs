@@ -71,7 +71,7 @@ async fn serve(tls: Option<TlsAcceptor>) -> SocketAddr {
                         drop(server.serve_connection(TokioIo::new(stream), service).with_upgrades().await);
                     }
                     None => {
-                        drop(server.serve_connection(TokioIo::new(stream), service).with_upgrades().await)
+                        drop(server.serve_connection(TokioIo::new(stream), service).with_upgrades().await);
                     }
                 }
             });
