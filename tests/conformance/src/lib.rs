@@ -1,0 +1,1 @@
+//! Tests named after the conformance specs that need no node; see `tests/it`.

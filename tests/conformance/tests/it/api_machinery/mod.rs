@@ -1,0 +1,4 @@
+//! `[sig-api-machinery]`.
+
+mod version;
+mod watch;
