@@ -98,6 +98,8 @@ impl Checker<'_> {
             }
             Kind::Fold(fold) => self.fold(fold),
         };
+        // Types can double with each step; nobody needs such ones.
+        let ty = if self.unifier.weighs_less(&ty, TYPE_WEIGHT_MAX) { ty } else { Type::Dyn };
         if let Some(slot) = self.types.get_mut(id) {
             slot.clone_from(&ty);
         }
@@ -437,6 +439,9 @@ fn type_named(name: &str, unifier: &mut Unifier) -> Option<Type> {
         other => Type::Opaque(OPAQUE.iter().find(|known| **known == other)?),
     })
 }
+
+/// The most parts that a type may have.
+const TYPE_WEIGHT_MAX: usize = 500;
 
 const OPAQUE: [&str; 11] = [
     "net.IP",

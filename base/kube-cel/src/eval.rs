@@ -16,7 +16,7 @@ use crate::macros::RESULT;
 use crate::program::{Activation, Program, Slot};
 use crate::types::Type;
 use crate::val::compare::Work;
-use crate::val::{ATOMIC, Entries, List, Map, Text, Val, from_json};
+use crate::val::{Entries, List, Map, Text, Val, from_json};
 
 type Evaluated<'a> = Result<Val<'a>, EvalError>;
 

@@ -219,6 +219,7 @@ impl Lexer<'_, '_> {
         let from = self.at;
         loop {
             if self.at >= self.text.len() || (!long && matches!(self.peek(0), '\n' | '\r')) {
+                self.at = self.at.min(self.text.len());
                 let shown: String = self.text[start..self.at].iter().collect();
                 self.wrong(start, format!("Syntax error: token recognition error at: '{shown}'"));
                 return None;

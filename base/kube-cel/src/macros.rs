@@ -45,6 +45,7 @@ impl Parser<'_> {
                 let args = args.into_iter().skip(1).collect();
                 self.looped(place, name, target, (vars.0, Some(vars.1)), args)
             }
+            ("sortBy", 2) => self.sorted_by(place, target, args),
             ("optMap" | "optFlatMap", 2) => self.optional_map(place, target, name == "optMap", args),
             ("bind", 3) if self.syntax.bind && simple(&target).as_deref() == Some("cel") => {
                 let mut args = args.into_iter();
@@ -155,6 +156,22 @@ impl Parser<'_> {
         let result = accu;
         let fold = Fold { range, var, var2, accu: RESULT.into(), init, condition, step, result, bind: false };
         self.node(place, Kind::Fold(Box::new(fold)))
+    }
+
+    /// `target.sortBy(var, key)`: the target gets a name, for it is asked twice.
+    fn sorted_by(&mut self, place: usize, target: Expr, args: Vec<Expr>) -> Parsed {
+        let var = self.variable(&args[0])?;
+        self.binds += 1;
+        let name = format!("@sort{}", self.binds);
+        let input = self.ident(place, &name)?;
+        let keys = self.looped(place, "map", input.clone(), (var, None), args)?;
+        let target_call = Kind::Call {
+            target: Some(Box::new(input)),
+            function: "@sortByAssociatedKeys".into(),
+            args: vec![keys],
+        };
+        let sorted = self.node(place, target_call)?;
+        self.bound(place, name.into(), target, sorted)
     }
 
     /// A name for a value.

@@ -141,37 +141,59 @@ impl Parser<'_> {
         self.node(place, Kind::Call { target: None, function: function.into(), args })
     }
 
-    fn deeper<T>(&mut self, read: impl FnOnce(&mut Self) -> Result<T, Stop>) -> Result<T, Stop> {
+    // Few functions call each other for one more level of nesting: the stack is small.
+    fn expression(&mut self) -> Parsed {
         self.nesting += 1;
         if self.nesting > NESTING_MAX {
             return Err(Stop::TooDeep);
         }
-        let read = read(self);
+        let mut expr = self.binary(0)?;
+        if let Some(place) = self.take("?") {
+            let then = self.binary(0)?;
+            self.expect(":")?;
+            let other = self.expression()?;
+            expr = self.call(place, "_?_:_", vec![expr, then, other])?;
+        }
         self.nesting -= 1;
-        read
+        Ok(expr)
     }
 
-    fn expression(&mut self) -> Parsed {
-        self.deeper(|parser| {
-            let condition = parser.junction("||", "_||_")?;
-            let Some(place) = parser.take("?") else { return Ok(condition) };
-            let then = parser.junction("||", "_||_")?;
-            parser.expect(":")?;
-            let other = parser.expression()?;
-            parser.call(place, "_?_:_", vec![condition, then, other])
+    /// Operators from this level of precedence on.
+    fn binary(&mut self, level: usize) -> Parsed {
+        let mut left = self.unary()?;
+        while let Some((at, sign, function)) = self.operator(level) {
+            let place = self.expect(sign)?;
+            let right = self.binary(at + 1)?;
+            left = if at < JUNCTIONS {
+                self.junction(left, right, place, (at, sign, function))?
+            } else {
+                self.call(place, function, vec![left, right])?
+            };
+        }
+        Ok(left)
+    }
+
+    fn operator(&self, level: usize) -> Option<(usize, &'static str, &'static str)> {
+        let Token::Sign(found) = self.peek().token else { return None };
+        let levels = LEVELS.iter().enumerate().skip(level);
+        levels.into_iter().find_map(|(at, signs)| {
+            let (sign, function) = signs.iter().find(|(sign, _)| *sign == found)?;
+            Some((at, *sign, *function))
         })
     }
 
     /// Terms joined by `||` or `&&`, as a balanced tree.
-    fn junction(&mut self, sign: &str, function: &str) -> Parsed {
-        let term = |parser: &mut Self| {
-            if sign == "||" { parser.junction("&&", "_&&_") } else { parser.binary(0) }
-        };
-        let mut terms = vec![term(self)?];
-        let mut places = Vec::new();
+    fn junction(
+        &mut self,
+        left: Expr,
+        right: Expr,
+        place: usize,
+        (at, sign, function): (usize, &'static str, &'static str),
+    ) -> Parsed {
+        let (mut terms, mut places) = (vec![left, right], vec![place]);
         while let Some(place) = self.take(sign) {
             places.push(place);
-            terms.push(term(self)?);
+            terms.push(self.binary(at + 1)?);
         }
         self.balanced(&mut terms.into_iter(), &places, function)
     }
@@ -186,18 +208,6 @@ impl Parser<'_> {
             }
             _ => terms.next().ok_or(Stop::Issue),
         }
-    }
-
-    /// Operators from this level of precedence on.
-    fn binary(&mut self, level: usize) -> Parsed {
-        let Some(signs) = LEVELS.get(level) else { return self.unary() };
-        let mut left = self.binary(level + 1)?;
-        while let Some((sign, function)) = signs.iter().find(|(sign, _)| self.is(sign)) {
-            let place = self.expect(sign)?;
-            let right = self.binary(level + 1)?;
-            left = self.call(place, function, vec![left, right])?;
-        }
-        Ok(left)
     }
 
     fn unary(&mut self) -> Parsed {
@@ -399,11 +409,16 @@ pub(crate) fn simple(expr: &Expr) -> Option<Arc<str>> {
 /// The longest text, in characters.
 const TEXT_MAX: usize = 100_000;
 /// How deep a text may nest.
-const NESTING_MAX: u32 = 250;
+const NESTING_MAX: u32 = 100;
 /// How deep an expression may nest; macros make it deeper than its text.
-const DEPTH_MAX: u32 = 400;
+const DEPTH_MAX: u32 = 250;
 
-const LEVELS: [&[(&str, &str)]; 3] = [
+/// So many of the levels are `||` and `&&`.
+const JUNCTIONS: usize = 2;
+
+const LEVELS: [&[(&str, &str)]; 5] = [
+    &[("||", "_||_")],
+    &[("&&", "_&&_")],
     &[
         ("==", "_==_"),
         ("!=", "_!=_"),

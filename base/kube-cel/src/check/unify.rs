@@ -101,6 +101,28 @@ impl Unifier {
         }
     }
 
+    /// Whether a type has fewer parts than this.
+    pub(super) fn weighs_less(&self, ty: &Type, most: usize) -> bool {
+        let mut left = most;
+        self.weigh(ty, &mut left);
+        left > 0
+    }
+
+    fn weigh(&self, ty: &Type, left: &mut usize) {
+        *left = left.saturating_sub(1);
+        if *left == 0 {
+            return;
+        }
+        match ty {
+            Type::Param(number) => {
+                if let Some(known) = self.known.get(number) {
+                    self.weigh(known, left);
+                }
+            }
+            other => other.parameters().into_iter().for_each(|inner| self.weigh(inner, left)),
+        }
+    }
+
     /// The type, down to a parameter that nothing is known of.
     pub(super) fn resolved_shallow(&self, ty: &Type) -> Type {
         let mut ty = ty.clone();

@@ -176,7 +176,7 @@ fn logic_absorbs_errors() {
         true ? 1 : 1/0 => 1
         false ? 1/0 : 2 => 2
         1/0 == 1 ? 1 : 2 => error: division by zero
-        true ? false ? 1 : 2 : 3 => 2
+        true ? (false ? 1 : 2) : 3 => 2
         false ? 1 : true ? 2 : 3 => 2
         true && true && true && false => false
         false || false || true => true
