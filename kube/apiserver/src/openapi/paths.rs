@@ -132,16 +132,7 @@ impl Writer<'_> {
         };
         let mut operation = Map::new();
         let tag = tag(&resource.gvk);
-        let namespaced = if resource.namespaced && place != Place::Everywhere { "Namespaced" } else { "" };
-        let suffix = if place == Place::Everywhere { "ForAllNamespaces" } else { "" };
-        let part_id = part.map(capital).unwrap_or_default();
-        let id = format!(
-            "{}{}{namespaced}{}{part_id}{suffix}",
-            operation_verb(verb),
-            id_of(&tag),
-            resource.gvk.kind
-        );
-        operation.insert("operationId".to_owned(), json!(id));
+        operation.insert("operationId".to_owned(), json!(self.id(verb, part, place, &tag)));
         operation.insert("tags".to_owned(), json!([tag]));
         let text = format!("{verb} of {}", resource.gvk.kind);
         operation.insert("description".to_owned(), json!(text));
@@ -149,23 +140,7 @@ impl Writer<'_> {
         let kind = json!({"group": gvk.group, "version": gvk.version, "kind": gvk.kind});
         operation.insert("x-kubernetes-group-version-kind".to_owned(), kind);
         if let Some(sent) = sent {
-            let schema = definitions.refer(&sent);
-            let required = !verb.starts_with("delete");
-            match self.flavour {
-                Flavour::V2 => {
-                    parameters
-                        .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
-                    operation.insert("consumes".to_owned(), json!(consumed(verb)));
-                }
-                Flavour::V3 => {
-                    let content: Map<String, Value> = consumed(verb)
-                        .iter()
-                        .map(|it| ((*it).to_owned(), json!({"schema": schema})))
-                        .collect();
-                    let body = json!({"required": required, "content": content});
-                    operation.insert("requestBody".to_owned(), body);
-                }
-            }
+            self.take(verb, &definitions.refer(&sent), &mut operation, &mut parameters);
         }
         operation.insert("parameters".to_owned(), Value::Array(parameters));
         operation.insert("responses".to_owned(), self.responses(verb, answered, definitions));
@@ -174,6 +149,59 @@ impl Writer<'_> {
             operation.insert("schemes".to_owned(), json!(["https"]));
         }
         Value::Object(operation)
+    }
+
+    /// As upstream: `listCoreV1NamespacedPod`.
+    fn id(&self, verb: &str, part: Option<&str>, place: Place, tag: &str) -> String {
+        let kind = &self.resource.gvk.kind;
+        let everywhere = place == Place::Everywhere;
+        let namespaced = if self.resource.namespaced && !everywhere { "Namespaced" } else { "" };
+        let suffix = if everywhere { "ForAllNamespaces" } else { "" };
+        let part = part.map(capital).unwrap_or_default();
+        format!("{}{}{namespaced}{kind}{part}{suffix}", operation_verb(verb), id_of(tag))
+    }
+
+    /// Says which body an operation takes.
+    fn take(
+        &self,
+        verb: &str,
+        schema: &Value,
+        operation: &mut Map<String, Value>,
+        parameters: &mut Vec<Value>,
+    ) {
+        let required = !verb.starts_with("delete");
+        match self.flavour {
+            Flavour::V2 => {
+                parameters
+                    .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
+                operation.insert("consumes".to_owned(), json!(self.consumed(verb)));
+            }
+            Flavour::V3 => {
+                let types = self.consumed(verb).iter();
+                let content: Map<String, Value> =
+                    types.map(|it| ((*it).to_owned(), json!({"schema": schema}))).collect();
+                let body = json!({"required": required, "content": content});
+                operation.insert("requestBody".to_owned(), body);
+            }
+        }
+    }
+
+    /// What a body may be. Clients learn here which patches a kind can take.
+    fn consumed(&self, verb: &str) -> &'static [&'static str] {
+        match verb {
+            "patch" if self.resource.is_custom() => &[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/apply-patch+yaml",
+            ],
+            "patch" => &[
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/strategic-merge-patch+json",
+                "application/apply-patch+yaml",
+            ],
+            _ => &["application/json", "application/yaml"],
+        }
     }
 
     fn responses(&self, verb: &str, answered: Option<String>, definitions: &mut Definitions) -> Value {
@@ -262,18 +290,6 @@ fn id_of(tag: &str) -> String {
 fn capital(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map(|first| first.to_ascii_uppercase().to_string() + chars.as_str()).unwrap_or_default()
-}
-
-fn consumed(verb: &str) -> &'static [&'static str] {
-    match verb {
-        "patch" => &[
-            "application/json-patch+json",
-            "application/merge-patch+json",
-            "application/strategic-merge-patch+json",
-            "application/apply-patch+yaml",
-        ],
-        _ => &["application/json", "application/yaml"],
-    }
 }
 
 type Parameter = (&'static str, &'static str, &'static str);
