@@ -17,6 +17,7 @@
 //!
 //! CEL comes in through [`rules::RuleCompiler`]; without one, rules are not checked.
 
+pub mod cel;
 pub mod check;
 pub mod columns;
 pub mod convert;
