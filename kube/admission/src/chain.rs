@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use kube_object::status::Status;
 
-use crate::cel::{Absent, Compiler};
+use crate::cel::Compiler;
+use crate::cel_compiler::Cel;
 use crate::config::Config;
 use crate::host::Host;
 use crate::matching::needs_namespace;
@@ -45,7 +46,7 @@ struct Memory {
 impl Chain {
     /// The chain that a configuration asks for.
     pub fn new(config: &Config, host: Host) -> Self {
-        let compiler: Arc<dyn Compiler> = Arc::new(Absent);
+        let compiler: Arc<dyn Compiler> = Arc::new(Cel);
         let on = Steps {
             mutating_policies: config.runs(policy::MUTATING, true),
             validating_policies: config.runs(policy::VALIDATING, true),

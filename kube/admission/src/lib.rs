@@ -16,6 +16,7 @@
 
 pub mod callout;
 mod cel;
+mod cel_compiler;
 pub mod chain;
 pub mod config;
 pub mod host;

@@ -225,9 +225,9 @@ fn resource(
     }
 }
 
-/// What compiles the rules of definitions; without one they are kept and not asked.
+/// What compiles the rules of definitions.
 pub(crate) fn rule_compiler() -> Option<&'static dyn RuleCompiler> {
-    None
+    Some(&kube_crd::cel::CelCompiler)
 }
 
 /// Whether an object's JSON says that it is of a kind.
