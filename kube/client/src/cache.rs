@@ -120,9 +120,9 @@ impl Collection {
 
     fn replace(&self, items: BTreeMap<Arc<str>, Arc<Item>>, revision: u64) {
         *self.items.write().unwrap_or_else(PoisonError::into_inner) = items;
-        self.revision.send_replace(revision);
-        // Nobody may be listening.
+        // Nobody may be listening. It comes first: who begins when all is synced needs no second one.
         drop(self.changes.send(Change::Resync));
+        self.revision.send_replace(revision);
     }
 
     fn apply(&self, event: WatchEvent) {

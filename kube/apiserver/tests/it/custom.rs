@@ -114,3 +114,25 @@ async fn versions_and_defaults_of_later_reach_stored_objects() {
     rig.delete("example.com/v1/widgets default a").await.unwrap();
     assert_eq!(event(&mut watch).await, "DELETED default/a");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_are_asked() {
+    let rig = Rig::new().await;
+    let definitions = "apiextensions.k8s.io/customresourcedefinitions";
+    let mut ruled = version("v1", true);
+    ruled["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.size < 10", "message": "too large"}, {"rule": "self.size >= oldSelf.size"}]);
+    let mut wrong = ruled.clone();
+    wrong["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.width > 1"}]);
+    let refused = rig.create(definitions, definition(&[wrong])).await.unwrap_err();
+    assert!(refused.message.contains("undefined field 'width'"), "{}", refused.message);
+    rig.create(definitions, definition(&[ruled])).await.unwrap();
+    established(&rig).await;
+    rig.create("example.com/v1/widgets default", widget("a", 3)).await.unwrap();
+    let large = rig.create("example.com/v1/widgets default", widget("b", 10)).await.unwrap_err();
+    assert!(large.message.contains("too large"), "{}", large.message);
+    let shrink = Patch::Merge(Body::from(json!({"spec": {"size": 2}})));
+    let refused = rig.patch("example.com/v1/widgets default a", shrink).await.unwrap_err();
+    assert!(refused.message.contains("failed rule: self.size >= oldSelf.size"), "{}", refused.message);
+}

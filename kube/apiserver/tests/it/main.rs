@@ -1,6 +1,7 @@
 //! The registry over a real store: what each verb does, as its callers see it.
 
 mod apply;
+mod clients;
 mod custom;
 mod delete;
 mod http;
