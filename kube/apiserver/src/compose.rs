@@ -21,7 +21,7 @@ use crate::http::health::Health;
 use crate::http::limits::Limits;
 use crate::http::{Front, FrontConfig, OpenId};
 use crate::identity::{Permissions, RbacGuard, TokenIssuer};
-use crate::registry::{Body, DeleteOptions, NodeProxy, Target, WriteOptions};
+use crate::registry::{Body, Core, DeleteOptions, NodeProxy, Target, WriteOptions};
 use crate::server::server_context;
 
 /// What a front is made of besides the server.
@@ -93,7 +93,7 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         authorizer: Arc::clone(&authorizer),
         aggregator: Arc::clone(&aggregator),
         node_proxy: Some(setup.node_proxy.unwrap_or_else(|| Arc::new(direct))),
-        health: health(&bootstrapped, setup.shutdown),
+        health: health(core, &bootstrapped, setup.shutdown),
         limits: setup.limits,
         stored: Arc::new(move || {
             let counts = counted.counts().into_iter();
@@ -153,13 +153,22 @@ async fn carry_out(server: &ApiServer, step: Step) -> Result<(), Status> {
     }
 }
 
-fn health(bootstrapped: &Arc<AtomicBool>, shutdown: watch::Receiver<bool>) -> Health {
+fn health(core: &Arc<Core>, bootstrapped: &Arc<AtomicBool>, shutdown: watch::Receiver<bool>) -> Health {
     let mut health = Health::default();
     health.add("ping", true, || Ok(()));
     health.add("log", true, || Ok(()));
-    health.add("etcd", true, || Ok(()));
-    health.add("etcd-readiness", false, || Ok(()));
-    health.add("informer-sync", false, || Ok(()));
+    for (name, live) in [("etcd", true), ("etcd-readiness", false)] {
+        let core = Arc::clone(core);
+        health.add_asking(name, live, move || {
+            let core = Arc::clone(&core);
+            async move { core.storage.latest().await.map(drop).map_err(|status| status.message) }
+        });
+    }
+    let followed = Arc::clone(core);
+    health.add_asking("informer-sync", false, move || {
+        let core = Arc::clone(&followed);
+        async move { core.cache.catch_up().await.map(drop).map_err(|status| status.message) }
+    });
     let bootstrapped = Arc::clone(bootstrapped);
     health.add("poststarthook/rbac/bootstrap-roles", true, move || {
         if bootstrapped.load(Ordering::Acquire) { Ok(()) } else { Err("not finished".to_owned()) }

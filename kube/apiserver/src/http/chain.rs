@@ -23,6 +23,7 @@ use kube_object::user::User;
 use rustls::pki_types::CertificateDer;
 
 use super::body::{self, Body};
+use super::health::Endpoint;
 use super::path::RequestInfo;
 use super::query::Query;
 use super::{Front, answer, connect, plain, verbs, warning};
@@ -192,6 +193,10 @@ impl Front {
 fn route(asked: Asked<'_>) -> BoxFuture<'_, Result<Response<Body>, Status>> {
     if !asked.info.is_resource || asked.info.resource.is_empty() {
         return Box::pin(async move {
+            let reads = matches!(*asked.request.method(), Method::GET | Method::HEAD);
+            if let (true, Some((endpoint, only))) = (reads, Endpoint::of(&asked.info.path)) {
+                return Ok(asked.front.health.answer(endpoint, only, &asked.query).await);
+            }
             match plain::remote(&asked) {
                 Some(remote) => {
                     let Asked { front, context, request, .. } = asked;

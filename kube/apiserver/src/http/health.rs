@@ -2,15 +2,20 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
+use client::BoxFuture;
 use http::Response;
 
 use super::answer;
 use super::body::Body;
 use super::query::Query;
 
+/// How long a check may ask.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
 /// Tells why something is not well.
-pub type Probe = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
+pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
 /// A check with upstream's name.
 #[derive(Clone)]
@@ -71,13 +76,30 @@ impl Health {
         live: bool,
         probe: impl Fn() -> Result<(), String> + Send + Sync + 'static,
     ) {
+        let probe = move || -> BoxFuture<'static, _> { Box::pin(std::future::ready(probe())) };
+        self.checks.push(Check { name, probe: Arc::new(probe), live });
+    }
+
+    /// Adds a check that asks somebody; one that takes too long has failed.
+    pub fn add_asking<F>(
+        &mut self,
+        name: &'static str,
+        live: bool,
+        probe: impl Fn() -> F + Send + Sync + 'static,
+    ) where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        let probe = move || -> BoxFuture<'static, _> {
+            let asked = tokio::time::timeout(ANSWER_MAX, probe());
+            Box::pin(async move { asked.await.unwrap_or_else(|_| Err("no answer in time".to_owned())) })
+        };
         self.checks.push(Check { name, probe: Arc::new(probe), live });
     }
 
     /// Answers one of the paths.
-    pub fn answer(&self, endpoint: Endpoint, only: &str, query: &Query) -> Response<Body> {
+    pub async fn answer(&self, endpoint: Endpoint, only: &str, query: &Query) -> Response<Body> {
         if !only.is_empty() {
-            return self.answer_one(endpoint, only.trim_end_matches('/'));
+            return self.answer_one(endpoint, only.trim_end_matches('/')).await;
         }
         let excluded: Vec<&str> = query.all("exclude").collect();
         let mut lines = String::new();
@@ -87,7 +109,7 @@ impl Health {
                 let _ = writeln!(lines, "[+]{} excluded: ok", check.name);
                 continue;
             }
-            match (check.probe)() {
+            match (check.probe)().await {
                 Ok(()) => {
                     let _ = writeln!(lines, "[+]{} ok", check.name);
                 }
@@ -116,11 +138,6 @@ impl Health {
         no_cache(answer::text(200, text))
     }
 
-    /// Whether the server may be used.
-    pub fn is_ready(&self) -> bool {
-        self.of(Endpoint::Ready).all(|check| (check.probe)().is_ok())
-    }
-
     /// The paths of the single checks.
     pub fn paths(&self) -> Vec<String> {
         let endpoints = [Endpoint::Health, Endpoint::Live, Endpoint::Ready];
@@ -132,11 +149,11 @@ impl Health {
         endpoints.into_iter().flat_map(all).collect()
     }
 
-    fn answer_one(&self, endpoint: Endpoint, name: &str) -> Response<Body> {
+    async fn answer_one(&self, endpoint: Endpoint, name: &str) -> Response<Body> {
         let Some(check) = self.of(endpoint).find(|check| check.name == name) else {
             return answer::page_not_found();
         };
-        no_cache(match (check.probe)() {
+        no_cache(match (check.probe)().await {
             Ok(()) => answer::text(200, "ok"),
             Err(why) => answer::text(500, format!("internal server error: {why}\n")),
         })
@@ -161,7 +178,7 @@ mod tests {
 
     async fn ask(health: &Health, path: &str, query: &str) -> (u16, String) {
         let (endpoint, only) = Endpoint::of(path).unwrap();
-        let response = health.answer(endpoint, only, &Query::parse(Some(query)).unwrap());
+        let response = health.answer(endpoint, only, &Query::parse(Some(query)).unwrap()).await;
         let code = response.status().as_u16();
         let bytes = response.into_body().collect().await.unwrap().to_bytes();
         (code, String::from_utf8(bytes.to_vec()).unwrap())
@@ -171,7 +188,7 @@ mod tests {
     async fn answers_as_upstream() {
         let mut health = Health::default();
         health.add("ping", true, || Ok(()));
-        health.add("etcd", true, || Ok(()));
+        health.add_asking("etcd", true, || std::future::ready(Ok(())));
         health.add("shutdown", false, || Err("going".to_owned()));
         assert_eq!(ask(&health, "/livez", "").await, (200, "ok".to_owned()));
         let (code, text) = ask(&health, "/livez", "verbose").await;

@@ -125,9 +125,4 @@ impl Front {
     pub(crate) fn openapi(&self) -> &OpenApi {
         &self.openapi
     }
-
-    /// Whether all checks pass.
-    pub fn is_ready(&self) -> bool {
-        self.health.is_ready()
-    }
 }

@@ -11,7 +11,6 @@ use super::accept::{MediaRange, Offer, negotiate, ranges};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
-use super::health::Endpoint;
 use crate::aggregate::Remote;
 use crate::discovery::{AggregatedVersion, Document};
 use crate::table::IncludeObject;
@@ -39,13 +38,10 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
             answer::page_not_found()
         });
     }
-    if let Some((endpoint, only)) = Endpoint::of(&path) {
-        return Ok(asked.front.health.answer(endpoint, only, &asked.query));
-    }
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     match parts.as_slice() {
-        [""] => object(asked, &json!({"paths": paths(asked)})),
-        ["version"] => object(asked, &asked.front.version),
+        [""] => Ok(indented(&json!({"paths": paths(asked)}))),
+        ["version"] => Ok(indented(&asked.front.version)),
         ["metrics"] => Ok(metrics(asked)),
         [".well-known", "openid-configuration"] => Ok(json_text(&asked.front.openid.configuration)),
         ["openid", "v1", "jwks"] => {
@@ -160,6 +156,11 @@ fn object(asked: &Asked<'_>, value: &Value) -> Result<Response<Body>, Status> {
         now: Timestamp::UNIX_EPOCH,
     };
     Ok(answer::value_answer(200, value, &form))
+}
+
+/// What is no API object is always JSON, and written to be read.
+fn indented(value: &Value) -> Response<Body> {
+    answer::bytes_answer(200, "application/json", format!("{value:#}"))
 }
 
 fn json_text(value: &Value) -> Response<Body> {
