@@ -163,21 +163,20 @@ impl<'a> Machine<'a> {
         for arg in args {
             values.push(self.expr(arg)?);
         }
-        self.apply(function, values)
+        self.apply(function, &values)
     }
 
-    fn apply(&mut self, function: &str, values: Vec<Val<'a>>) -> Evaluated<'a> {
+    fn apply(&mut self, function: &str, values: &[Val<'a>]) -> Evaluated<'a> {
         // What may be dear is paid before it is done.
-        let before = spent::before(function, &values);
+        let before = spent::before(function, values);
         self.charge(before.unwrap_or(0))?;
-        let after = if before.is_none() { Some(values.clone()) } else { None };
         let function = function.strip_prefix('.').unwrap_or(function);
-        let result = match operators::apply(self, function, &values) {
+        let result = match operators::apply(self, function, values) {
             Some(result) => result?,
-            None => library::call(self, function, &values)?,
+            None => library::call(self, function, values)?,
         };
-        if let Some(values) = after {
-            self.charge(spent::after(function, &values, &result))?;
+        if before.is_none() {
+            self.charge(spent::after(&result))?;
         }
         Ok(result)
     }
@@ -233,7 +232,7 @@ impl<'a> Machine<'a> {
             }
             (accumulated, _) => {
                 values.insert(0, accumulated);
-                self.apply(function, values)
+                self.apply(function, &values)
             }
         }
     }

@@ -70,7 +70,7 @@ impl Lexer<'_, '_> {
 
     fn token(&mut self, c: char) -> Option<Token> {
         if let Some(prefix) = self.string_prefix() {
-            return self.string(prefix);
+            return self.string(&prefix);
         }
         if c.is_ascii_digit() || (c == '.' && self.peek(1).is_ascii_digit()) {
             return self.number();
@@ -209,7 +209,7 @@ impl Lexer<'_, '_> {
         }
     }
 
-    fn string(&mut self, prefix: Prefix) -> Option<Token> {
+    fn string(&mut self, prefix: &Prefix) -> Option<Token> {
         let start = self.at;
         self.at += prefix.length;
         let quote = self.peek(0);
@@ -232,7 +232,7 @@ impl Lexer<'_, '_> {
         }
         let body = &self.text[from..self.at];
         self.at += width;
-        let value = unescape(body, &prefix);
+        let value = unescape(body, prefix);
         let Some((text, bytes)) = value else {
             let shown: String = self.text[start..self.at].iter().collect();
             self.wrong(start, format!("Syntax error: token recognition error at: '{shown}'"));

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::cel_compiler::Asked;
+
 /// How much all match conditions of one request may cost: as upstream counts.
 pub(crate) const MATCH_BUDGET: u64 = kube_cel::MATCH_CONDITIONS_BUDGET;
 /// How much all expressions of one policy may cost for one request.
@@ -19,6 +21,16 @@ pub(crate) trait Compiler: Send + Sync {
 pub(crate) trait Expression: Send + Sync {
     /// Its value, at a cost that is taken off the budget.
     fn evaluate(&self, variables: &[(&str, &Value)], budget: &mut u64) -> Result<Value, CelError>;
+
+    /// The same, for expressions that may ask who may do what.
+    fn evaluate_asking(
+        &self,
+        variables: &[(&str, &Value)],
+        _asked: &Asked<'_>,
+        budget: &mut u64,
+    ) -> Result<Value, CelError> {
+        self.evaluate(variables, budget)
+    }
 }
 
 /// An expression, or why it is none.

@@ -10,6 +10,15 @@ struct Estimate {
     size: Option<CostRange>,
 }
 
+/// A call's parts.
+#[derive(Clone, Copy)]
+struct Call<'e> {
+    expr: &'e Expr,
+    function: &'e str,
+    target: Option<&'e Expr>,
+    args: &'e [Expr],
+}
+
 impl From<CostRange> for Estimate {
     fn from(cost: CostRange) -> Self {
         Self { cost, size: None }
@@ -43,7 +52,8 @@ impl Coster<'_> {
         let mut own: Option<CostRange> = None;
         let mut size: Option<CostRange> = None;
         for overload in overloads {
-            let found = self.overload(expr, overload, function, target, args, &costs);
+            let call = Call { expr, function, target, args };
+            let found = self.overload(overload, call, &costs);
             own = Some(own.map_or(found.cost, |own| own.union(found.cost)));
             size = match (size, found.size) {
                 (Some(size), Some(more)) => Some(size.union(more)),
@@ -62,15 +72,8 @@ impl Coster<'_> {
         sum.plus(own.unwrap_or_default())
     }
 
-    fn overload(
-        &mut self,
-        expr: &Expr,
-        overload: &str,
-        function: &str,
-        target: Option<&Expr>,
-        args: &[Expr],
-        costs: &[CostRange],
-    ) -> Estimate {
+    fn overload(&mut self, overload: &str, call: Call<'_>, costs: &[CostRange]) -> Estimate {
+        let Call { expr, function, target, args } = call;
         let arguments = costs.iter().fold(CostRange::of(0), |sum, cost| sum.plus(*cost));
         match (overload, costs) {
             ("logical_and" | "logical_or", [left, right]) => {

@@ -58,13 +58,15 @@ pub(super) fn before(function: &str, args: &[Val<'_>]) -> Option<u64> {
             Some(Val::Opaque(format)) => regex(size(1), format.regex_size() as f64),
             _ => 1,
         },
-        "sets.contains" | "sets.intersects" => 1,
+        "sets.contains" | "sets.intersects" => 1 + (size(0) * size(1)) as u64,
+        "sets.equivalent" => 1 + (2.0 * size(0) * size(1)) as u64,
+        "sort" | "distinct" | "@sortByAssociatedKeys" => 11 + size(0) as u64,
         _ => 1,
     })
 }
 
 /// The cost of a call that its result decides.
-pub(super) fn after(_function: &str, _args: &[Val<'_>], result: &Val<'_>) -> u64 {
+pub(super) fn after(result: &Val<'_>) -> u64 {
     (result.size() as f64 * 2.0 * TRAVERSAL).ceil() as u64
 }
 

@@ -91,6 +91,14 @@ async fn validating_policies_decide() {
             Some("expression 'object.spec.missing == 1' resulted in error: no such key: missing"),
         ),
         (
+            json!({"validations": [{"expression": "authorizer.group('apps').resource('deployments').namespace('n').name('d').check('scale').allowed()"}]}),
+            None,
+        ),
+        (
+            json!({"validations": [{"expression": "authorizer.requestResource.check('approve').allowed()", "message": "may not approve"}]}),
+            Some("may not approve"),
+        ),
+        (
             json!({"validations": [{"expression": "nothing == 1"}]}),
             Some(
                 "compilation error: ERROR: <input>:1:1: undeclared reference to 'nothing' (in container '')\n | nothing == 1\n | ^",

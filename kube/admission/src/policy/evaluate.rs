@@ -4,6 +4,7 @@ use serde_json::{Map, Value};
 
 use super::compiled::{AuditAnnotation, Policy, Validation, Variable};
 use crate::cel::{CelError, Compiled, MATCH_BUDGET, POLICY_BUDGET, type_name};
+use crate::cel_compiler::Asked;
 
 /// A message of an expression may have at most so many bytes.
 const MESSAGE_BYTES_MAX: usize = 5 * 1024;
@@ -15,6 +16,7 @@ pub(super) struct Sight<'a> {
     pub(super) request: &'a Value,
     pub(super) params: &'a Value,
     pub(super) namespace: &'a Value,
+    pub(super) asked: Asked<'a>,
 }
 
 /// What a policy says to a request.
@@ -136,7 +138,11 @@ impl<'a> Evaluation<'a> {
         let expression = expression.as_ref().map_err(Clone::clone)?;
         self.compose(text);
         let variables = Value::Object(self.variables.clone());
-        let result = expression.evaluate(&self.sight.variables(&variables), &mut self.budget);
+        let result = expression.evaluate_asking(
+            &self.sight.variables(&variables),
+            &self.sight.asked,
+            &mut self.budget,
+        );
         // A variable without a value matters only to who needs it.
         let named = |(name, _): &&(String, CelError)| names(text, name);
         match (result, self.failed.iter().find(named)) {
@@ -169,7 +175,9 @@ impl<'a> Evaluation<'a> {
             let variables = Value::Object(self.variables.clone());
             let seen = self.sight.variables(&variables);
             let value = variable.expression.as_ref().map_err(Clone::clone);
-            match value.and_then(|expression| expression.evaluate(&seen, &mut self.budget)) {
+            match value
+                .and_then(|expression| expression.evaluate_asking(&seen, &self.sight.asked, &mut self.budget))
+            {
                 Ok(value) => drop(self.variables.insert(variable.name.clone(), value)),
                 Err(error) => self.failed.push((variable.name.clone(), error)),
             }

@@ -20,6 +20,7 @@ use self::evaluate::{Evaluation, Failed, Sight, Verdict};
 pub(crate) use self::mutate::Mutated;
 use self::params::params;
 use crate::cel::Compiler;
+use crate::cel_compiler::Asked;
 use crate::host::Host;
 use crate::matching::{Seen, is_exempt};
 use crate::notes::{Notes, Outcome};
@@ -134,7 +135,8 @@ async fn judge(
     let (object, old) = forms.of(&seen.kind);
     let (attributes, namespace) = (attributes(request, seen), namespace_object(request, scene)?);
     for params in &params {
-        let sight = Sight { object, old, request: &attributes, params, namespace: &namespace };
+        let asked = Asked::new(scene.host, request);
+        let sight = Sight { object, old, request: &attributes, params, namespace: &namespace, asked };
         let verdict = Evaluation::new(policy, &sight).judge();
         findings.take(policy, binding, verdict, notes);
     }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::compiled::{Binding, Mutation, MutationKind, Policy};
 use super::evaluate::{Evaluation, Sight};
 use super::{MUTATING, Policies, binds, namespace_object, params, sees};
+use crate::cel_compiler::Asked;
 use crate::host::Host;
 use crate::matching::{Seen, is_exempt};
 use crate::notes::{Notes, Outcome};
@@ -157,6 +158,7 @@ impl Turn<'_> {
                 request: &attributes,
                 params: self.params,
                 namespace: &namespace,
+                asked: Asked::new(host, request),
             };
             let mut evaluation = Evaluation::new(self.policy, &sight);
             if !evaluation.applies().map_err(MutationError::Expression)? {

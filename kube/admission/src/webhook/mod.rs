@@ -21,6 +21,7 @@ use self::hooks::{Hook, Hooks};
 use self::review::{Answer, answer, question, refusal};
 pub(crate) use self::review::{attributes, known_reason};
 use crate::cel::{Compiler, MATCH_BUDGET};
+use crate::cel_compiler::Asked;
 use crate::host::Host;
 use crate::matching::{Seen, is_exempt};
 use crate::notes::{Notes, Outcome};
@@ -195,9 +196,10 @@ async fn wanted(
     let attributes = attributes(request, &seen);
     let variables = [("object", object), ("oldObject", old), ("request", &attributes)];
     let mut budget = MATCH_BUDGET;
-    let held = hook
-        .conditions
-        .hold(|_, expression| expression.as_ref().map_err(Clone::clone)?.evaluate(&variables, &mut budget));
+    let held = hook.conditions.hold(|_, expression| {
+        let asked = Asked::new(scene.host, request);
+        expression.as_ref().map_err(Clone::clone)?.evaluate_asking(&variables, &asked, &mut budget)
+    });
     match held {
         Ok(true) => Ok(Some(seen)),
         Ok(false) => Ok(None),
