@@ -23,8 +23,12 @@ pub(crate) const LOOP: Loop = Loop {
 
 fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
     if change.is(endpoints()) {
+        // What others made for a service that is not there is none of ours.
         let object = change.object();
-        return vec![Key::new(services(), namespace(object), name(object))];
+        let managed = labels(object).get(MANAGED_BY.0).is_some_and(|by| by == MANAGED_BY.1);
+        let concerns_us = change.new.is_none() || managed;
+        let key = || Key::new(services(), namespace(object), name(object));
+        return concerns_us.then(key).into_iter().collect();
     }
     super::service_keys(change, view)
 }

@@ -2,8 +2,20 @@
 //!
 //! A test is named after its spec in snake case and says the spec's codename in its comment.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
+#![allow(clippy::needless_pass_by_value, reason = "a test hands over what it made with json!")]
 
+mod api;
+mod life;
+mod operations;
 mod rig;
 
 mod api_machinery;
+mod apps;
+mod auth;
+mod cli;
+mod instrumentation;
+mod network;
+mod node;
+mod scheduling;
+mod storage;

@@ -36,7 +36,6 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const JSON_PATCH: &str = "application/json-patch+json";
 pub(crate) const MERGE_PATCH: &str = "application/merge-patch+json";
 pub(crate) const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json";
-pub(crate) const APPLY_PATCH: &str = "application/apply-patch+yaml";
 
 /// The server and who speaks to it.
 pub(crate) struct Rig {
@@ -80,17 +79,6 @@ impl Answer {
     pub(crate) fn refused(&self, code: u16) -> Value {
         assert_eq!(self.code, code, "{}", self.text());
         self.json()
-    }
-
-    /// The texts of the `Warning` headers.
-    pub(crate) fn warnings(&self) -> Vec<String> {
-        let all = self.headers.get_all("warning").iter();
-        let text = |value: &http::HeaderValue| {
-            let value = value.to_str().unwrap();
-            let quoted = value.strip_prefix("299 - ").unwrap().trim_matches('"');
-            quoted.replace("\\\"", "\"")
-        };
-        all.map(text).collect()
     }
 }
 

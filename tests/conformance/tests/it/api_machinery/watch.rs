@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::rig::{MERGE_PATCH, Rig, rig, unique};
+use crate::rig::{MERGE_PATCH, Rig, rig, unique, wait_for};
 
 fn config_map(name: &str, label: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap",
@@ -27,7 +27,7 @@ fn watchers_should_observe_add_update_and_delete_watch_notifications_on_configma
     let mut both = rig.watch(&format!("{maps}?labelSelector=watch-this-configmap%20in%20(a,b)"));
 
     let mut expect = |watches: &str, kind: &str, object: &Value| {
-        let mut see = |(found, seen): (String, Value)| {
+        let see = |(found, seen): (String, Value)| {
             assert_eq!(found, kind);
             assert_eq!(seen["metadata"]["uid"], object["metadata"]["uid"]);
             assert_eq!(seen["data"], object["data"]);
@@ -116,6 +116,8 @@ fn watchers_should_observe_an_object_deletion_if_it_stops_meeting_the_requiremen
 fn watchers_should_receive_events_on_concurrent_watches_in_same_order() {
     let rig = rig();
     let maps = format!("/api/v1/namespaces/{}/configmaps", rig.namespace());
+    // Published once, by the way.
+    wait_for("kube-root-ca.crt", || rig.get(&format!("{maps}/kube-root-ca.crt")).code == 200);
     let start = rig.get(&maps).ok()["metadata"]["resourceVersion"].as_str().unwrap().to_owned();
     let write = || {
         for round in 0..12 {
@@ -137,7 +139,6 @@ fn watchers_should_receive_events_on_concurrent_watches_in_same_order() {
         move || version(&watch.event().1).to_owned()
     };
     let mut first = from(&start);
-    // The root's certificates are published by the way, once.
     let order: Vec<String> = (0..events).map(|_| first()).collect();
     for (at, revision) in order.iter().enumerate().take(20) {
         let mut next = from(revision);

@@ -1,0 +1,111 @@
+//! [sig-instrumentation]
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, server};
+
+fn core_event(name: &str, namespace: &str, label: &str) -> Value {
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": { "name": name, "labels": { label: "true" } },
+        "message": format!("This is {name}"),
+        "reason": "Test",
+        "type": "Normal",
+        "count": 1,
+        "involvedObject": { "namespace": namespace },
+    })
+}
+
+fn new_event(name: &str, namespace: &str, label: &str) -> Value {
+    json!({
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": { "name": name, "labels": { label: "true" } },
+        "regarding": { "namespace": namespace },
+        "eventTime": "2017-09-19T13:49:16.000000Z",
+        "note": format!("This is {name}"),
+        "action": "Do",
+        "reason": "Test",
+        "type": "Normal",
+        "reportingController": "test-controller",
+        "reportingInstance": "test-node",
+    })
+}
+
+/// The names in a list.
+fn names(api: &Api, path: &str) -> Vec<String> {
+    let list = api.get(path);
+    let items = list["items"].as_array().expect("items");
+    items.iter().map(|item| item["metadata"]["name"].as_str().unwrap_or("").to_owned()).collect()
+}
+
+/// The object without what every write changes.
+fn settled(mut object: Value) -> Value {
+    let meta = object["metadata"].as_object_mut().expect("metadata");
+    meta.remove("resourceVersion");
+    meta.remove("managedFields");
+    object
+}
+
+/// The life of one event, whose text is in the field `text`, at `base` (the group's version).
+fn life_of_an_event(api: &Api, namespace: &str, base: &str, text: &str, label: &str, event: &Value) {
+    let path = format!("{base}/namespaces/{namespace}/events");
+    let one = format!("{path}/{}", event["metadata"]["name"].as_str().unwrap_or(""));
+    let name = event["metadata"]["name"].as_str().unwrap_or("");
+    api.post(&path, event);
+    let selector = format!("labelSelector={label}%3Dtrue");
+    assert_eq!(names(api, &format!("{base}/events?{selector}")), [name]);
+    assert_eq!(names(api, &format!("{path}?{selector}")), [name]);
+    let mut before = settled(api.get(&one));
+    api.strategic(&one, &json!({ text: "patched" }));
+    let after = settled(api.get(&one));
+    before[text] = json!("patched");
+    assert_eq!(after, before);
+    before["series"] = json!({ "count": 100, "lastObservedTime": "2017-09-19T13:49:16.000000Z" });
+    api.put(&one, &before);
+    assert_eq!(settled(api.get(&one)), before);
+    api.delete(&one);
+    api.gone(&one);
+    assert!(names(api, &format!("{base}/events?{selector}")).is_empty());
+    assert!(names(api, &format!("{path}?{selector}")).is_empty());
+}
+
+/// Three events are made, listed by their label and deleted by it.
+fn collection_of_events(api: &Api, path: &str, make: impl Fn(&str) -> Value) {
+    let wanted = ["test-event-1", "test-event-2", "test-event-3"];
+    for name in wanted {
+        api.post(path, &make(name));
+    }
+    let mine = format!("{path}?labelSelector=testevent-set%3Dtrue");
+    assert_eq!(names(api, &mine), wanted);
+    api.delete(&mine);
+    assert!(names(api, &mine).is_empty());
+}
+
+/// `[sig-instrumentation] Events should manage the lifecycle of an event [Conformance]`
+#[test]
+fn events_should_manage_the_lifecycle_of_an_event() {
+    let api = &server();
+    let namespace = api.namespace();
+    let event = core_event("event-test", &namespace, "core-lifecycle");
+    life_of_an_event(api, &namespace, "/api/v1", "message", "core-lifecycle", &event);
+}
+
+/// `[sig-instrumentation] Events should delete a collection of events [Conformance]`
+#[test]
+fn events_should_delete_a_collection_of_events() {
+    let api = &server();
+    let namespace = api.namespace();
+    let path = format!("/api/v1/namespaces/{namespace}/events");
+    collection_of_events(api, &path, |name| core_event(name, &namespace, "testevent-set"));
+}
+
+/// `[sig-instrumentation] Events API should delete a collection of events [Conformance]`
+#[test]
+fn events_api_should_delete_a_collection_of_events() {
+    let api = &server();
+    let namespace = api.namespace();
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    collection_of_events(api, &path, |name| new_event(name, &namespace, "testevent-set"));
+}
