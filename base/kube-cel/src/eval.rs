@@ -442,6 +442,6 @@ pub(crate) const STRUCT_COST: u64 = 40;
 /// Steps that no cost counts, such as copying; ten million take a fraction of a second.
 const WORK_MAX: u64 = 20_000_000;
 /// What compiling a regular expression counts for, in such steps.
-const REGEX_WORK: usize = 5_000;
+const REGEX_WORK: usize = 20_000;
 /// So many compiled expressions are kept at a time.
 const REGEXES_MAX: usize = 64;

@@ -105,8 +105,24 @@ pub(crate) fn opaque<'a>(value: Opaque) -> Val<'a> {
     Val::Opaque(Arc::new(value))
 }
 
-/// Calls a function.
+/// Calls a function. What it looks at and what it makes is counted, for the cost of
+/// many functions does not depend on it.
 pub(crate) fn call<'a>(machine: &mut Machine<'a>, name: &str, args: &[Val<'a>]) -> Result<'a> {
+    let seen = match args.first() {
+        Some(Val::Text(text)) => text.as_str().len() / TEXT_STEP,
+        Some(Val::List(list)) if !matches!(name, "size" | "first" | "last") => list.len(),
+        Some(Val::Int(count)) if name == "lists.range" => usize::try_from(*count).unwrap_or(0),
+        _ => 0,
+    };
+    machine.work.spend(seen)?;
+    let result = dispatch(machine, name, args)?;
+    if let Val::Text(text) = &result {
+        machine.work.spend(text.as_str().len() / TEXT_MADE_STEP)?;
+    }
+    Ok(result)
+}
+
+fn dispatch<'a>(machine: &mut Machine<'a>, name: &str, args: &[Val<'a>]) -> Result<'a> {
     if let Some(result) = general(name, args) {
         return result;
     }
@@ -203,3 +219,8 @@ fn optional<'a>(name: &str, args: &[Val<'a>]) -> Option<Result<'a>> {
         _ => return None,
     }))
 }
+
+/// So many bytes of a text that is looked at count as one step,
+const TEXT_STEP: usize = 64;
+/// and so many of one that is made.
+const TEXT_MADE_STEP: usize = 16;

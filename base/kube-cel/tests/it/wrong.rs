@@ -134,10 +134,12 @@ fn hostile_evaluations_end() {
         format!("{range}.map(a, x{})", " + x".repeat(200)),
         format!("cel.bind(s, 'abcdefgh', {}s{})", "cel.bind(s, s + s, ".repeat(60), ")".repeat(60)),
         format!("cel.bind(s, [1], {}s{})", "cel.bind(s, s + s, ".repeat(60), ")".repeat(60)),
-        format!("{range}.map(i, 'a'.matches('a{{' + string(i) + '}}'))"),
+        "lists.range(100).map(i, 'a'.matches('a{' + string(i) + '}'))".to_owned(),
         format!("{range}.all(i, {range} == {range})"),
+        format!("{range}.all(i, lists.range(900000).size() > 0)"),
+        format!("{range}.all(i, {range}.all(j, big.charAt(0) == 'x'))").replace("big", "object.text"),
     ];
-    let object = json!({});
+    let object = json!({"text": "x".repeat(1 << 20)});
     for text in texts {
         let program = Program::compile(&text, &env()).expect("an expression");
         let activation = Activation::new().with("x", &object).with("object", &object);
