@@ -133,7 +133,7 @@ impl Registry {
         options: &ListOptions,
     ) -> Result<Watcher, Status> {
         self.check_verb(target, "watch")?;
-        self.core.watch(target, options)
+        self.core.watch(target, options).await
     }
 
     /// Creates an object, or does what a POST to a subresource does (binding, eviction, token…).

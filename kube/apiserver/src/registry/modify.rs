@@ -193,7 +193,8 @@ impl Registry {
                 object
             }
             Change::Patch(Patch::Apply(body)) => {
-                let new = patch::apply(context, target, old, body, &writer, options)?;
+                let mut new = patch::apply(context, target, old, body, &writer, options)?;
+                check_name(target, &mut new)?;
                 check_same_version(target, &new, item)?;
                 return Ok(new);
             }
@@ -218,7 +219,7 @@ impl Registry {
     fn check_version(&self, target: &Target, object: &mut Value, item: &Item) -> Result<(), Status> {
         let given = meta::text(object, "resourceVersion");
         if matches!(given, "" | "0") {
-            if !rules::updates_unconditionally(&target.resource) && target.subresource.is_empty() {
+            if !rules::updates_unconditionally(&target.resource) {
                 let error = kube_object::field_error::FieldError::invalid(
                     "metadata.resourceVersion",
                     given,

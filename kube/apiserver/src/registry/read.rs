@@ -146,13 +146,27 @@ impl Core {
         })
     }
 
-    pub(super) fn watch(self: &Arc<Self>, target: &Target, options: &ListOptions) -> Result<Watcher, Status> {
+    pub(super) async fn watch(
+        self: &Arc<Self>,
+        target: &Target,
+        options: &ListOptions,
+    ) -> Result<Watcher, Status> {
         check_watch(options)?;
         let selector = self.selector(target, options)?;
         let begin = match (options.send_initial_events, options.resource_version.as_str()) {
-            (Some(true), _) => Begin::State { marks_end: options.allow_bookmarks },
-            (Some(false), "" | "0") => Begin::Now,
-            (None, "" | "0") => Begin::State { marks_end: false },
+            (Some(true), version) => {
+                match version {
+                    "" => drop(self.cache.catch_up().await?),
+                    number => self.cache.wait_for(revision_of(number)?).await?,
+                }
+                Begin::State { marks_end: options.allow_bookmarks }
+            }
+            (sends, version @ ("" | "0")) => {
+                if version.is_empty() {
+                    self.cache.catch_up().await?;
+                }
+                if sends == Some(false) { Begin::Now } else { Begin::State { marks_end: false } }
+            }
             (_, number) => Begin::After(revision_of(number)?),
         };
         let plan = WatchPlan {

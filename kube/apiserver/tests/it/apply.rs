@@ -42,6 +42,10 @@ async fn apply_creates_and_conflicts() {
     let gone = rig.apply(target, "two", less, true).await.unwrap().to_value();
     assert!(gone["metadata"].get("labels").is_none(), "what is applied no more goes");
 
+    let mut other = deployment(2);
+    other["metadata"]["name"] = json!("other");
+    let other = rig.apply(target, "two", other, true).await.unwrap_err();
+    assert_eq!(other.message, "the name of the object (other) does not match the name on the URL (web)");
     let nameless = rig.apply(target, "", deployment(1), false).await.unwrap_err();
     assert_eq!(
         nameless.message,
