@@ -137,7 +137,7 @@ pub(crate) fn sources(dir: &Path) -> Result<Vec<PathBuf>> {
     while let Some(dir) = open.pop() {
         for entry in fs::read_dir(&dir).with_context(|| format!("read {}", dir.display()))? {
             let path = entry?.path();
-            if path.is_dir() && path.file_name().is_some_and(|name| name != "target") {
+            if path.is_dir() && path.file_name().is_some_and(|name| name != "target" && name != "generated") {
                 open.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 files.push(path);

@@ -47,7 +47,7 @@ pub struct Applied {
 /// A field that somebody else owns with another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The owner as shown: `"kubectl" using v1 at 2026-01-02T03:04:05Z`.
+    /// The owner as shown: `"kubectl" using v1`.
     pub owner: String,
     /// The field as shown: `.spec.replicas`.
     pub field: String,
@@ -214,9 +214,6 @@ fn owner_text(owner: &Managed) -> String {
     }
     if owner.operation == Operation::Update {
         text.push_str(&format!(" using {}", owner.api_version));
-        if let Some(time) = &owner.time {
-            text.push_str(&format!(" at {time}"));
-        }
     }
     text
 }
@@ -428,7 +425,7 @@ mod tests {
         let error = live.apply("one", json!({"spec": {"replicas": 1, "args": ["a"]}})).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "Apply failed with 2 conflicts: conflicts with \"ed\" using v1 at T4:\n- .spec.args\n- .spec.replicas"
+            "Apply failed with 2 conflicts: conflicts with \"ed\" using v1:\n- .spec.args\n- .spec.replicas"
         );
         live.force("one", json!({"spec": {"replicas": 1, "args": ["a"]}}));
         assert_eq!(live.fields("ed"), Value::Null);

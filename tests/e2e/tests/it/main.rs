@@ -12,6 +12,7 @@ mod chaos;
 mod en;
 mod fs;
 mod images;
+mod kube;
 mod life;
 mod ns;
 mod nw;

@@ -35,4 +35,4 @@ macro_rules! tours {
     )*};
 }
 
-tours! { apply auth basics crd create explain get helm rollout }
+tours! { apply auth basics cel crd create explain get helm rollout }

@@ -35,8 +35,8 @@ pub(super) fn play(name: &str, text: &str, dir: &Path, prepare: impl Fn(&mut Com
     let steps = parse(text);
     let mut wrong = String::new();
     for step in &steps {
-        let mut shell = Command::new("sh");
-        shell.current_dir(dir).args(["-c", &format!("exec 2>&1\n{}", step.script)]);
+        let mut shell = Command::new("timeout");
+        shell.current_dir(dir).args([STEP_SECONDS_MAX, "sh", "-c", &format!("exec 2>&1\n{}", step.script)]);
         prepare(&mut shell);
         let output = run(&mut shell);
         let said: Vec<&str> = output.stdout.trim_end().lines().map(str::trim_end).collect();
@@ -52,6 +52,9 @@ pub(super) fn play(name: &str, text: &str, dir: &Path, prepare: impl Fn(&mut Com
     assert!(wrong.is_empty(), "{wrong}");
     steps.len()
 }
+
+/// Longer than any step waits by itself.
+const STEP_SECONDS_MAX: &str = "70";
 
 fn parse(text: &str) -> Vec<Step> {
     let mut steps: Vec<Step> = Vec::new();
