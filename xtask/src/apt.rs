@@ -29,7 +29,6 @@ pub(crate) const TESTS: &[&str] = &[
     "libcap2-bin",
     "netcat-openbsd",
     "nftables",
-    "npm",
     "openssl",
     "podman",
     "procps",
@@ -42,6 +41,9 @@ pub(crate) const TESTS: &[&str] = &[
     "unzip",
     "util-linux",
 ];
+
+/// What fetches clients from npm; a Node.js from elsewhere brings its own and conflicts with this.
+pub(crate) const NPM: &[&str] = &["npm"];
 
 /// What the peers of the benches need beside themselves.
 pub(crate) const BENCH: &[&str] = &["containernetworking-plugins"];

@@ -18,6 +18,9 @@ pub(crate) struct Args {
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     ensure!(apt::is_root()?, "the tests make namespaces, cgroups and mounts: run `cargo xtask test` as root");
     apt::install(&[apt::BUILD, apt::IMAGES, apt::TESTS])?;
+    if !Path::new("/usr/bin/npm").exists() {
+        apt::install(&[apt::NPM])?;
+    }
     if args.filter.is_none() {
         process::run(cargo().current_dir(root).args(["fmt", "--all", "--check"]))?;
         layers::run(root)?;
