@@ -85,7 +85,13 @@ impl Engine {
         how: impl Fn(&mut Client) -> Result<Exit, shim::ClientError>,
     ) -> Result<(), Error> {
         let ended = self.through_shim(&record.id, |record, client| {
-            client.hold_cleanup().and_then(|()| how(client)).map_err(Error::shim(&record.name))
+            let exit = client.hold_cleanup().and_then(|()| how(client));
+            // It may end before any of the two is asked.
+            let exit = exit.or_else(|error| match error {
+                shim::ClientError::Ended(exit) => Ok(*exit),
+                error => Err(error),
+            });
+            exit.map_err(Error::shim(&record.name))
         });
         let client = match ended {
             Ok((_, client, _)) => Some(client),
