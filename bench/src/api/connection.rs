@@ -23,6 +23,7 @@ pub(super) struct Pool {
     senders: Arc<[SendRequest<Full<Bytes>>]>,
     next: Arc<AtomicUsize>,
     authority: String,
+    accept: &'static str,
 }
 
 impl Pool {
@@ -58,7 +59,12 @@ impl Pool {
             tokio::spawn(connection);
             senders.push(sender);
         }
-        Ok(Self { senders: senders.into(), next: Arc::default(), authority })
+        Ok(Self { senders: senders.into(), next: Arc::default(), authority, accept: "application/json" })
+    }
+
+    /// The same connections, but for answers of another media type.
+    pub(super) fn accepting(&self, accept: &'static str) -> Self {
+        Self { accept, ..self.clone() }
     }
 
     /// Sends a request; the answer's head must say that it was done.
@@ -73,7 +79,7 @@ impl Pool {
         let request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.authority))
-            .header("accept", "application/json")
+            .header("accept", self.accept)
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
         sender.ready().await?;

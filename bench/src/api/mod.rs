@@ -95,6 +95,9 @@ fn gets(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
 fn lists(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
     let latencies = runtime.block_on(each(pool, 1, 15, |_| ("GET", PODS.to_owned(), None)))?;
     report.add("list of 5,000 pods, JSON", "ms", latencies.p50_ms(), 122.0);
+    let pool = pool.accepting("application/vnd.kubernetes.protobuf");
+    let latencies = runtime.block_on(each(&pool, 1, 15, |_| ("GET", PODS.to_owned(), None)))?;
+    report.add("list of 5,000 pods, protobuf", "ms", latencies.p50_ms(), 60.0);
     Ok(())
 }
 

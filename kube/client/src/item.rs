@@ -24,6 +24,7 @@ pub struct Item {
     labels: Span,
     deleting: bool,
     memo: Mutex<Weak<Value>>,
+    message: Mutex<Weak<[u8]>>,
     fields: OnceLock<Fields>,
 }
 
@@ -101,6 +102,7 @@ impl Item {
             labels: head.labels,
             deleting: head.deleting,
             memo: Mutex::default(),
+            message: Mutex::new(Weak::<[u8; 0]>::new()),
             fields: OnceLock::new(),
             json,
         })
@@ -180,6 +182,17 @@ impl Item {
     /// The object, decoded for the caller alone.
     pub fn decode(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
+    }
+
+    /// The object's message: what somebody still holds of an earlier call, or what `make` makes.
+    pub fn message<E>(&self, make: impl FnOnce(&[u8]) -> Result<Arc<[u8]>, E>) -> Result<Arc<[u8]>, E> {
+        let held = || self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(message) = held().upgrade() {
+            return Ok(message);
+        }
+        let message = make(&self.json)?;
+        *held() = Arc::downgrade(&message);
+        Ok(message)
     }
 
     /// The value of a selectable field. `read` tells all of them once; they are kept.

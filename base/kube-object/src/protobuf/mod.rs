@@ -11,7 +11,7 @@ mod encode;
 mod lookup;
 mod wire;
 
-use kube_schema::Schema;
+use kube_schema::{Object, Schema};
 use serde_json::{Value, json};
 
 pub use wire::InvalidProtobuf;
@@ -28,8 +28,7 @@ pub fn decode(bytes: &[u8]) -> Result<Value, InvalidProtobuf> {
     if unknown.content_type == "application/json" {
         return serde_json::from_slice(unknown.raw).map_err(InvalidProtobuf::Json);
     }
-    let object = lookup::object(Schema::builtin(), &gvk).ok_or(InvalidProtobuf::UnknownKind { gvk })?;
-    let mut value = decode::message(object, unknown.raw)?;
+    let mut value = decode::message(message_of(&gvk)?, unknown.raw)?;
     value.insert("apiVersion".to_owned(), json!(unknown.api_version));
     value.insert("kind".to_owned(), json!(unknown.kind));
     Ok(Value::Object(value))
@@ -52,37 +51,58 @@ pub fn encode_message(gvk: &GroupVersionKind, value: &Value) -> Result<Vec<u8>, 
     if let Some(kind) = gvk.kind.strip_prefix("PartialObjectMetadata") {
         return metadata_only(value, kind == "List");
     }
+    encode::message(message_of(gvk)?, value)
+}
+
+/// Writes an object from the text of its JSON, without its envelope.
+pub fn transcode(gvk: &GroupVersionKind, json: &[u8]) -> Result<Vec<u8>, InvalidProtobuf> {
+    encode::message(message_of(gvk)?, &mut serde_json::Deserializer::from_slice(json))
+}
+
+fn message_of(gvk: &GroupVersionKind) -> Result<&'static Object, InvalidProtobuf> {
     let unknown = || InvalidProtobuf::UnknownKind { gvk: gvk.clone() };
-    let object = lookup::object(Schema::builtin(), gvk).ok_or_else(unknown)?;
-    encode::message(object, value)
+    lookup::object(Schema::builtin(), gvk).ok_or_else(unknown)
 }
 
 /// Puts the envelope around a message.
 pub fn in_envelope(gvk: &GroupVersionKind, message: &[u8]) -> Vec<u8> {
-    let mut kind = Vec::new();
-    wire::put_bytes(&mut kind, 1, gvk.api_version().as_bytes());
-    wire::put_bytes(&mut kind, 2, gvk.kind.as_bytes());
-    let mut out = MAGIC.to_vec();
-    wire::put_bytes(&mut out, 1, &kind);
-    wire::put_bytes(&mut out, 2, message);
-    wire::put_bytes(&mut out, 3, b"");
-    wire::put_bytes(&mut out, 4, b"");
+    let mut out = before(gvk, message.len());
+    out.extend_from_slice(message);
+    out.extend_from_slice(BEHIND);
     out
 }
 
-/// A list with its envelope: the list's kind, its `metadata` and its items' messages.
-pub fn encode_list<'a>(
-    gvk: &GroupVersionKind,
-    metadata: &Value,
-    items: impl IntoIterator<Item = &'a [u8]>,
-) -> Result<Vec<u8>, InvalidProtobuf> {
-    let meta = GroupVersionKind::new("", "v1", "ListMeta");
+/// What stands before a message of this length: the magic bytes, and the envelope up to it.
+fn before(gvk: &GroupVersionKind, length: usize) -> Vec<u8> {
+    let mut kind = Vec::new();
+    wire::put_bytes(&mut kind, 1, gvk.api_version().as_bytes());
+    wire::put_bytes(&mut kind, 2, gvk.kind.as_bytes());
+    let mut out = Vec::with_capacity(length + 64);
+    out.extend_from_slice(MAGIC);
+    wire::put_bytes(&mut out, 1, &kind);
+    wire::put_head(&mut out, 2, length);
+    out
+}
+
+/// What stands behind the message: no encoding, no content type.
+pub const BEHIND: &[u8] = b"\x1a\x00\x22\x00";
+
+/// What stands before an item of this length in a list.
+pub fn item_head(length: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(6);
+    wire::put_head(&mut head, 2, length);
+    head
+}
+
+/// What stands before the items of a list, whose heads and messages together have this length;
+/// behind them stands [`BEHIND`].
+pub fn list_head(gvk: &GroupVersionKind, metadata: &Value, items: usize) -> Result<Vec<u8>, InvalidProtobuf> {
+    let meta = encode_message(&GroupVersionKind::new("", "v1", "ListMeta"), metadata)?;
     let mut message = Vec::new();
-    wire::put_bytes(&mut message, 1, &encode_message(&meta, metadata)?);
-    for item in items {
-        wire::put_bytes(&mut message, 2, item);
-    }
-    Ok(in_envelope(gvk, &message))
+    wire::put_bytes(&mut message, 1, &meta);
+    let mut head = before(gvk, message.len() + items);
+    head.extend_from_slice(&message);
+    Ok(head)
 }
 
 /// `metav1.PartialObjectMetadata`, which no published description has: metadata 1; of its list

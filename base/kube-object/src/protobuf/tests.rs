@@ -51,6 +51,9 @@ fn objects_come_back_as_they_were() {
             "items": [{"metadata": {"name": "a"}, "data": {"k": ""}}]}),
     ] {
         assert_eq!(round(&value), value);
+        let gvk = kind_of(&value);
+        let text = serde_json::to_vec(&value).unwrap();
+        assert_eq!(transcode(&gvk, &text).unwrap(), encode_message(&gvk, &value).unwrap());
     }
 }
 
@@ -77,7 +80,9 @@ fn lists_and_frames_are_made_of_encoded_objects() {
     let item = json!({"metadata": {"name": "a"}});
     let message = encode_message(&gvk, &item).unwrap();
     let list = GroupVersionKind::new("", "v1", "ConfigMapList");
-    let bytes = encode_list(&list, &json!({"resourceVersion": "7"}), [&message[..], &message[..]]).unwrap();
+    let item_bytes = [item_head(message.len()), message.clone()].concat();
+    let head = list_head(&list, &json!({"resourceVersion": "7"}), 2 * item_bytes.len()).unwrap();
+    let bytes = [&head[..], &item_bytes, &item_bytes, BEHIND].concat();
     let value = decode(&bytes).unwrap();
     assert_eq!(value["items"], json!([item, item]));
     let partial =

@@ -37,14 +37,9 @@ pub enum InvalidProtobuf {
         /// Which.
         gvk: GroupVersionKind,
     },
-    /// A value that cannot stand in a field of its type.
-    #[error("{field} cannot hold {value}")]
-    Unfit {
-        /// The field's name.
-        field: &'static str,
-        /// The value's JSON, cut off.
-        value: String,
-    },
+    /// JSON that cannot stand in the message.
+    #[error("the object does not fit its message")]
+    Unfit(#[source] serde_json::Error),
 }
 
 /// A field's value as it lies on the wire.
@@ -167,8 +162,40 @@ pub(super) fn put_double(out: &mut Vec<u8>, field: u32, number: f64) {
     out.extend(number.to_le_bytes());
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+/// The tag and the length of a field of bytes.
+pub(super) fn put_head(out: &mut Vec<u8>, field: u32, length: usize) {
     put_varint(out, u64::from(field) << 3 | 2);
-    put_varint(out, bytes.len() as u64);
+    put_varint(out, length as u64);
+}
+
+pub(super) fn put_bytes(out: &mut Vec<u8>, field: u32, bytes: &[u8]) {
+    put_head(out, field, bytes.len());
     out.extend_from_slice(bytes);
+}
+
+/// Begins a field of bytes whose length comes out only as they are written; the place of its first
+/// byte, for [`close`].
+pub(super) fn open(out: &mut Vec<u8>, field: u32) -> usize {
+    put_varint(out, u64::from(field) << 3 | 2);
+    out.push(0);
+    out.len()
+}
+
+/// Ends what [`open`] began: its length is put before it.
+pub(super) fn close(out: &mut Vec<u8>, start: usize) {
+    let length = out.len() - start;
+    if let (0..0x80, Some(place)) = (length, out.get_mut(start - 1)) {
+        *place = length as u8;
+        return;
+    }
+    let mut prefix = Vec::with_capacity(5);
+    put_varint(&mut prefix, length as u64);
+    out.splice(start - 1..start, prefix);
+}
+
+/// Takes back what [`open`] began.
+pub(super) fn undo(out: &mut Vec<u8>, field: u32, start: usize) {
+    let mut tag = Vec::with_capacity(5);
+    put_varint(&mut tag, u64::from(field) << 3 | 2);
+    out.truncate(start - 1 - tag.len());
 }

@@ -1,18 +1,20 @@
 //! Answers: an object, a list, a status or a text, in the form that the client asked for.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use client::Item;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
-use kube_object::protobuf;
+use kube_object::protobuf::{self, InvalidProtobuf};
 use kube_object::status::Status;
 use serde_json::{Value, json};
 
 use super::accept::{Encoding, Negotiated, Offer, Transform, negotiate};
 use super::body::{self, Body};
+use super::messages::Messages;
 use super::yaml;
 use crate::kinds::Resource;
 use crate::registry::{Answer, List, Outcome};
@@ -32,6 +34,8 @@ pub(crate) struct Form {
     pub(crate) gzip: bool,
     /// For ages in tables.
     pub(crate) now: Timestamp,
+    /// Messages that were made lately.
+    pub(crate) messages: Arc<Messages>,
 }
 
 impl Form {
@@ -39,6 +43,12 @@ impl Form {
     fn is_plain(&self) -> bool {
         let Negotiated { encoding, transform, pretty } = self.negotiated;
         encoding == Encoding::Json && transform == Transform::None && !pretty
+    }
+
+    /// Whether messages of the cache's objects can go out as they are.
+    pub(super) fn is_message(&self) -> bool {
+        let Negotiated { encoding, transform, .. } = self.negotiated;
+        encoding == Encoding::Protobuf && transform == Transform::None
     }
 }
 
@@ -61,6 +71,11 @@ pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Re
             Answer::Value(value) => value.to_string().into(),
         };
         return sized(outcome.code, bytes, form);
+    }
+    if let (true, Answer::Item(item)) = (form.is_message(), &outcome.answer)
+        && let Ok(message) = form.messages.of(&outcome.gvk, item)
+    {
+        return sized(outcome.code, protobuf::in_envelope(&outcome.gvk, &message).into(), form);
     }
     // What speaks of something else, as a Status does, has no columns.
     let transforms = outcome.gvk.kind == resource.gvk.kind;
@@ -89,6 +104,12 @@ pub(crate) fn list(list: &List, resource: &Resource, form: &Form) -> Response<Bo
         return finish(200, Encoding::Json, body::parts(parts), size, form.gzip);
     }
     let meta = list_meta(list);
+    if form.is_message()
+        && let Ok(parts) = message_list(list, resource, &meta, &form.messages)
+    {
+        let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
+        return finish(200, Encoding::Protobuf, body::parts(parts), size, form.gzip);
+    }
     let value = match form.negotiated.transform {
         Transform::Table(version) => {
             let maker = table::Maker::new(resource, version, form.include, form.now);
@@ -227,6 +248,24 @@ fn plain_list(list: &List) -> VecDeque<Bytes> {
     }
     parts.push_back(Bytes::from_static(b"]}\n"));
     parts
+}
+
+fn message_list(
+    list: &List,
+    resource: &Resource,
+    meta: &Value,
+    messages: &Messages,
+) -> Result<VecDeque<Bytes>, InvalidProtobuf> {
+    let mut parts = VecDeque::with_capacity(list.items.len() * 2 + 2);
+    for item in &list.items {
+        let message = messages.of(&resource.gvk, item)?;
+        parts.push_back(protobuf::item_head(message.len()).into());
+        parts.push_back(message);
+    }
+    let items = parts.iter().map(Bytes::len).sum();
+    parts.push_front(protobuf::list_head(&list.gvk, meta, items)?.into());
+    parts.push_back(Bytes::from_static(protobuf::BEHIND));
+    Ok(parts)
 }
 
 /// The JSON of an item, and whether its opening brace is missing.

@@ -15,6 +15,7 @@ mod connect;
 mod decode;
 pub mod health;
 pub mod limits;
+mod messages;
 pub mod path;
 mod plain;
 pub mod query;
@@ -42,6 +43,7 @@ use crate::openapi::OpenApi;
 use crate::registry::{NodeProxy, Registry};
 use health::Health;
 use limits::{Gate, Limits};
+use messages::Messages;
 
 /// What the front needs of the rest of the server.
 pub struct FrontConfig {
@@ -91,6 +93,7 @@ pub struct Front {
     health: Health,
     gate: Gate,
     metrics: Arc<Metrics>,
+    messages: Arc<Messages>,
     discovery: Discovery,
     openapi: OpenApi,
     stored: Stored,
@@ -109,6 +112,7 @@ impl Front {
             openapi: OpenApi::new(kinds),
             gate: Gate::new(config.limits, Arc::clone(&metrics)),
             metrics,
+            messages: Arc::default(),
             registry: config.registry,
             authenticator: config.authenticator,
             authorizer: config.authorizer,

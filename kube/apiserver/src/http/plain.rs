@@ -1,5 +1,7 @@
 //! Paths that are no resources: discovery, health, version, metrics, OpenAPI, keys.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -154,6 +156,7 @@ fn object(asked: &Asked<'_>, value: &Value) -> Result<Response<Body>, Status> {
         include: IncludeObject::None,
         gzip: accepts_gzip(asked.headers()),
         now: Timestamp::UNIX_EPOCH,
+        messages: Arc::clone(&asked.front.messages),
     };
     Ok(answer::value_answer(200, value, &form))
 }

@@ -201,6 +201,7 @@ fn form(asked: &Asked<'_>, resource: &Resource, target: &Target) -> Result<Form,
         include: IncludeObject::parse(asked.query.text("includeObject").unwrap_or_default())?,
         gzip: accepts_gzip(asked.headers()) && matches!(asked.info.verb.as_str(), "get" | "list"),
         now: Timestamp::now(),
+        messages: Arc::clone(&asked.front.messages),
     })
 }
 

@@ -62,8 +62,14 @@ impl Events {
     fn encode(&mut self, frame: &Frame) -> Bytes {
         let object = match self.form.negotiated.transform {
             Transform::None if self.form.negotiated.encoding == Encoding::Json => return frame.json(),
-            Transform::None if self.form.negotiated.encoding == Encoding::Protobuf => {
-                return frame.protobuf(|kind, item| protobuf_frame(kind.as_str(), &item.value()));
+            Transform::None if self.form.is_message() => {
+                let (gvk, messages) = (&self.resource.gvk, &self.form.messages);
+                return frame.protobuf(|kind, item| match messages.of(gvk, item) {
+                    Ok(message) => {
+                        protobuf::watch_frame(kind.as_str(), &protobuf::in_envelope(gvk, &message)).into()
+                    }
+                    Err(_) => protobuf_frame(kind.as_str(), &item.value()),
+                });
             }
             Transform::None => frame.object.decode(),
             Transform::Metadata(version) => metadata_only(&frame.object.value(), version),
