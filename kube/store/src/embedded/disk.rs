@@ -11,12 +11,16 @@ use std::sync::{Arc, PoisonError, RwLock};
 use base::failpoint::hit;
 use redb::StorageBackend;
 
+use super::ready::Ready;
 use crate::error::Error;
 
 /// A locked file: one process at a time may write to it.
+///
+/// Its blocks are there before redb writes to them, see [`Ready`].
 #[derive(Debug)]
 pub struct Disk {
     file: File,
+    ready: Ready,
 }
 
 impl Disk {
@@ -27,14 +31,14 @@ impl Disk {
         let file = options.open(path).map_err(|error| Error::io("open", path, error))?;
         file.try_lock().map_err(|error| Error::io("lock", path, error.into()))?;
         sync_directory_of(path)?;
-        Ok(Self { file })
+        Ok(Self { file, ready: Ready::default() })
     }
 
     /// Opens an existing file to read; a store that writes to it is in the way.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
         file.try_lock_shared().map_err(|error| Error::io("lock", path, error.into()))?;
-        Ok(Self { file })
+        Ok(Self { file, ready: Ready::default() })
     }
 }
 
@@ -49,7 +53,7 @@ impl StorageBackend for Disk {
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
         hit("store.disk.set-len.before");
-        self.file.set_len(len)?;
+        self.ready.set_len(&self.file, len)?;
         hit("store.disk.set-len.after");
         Ok(())
     }
@@ -63,6 +67,7 @@ impl StorageBackend for Disk {
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
         hit("store.disk.write.before");
+        self.ready.make(&self.file, offset, data.len());
         self.file.write_all_at(data, offset)?;
         hit("store.disk.write.after");
         Ok(())

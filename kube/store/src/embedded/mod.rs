@@ -9,6 +9,7 @@
 mod copy;
 mod disk;
 mod file;
+mod ready;
 mod shared;
 mod watch;
 mod writer;
@@ -42,6 +43,8 @@ pub const FAILPOINTS: &[&str] = &[
     "store.disk.sync.after",
     "store.disk.set-len.before",
     "store.disk.set-len.after",
+    "store.disk.ready.before",
+    "store.disk.ready.after",
     "store.create.filled",
     "store.create.linked",
     "store.open.locked",
