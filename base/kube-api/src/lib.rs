@@ -23,7 +23,7 @@ mod warnings;
 pub use columns::{Column, cells, columns, human_duration, human_seconds};
 pub use convert::{convert, served_versions, storage_version};
 pub use defaults::default;
-pub use fields::{selectable_field, selectable_fields, unsupported_field};
+pub use fields::{selectable_field, selectable_fields, selectable_values, unsupported_field};
 pub use strategy::{Garbage, Strategy, csr_condition_times, csr_requester, decode, strategy};
 pub use validation::{
     PathRef, validate_create, validate_metadata, validate_metadata_update, validate_status_update,

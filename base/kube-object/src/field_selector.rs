@@ -73,8 +73,12 @@ impl FieldSelector {
     }
 
     /// Whether an object with these fields is selected; a missing field is empty.
-    pub fn matches<'a>(&self, field: impl Fn(&str) -> Option<&'a str>) -> bool {
-        self.terms.iter().all(|term| (field(&term.field).unwrap_or("") == term.value) == term.equal)
+    pub fn matches<T: AsRef<str>>(&self, field: impl Fn(&str) -> Option<T>) -> bool {
+        let fits = |term: &FieldTerm| {
+            let value = field(&term.field);
+            value.as_ref().map_or("", AsRef::as_ref) == term.value
+        };
+        self.terms.iter().all(|term| fits(term) == term.equal)
     }
 
     /// The conditions in the order given.

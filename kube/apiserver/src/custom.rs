@@ -154,9 +154,15 @@ impl CustomKind {
         self.version().and_then(Version::warning).map(str::to_owned).into_iter().collect()
     }
 
+    /// Of all versions: what is read of an object is kept for those who ask in another one.
     pub(crate) fn selectable(&self, object: &Value) -> Vec<(String, String)> {
-        let fields = self.version().map_or(&[][..], |version| &version.selectable_fields);
-        fields.iter().map(|field| (field.name.clone(), field.value(object))).collect()
+        let mut values: Vec<(String, String)> = Vec::new();
+        for field in self.definition.versions().iter().flat_map(|version| &version.selectable_fields) {
+            if values.iter().all(|(name, _)| *name != field.name) {
+                values.push((field.name.clone(), field.value(object)));
+            }
+        }
+        values
     }
 
     pub(crate) fn is_selectable(&self, name: &str) -> bool {

@@ -165,15 +165,11 @@ pub(crate) fn garbage(resource: &Resource) -> Garbage {
     }
 }
 
-/// Names and values of the fields that selectors may name, beside those of the metadata.
+/// Names and values of the fields that selectors may name, beside those of the metadata; under the
+/// names of every resource that shows the same stored object.
 pub(crate) fn selectable(resource: &Resource, object: &Value) -> Vec<(String, String)> {
     match &resource.model {
-        Model::BuiltIn(_) => {
-            let kind = resource.group_kind();
-            let names = kube_api::selectable_fields(&kind).iter();
-            let value = |name| kube_api::selectable_field(&kind, object, name);
-            names.filter_map(|name| Some(((*name).to_owned(), value(name)?))).collect()
-        }
+        Model::BuiltIn(_) => kube_api::selectable_values(&resource.group_kind(), object),
         Model::Custom(custom) => custom.selectable(object),
     }
 }

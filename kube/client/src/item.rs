@@ -3,6 +3,7 @@
 //! Decoded it would take five times the memory; so it is decoded when somebody looks
 //! inside, and the decoded form is shared as long as anybody holds it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
@@ -196,12 +197,17 @@ impl Item {
     }
 
     /// The value of a selectable field. `read` tells all of them once; they are kept.
-    pub fn field(&self, name: &str, read: impl FnOnce(&Value) -> Vec<(String, String)>) -> Option<&str> {
+    pub fn field(&self, name: &str, read: impl Fn(&Value) -> Vec<(String, String)>) -> Option<Cow<'_, str>> {
         let fields = self.fields.get_or_init(|| {
             let fields = read(&self.value());
             fields.into_iter().map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str())).collect()
         });
-        fields.iter().find(|(known, _)| **known == *name).map(|(_, value)| &**value)
+        if let Some((_, value)) = fields.iter().find(|(known, _)| **known == *name) {
+            return Some(Cow::Borrowed(value));
+        }
+        // They were read before there was such a field: definitions of kinds change.
+        let fields = read(&self.value());
+        fields.into_iter().find(|(known, _)| known == name).map(|(_, value)| Cow::Owned(value))
     }
 
     fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {
@@ -331,10 +337,10 @@ mod tests {
         assert!(item.untyped_tail().unwrap().starts_with(b"\"metadata\""));
         let value = item.value();
         assert!(Arc::ptr_eq(&value, &item.value()));
-        assert_eq!(
-            item.field("spec.x", |v| vec![("spec.x".to_owned(), v["spec"]["x"].to_string())]),
-            Some("1")
-        );
+        let read = |name: &'static str| move |v: &Value| vec![(name.to_owned(), v["spec"]["x"].to_string())];
+        assert_eq!(item.field("spec.x", read("spec.x")).as_deref(), Some("1"));
+        assert_eq!(item.field("new", read("new")).as_deref(), Some("1"));
+        assert_eq!(item.field("none", read("new")), None);
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
         assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
         for (json, expected) in [

@@ -33,6 +33,19 @@ pub fn selectable_field(kind: &GroupKind, object: &Value, name: &str) -> Option<
     }
 }
 
+/// The selectable fields of an object, with the names of every kind that is stored as this one is:
+/// an event may be read under core's names and under those of events.k8s.io.
+pub fn selectable_values(kind: &GroupKind, object: &Value) -> Vec<(String, String)> {
+    let own = table(&kind.group, &kind.kind);
+    let other = match (kind.group.as_str(), kind.kind.as_str()) {
+        ("", "Event") => EVENT_V1,
+        ("events.k8s.io", "Event") => EVENT,
+        _ => NONE,
+    };
+    let others = other.fields.iter().filter(|(name, _)| !own.names.contains(name));
+    own.fields.iter().chain(others).map(|(name, read)| ((*name).to_owned(), read(object))).collect()
+}
+
 /// What the API says of a selector that names a field it does not know.
 pub fn unsupported_field(kind: &GroupKind, name: &str) -> String {
     match (kind.group.as_str(), kind.kind.as_str()) {
@@ -184,6 +197,23 @@ fn table(group: &str, kind: &str) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_event_has_the_names_of_both_groups() {
+        let event = json!({"reportingComponent": "c", "involvedObject": {"name": "n"}});
+        for group in ["", "events.k8s.io"] {
+            let values = selectable_values(&GroupKind::new(group, "Event"), &event);
+            let value = |name: &str| {
+                let mut found = values.iter().filter(|(known, _)| known == name);
+                let value = found.next().map(|(_, value)| value.as_str());
+                assert!(found.next().is_none(), "{name}");
+                value
+            };
+            assert_eq!((value("reportingController"), value("source")), (Some("c"), Some("c")));
+            assert_eq!((value("regarding.name"), value("involvedObject.name")), (Some("n"), Some("n")));
+            assert_eq!(value("reason"), Some(""));
+        }
+    }
 
     #[test]
     fn reads_what_selectors_name() {

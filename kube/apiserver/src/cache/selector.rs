@@ -1,5 +1,6 @@
 //! Which objects a list or a watch is about.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use client::Item;
@@ -40,10 +41,10 @@ impl Selector {
         self.labels.is_everything() || self.labels.matches(&item.labels())
     }
 
-    fn field<'a>(&self, item: &'a Item, name: &str) -> Option<&'a str> {
+    fn field<'a>(&self, item: &'a Item, name: &str) -> Option<Cow<'a, str>> {
         match name {
-            "metadata.name" => Some(item.name()),
-            "metadata.namespace" => Some(item.namespace()),
+            "metadata.name" => Some(Cow::Borrowed(item.name())),
+            "metadata.namespace" => Some(Cow::Borrowed(item.namespace())),
             name => item.field(name, |value| (self.read)(value)),
         }
     }
