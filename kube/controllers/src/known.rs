@@ -44,6 +44,7 @@ resources! {
     leases = "coordination.k8s.io" "v1" "leases";
     signing_requests = "certificates.k8s.io" "v1" "certificatesigningrequests";
     storage_classes = "storage.k8s.io" "v1" "storageclasses";
+    volume_attributes_classes = "storage.k8s.io" "v1" "volumeattributesclasses";
     ip_addresses = "networking.k8s.io" "v1" "ipaddresses";
     definitions = "apiextensions.k8s.io" "v1" "customresourcedefinitions";
 }

@@ -52,6 +52,7 @@ const ALL: &[Loop] = &[
     aggregation::LOOP,
     protection::CLAIMS,
     protection::VOLUMES,
+    protection::ATTRIBUTES,
     volumes::LOOP,
     expiry::FINISHED_JOBS,
     expiry::TOKENS,

@@ -1,8 +1,9 @@
-//! `pvc-protection-controller` and `pv-protection-controller`: what is in use does not go.
+//! `pvc-protection-controller`, `pv-protection-controller` and
+//! `volumeattributesclass-protection-controller`: what is in use does not go.
 
 use serde_json::Value;
 
-use crate::known::{persistent_volume_claims, persistent_volumes, pods};
+use crate::known::{persistent_volume_claims, persistent_volumes, pods, volume_attributes_classes};
 use crate::object::{
     at, has_finalizer, is_deleting, items, name, namespace, text, with_finalizer, without_finalizer,
 };
@@ -25,6 +26,15 @@ pub(crate) const VOLUMES: Loop = Loop {
     watches: Watches::These(&[persistent_volumes]),
     keys: |change, _| vec![change.key()],
     reconcile: reconcile_volume,
+};
+
+/// The loop of the classes that claims and volumes take their attributes from.
+pub(crate) const ATTRIBUTES: Loop = Loop {
+    name: "volumeattributesclass-protection-controller",
+    concurrency: 1,
+    watches: Watches::These(&[volume_attributes_classes, persistent_volumes, persistent_volume_claims]),
+    keys: attribute_keys,
+    reconcile: reconcile_attributes,
 };
 
 fn claim_keys(change: &Change<'_>, _view: &dyn View) -> Vec<Key> {
@@ -84,6 +94,43 @@ fn reconcile_volume(observed: &Observed<'_>) -> Plan {
     }
 }
 
+fn attribute_keys(change: &Change<'_>, _view: &dyn View) -> Vec<Key> {
+    if change.is(volume_attributes_classes()) {
+        return vec![change.key()];
+    }
+    // A class is let go when somebody stops to name it.
+    let now: Vec<&str> = change.new.into_iter().flat_map(classes_of).collect();
+    let before = change.old.into_iter().flat_map(classes_of).filter(|class| !now.contains(class));
+    before.map(|class| Key::new(volume_attributes_classes(), "", class)).collect()
+}
+
+/// The classes that a volume or a claim names: the one that it wants, has, and is on its way to.
+fn classes_of(object: &Value) -> impl Iterator<Item = &str> {
+    const PLACES: [&[&str]; 3] = [
+        &["spec", "volumeAttributesClassName"],
+        &["status", "currentVolumeAttributesClassName"],
+        &["status", "modifyVolumeStatus", "targetVolumeAttributesClassName"],
+    ];
+    PLACES.into_iter().map(|place| text(object, place)).filter(|class| !class.is_empty())
+}
+
+fn reconcile_attributes(observed: &Observed<'_>) -> Plan {
+    let Some(class) = observed.object() else { return Plan::nothing("the class is gone") };
+    let resource = volume_attributes_classes();
+    match (is_deleting(&class), has_finalizer(&class, ATTRIBUTES_FINALIZER)) {
+        (false, false) => protect(resource, &class, ATTRIBUTES_FINALIZER),
+        (true, true) => {
+            let both = [persistent_volumes(), persistent_volume_claims()];
+            let mut all = both.into_iter().flat_map(|resource| observed.view.list(resource, None));
+            match all.find(|object| classes_of(object).any(|used| used == name(&class))) {
+                Some(user) => Plan::nothing(format!("{} uses it", name(&user))),
+                None => release(resource, &class, ATTRIBUTES_FINALIZER),
+            }
+        }
+        _ => Plan::nothing("it is as it should be"),
+    }
+}
+
 type Resource = kube_object::resource::GroupVersionResource;
 
 fn protect(resource: &Resource, object: &Value, finalizer: &str) -> Plan {
@@ -96,6 +143,7 @@ fn release(resource: &Resource, object: &Value, finalizer: &str) -> Plan {
 
 const CLAIM_FINALIZER: &str = "kubernetes.io/pvc-protection";
 const VOLUME_FINALIZER: &str = "kubernetes.io/pv-protection";
+const ATTRIBUTES_FINALIZER: &str = "kubernetes.io/vac-protection";
 
 #[cfg(test)]
 mod tests {
@@ -134,5 +182,35 @@ mod tests {
         world.change("persistentvolumes", "", "v", |volume| volume["status"]["phase"] = json!("Released"));
         world.settle(&[VOLUMES]);
         assert_eq!(world.all("persistentvolumes").len(), 0);
+    }
+    #[test]
+    fn a_class_that_is_named_stays() {
+        let mut world = World::default();
+        let loops = &[ATTRIBUTES];
+        let class = json!({"metadata": {"name": "gold"}, "driverName": "d"});
+        world.put("volumeattributesclasses", class);
+        let claim = json!({"metadata": {"name": "c", "namespace": "a"},
+            "spec": {"volumeAttributesClassName": "gold"},
+            "status": {"currentVolumeAttributesClassName": "gold"}});
+        world.put("persistentvolumeclaims", claim);
+        world.put(
+            "persistentvolumes",
+            json!({"metadata": {"name": "v"},
+            "spec": {"volumeAttributesClassName": "gold"}}),
+        );
+        world.settle(loops);
+        world.user_deletes("volumeattributesclasses", "", "gold", "Background");
+        world.settle(loops);
+        world.remove("persistentvolumes", "", "v");
+        world.change("persistentvolumeclaims", "a", "c", |claim| {
+            claim["spec"]["volumeAttributesClassName"] = json!("silver");
+        });
+        world.settle(loops);
+        assert_eq!(world.all("volumeattributesclasses").len(), 1);
+        world.change("persistentvolumeclaims", "a", "c", |claim| {
+            claim["status"]["currentVolumeAttributesClassName"] = json!("silver");
+        });
+        world.settle(loops);
+        assert_eq!(world.all("volumeattributesclasses").len(), 0);
     }
 }

@@ -76,6 +76,7 @@ const RESOURCES: &[(&str, &str, &str, &str, bool)] = &[
     ("coordination.k8s.io", "v1", "leases", "Lease", true),
     ("certificates.k8s.io", "v1", "certificatesigningrequests", "CertificateSigningRequest", false),
     ("storage.k8s.io", "v1", "storageclasses", "StorageClass", false),
+    ("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", false),
     ("networking.k8s.io", "v1", "ipaddresses", "IPAddress", false),
     ("example.com", "v1", "widgets", "Widget", true),
     ("example.com", "v1", "racks", "Rack", false),
@@ -306,14 +307,18 @@ impl World {
         }
         let mut value = value.clone();
         match part {
+            // Metadata comes with a status, as the server has it; it does not count.
             Some("status") => {
-                let status = value["status"].clone();
+                let (status, metadata) = (value["status"].clone(), value["metadata"].clone());
                 value = (*old).clone();
                 set(&mut value, &["status"], status);
+                set(&mut value, &["metadata"], metadata);
             }
             _ => {
                 set(&mut value, &["status"], old["status"].clone());
-                if value["spec"] != old["spec"] {
+                let annotated = gvr.resource == "deployments"
+                    && value["metadata"]["annotations"] != old["metadata"]["annotations"];
+                if annotated || value["spec"] != old["spec"] {
                     set(&mut value, &["metadata", "generation"], json!(object::generation(&old) + 1));
                 }
             }

@@ -113,9 +113,10 @@ fn released(volume: &Arc<Value>) -> Plan {
     plan
 }
 
+/// The phase, with what there is to say of it. A volume that has the phase already is left alone:
+/// its message is whose it is.
 fn phase(volume: &Arc<Value>, phase: &str, message: &str, why: &str) -> Plan {
-    let same_message = text(volume, &["status", "message"]) == message;
-    if text(volume, &["status", "phase"]) == phase && same_message {
+    if text(volume, &["status", "phase"]) == phase {
         return Plan::nothing(why);
     }
     let mut said = Value::clone(volume);
@@ -348,6 +349,21 @@ mod tests {
         world.remove("persistentvolumeclaims", "a", "c");
         world.settle(LOOPS);
         assert_eq!(phases(&world).0, "Released");
+    }
+
+    #[test]
+    fn anothers_message_stays() {
+        let mut world = World::default();
+        world.put("persistentvolumes", volume("v", "2Gi", "Retain"));
+        world.settle(LOOPS);
+        let say = |volume: &mut Value| volume["status"]["message"] = json!("said");
+        world.change("persistentvolumes", "", "v", say);
+        world.settle(LOOPS);
+        let found = world.get("persistentvolumes", "", "v").unwrap();
+        assert_eq!(
+            (&found["status"]["phase"], &found["status"]["message"]),
+            (&json!("Available"), &json!("said"))
+        );
     }
 
     #[test]

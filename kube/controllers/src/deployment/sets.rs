@@ -66,7 +66,8 @@ impl Sets {
         }
         let mut told = deployment.clone();
         set(&mut told, &["metadata", "annotations", REVISION], json!(said));
-        Some(Plan::of("its revision moved", vec![Action::update(deployments(), told)]))
+        // With the status, since annotations count as a change of the deployment itself otherwise.
+        Some(Plan::of("its revision moved", vec![Action::update_status(deployments(), told)]))
     }
 
     /// A replica set of the deployment's template; or, if its name is taken, what to do about that.

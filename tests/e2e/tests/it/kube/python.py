@@ -65,7 +65,7 @@ def crud():
     assert apps.read_namespaced_deployment_scale("web", NAMESPACE).spec.replicas == 2
     apps.patch_namespaced_deployment_scale("web", NAMESPACE, {"spec": {"replicas": 3}})
     web = apps.read_namespaced_deployment("web", NAMESPACE)
-    assert web.spec.replicas == 3
+    assert web.spec.replicas == 3 and web.metadata.generation == 2
 
     core.delete_namespaced_config_map("a", NAMESPACE)
     refused(404, "NotFound", core.delete_namespaced_config_map, "a", NAMESPACE)
