@@ -101,6 +101,12 @@ impl Core {
         revision: u64,
     ) -> Result<Page, PageError> {
         self.cache.wait_for(revision).await.map_err(PageError::Refused)?;
+        // What is gone for good is refused, whether or not it would look the same by chance.
+        let compacted = self.storage.store().compacted();
+        if revision < compacted.0 {
+            let requested = Revision(revision);
+            return Err(PageError::Store(store::Error::Compacted { requested, compacted }));
+        }
         let page = collection.page(&selector.namespace, after, limit, |item| selector.fits(item));
         if page.changed <= revision {
             return Ok(page);

@@ -35,7 +35,15 @@ async fn pages_show_one_revision() {
     let third = rig.list("configmaps default", &query).await.unwrap();
     assert_eq!((names(&third), third.remaining, third.continue_token.as_str()), (vec!["e"], None, ""));
 
+    // Also a page of what has not changed since ends with its revision.
+    let fresh = rig.list("configmaps default", &[("limit", "2")]).await.unwrap();
+    rig.create("configmaps kube-system", json!({"metadata": {"name": "other"}})).await.unwrap();
+    let second = [("limit", "2"), ("continue", fresh.continue_token.as_str())];
+    let far = [("resourceVersion", "1"), ("resourceVersionMatch", "Exact")];
+    rig.list("secrets default", &far).await.unwrap();
     rig.store.compact(rig.store.revision()).unwrap();
+    rig.list("configmaps default", &second).await.unwrap_err();
+    rig.list("secrets default", &far).await.unwrap_err();
     let gone = rig.list("configmaps default", &query).await.unwrap_err();
     assert_eq!((gone.code, gone.reason), (410, "Expired"));
     assert!(gone.message.starts_with("The provided continue parameter is too old"));

@@ -338,9 +338,14 @@ impl Store for Etcd {
         self.block(async move {
             let request = CompactionRequest { revision: convert::signed(revision), physical: false };
             let answer = link.kv().compact(request).await;
-            answer.map_err(|cause| error::of_revision("compact etcd", cause, revision, link.known()))?;
-            link.known.compacted.fetch_max(revision.0, Ordering::AcqRel);
-            Ok(())
+            let done = answer
+                .map(drop)
+                .map_err(|cause| error::of_revision("compact etcd", cause, revision, link.known()));
+            // Somebody else has done it: that is news too.
+            if matches!(done, Ok(()) | Err(Error::Compacted { .. })) {
+                link.known.compacted.fetch_max(revision.0, Ordering::AcqRel);
+            }
+            done
         })
     }
 

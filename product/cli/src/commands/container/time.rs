@@ -5,10 +5,11 @@ use std::time::SystemTime;
 use shim::Timestamp;
 
 use crate::error::CliError;
+use crate::humanize::parse_duration;
 
 /// Reads RFC 3339 (date alone or without zone too), seconds since 1970, or a duration before now.
 pub(super) fn parse(option: &str, text: &str, now: SystemTime) -> Result<Timestamp, CliError> {
-    if let Some(before) = duration(text) {
+    if let Some(before) = parse_duration(text) {
         return Ok(now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH).into());
     }
     if let Some((seconds, nanos)) = unix(text) {
@@ -30,30 +31,6 @@ fn unix(text: &str) -> Option<(i64, u32)> {
         return None;
     }
     Some((seconds.parse().ok()?, format!("{fraction:0<9}").parse().ok()?))
-}
-
-/// Go's form: `1h30m`, `90s`, `1.5h`.
-fn duration(text: &str) -> Option<std::time::Duration> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let factor = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        seconds += number.parse::<f64>().ok()? * factor;
-        rest = tail;
-    }
-    (!text.is_empty()).then(|| std::time::Duration::try_from_secs_f64(seconds).ok())?
 }
 
 #[cfg(test)]

@@ -9,12 +9,14 @@ mod storage;
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use apiserver::Cidr;
 
 use super::store::place::EtcdOptions;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::humanize::parse_duration;
 
 /// Arguments of `strake server`.
 #[derive(Debug, clap::Args)]
@@ -50,6 +52,9 @@ pub struct Args {
     /// How etcd is reached.
     #[command(flatten)]
     pub etcd: EtcdOptions,
+    /// How long old revisions stay readable, such as 10m; 0 keeps all of them
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub store_history: Duration,
     /// Range of services' addresses; two, between a comma, for both families
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", value_parser = cidr)]
     pub service_cidr: Vec<Cidr>,
@@ -86,6 +91,11 @@ fn cidr(text: &str) -> Result<Cidr, String> {
     Cidr::parse(text).ok_or_else(|| "not a range such as 10.96.0.0/16".to_owned())
 }
 
+fn duration(text: &str) -> Result<Duration, String> {
+    let zero = (text == "0").then_some(Duration::ZERO);
+    zero.or_else(|| parse_duration(text)).ok_or_else(|| "not a duration such as 10m or 1h30m".to_owned())
+}
+
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let wrong = || "not a range such as 30000-32767".to_owned();
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
@@ -96,6 +106,13 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_durations() {
+        assert_eq!(duration("0"), Ok(Duration::ZERO));
+        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration("5").is_err());
+    }
 
     #[test]
     fn reads_port_ranges() {

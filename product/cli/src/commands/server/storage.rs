@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{Embedded, FILE_NAME, Options, Store};
+use store::{Embedded, Etcd, FILE_NAME, Options, Retention, Store};
 use tokio::sync::watch;
 
 use super::Args;
@@ -12,45 +12,101 @@ use crate::error::CliError;
 
 /// The longest that ended leases and old history stay.
 const MAINTENANCE_INTERVAL: Duration = Duration::from_secs(10);
+/// So many looks fall into the time that history is kept.
+const LOOKS: u32 = 8;
 
-/// An open store, and the embedded one again, which needs care while it runs.
+/// An open store, and what it needs while it runs.
 pub(super) struct Opened {
     pub(super) store: Arc<dyn Store>,
-    embedded: Option<Arc<Embedded>>,
+    history: Duration,
+    keeper: Keeper,
+}
+
+/// Who ends leases and drops old history.
+enum Keeper {
+    /// The embedded store, when it is told to.
+    Embedded(Arc<Embedded>),
+    /// etcd ends leases by itself; its history is ours to drop.
+    Etcd(Arc<Etcd>),
 }
 
 /// Opens or makes the store.
 pub(super) fn open(args: &Args, data: &Path) -> Result<Opened, CliError> {
+    let history = args.store_history;
     if !args.store.is_empty() {
-        let etcd = args.etcd.connect(&args.store)?;
-        return Ok(Opened { store: Arc::new(etcd), embedded: None });
+        let etcd = Arc::new(args.etcd.connect(&args.store)?);
+        return Ok(Opened {
+            store: Arc::clone(&etcd) as Arc<dyn Store>,
+            history,
+            keeper: Keeper::Etcd(etcd),
+        });
     }
     let file = data.join(FILE_NAME);
-    let embedded = Arc::new(Embedded::open(&file, &Options::default(), Instant::now())?);
-    Ok(Opened { store: Arc::clone(&embedded) as Arc<dyn Store>, embedded: Some(embedded) })
+    let options = Options { retention: (!history.is_zero()).then_some(history), ..Options::default() };
+    let embedded = Arc::new(Embedded::open(&file, &options, Instant::now())?);
+    let store = Arc::clone(&embedded) as Arc<dyn Store>;
+    Ok(Opened { store, history, keeper: Keeper::Embedded(embedded) })
 }
 
 impl Opened {
-    /// Ends leases and drops history until the shutdown. etcd does that by itself.
+    /// Ends leases and drops history until the shutdown.
     pub(super) fn maintenance(
         &self,
-        mut shutdown: watch::Receiver<bool>,
+        shutdown: watch::Receiver<bool>,
     ) -> impl Future<Output = ()> + Send + 'static {
-        let embedded = self.embedded.clone();
-        async move {
-            let Some(embedded) = embedded else { return };
-            loop {
-                let store = Arc::clone(&embedded);
-                let done = tokio::task::spawn_blocking(move || store.maintain(Instant::now())).await;
-                // A store that fails says so to every writer; here there is nobody to tell.
-                let next = done.ok().and_then(Result::ok).and_then(|done| done.next_expiry);
-                let latest = Instant::now() + MAINTENANCE_INTERVAL;
-                let next = next.map_or(latest, |next| next.min(latest));
-                tokio::select! {
-                    () = tokio::time::sleep_until(next.into()) => {}
-                    _ = shutdown.wait_for(|ended| *ended) => return,
-                }
+        let looks = if self.history.is_zero() { MAINTENANCE_INTERVAL } else { self.history / LOOKS };
+        let interval = looks.min(MAINTENANCE_INTERVAL);
+        let embedded = match &self.keeper {
+            Keeper::Embedded(embedded) => Some(Arc::clone(embedded)),
+            Keeper::Etcd(_) => None,
+        };
+        let etcd = match &self.keeper {
+            Keeper::Etcd(etcd) if !self.history.is_zero() => {
+                Some((Arc::clone(etcd), Retention::new(self.history)))
             }
+            Keeper::Embedded(_) | Keeper::Etcd(_) => None,
+        };
+        async move {
+            if let Some(embedded) = embedded {
+                keep_embedded(embedded, interval, shutdown).await;
+            } else if let Some((etcd, retention)) = etcd {
+                keep_etcd(etcd, retention, interval, shutdown).await;
+            }
+        }
+    }
+}
+
+async fn keep_embedded(embedded: Arc<Embedded>, interval: Duration, mut shutdown: watch::Receiver<bool>) {
+    loop {
+        let store = Arc::clone(&embedded);
+        let done = tokio::task::spawn_blocking(move || store.maintain(Instant::now())).await;
+        // A store that fails says so to every writer; here there is nobody to tell.
+        let next = done.ok().and_then(Result::ok).and_then(|done| done.next_expiry);
+        let latest = Instant::now() + interval;
+        let next = next.map_or(latest, |next| next.min(latest));
+        tokio::select! {
+            () = tokio::time::sleep_until(next.into()) => {}
+            _ = shutdown.wait_for(|ended| *ended) => return,
+        }
+    }
+}
+
+async fn keep_etcd(
+    etcd: Arc<Etcd>,
+    mut retention: Retention,
+    interval: Duration,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    loop {
+        let old = retention.observe(Instant::now(), etcd.revision());
+        if let Some(revision) = old.filter(|revision| *revision > etcd.compacted()) {
+            let store = Arc::clone(&etcd);
+            // Another server may have done it, and what fails now is done with the next look.
+            drop(tokio::task::spawn_blocking(move || store.compact(revision)).await);
+        }
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            _ = shutdown.wait_for(|ended| *ended) => return,
         }
     }
 }
