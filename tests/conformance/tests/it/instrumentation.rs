@@ -101,6 +101,30 @@ fn events_should_delete_a_collection_of_events() {
     collection_of_events(api, &path, |name| core_event(name, &namespace, "testevent-set"));
 }
 
+/// `[sig-instrumentation] Events API should ensure that an event can be fetched, patched, deleted, and listed [Conformance]`
+#[test]
+fn events_api_should_ensure_that_an_event_can_be_fetched_patched_deleted_and_listed() {
+    let api = &server();
+    let namespace = api.namespace();
+    let path = format!("/apis/events.k8s.io/v1/namespaces/{namespace}/events");
+    let chosen = |base: &str, selector: &str| {
+        let (field, value) = selector.split_once('=').unwrap_or_default();
+        names(api, &format!("{base}/namespaces/{namespace}/events?fieldSelector={field}%3D{value}"))
+    };
+    let (core, new) = ("/api/v1", "/apis/events.k8s.io/v1");
+    api.post(&path, &new_event("chosen", &namespace, "events-chosen"));
+    // First under core's names of the fields, then under the group's own, and again.
+    for _ in 0..2 {
+        assert_eq!(chosen(core, "source=test-controller"), ["chosen"]);
+        assert_eq!(chosen(core, "reportingComponent=test-controller"), ["chosen"]);
+        assert_eq!(chosen(new, "reportingController=test-controller"), ["chosen"]);
+        assert_eq!(chosen(new, &format!("regarding.namespace={namespace}")), ["chosen"]);
+        assert!(chosen(new, "reportingController=another").is_empty());
+    }
+    let event = new_event("event-test", &namespace, "events-lifecycle");
+    life_of_an_event(api, &namespace, new, "note", "events-lifecycle", &event);
+}
+
 /// `[sig-instrumentation] Events API should delete a collection of events [Conformance]`
 #[test]
 fn events_api_should_delete_a_collection_of_events() {

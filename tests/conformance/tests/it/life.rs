@@ -152,7 +152,10 @@ impl Life<'_> {
         let object = change(api, &path, |object| {
             assert_eq!(object["kind"], self.kind);
             contains(&object["status"], patched);
-            object["status"] = updated.clone();
+            // As a client does who has read it: what it does not name stays.
+            for (name, value) in updated.as_object().into_iter().flatten() {
+                object["status"][name] = value.clone();
+            }
         });
         contains(&object["status"], updated);
         let spec = api.get(&self.at(self.names[0]));

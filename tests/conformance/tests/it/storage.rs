@@ -138,6 +138,32 @@ fn volume_attachment_should_apply_changes_to_a_volumeattachment_status() {
     cluster_life("volumeattachments", "VolumeAttachment", names, attachment(), Some(statuses));
 }
 
+/// `[sig-storage] VolumeAttributesClass [FeatureGate:VolumeAttributesClass] should run through the lifecycle of a VolumeAttributesClass [Conformance]`
+#[test]
+fn volume_attributes_class_should_run_through_the_lifecycle_of_a_volume_attributes_class() {
+    let api = &server();
+    let body = json!({ "driverName": "driver.conformance", "parameters": { "iops": "100" } });
+    let names = ["vac-life-1", "vac-life-2", "vac-life-3"];
+    cluster_life("volumeattributesclasses", "VolumeAttributesClass", names, body.clone(), None);
+    // What is in use stays until nobody names it any more.
+    let classes = "/apis/storage.k8s.io/v1/volumeattributesclasses";
+    let one = format!("{classes}/vac-used");
+    let mut class = body;
+    class["metadata"] = json!({ "name": "vac-used" });
+    api.post(classes, &class);
+    api.until(&one, |class| class["metadata"]["finalizers"] == json!(["kubernetes.io/vac-protection"]));
+    let namespace = api.namespace();
+    let claims = format!("/api/v1/namespaces/{namespace}/persistentvolumeclaims");
+    let mut user = claim("vac-used");
+    user["metadata"] = json!({ "name": "user" });
+    user["spec"]["volumeAttributesClassName"] = json!("vac-used");
+    api.post(&claims, &user);
+    api.delete(&one);
+    api.until(&one, |class| class["metadata"]["deletionTimestamp"].is_string());
+    api.delete(&format!("{claims}/user"));
+    api.gone(&one);
+}
+
 fn volume(class: &str) -> Value {
     json!({ "spec": {
         "accessModes": ["ReadWriteOnce"],
@@ -177,7 +203,7 @@ fn volume_lives(api: &Api, prefix: &str, statuses: Option<[[Value; 2]; 2]>) {
         resource: "persistentvolumeclaims",
         kind: "PersistentVolumeClaim",
         namespace: Some(&namespace),
-        names: ["a", "b", "c"],
+        names: [&names[0], &names[1], &names[2]],
         body: claim(&format!("{prefix}-claims")),
         phase: Some("Pending"),
         status: of_claim,
@@ -206,4 +232,13 @@ fn persistent_volumes_should_run_through_the_lifecycle_of_a_pv_and_a_pvc() {
     api.until("/api/v1/persistentvolumes/pv-bound", |volume| volume["status"]["phase"] == "Released");
     api.delete("/api/v1/persistentvolumes/pv-bound");
     api.gone("/api/v1/persistentvolumes/pv-bound");
+}
+
+/// `[sig-storage] PersistentVolumes CSI Conformance should apply changes to a pv/pvc status [Conformance]`
+#[test]
+fn persistent_volumes_should_apply_changes_to_a_pv_pvc_status() {
+    let condition = |reason: &str| json!({ "conditions": [{ "type": "Changed", "status": "True", "reason": reason, "message": "changed" }] });
+    let volume = |word: &str| json!({ "message": word, "reason": "Conformance" });
+    let statuses = [[volume("patched"), volume("updated")], [condition("Patched"), condition("Updated")]];
+    volume_lives(&server(), "pv-status", Some(statuses));
 }

@@ -1,5 +1,6 @@
 //! `[sig-api-machinery]`.
 
+mod definitions;
 mod lists;
 mod namespaces;
 mod operations;
