@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
-use crate::record::Record;
+use crate::record::{Record, Row};
 use crate::types::{KeyRange, KeyValue, LeaseId, Position, Revision};
 
 /// All keys and their versions.
@@ -29,6 +29,11 @@ pub(crate) struct Version {
 impl Version {
     pub(crate) fn of(at: Position, record: &Record) -> Self {
         let Record { created, version, lease, deleted, .. } = *record;
+        Self { at, created, version, lease, deleted }
+    }
+
+    pub(crate) fn of_row(at: Position, row: &Row<'_>) -> Self {
+        let Row { created, version, lease, deleted, .. } = *row;
         Self { at, created, version, lease, deleted }
     }
 
@@ -70,14 +75,14 @@ impl Index {
         self.keys.get(key).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn push(&mut self, key: &Bytes, version: Version) {
-        match self.keys.get_mut(key) {
+    pub(crate) fn push(&mut self, key: Bytes, version: Version) {
+        match self.keys.get_mut(&key) {
             Some(versions) => {
                 debug_assert!(versions.last().is_none_or(|last| last.at < version.at), "history ascends");
                 versions.push(version);
             }
             None => {
-                self.keys.insert(key.clone(), vec![version]);
+                self.keys.insert(key, vec![version]);
             }
         }
     }

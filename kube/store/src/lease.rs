@@ -36,6 +36,11 @@ pub struct LeaseInfo {
 }
 
 impl Leases {
+    /// Whether any key goes with a lease.
+    pub(crate) fn any_attached(&self) -> bool {
+        !self.attached.is_empty()
+    }
+
     pub(crate) fn grant(&mut self, id: LeaseId, ttl: Duration, now: Instant) -> Result<(), Error> {
         if id.0 == 0 || self.granted.contains_key(&id.0) {
             return Err(Error::LeaseTaken { id });

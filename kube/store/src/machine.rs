@@ -68,11 +68,13 @@ impl Machine {
         Revision(self.compacted)
     }
 
-    /// Takes in a record from the disk; they must come in ascending order.
-    pub(crate) fn replay(&mut self, at: Position, record: &Record) {
-        let old = self.index.live(&record.key).map_or(0, |version| version.lease);
-        self.leases.attach(&record.key, old, record.lease);
-        self.index.push(&record.key, Version::of(at, record));
+    /// Takes in a version from the disk; they must come in ascending order.
+    pub(crate) fn replay(&mut self, key: Bytes, version: Version) {
+        if version.lease != 0 || self.leases.any_attached() {
+            let old = self.index.live(&key).map_or(0, |version| version.lease);
+            self.leases.attach(&key, old, version.lease);
+        }
+        self.index.push(key, version);
     }
 
     /// Takes in where the disk says that the store stands; returns what is left to delete.
@@ -348,7 +350,7 @@ impl Machine {
         let at = Position { revision: step.revision, sub: step.records.len() as u32 };
         let old_lease = self.index.live(&record.key).map_or(0, |version| version.lease);
         self.leases.attach(&record.key, old_lease, record.lease);
-        self.index.push(&record.key, Version::of(at, &record));
+        self.index.push(record.key.clone(), Version::of(at, &record));
         step.undo.push((record.key.clone(), old_lease, record.lease));
         step.records.push((at, record));
     }

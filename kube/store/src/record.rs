@@ -47,6 +47,45 @@ impl Record {
 
     /// Reads what [`Self::encode`] wrote at the same place.
     pub(crate) fn decode(at: Position, bytes: &[u8]) -> Result<(Self, u64), Error> {
+        let row = Row::read(at, bytes)?;
+        let record = Self {
+            key: Bytes::copy_from_slice(row.key),
+            value: Bytes::copy_from_slice(row.value),
+            created: row.created,
+            version: row.version,
+            lease: row.lease,
+            deleted: row.deleted,
+        };
+        Ok((record, row.digest))
+    }
+
+    /// The key and value as callers see them.
+    pub fn key_value(&self, at: Position) -> KeyValue {
+        KeyValue {
+            key: self.key.clone(),
+            value: self.value.clone(),
+            create_revision: Revision(self.created),
+            mod_revision: Revision(at.revision),
+            version: self.version,
+            lease: (self.lease != 0).then_some(LeaseId(self.lease)),
+        }
+    }
+}
+
+/// A record where it lies, checked.
+pub(crate) struct Row<'a> {
+    pub key: &'a [u8],
+    pub value: &'a [u8],
+    pub created: u64,
+    pub version: u64,
+    pub lease: i64,
+    pub deleted: bool,
+    pub digest: u64,
+}
+
+impl<'a> Row<'a> {
+    /// Reads what [`Record::encode`] wrote at the same place.
+    pub(crate) fn read(at: Position, bytes: &'a [u8]) -> Result<Self, Error> {
         let damaged = |what| Error::Damaged { what, at };
         let (body, crc) = bytes.split_last_chunk::<TRAILER>().ok_or(damaged("a record is too short"))?;
         let crc = u32::from_le_bytes(*crc);
@@ -64,27 +103,15 @@ impl Record {
             raw.copy_from_slice(&head[from..from + 8]);
             u64::from_le_bytes(raw)
         };
-        let record = Self {
-            key: Bytes::copy_from_slice(key),
-            value: Bytes::copy_from_slice(value),
+        Ok(Self {
+            key,
+            value,
             created: number(6),
             version: number(14),
             lease: number(22) as i64,
             deleted: head[1] == 1,
-        };
-        Ok((record, digest(at, crc)))
-    }
-
-    /// The key and value as callers see them.
-    pub fn key_value(&self, at: Position) -> KeyValue {
-        KeyValue {
-            key: self.key.clone(),
-            value: self.value.clone(),
-            create_revision: Revision(self.created),
-            mod_revision: Revision(at.revision),
-            version: self.version,
-            lease: (self.lease != 0).then_some(LeaseId(self.lease)),
-        }
+            digest: digest(at, crc),
+        })
     }
 }
 

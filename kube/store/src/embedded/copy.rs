@@ -9,7 +9,8 @@ use base::failpoint::hit;
 use redb::{Database, ReadTransaction, ReadableTable};
 
 use super::disk::{Disk, Frozen, sync_directory_of};
-use super::file::{self, Changes, LEASES, RECORDS, begin_read, commit, file_error, read_state, scan};
+use super::file::{self, Changes, LEASES, RECORDS, begin_read, commit, file_error, read_state};
+use super::scan::scan;
 use crate::error::Error;
 use crate::index::Version;
 use crate::machine::{Values, load};

@@ -6,13 +6,12 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use redb::{Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
+use redb::{Database, ReadTransaction, ReadableDatabase, StorageBackend, TableDefinition};
 
 use crate::crc::crc32c;
 use crate::error::Error;
-use crate::machine::Machine;
 use crate::record::{Record, digest};
 use crate::types::{LeaseId, Position};
 
@@ -97,50 +96,6 @@ pub(crate) fn commit(db: &Database, state: State, changes: &Changes) -> Result<S
     Ok(state)
 }
 
-/// Everything that a file holds, checked.
-pub(crate) struct Loaded {
-    pub machine: Machine,
-    pub state: State,
-    pub garbage: Vec<Position>,
-}
-
-/// Reads and checks the whole file. An empty file is an empty store.
-pub(crate) fn scan(txn: &ReadTransaction, now: Instant) -> Result<Loaded, Error> {
-    let mut machine = Machine::default();
-    let Some(state) = read_state(txn)? else {
-        return Ok(Loaded { machine, state: State::default(), garbage: Vec::new() });
-    };
-    let mut seen = State { rows: 0, digest: 0, ..state };
-    let records = txn.open_table(RECORDS).map_err(Error::read)?;
-    for row in records.iter().map_err(Error::read)? {
-        let (key, value) = row.map_err(Error::read)?;
-        let (revision, sub) = key.value();
-        let at = Position { revision, sub };
-        if revision > state.revision {
-            return Err(Error::Damaged { what: "a record is newer than the store", at });
-        }
-        let (record, digest) = Record::decode(at, value.value())?;
-        machine.replay(at, &record);
-        seen.rows += 1;
-        seen.digest ^= digest;
-    }
-    let leases = txn.open_table(LEASES).map_err(Error::read)?;
-    for row in leases.iter().map_err(Error::read)? {
-        let (id, value) = row.map_err(Error::read)?;
-        let id = LeaseId(id.value());
-        let (ttl, crc) = decode_lease(id, value.value())?;
-        machine.grant(id, ttl, now)?;
-        seen.rows += 1;
-        seen.digest ^= digest(lease_position(id), crc);
-    }
-    if seen != state {
-        let at = Position { revision: state.revision, sub: 0 };
-        return Err(Error::Damaged { what: "records are missing or foreign", at });
-    }
-    let garbage = machine.replayed(state.revision, state.compacted);
-    Ok(Loaded { machine, state, garbage })
-}
-
 /// The state row; `None` in a file that was never written to.
 pub(crate) fn read_state(txn: &ReadTransaction) -> Result<Option<State>, Error> {
     let meta = match txn.open_table(META) {
@@ -192,7 +147,7 @@ fn encode_lease(id: LeaseId, ttl: Duration) -> ([u8; LEASE_LEN], u32) {
     (row, crc)
 }
 
-fn decode_lease(id: LeaseId, row: &[u8]) -> Result<(Duration, u32), Error> {
+pub(crate) fn decode_lease(id: LeaseId, row: &[u8]) -> Result<(Duration, u32), Error> {
     let right = row.len() == LEASE_LEN && trailer(row) == crc32c(&[&id.0.to_le_bytes(), &row[..8]]);
     if !right {
         return Err(Error::Damaged { what: "a lease's checksum is wrong", at: NOWHERE });
@@ -207,7 +162,7 @@ pub(crate) fn lease(id: i64, row: &[u8]) -> Result<(LeaseId, Option<Duration>), 
 }
 
 /// A place in the digest that no record has.
-fn lease_position(id: LeaseId) -> Position {
+pub(crate) fn lease_position(id: LeaseId) -> Position {
     Position { revision: id.0 as u64, sub: u32::MAX }
 }
 

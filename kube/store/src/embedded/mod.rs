@@ -10,6 +10,7 @@ mod copy;
 mod disk;
 mod file;
 mod ready;
+mod scan;
 mod shared;
 mod watch;
 mod writer;
@@ -25,6 +26,7 @@ use redb::StorageBackend;
 
 pub use self::copy::{Change, Report, check, history, restore};
 pub use self::disk::Disk;
+use self::scan::{Loaded, scan};
 use self::shared::Shared;
 use self::writer::{Job, Request, Writer};
 use crate::api::{Store, Watch, WatchRequest};
@@ -125,7 +127,7 @@ impl Embedded {
     ) -> Result<Self, Error> {
         let db = file::database(disk::Through(Arc::clone(&disk)), options.cache_bytes)
             .map_err(|cause| file::file_error("open store", path, cause))?;
-        let file::Loaded { machine, state, garbage } = file::scan(&file::begin_read(&db)?, now)?;
+        let Loaded { machine, state, garbage } = scan(&file::begin_read(&db)?, now)?;
         base::failpoint::hit("store.open.scanned");
         let shared = Arc::new(Shared::new(machine, db, disk, options));
         let (inbox, jobs) = sync_channel(INBOX_MAX);

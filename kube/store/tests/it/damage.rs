@@ -64,6 +64,37 @@ fn a_flip_in_any_record_is_noticed() {
     assert!(found.count() >= 1, "the live copy was not looked at");
 }
 
+/// So many records that several threads read them at a start.
+#[test]
+fn a_flip_in_a_large_store_is_noticed() {
+    let disk = Memory::new(Vec::new());
+    let store = open_on(&disk).unwrap();
+    for revision in 0..6000 {
+        let values = (0..3).map(|part| {
+            store::Op::put(format!("k{}-{part}", revision % 2000), format!("value {revision} {part}"))
+        });
+        store.submit(Txn::ops(values.collect::<Vec<_>>()), |result| drop(result.unwrap()));
+    }
+    store.txn(Txn::put("last", "1")).unwrap();
+    let expected = all(&store);
+    let old = |store: &store::Embedded| store.history(b"k77-1").unwrap();
+    let history = old(&store);
+    assert_eq!(history.len(), 3);
+    drop(store);
+    let image = disk.image();
+    let again = open_on(&Memory::new(image.clone())).unwrap();
+    assert_eq!((all(&again), old(&again)), (expected.clone(), history));
+    for value in [&b"value 0 0"[..], b"value 3123 1", b"value 5999 2"] {
+        let at: Vec<usize> = (0..image.len() - 12).filter(|at| image[*at..].starts_with(value)).collect();
+        let found = at.iter().any(|at| {
+            let mut damaged = image.clone();
+            damaged[at + 3] ^= 4;
+            noticed(damaged, &expected)
+        });
+        assert!(found, "a live copy among {at:?} was not looked at");
+    }
+}
+
 #[test]
 fn a_cut_file_is_noticed() {
     let (image, expected) = filled();
