@@ -19,6 +19,7 @@ mod rows;
 mod rpc;
 mod sizes;
 mod suite;
+mod torture;
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +49,8 @@ enum Task {
     Sizes(sizes::Args),
     /// Write the command reference and docs/rows.md
     Docs(docs::Args),
+    /// Run a test of endurance at full length
+    Torture(torture::Args),
     /// Measure us against the peers and the kernel's floor
     Bench(bench::Args),
     /// Write kube-schema's table from Kubernetes' downloaded API description
@@ -66,6 +69,7 @@ fn main() -> anyhow::Result<()> {
         Task::Layers => layers::run(&root),
         Task::Sizes(args) => sizes::run(&root, &args),
         Task::Docs(args) => docs::run(&root, &args),
+        Task::Torture(args) => torture::run(&root, &args),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Codegen(args) => codegen::run(&root, &args),
         Task::Rpc => rpc::run(&root),

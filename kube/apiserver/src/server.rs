@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use crate::cache::Cache;
 use crate::definitions;
 use crate::kinds::Kinds;
-use crate::registry::{Body, Context, Core, Registry, Target, WriteOptions};
+use crate::registry::{Body, Context, Core, GetOptions, Registry, Target, WriteOptions};
 use crate::storage::Storage;
 use crate::strategy::Network;
 
@@ -119,6 +119,13 @@ impl ApiServer {
     ) -> Result<(), Status> {
         let kinds = self.registry.kinds();
         let resource = kinds.resolve(group, "v1", resource).ok_or_else(Status::no_such_path)?;
+        let name = object.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
+        let there = Target::object(&resource, namespace, name);
+        // A service that is there would be refused for its address, which it has itself.
+        match self.registry.get(&server_context(), &there, &GetOptions::default()).await {
+            Err(status) if status.code == 404 => {}
+            found => return found.map(drop),
+        }
         let target = Target::collection(&resource, namespace);
         let options = WriteOptions::default();
         match self.registry.create(&server_context(), &target, Body::from(object), &options).await {

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::fixture::{Needs, cached};
 use crate::{Output, TempDir, bin, run};
@@ -86,7 +86,14 @@ impl KubeServer {
     /// # Panics
     /// As [`KubeServer::start`].
     pub fn start_with(extra: &[&str]) -> Self {
-        let home = TempDir::new();
+        Self::start_in(TempDir::new(), extra)
+    }
+
+    /// As [`KubeServer::start_with`], with its data below a directory that the caller made ready.
+    ///
+    /// # Panics
+    /// As [`KubeServer::start`].
+    pub fn start_in(home: TempDir, extra: &[&str]) -> Self {
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
         let (child, port) = launch(home.path(), &extra, 0);
         Self { home, extra, child, port }
@@ -99,6 +106,20 @@ impl KubeServer {
     pub fn crash_and_restart(&mut self) {
         self.kill();
         (self.child, self.port) = launch(self.home.path(), &self.extra, self.port);
+    }
+
+    /// Kills it, starts it again, and kills it `after` that time, wherever in its start it is then.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn crash_while_starting(&mut self, after: Duration) {
+        self.kill();
+        self.child = spawn(self.home.path(), &self.extra, self.port);
+        let until = Instant::now() + after;
+        while Instant::now() < until {
+            std::thread::park_timeout(until.saturating_duration_since(Instant::now()));
+        }
+        self.kill();
     }
 
     fn kill(&mut self) {
@@ -148,14 +169,7 @@ impl Drop for KubeServer {
 
 /// Starts the server and reads its messages until it says that it is ready.
 fn launch(home: &Path, extra: &[String], port: u16) -> (Child, u16) {
-    let mut command = Command::new(bin("strake"));
-    command
-        .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--data-dir"])
-        .arg(home.join("data"));
-    command.arg("--secure-port").arg(port.to_string());
-    command.arg("--write-kubeconfig").arg(home.join("admin.kubeconfig")).args(extra);
-    command.env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("strake starts");
+    let mut child = spawn(home, extra, port);
     let messages = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
     let (send, receive) = mpsc::channel();
     // Reads on to the end, so that the server never writes into a full or closed pipe.
@@ -167,7 +181,7 @@ fn launch(home: &Path, extra: &[String], port: u16) -> (Child, u16) {
     let mut said = String::new();
     let mut ready = false;
     while !ready && let Ok(line) = receive.recv_timeout(READY_WITHIN) {
-        ready = line.contains("ready");
+        ready = line.contains(" ready in ");
         said += &line;
         said.push('\n');
     }
@@ -177,6 +191,17 @@ fn launch(home: &Path, extra: &[String], port: u16) -> (Child, u16) {
     let _ = child.kill();
     let _ = child.wait();
     panic!("the server is not ready:\n{said}");
+}
+
+fn spawn(home: &Path, extra: &[String], port: u16) -> Child {
+    let mut command = Command::new(bin("strake"));
+    command
+        .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--data-dir"])
+        .arg(home.join("data"));
+    command.arg("--secure-port").arg(port.to_string());
+    command.arg("--write-kubeconfig").arg(home.join("admin.kubeconfig")).args(extra);
+    command.env("HOME", home).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("strake starts")
 }
 
 /// The port of the server that a kubeconfig names.

@@ -228,6 +228,9 @@ impl Watcher {
                 self.progress = self.progress.max(changes.progress().0);
                 match self.collection.place_after(self.progress) {
                     Some(place) => {
+                        // The store may be ahead of the cache: what comes into the ring behind this
+                        // place can be what the history has already told.
+                        self.from = self.progress;
                         self.source = Source::Ring { place };
                         Poll::Ready(None)
                     }

@@ -88,3 +88,12 @@ async fn services_made_at_once_differ() {
     let ports: std::collections::BTreeSet<String> = all.iter().map(|(_, port)| port.to_string()).collect();
     assert_eq!((addresses.len(), ports.len()), (40, 40));
 }
+
+/// What the first start has made is in the way of no later one, nor of another server of the store.
+#[tokio::test]
+async fn starts_again() {
+    let rig = Rig::new().await;
+    let before = rig.get("services default kubernetes").await.unwrap();
+    rig.server.bootstrap().await.unwrap();
+    assert_eq!(rig.get("services default kubernetes").await.unwrap(), before);
+}

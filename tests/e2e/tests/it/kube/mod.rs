@@ -1,5 +1,7 @@
 //! The control plane, driven by the clients that the world uses, unchanged.
 
+mod kills;
 mod python;
 mod tour;
 mod transcript;
+mod wire;
