@@ -11,7 +11,7 @@ use kube_schema::Schema;
 use serde_json::{Value, json};
 
 use super::schema::{Definitions, LIST_META, OBJECT_META};
-use super::{custom, paths};
+use super::{custom, paths, protobuf};
 use crate::kinds::{Model, Resource, Table};
 
 type Out = GzEncoder<Vec<u8>>;
@@ -32,30 +32,59 @@ pub(super) fn v2(table: &Table) -> Option<Vec<u8>> {
     write_v2(table.resources()).ok()
 }
 
+/// The version 2 document in protobuf.
+pub(super) fn v2_protobuf(table: &Table) -> Option<Vec<u8>> {
+    write_protobuf(table.resources()).ok()
+}
+
 fn write_v3(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
     let mut out = encoder();
-    let info = json!({"title": "Kubernetes", "version": format!("v{}.0", Schema::builtin().release())});
-    write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{info},\"paths\":")?;
+    write!(out, "{{\"openapi\":\"3.0.0\",\"info\":{},\"paths\":", info())?;
     let definitions = write_paths(&mut out, resources, Flavour::V3)?;
     out.write_all(b",\"components\":{\"schemas\":")?;
     write_definitions(&mut out, definitions, resources, Flavour::V3)?;
-    let security = json!({"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header",
-        "description": "Bearer Token authentication"}});
-    write!(out, ",\"securitySchemes\":{security}}},\"security\":[{{\"BearerToken\":[]}}]}}")?;
+    write!(out, ",\"securitySchemes\":{}}},\"security\":{}}}", schemes(), security())?;
     out.finish()
 }
 
 fn write_v2(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
     let mut out = encoder();
-    let info = json!({"title": "Kubernetes", "version": format!("v{}.0", Schema::builtin().release())});
-    write!(out, "{{\"swagger\":\"2.0\",\"info\":{info},\"paths\":")?;
+    write!(out, "{{\"swagger\":\"2.0\",\"info\":{},\"paths\":", info())?;
     let definitions = write_paths(&mut out, resources, Flavour::V2)?;
     out.write_all(b",\"definitions\":")?;
     write_definitions(&mut out, definitions, resources, Flavour::V2)?;
-    let security = json!({"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header",
-        "description": "Bearer Token authentication"}});
-    write!(out, ",\"securityDefinitions\":{security},\"security\":[{{\"BearerToken\":[]}}]}}")?;
+    write!(out, ",\"securityDefinitions\":{},\"security\":{}}}", schemes(), security())?;
     out.finish()
+}
+
+fn write_protobuf(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
+    let mut document = protobuf::Document::new();
+    let definitions = each_path(resources, Flavour::V2, |path, item| {
+        document.path(path, item);
+        Ok(())
+    })?;
+    each_definition(definitions, resources, Flavour::V2, |name, schema| {
+        document.definition(name, schema);
+        Ok(())
+    })?;
+    let rest = json!({"swagger": "2.0", "info": info(), "securityDefinitions": schemes(),
+        "security": security()});
+    let mut out = encoder();
+    out.write_all(&document.finish(&rest))?;
+    out.finish()
+}
+
+fn info() -> Value {
+    json!({"title": "Kubernetes", "version": format!("v{}.0", Schema::builtin().release())})
+}
+
+fn schemes() -> Value {
+    json!({"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header",
+        "description": "Bearer Token authentication"}})
+}
+
+fn security() -> Value {
+    json!([{"BearerToken": []}])
 }
 
 fn encoder() -> Out {
@@ -63,30 +92,51 @@ fn encoder() -> Out {
 }
 
 fn write_paths(out: &mut Out, resources: &[Arc<Resource>], flavour: Flavour) -> io::Result<Definitions> {
-    let mut definitions = Definitions::new(flavour);
     let mut members = Members::begin(out)?;
-    for resource in resources {
-        for (path, item) in paths::of(resource, flavour, &mut definitions) {
-            members.write(out, &path, &item)?;
-        }
-    }
+    let definitions = each_path(resources, flavour, |path, item| members.write(out, path, item))?;
     Members::end(out)?;
     Ok(definitions)
 }
 
 fn write_definitions(
     out: &mut Out,
-    mut definitions: Definitions,
+    definitions: Definitions,
     resources: &[Arc<Resource>],
     flavour: Flavour,
 ) -> io::Result<()> {
     let mut members = Members::begin(out)?;
+    each_definition(definitions, resources, flavour, |name, schema| members.write(out, name, schema))?;
+    Members::end(out)
+}
+
+/// Hands over each path with its item; what they refer to is for [`each_definition`].
+fn each_path(
+    resources: &[Arc<Resource>],
+    flavour: Flavour,
+    mut write: impl FnMut(&str, &Value) -> io::Result<()>,
+) -> io::Result<Definitions> {
+    let mut definitions = Definitions::new(flavour);
+    for resource in resources {
+        for (path, item) in paths::of(resource, flavour, &mut definitions) {
+            write(&path, &item)?;
+        }
+    }
+    Ok(definitions)
+}
+
+/// Hands over each definition of the resources and of what the paths refer to.
+fn each_definition(
+    mut definitions: Definitions,
+    resources: &[Arc<Resource>],
+    flavour: Flavour,
+    mut write: impl FnMut(&str, &Value) -> io::Result<()>,
+) -> io::Result<()> {
     for resource in resources {
         let name = paths::definition_name(resource);
         if let Model::Custom(kind) = &resource.model {
             let made = custom::definitions(resource, kind, flavour);
             for (name, value) in [name.clone(), format!("{name}List")].into_iter().zip(made) {
-                members.write(out, &name, &value)?;
+                write(&name, &value)?;
                 definitions.made(name);
             }
             definitions.refer(OBJECT_META);
@@ -96,9 +146,9 @@ fn write_definitions(
         }
     }
     while let Some((name, value)) = definitions.next() {
-        members.write(out, &name, &value)?;
+        write(&name, &value)?;
     }
-    Members::end(out)
+    Ok(())
 }
 
 /// Members of a JSON object, written one after the other.

@@ -6,6 +6,7 @@
 mod custom;
 mod document;
 mod paths;
+mod protobuf;
 mod schema;
 mod serve;
 
@@ -41,6 +42,8 @@ pub(crate) struct Made {
 
 /// The version 2 document among the others.
 const V2: &str = "v2";
+/// The same in protobuf.
+const V2_PROTOBUF: &str = "v2.pb";
 
 impl OpenApi {
     /// Over a live table of kinds.
@@ -73,11 +76,11 @@ impl OpenApi {
             return Some(made.clone());
         }
         let table = self.kinds.table();
-        let gzip = if name == V2 {
-            document::v2(&table)?
-        } else {
-            let (group, version) = group_version(name)?;
-            document::v3(&table, group, version)?
+        let gzip = match (name, group_version(name)) {
+            (V2, _) => document::v2(&table)?,
+            (V2_PROTOBUF, _) => document::v2_protobuf(&table)?,
+            (_, Some((group, version))) => document::v3(&table, group, version)?,
+            (_, None) => return None,
         };
         let made = Made { gzip: gzip.into(), hash: self.hash(&table, name) };
         self.kept(change).documents.insert(name.to_owned(), made.clone());

@@ -100,7 +100,9 @@ impl Definitions {
         if let Some(text) = description(words) {
             extra.insert("description".to_owned(), text.into());
         }
-        if let Some(default) = field.default.and_then(|text| serde_json::from_str(text).ok()) {
+        // Version 2 says no defaults, as upstream.
+        let default = field.default.filter(|_| self.flavour == Flavour::V3);
+        if let Some(default) = default.and_then(|text| serde_json::from_str(text).ok()) {
             extra.insert("default".to_owned(), default);
         }
         if let Some(map_type) = field.map_type {

@@ -7,6 +7,7 @@ mod bodies;
 mod discovery;
 mod front;
 mod objects;
+mod openapi;
 mod who;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
