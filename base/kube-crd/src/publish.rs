@@ -64,8 +64,7 @@ pub fn list_schema(crd: &Value, version: &str, flavour: Flavour, words: &Words<'
     let list_kind = text(names, "listKind").unwrap_or_else(|| format!("{kind}List"));
     let item = model_name(&text(spec, "group")?, version, &kind);
     let more = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md";
-    let mut items = reference(flavour, &item, "");
-    items.remove("description");
+    let items = reference(flavour, &item, "");
     let mut out = object([
         ("description", json!(format!("{list_kind} is a list of {kind}"))),
         ("type", json!("object")),
@@ -237,7 +236,16 @@ fn reference(flavour: Flavour, name: &str, description: &str) -> Map<String, Val
         Flavour::V2 => "#/definitions/",
         Flavour::V3 => "#/components/schemas/",
     };
-    object([("description", json!(description)), ("$ref", json!(format!("{base}{name}")))])
+    let mut out = object([("$ref", json!(format!("{base}{name}")))]);
+    if description.is_empty() {
+        return out;
+    }
+    // Beside a reference nothing may stand in version 3.
+    if flavour == Flavour::V3 {
+        out = object([("allOf", json!([out]))]);
+    }
+    out.insert("description".to_owned(), json!(description));
+    out
 }
 
 fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
@@ -297,7 +305,8 @@ mod tests {
     }
 
     fn published(schema: Value, flavour: Flavour) -> Value {
-        super::schema(&crd(schema), "v1", flavour, &Words::default()).unwrap()
+        let words = Words { metadata: "m", ..Words::default() };
+        super::schema(&crd(schema), "v1", flavour, &words).unwrap()
     }
 
     #[test]
@@ -313,7 +322,9 @@ mod tests {
         );
         assert_eq!(v3[GVK], json!([{"group": "example.com", "version": "v1", "kind": "Foo"}]));
         assert_eq!(v3["x-kubernetes-selectable-fields"], json!([{"fieldPath": "spec.a"}]));
-        assert_eq!(v3["properties"]["metadata"]["$ref"], format!("#/components/schemas/{OBJECT_META}"));
+        let metadata =
+            json!({"description": "m", "allOf": [{"$ref": format!("#/components/schemas/{OBJECT_META}")}]});
+        assert_eq!(v3["properties"]["metadata"], metadata);
         assert_eq!((&v3["description"], &v3["properties"]["kind"]["type"]), (&json!("d"), &json!("string")));
         let list = list_schema(&crd(json!({})), "v1", Flavour::V2, &Words::default()).unwrap();
         assert_eq!(list["properties"]["items"]["items"], json!({"$ref": "#/definitions/com.example.v1.Foo"}));
