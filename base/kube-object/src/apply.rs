@@ -8,6 +8,7 @@
 pub mod field_set;
 pub mod managers;
 pub mod typed;
+pub mod unfit;
 pub mod update;
 
 pub use field_set::{FieldSet, InvalidFieldSet, PathElement};

@@ -11,6 +11,7 @@ pub mod apply;
 pub mod cluster;
 pub mod field_error;
 pub mod field_selector;
+pub mod go_text;
 pub mod json;
 pub mod json_patch;
 pub mod label_selector;

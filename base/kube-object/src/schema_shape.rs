@@ -2,6 +2,7 @@
 //! `kube-schema` behind [`Shape`](crate::shape::Shape).
 
 mod check;
+mod convert;
 mod go_time;
 mod normal;
 mod types;
@@ -20,6 +21,12 @@ use crate::resource::GroupVersionKind;
 /// `Deployment in version "v1" cannot be handled as a Deployment: ` before it.
 pub fn type_errors(gvk: &GroupVersionKind, value: &Value) -> Option<String> {
     check::first_error(value, root(gvk)?)
+}
+
+/// As [`type_errors`], in the words of a conversion that no text is decoded for, as strategic merge
+/// patches do: `unrecognized type: int32`.
+pub fn conversion_error(gvk: &GroupVersionKind, value: &Value) -> Option<String> {
+    convert::first_error(value, root(gvk)?)
 }
 
 /// As [`type_errors`], for a type by its definition's name.

@@ -19,6 +19,11 @@ pub trait Shape: Send + Sync {
         false
     }
 
+    /// What a value here must be for server-side apply; none if it may be anything.
+    fn atom(&self) -> Option<Atom> {
+        None
+    }
+
     /// What identifies the items of this list in server-side apply
     /// (`x-kubernetes-list-type`).
     fn list(&self) -> ListKind<'_> {
@@ -44,6 +49,24 @@ pub trait Shape: Send + Sync {
     fn patch_replaces_map(&self) -> bool {
         false
     }
+}
+
+/// What a value is, as server-side apply tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Atom {
+    /// An object.
+    Map {
+        /// Whether it has no fields but the declared ones.
+        closed: bool,
+    },
+    /// A list.
+    List,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// True or false.
+    Flag,
 }
 
 /// What identifies the items of a list.

@@ -19,14 +19,34 @@ pub fn unknown_fields(value: &Value, shape: &dyn Shape) -> Vec<String> {
     found
 }
 
-/// The API's message: `strict decoding error: unknown field "spec.x", duplicate field "a"`.
-/// None if both lists are empty.
-pub fn message(unknown: &[String], duplicates: &[String]) -> Option<String> {
-    let unknown = unknown.iter().map(|path| format!("unknown field {path:?}"));
-    let all: Vec<String> =
-        unknown.chain(duplicates.iter().map(|path| format!("duplicate field {path:?}"))).collect();
-    (!all.is_empty()).then(|| format!("strict decoding error: {}", all.join(", ")))
+/// How unknown fields are named: `unknown field "spec.x"`.
+pub fn unknown_notes(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("unknown field {path:?}")).collect()
 }
+
+/// How duplicate keys of JSON are named: `duplicate field "a"`.
+pub fn duplicate_notes(paths: &[String]) -> Vec<String> {
+    paths.iter().map(|path| format!("duplicate field {path:?}")).collect()
+}
+
+/// How duplicate keys of YAML, each said by its line, are named: all in one. None if there are none.
+pub fn yaml_note(lines: &[String]) -> Option<String> {
+    (!lines.is_empty()).then(|| format!("{YAML_ERRORS}  {}", lines.join("\n  ")))
+}
+
+/// The warnings that a note becomes: one a line, where it has several.
+pub fn warnings(note: &str) -> impl Iterator<Item = &str> {
+    let (text, separator) = note.strip_prefix(YAML_ERRORS).map_or((note, '\0'), |lines| (lines, '\n'));
+    text.split(separator).map(str::trim)
+}
+
+/// The API's message: `strict decoding error: unknown field "spec.x", duplicate field "a"`.
+/// None if there is nothing to say.
+pub fn message(notes: &[String]) -> Option<String> {
+    (!notes.is_empty()).then(|| format!("strict decoding error: {}", notes.join(", ")))
+}
+
+const YAML_ERRORS: &str = "yaml: unmarshal errors:\n";
 
 fn walk(value: &Value, shape: &dyn Shape, path: &mut String, found: &mut Vec<String>) {
     let len = path.len();
@@ -89,9 +109,11 @@ mod tests {
 
     #[test]
     fn speaks_as_the_api_does() {
-        assert_eq!(message(&[], &[]), None);
+        assert_eq!(message(&[]), None);
+        let mut notes = unknown_notes(&["spec.x".to_owned()]);
+        notes.extend(duplicate_notes(&["a".to_owned()]));
         assert_eq!(
-            message(&["spec.x".to_owned()], &["a".to_owned()]).as_deref(),
+            message(&notes).as_deref(),
             Some("strict decoding error: unknown field \"spec.x\", duplicate field \"a\"")
         );
     }

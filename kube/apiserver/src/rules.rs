@@ -27,6 +27,15 @@ pub(crate) fn type_errors(resource: &Resource, object: &Value) -> Option<String>
     }
 }
 
+/// As [`type_errors`], of a tree of values that is not decoded from text. Custom kinds have no
+/// types that trees are converted into.
+pub(crate) fn conversion_error(resource: &Resource, object: &Value) -> Option<String> {
+    match &resource.model {
+        Model::BuiltIn(_) => schema_shape::conversion_error(&resource.gvk, object),
+        Model::Custom(_) => None,
+    }
+}
+
 /// Paths of fields that the type does not know.
 pub(crate) fn unknown_fields(resource: &Resource, object: &Value) -> Vec<String> {
     match &resource.model {

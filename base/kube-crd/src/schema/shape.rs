@@ -2,10 +2,10 @@
 //! so nothing is said about it.
 
 use kube_object::schema_shape;
-use kube_object::shape::{Keys, ListKind, Shape};
+use kube_object::shape::{Atom, Keys, ListKind, Shape};
 use serde_json::Value;
 
-use super::{Structural, is_meta_field};
+use super::{Additional, Structural, is_meta_field};
 
 impl Shape for Structural {
     fn field(&self, name: &str) -> Option<&dyn Shape> {
@@ -27,6 +27,17 @@ impl Shape for Structural {
         self.preserve
     }
 
+    fn atom(&self) -> Option<Atom> {
+        match self.kind.as_str() {
+            "object" => Some(Atom::Map { closed: !self.takes_undeclared() }),
+            "array" => Some(Atom::List),
+            "string" => Some(Atom::Text),
+            "integer" | "number" => Some(Atom::Number),
+            "boolean" => Some(Atom::Flag),
+            _ => None,
+        }
+    }
+
     fn list(&self) -> ListKind<'_> {
         match self.list_type.as_deref() {
             Some("set") => ListKind::Set,
@@ -44,9 +55,25 @@ impl Shape for Structural {
     }
 }
 
+impl Structural {
+    /// An object without fields is one of any fields.
+    fn takes_undeclared(&self) -> bool {
+        match &self.additional {
+            _ if self.preserve => true,
+            Some(Additional::Any(any)) => *any,
+            Some(Additional::Schema(_)) => true,
+            None => self.properties.is_empty() && !self.is_resource(),
+        }
+    }
+}
+
 struct Scalar;
 
 impl Shape for Scalar {
+    fn atom(&self) -> Option<Atom> {
+        Some(Atom::Text)
+    }
+
     fn field(&self, _name: &str) -> Option<&dyn Shape> {
         None
     }

@@ -33,6 +33,27 @@ pub enum ShapeError {
         /// The field.
         key: String,
     },
+    /// An item of such a list is null.
+    #[error("{path}: element {at}: associative list with keys may not have a null element")]
+    NullItem {
+        /// The list.
+        path: String,
+        /// The item.
+        at: usize,
+    },
+    /// An item of a set has no value that could identify it.
+    #[error("{path}: element {at}: {why}")]
+    NoScalar {
+        /// The list.
+        path: String,
+        /// The item.
+        at: usize,
+        /// What it is instead.
+        why: &'static str,
+    },
+    /// Values do not fit their types, or fields are not declared.
+    #[error("{0}")]
+    Unfit(String),
     /// An item of such a list is not an object.
     #[error("{path}: element {at}: associative list with keys may not have non-map elements")]
     NotAnObject {
@@ -337,7 +358,17 @@ fn unique<'a>(
     Ok(found)
 }
 
-fn identity(
+fn set_element(item: &Value, at: usize, path: &[PathElement]) -> Result<PathElement, ShapeError> {
+    let why = match item {
+        Value::Object(_) => "associative list without keys has an element that's a map type",
+        Value::Array(_) => "not supported: associative list with lists as elements",
+        Value::Null => "associative list without keys has an element that's an explicit null",
+        scalar => return Ok(PathElement::Value(scalar.to_string())),
+    };
+    Err(ShapeError::NoScalar { path: path_text(path), at, why })
+}
+
+pub(super) fn identity(
     item: &Value,
     at: usize,
     shape: MaybeShape<'_>,
@@ -346,9 +377,12 @@ fn identity(
     let Some(shape) = shape else { return Ok(PathElement::Index(at as u64)) };
     let keys = match shape.list() {
         ListKind::Atomic => return Ok(PathElement::Index(at as u64)),
-        ListKind::Set => return Ok(PathElement::Value(item.to_string())),
+        ListKind::Set => return set_element(item, at, path),
         ListKind::Map(keys) => keys,
     };
+    if item.is_null() {
+        return Err(ShapeError::NullItem { path: path_text(path), at });
+    }
     let fields = item.as_object().ok_or_else(|| ShapeError::NotAnObject { path: path_text(path), at })?;
     let mut found = BTreeMap::new();
     for key in keys.iter() {

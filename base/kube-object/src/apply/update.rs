@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::field_set::{FieldSet, PathElement, path_text};
 use super::managers::{Managed, Managers, Operation};
 use super::typed::{self, ShapeError};
+use super::unfit;
 use crate::shape::Shape;
 
 /// Who writes, when and how.
@@ -100,6 +101,9 @@ pub fn apply(
 ) -> Result<Applied, ApplyError> {
     if !config["metadata"]["managedFields"].is_null() {
         return Err(ApplyError::BringsManagers);
+    }
+    if let Some(unfit) = unfit::errors(config, shape) {
+        return Err(ApplyError::Shape(ShapeError::Unfit(unfit)));
     }
     let live = without_managers(live);
     let mut managers = managers.clone();

@@ -18,6 +18,15 @@ pub(super) fn first_error(value: &Value, root: &Object) -> Option<String> {
     }
 }
 
+/// What the decoder of one type says of a value.
+pub(super) fn value_error(value: &Value, kind: &Type) -> Option<String> {
+    let mut check = Check { first: None };
+    match check.value(value, kind, None) {
+        Err(fatal) => Some(fatal.0),
+        Ok(()) => check.first,
+    }
+}
+
 /// An error that ends the decoding.
 struct Fatal(String);
 
@@ -174,7 +183,7 @@ fn go_type(kind: &Type) -> String {
 }
 
 /// Where standard base64 ends to be that, by the count of Go's decoder.
-fn base64_error(text: &[u8]) -> Option<usize> {
+pub(super) fn base64_error(text: &[u8]) -> Option<usize> {
     let mut in_quantum = 0;
     let mut at = 0;
     while let Some(byte) = text.get(at) {

@@ -5,7 +5,7 @@ use kube_schema::{Field, ListType, MapType, Object, Schema, Type};
 use serde_json::Value;
 
 use crate::resource::GroupVersionKind;
-use crate::shape::{Keys, ListKind, PatchList, Shape};
+use crate::shape::{Atom, Keys, ListKind, PatchList, Shape};
 
 /// The type of a built-in kind; none for others.
 pub fn of(gvk: &GroupVersionKind) -> Option<&'static dyn Shape> {
@@ -30,6 +30,11 @@ impl Shape for Object {
         Object::field(self, name).is_some()
     }
 
+    fn atom(&self) -> Option<Atom> {
+        // An object without fields is one of any fields.
+        Some(Atom::Map { closed: !self.fields.is_empty() })
+    }
+
     fn is_atomic_map(&self) -> bool {
         self.map_type == MapType::Atomic
     }
@@ -50,6 +55,10 @@ impl Shape for Field {
 
     fn is_open(&self) -> bool {
         self.kind.is_open()
+    }
+
+    fn atom(&self) -> Option<Atom> {
+        self.kind.atom()
     }
 
     fn list(&self) -> ListKind<'_> {
@@ -98,6 +107,19 @@ impl Shape for Type {
 
     fn is_open(&self) -> bool {
         matches!(self, Type::Any)
+    }
+
+    fn atom(&self) -> Option<Atom> {
+        match self {
+            Type::Object(_) => super::object_of(self)?.atom(),
+            Type::Map(_) => Some(Atom::Map { closed: false }),
+            Type::List { .. } => Some(Atom::List),
+            Type::String { .. } => Some(Atom::Text),
+            Type::Int(_) | Type::Double => Some(Atom::Number),
+            Type::Bool => Some(Atom::Flag),
+            // Their own decoders say what they take.
+            Type::Quantity | Type::IntOrString | Type::Time | Type::MicroTime | Type::Any => None,
+        }
     }
 
     fn list(&self) -> ListKind<'_> {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use kube_object::status::Status;
-use kube_object::{json, protobuf};
+use kube_object::{json, protobuf, strict};
 use serde_json::Value;
 
 use super::accept::{Encoding, media_types, unsupported_media_type};
@@ -43,9 +43,13 @@ pub(super) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool) -> Result<
         "application/merge-patch+json" => read_json(bytes).map(Patch::Merge),
         "application/strategic-merge-patch+json" if !custom => read_json(bytes).map(Patch::Strategic),
         "application/apply-patch+yaml" => {
-            // JSON is YAML too, and read much faster.
+            // JSON is YAML too, and read much faster. Only what it says twice is said in YAML's words.
             let body = if bytes.starts_with(b"{") { read_json(bytes) } else { read_yaml(bytes) };
-            body.map(Patch::Apply)
+            match body {
+                Ok(json) if !json.notes.is_empty() && !json.notes_first => read_yaml(bytes),
+                other => other,
+            }
+            .map(Patch::Apply)
         }
         _ if custom => Err(unsupported_media_type(
             "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
@@ -62,7 +66,8 @@ fn read_json(bytes: &Bytes) -> Result<Body, Status> {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}{cause}"))
     })?;
-    Ok(Body { value: decoded.value, duplicates: decoded.duplicates, ..Body::default() })
+    let notes = strict::duplicate_notes(&decoded.duplicates);
+    Ok(Body { value: decoded.value, notes, ..Body::default() })
 }
 
 fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
@@ -76,5 +81,6 @@ fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
 fn read_yaml(bytes: &Bytes) -> Result<Body, Status> {
     let decoded = yaml::read(bytes)
         .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))?;
-    Ok(Body { value: decoded.value, duplicates: decoded.duplicates, ..Body::default() })
+    let notes = strict::yaml_note(&decoded.duplicates).into_iter().collect();
+    Ok(Body { value: decoded.value, notes, notes_first: true, ..Body::default() })
 }

@@ -86,8 +86,10 @@ impl Target {
 pub struct Body {
     /// The value.
     pub value: Value,
-    /// Paths of keys that stood twice.
-    pub duplicates: Vec<String>,
+    /// What strict decoding says of its text: keys that stood twice.
+    pub notes: Vec<String>,
+    /// Whether that is said before unknown fields are, as they are looked for in a later step.
+    pub notes_first: bool,
     /// Whether the encoding cannot carry unknown fields (protobuf), so that nobody looks for them.
     pub typed: bool,
 }
@@ -95,6 +97,15 @@ pub struct Body {
 impl From<Value> for Body {
     fn from(value: Value) -> Self {
         Self { value, ..Self::default() }
+    }
+}
+
+impl Patch {
+    /// What was sent.
+    pub fn body(&self) -> &Body {
+        match self {
+            Self::Json(body) | Self::Merge(body) | Self::Strategic(body) | Self::Apply(body) => body,
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(super) fn object(
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let resource = &*target.resource;
-    let Body { value: mut object, duplicates, typed } = body;
+    let Body { value: mut object, notes, notes_first, typed } = body;
     if !object.is_object() {
         return Err(cannot_be_handled(
             &resource.gvk,
@@ -26,7 +26,8 @@ pub(super) fn object(
         ));
     }
     check_type(resource, &mut object)?;
-    let look = Look { duplicates: &duplicates, typed, validation };
+    let notes_first = notes_first || resource.is_custom();
+    let look = Look { notes: &notes, notes_first, typed, validation };
     check_fields(context, resource, &object, &look, |message| cannot_be_handled(&resource.gvk, message))?;
     rules::settle(resource, &mut object);
     Ok(object)
@@ -34,17 +35,19 @@ pub(super) fn object(
 
 /// How closely a body is looked at.
 pub(super) struct Look<'a> {
-    /// Paths of keys that stood twice.
-    pub duplicates: &'a [String],
+    /// What strict decoding says of its text.
+    pub notes: &'a [String],
+    /// Whether that stands before unknown fields.
+    pub notes_first: bool,
     /// Whether its encoding has no unknown fields.
     pub typed: bool,
     /// What becomes of unknown fields.
     pub validation: FieldValidation,
 }
 
-/// Types are checked, unknown fields go with a word or without, defaults are set. `refuse` makes the
-/// status of a message.
-pub(super) fn check_fields(
+/// Types are checked, unknown fields go with a word or without. `refuse` makes the status of a
+/// message.
+fn check_fields(
     context: &Context,
     resource: &Resource,
     object: &Value,
@@ -54,15 +57,39 @@ pub(super) fn check_fields(
     if let Some(message) = rules::type_errors(resource, object) {
         return Err(refuse(&message));
     }
+    check_strictly(context, resource, object, look, refuse)
+}
+
+/// Unknown fields and keys that stood twice are refused, warned of or let be.
+pub(super) fn check_strictly(
+    context: &Context,
+    resource: &Resource,
+    object: &Value,
+    look: &Look<'_>,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
     if look.validation == FieldValidation::Ignore || look.typed {
         return Ok(());
     }
-    let unknown = rules::unknown_fields(resource, object);
-    if look.validation == FieldValidation::Strict {
-        return strict::message(&unknown, look.duplicates).map_or(Ok(()), |message| Err(refuse(&message)));
+    let unknown = strict::unknown_notes(&rules::unknown_fields(resource, object));
+    let (first, second) = if look.notes_first { (look.notes, &*unknown) } else { (&*unknown, look.notes) };
+    say(context, &[first, second].concat(), look.validation, refuse)
+}
+
+/// Refuses what strict decoding found, or warns of it.
+pub(super) fn say(
+    context: &Context,
+    notes: &[String],
+    validation: FieldValidation,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
+    match (validation, strict::message(notes)) {
+        (FieldValidation::Strict, Some(message)) => return Err(refuse(&message)),
+        (FieldValidation::Warn, _) => {
+            notes.iter().flat_map(|note| strict::warnings(note)).for_each(|text| context.warnings.add(text));
+        }
+        _ => {}
     }
-    unknown.iter().for_each(|path| context.warnings.add(format!("unknown field {path:?}")));
-    look.duplicates.iter().for_each(|path| context.warnings.add(format!("duplicate field {path:?}")));
     Ok(())
 }
 

@@ -5,6 +5,7 @@ use kube_object::apply::{
     managers::manager_from_user_agent,
 };
 use kube_object::field_error::FieldError;
+use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
 use serde_json::{Value, json};
 
@@ -55,16 +56,16 @@ pub(super) fn applied(
     config: &Value,
     writer: &Writer,
     force: bool,
-) -> Result<Value, Status> {
+) -> Result<Value, ApplyError> {
     let managers = Managers::from_value(meta::get(live, "managedFields")).unwrap_or_default();
     let options = ApplyOptions { force, ignored: ignored(&writer.subresource, resource) };
-    let applied = apply::apply(live, config, rules::shape(resource), &managers, writer, &options);
-    let mut applied = applied.map_err(|error| refused(resource, config, error))?;
+    let mut applied = apply::apply(live, config, rules::shape(resource), &managers, writer, &options)?;
     set(&mut applied.object, &applied.managers);
     Ok(applied.object)
 }
 
-fn refused(resource: &Resource, config: &Value, error: ApplyError) -> Status {
+/// The answer to an apply that cannot be; `config` is the configuration as the client sent it.
+pub(super) fn refused(resource: &Resource, config: &Value, error: ApplyError) -> Status {
     match error {
         ApplyError::Conflicts(conflicts) => {
             let message = ApplyError::Conflicts(conflicts.clone()).to_string();
@@ -77,21 +78,27 @@ fn refused(resource: &Resource, config: &Value, error: ApplyError) -> Status {
         }
         ApplyError::BringsManagers => Status::bad_request("metadata.managedFields must be nil"),
         ApplyError::Shape(error) => {
-            let name = meta::text(config, "name");
-            let namespace = meta::text(config, "namespace");
-            let object =
-                if namespace.is_empty() { format!("/{name}") } else { format!("{namespace}/{name}") };
-            Status::new(
-                500,
-                "",
-                format!(
-                    "failed to create typed patch object ({object}; {}, Kind={}): {error}",
-                    resource.gvk.api_version(),
-                    resource.gvk.kind
-                ),
-            )
+            let object = object_text(resource, config);
+            unfit(format!("failed to create typed patch object ({object}): {error}"))
         }
     }
+}
+
+/// A configuration that does not fit its type. Upstream says the same without a reason too, but with
+/// the code 500, which is kept here for what is not the client's doing.
+pub(super) fn unfit(message: String) -> Status {
+    Status::new(400, "", message)
+}
+
+/// `default/web; apps/v1, Kind=Deployment`.
+pub(super) fn object_text(resource: &Resource, config: &Value) -> String {
+    let (namespace, name) = (meta::text(config, "namespace"), meta::text(config, "name"));
+    format!("{namespace}/{name}; {}", kind_text(&resource.gvk))
+}
+
+/// `apps/v1, Kind=Deployment`.
+pub(super) fn kind_text(gvk: &GroupVersionKind) -> String {
+    format!("{}/{}, Kind={}", gvk.group, gvk.version, gvk.kind)
 }
 
 /// Fields that a path of the API does not write: nobody comes to own them there.

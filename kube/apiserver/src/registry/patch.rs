@@ -5,7 +5,7 @@ use kube_object::field_error::FieldError;
 use kube_object::json_patch::{JsonPatch, JsonPatchError};
 use kube_object::resource::GroupKind;
 use kube_object::status::Status;
-use kube_object::{merge_patch, strategic};
+use kube_object::{go_text, merge_patch, strategic, strict};
 use serde_json::Value;
 
 use super::context::{Body, Context, Patch, Target, WriteOptions};
@@ -46,30 +46,21 @@ pub(super) fn patched(
 ) -> Result<Value, Status> {
     let resource = &*target.resource;
     let mut new = old.clone();
-    let body = match patch {
+    match patch {
         Patch::Json(body) => {
             let patch = JsonPatch::from_value(body.value.clone())
                 .map_err(|error| Status::bad_request(error.to_string()))?;
             patch.apply(&mut new).map_err(|error| json_refused(&error))?;
-            body
         }
-        Patch::Merge(body) => {
-            merge_patch::apply(&mut new, body.value.clone());
-            body
-        }
+        Patch::Merge(body) => merge_patch::apply(&mut new, body.value.clone()),
         Patch::Strategic(body) => {
             let merged = strategic::apply(&mut new, body.value.clone(), rules::shape(resource));
             merged.map_err(|error| Status::bad_request(error.to_string()))?;
-            body
         }
         Patch::Apply(_) => return Err(Status::internal("apply is no patch")),
-    };
-    settle(context, resource, &mut new, body, options)?;
+    }
+    settle(context, resource, &mut new, patch, options)?;
     Ok(new)
-}
-
-fn look<'a>(body: &'a Body, options: &WriteOptions) -> Look<'a> {
-    Look { duplicates: &body.duplicates, typed: false, validation: options.field_validation }
 }
 
 /// Decodes what a patch has made.
@@ -77,21 +68,49 @@ fn settle(
     context: &Context,
     resource: &Resource,
     new: &mut Value,
-    body: &Body,
+    patch: &Patch,
     options: &WriteOptions,
 ) -> Result<(), Status> {
-    let unreadable = |message: &str| {
-        let error = FieldError::invalid("patch", body.value.to_string(), message);
-        Status::invalid(&GroupKind::default(), "", &[error])
+    let refuse = |new: &Value, message: &str| {
+        // A strategic merge works on trees, and shows the patch; the others work on text, and show
+        // what they have made of the object's.
+        let shown = match patch {
+            Patch::Strategic(body) => go_text::plain(&body.value),
+            _ => new.to_string(),
+        };
+        Status::invalid(&GroupKind::default(), "", &[FieldError::invalid("patch", shown, message)])
     };
     if !new.is_object() {
-        return Err(unreadable("json: cannot unmarshal value into Go value of type map[string]interface {}"));
+        let message = "json: cannot unmarshal value into Go value of type map[string]interface {}";
+        return Err(refuse(new, message));
     }
-    let look = look(body, options);
-    decode::check_fields(context, resource, new, &look, unreadable)?;
+    let wrong = match patch {
+        Patch::Strategic(_) => rules::conversion_error(resource, new),
+        _ => None,
+    };
+    if let Some(message) = wrong.or_else(|| rules::type_errors(resource, new)) {
+        return Err(refuse(new, &message));
+    }
+    let notes = notes(patch);
+    let validation = options.field_validation;
+    let look = Look { notes: &notes, notes_first: true, typed: false, validation };
+    decode::check_strictly(context, resource, new, &look, |message| refuse(new, message))?;
     decode::check_kind_kept(resource, new)?;
     rules::settle(resource, new);
     Ok(())
+}
+
+/// What strict decoding says of a patch itself.
+fn notes(patch: &Patch) -> Vec<String> {
+    let Patch::Json(body) = patch else { return patch.body().notes.clone() };
+    let mut notes = body.notes.clone();
+    for (at, operation) in body.value.as_array().into_iter().flatten().enumerate() {
+        let names = operation.as_object().into_iter().flatten().map(|(name, _)| name.as_str());
+        let unknown = names.filter(|name| !["op", "path", "from", "value"].contains(name));
+        let unknown: Vec<String> = unknown.map(|name| format!("[{at}].{name}")).collect();
+        notes.extend(strict::unknown_notes(&unknown));
+    }
+    notes.iter().map(|note| format!("json patch {note}")).collect()
 }
 
 /// The object after an apply of a configuration to `old` (null if there is nothing).
@@ -109,26 +128,42 @@ pub(super) fn apply(
     if text("kind").is_empty() || text("apiVersion").is_empty() {
         return Err(Status::bad_request("apiVersion and kind must be set in an apply patch"));
     }
-    if text("apiVersion") != resource.gvk.api_version() || text("kind") != resource.gvk.kind {
+    let expected = resource.gvk.api_version();
+    if text("apiVersion") != expected {
         return Err(Status::bad_request(format!(
-            "failed to apply object: the kind of the configuration, {} {}, is not the kind of the request, {} {}",
+            "Incorrect version specified in apply patch. Specified patch version: {}, expected: {expected}",
             text("apiVersion"),
+        )));
+    }
+    if text("kind") != resource.gvk.kind {
+        return Err(Status::bad_request(format!(
+            "failed to apply object: the kind of the configuration, {}, is not the kind of the request, {}",
             text("kind"),
-            resource.gvk.api_version(),
             resource.gvk.kind
         )));
     }
-    decode::check_fields(context, resource, config, &look(body, options), |message| {
-        decode::cannot_be_handled(&resource.gvk, message)
-    })?;
-    let mut config = config.clone();
-    if meta::text(&config, "name").is_empty() {
-        meta::set(&mut config, "name", target.name.as_str());
+    let mut placed = config.clone();
+    if meta::text(config, "name").is_empty() {
+        meta::set(&mut placed, "name", target.name.as_str());
     }
-    if target.resource.namespaced && meta::text(&config, "namespace").is_empty() {
-        meta::set(&mut config, "namespace", target.namespace.as_str());
+    if target.resource.namespaced && meta::text(config, "namespace").is_empty() {
+        meta::set(&mut placed, "namespace", target.namespace.as_str());
     }
-    let mut new = fields::applied(resource, old, &config, writer, options.force)?;
+    let mut new = fields::applied(resource, old, &placed, writer, options.force)
+        .map_err(|error| fields::refused(resource, config, error))?;
+    if let Some(message) = rules::conversion_error(resource, &new) {
+        let (version, gvk) = (&expected, fields::kind_text(&resource.gvk));
+        return Err(fields::unfit(format!(
+            "failed to convert new object ({}) to proper version ({version}): unable to convert \
+             unstructured object to {gvk}: {message}",
+            fields::object_text(resource, config)
+        )));
+    }
+    let unwrapped = |message: &str| {
+        let why = message.strip_prefix("strict decoding error: ").unwrap_or(message);
+        Status::bad_request(format!("error strict decoding YAML: error converting YAML to JSON: {why}"))
+    };
+    decode::say(context, &body.notes, options.field_validation, unwrapped)?;
     decode::settle(resource, &mut new)?;
     Ok(new)
 }

@@ -99,7 +99,8 @@ async fn unknown_fields_are_warned_of_or_refused() {
     let rig = Rig::new().await;
     let mut object = config_map("a");
     object["dta"] = json!({});
-    let body = || Body { value: object.clone(), duplicates: vec!["data.a".to_owned()], typed: false };
+    let notes = || vec!["duplicate field \"data.a\"".to_owned()];
+    let body = || Body { value: object.clone(), notes: notes(), ..Body::default() };
     let target = rig.target("configmaps default");
     let with = |field_validation| WriteOptions { field_validation, dry_run: true, ..WriteOptions::default() };
     let create = |options: WriteOptions| {

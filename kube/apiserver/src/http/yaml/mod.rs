@@ -46,7 +46,9 @@ mod tests {
         ] {
             assert_eq!(value(text), expected, "{text}");
         }
-        assert_eq!(read(b"a: 1\nb: {c: 1, c: 2}\n").unwrap().duplicates, ["b.c"]);
+        let twice = read(b"a: 1\nb: {c: 1, c: 2}\n1: x\n1:\n  y: z\n").unwrap();
+        let said = ["line 2: key \"c\" already set in map", "line 5: key 1 already set in map"];
+        assert_eq!(twice.duplicates, said);
     }
 
     #[test]

@@ -45,7 +45,8 @@ pub enum InvalidYaml {
     SecondDocument,
 }
 
-/// Reads one document; nothing at all is null.
+/// Reads one document; nothing at all is null. Duplicates are said in the words of Go's decoder:
+/// `line 2: key "a" already set in map`.
 pub fn read(bytes: &[u8]) -> Result<Decoded, InvalidYaml> {
     let text = std::str::from_utf8(bytes).map_err(InvalidYaml::Utf8)?;
     if text.bytes().any(|byte| byte < b' ' && !b"\t\n\r".contains(&byte)) {
@@ -54,8 +55,8 @@ pub fn read(bytes: &[u8]) -> Result<Decoded, InvalidYaml> {
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);
     while let Some(event) = parser.next_event() {
-        let (event, _) = event.map_err(InvalidYaml::Syntax)?;
-        builder.take(event)?;
+        let (event, span) = event.map_err(InvalidYaml::Syntax)?;
+        builder.take(event, span.start.line())?;
     }
     Ok(Decoded { value: builder.root.unwrap_or_default(), duplicates: builder.duplicates })
 }
@@ -76,6 +77,8 @@ struct Frame {
     anchor: usize,
     /// `nodes` before it, which tells how many it holds.
     nodes_before: usize,
+    /// Where it begins.
+    line: usize,
 }
 
 enum Container {
@@ -84,12 +87,13 @@ enum Container {
 }
 
 enum Key {
-    Name(String),
+    /// A name, and how Go prints it.
+    Name(String, String),
     Merge,
 }
 
 impl Builder {
-    fn take(&mut self, event: Event<'_>) -> Result<(), InvalidYaml> {
+    fn take(&mut self, event: Event<'_>, line: usize) -> Result<(), InvalidYaml> {
         match event {
             Event::DocumentStart(_) => {
                 self.documents += 1;
@@ -100,7 +104,7 @@ impl Builder {
                 let value = scalar(&text, style, tag.as_deref())?;
                 let merges = style == ScalarStyle::Plain && text == "<<";
                 self.remember(anchor, &value, 1);
-                self.put(value, merges)
+                self.put(value, merges, line)
             }
             Event::Alias(anchor) => {
                 let (value, nodes) = self.anchors.get(&anchor).cloned().ok_or(InvalidYaml::UnknownAnchor)?;
@@ -112,12 +116,12 @@ impl Builder {
                 if self.stack.len() + kube_object::json::depth(&value) > DEPTH_MAX {
                     return Err(InvalidYaml::TooDeep);
                 }
-                self.put(value, false)
+                self.put(value, false, line)
             }
-            Event::SequenceStart(anchor, _) => self.open(anchor, Container::List(Vec::new())),
+            Event::SequenceStart(anchor, _) => self.open(anchor, Container::List(Vec::new()), line),
             Event::MappingStart(anchor, _) => {
                 let (fields, merges) = (Map::new(), Vec::new());
-                self.open(anchor, Container::Map { fields, key: None, merges })
+                self.open(anchor, Container::Map { fields, key: None, merges }, line)
             }
             Event::SequenceEnd | Event::MappingEnd => self.close(),
             _ => Ok(()),
@@ -135,13 +139,13 @@ impl Builder {
         }
     }
 
-    fn open(&mut self, anchor: usize, container: Container) -> Result<(), InvalidYaml> {
+    fn open(&mut self, anchor: usize, container: Container, line: usize) -> Result<(), InvalidYaml> {
         if self.stack.len() >= DEPTH_MAX {
             return Err(InvalidYaml::TooDeep);
         }
         let nodes_before = self.nodes;
         self.count(1)?;
-        self.stack.push(Frame { container, anchor, nodes_before });
+        self.stack.push(Frame { container, anchor, nodes_before, line });
         Ok(())
     }
 
@@ -157,10 +161,10 @@ impl Builder {
             }
         };
         self.remember(frame.anchor, &value, self.nodes - frame.nodes_before);
-        self.put(value, false)
+        self.put(value, false, frame.line)
     }
 
-    fn put(&mut self, value: Value, is_merge: bool) -> Result<(), InvalidYaml> {
+    fn put(&mut self, value: Value, is_merge: bool, line: usize) -> Result<(), InvalidYaml> {
         let Some(frame) = self.stack.last_mut() else {
             self.root = Some(value);
             return Ok(());
@@ -169,37 +173,20 @@ impl Builder {
             Container::List(items) => items.push(value),
             Container::Map { fields, key, merges } => match key.take() {
                 None if is_merge => *key = Some(Key::Merge),
-                None => *key = Some(Key::Name(key_text(value)?)),
+                None => {
+                    let shown = value.to_string();
+                    *key = Some(Key::Name(key_text(value)?, shown));
+                }
                 Some(Key::Merge) => merges.push(value),
-                Some(Key::Name(name)) => {
-                    let twice = fields.insert(name.clone(), value).is_some();
+                Some(Key::Name(name, shown)) => {
+                    let twice = fields.insert(name, value).is_some();
                     if twice && self.duplicates.len() < DUPLICATES_MAX {
-                        let path = self.path(&name);
-                        self.duplicates.push(path);
+                        self.duplicates.push(format!("line {line}: key {shown} already set in map"));
                     }
                 }
             },
         }
         Ok(())
-    }
-
-    /// The path of a member of the innermost map, as in `spec.containers[0].name`.
-    fn path(&self, name: &str) -> String {
-        let mut path = String::new();
-        let outer = self.stack.split_last().map(|(_, outer)| outer).unwrap_or_default();
-        for frame in outer {
-            match &frame.container {
-                Container::List(items) => path.push_str(&format!("[{}]", items.len())),
-                Container::Map { key: Some(Key::Name(key)), .. } => {
-                    if !path.is_empty() {
-                        path.push('.');
-                    }
-                    path.push_str(key);
-                }
-                Container::Map { .. } => {}
-            }
-        }
-        if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") }
     }
 }
 
