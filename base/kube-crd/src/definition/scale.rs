@@ -23,17 +23,14 @@ impl ScalePaths {
         })
     }
 
-    /// The autoscaling/v1 Scale of an object. An object that does not say how many
-    /// replicas it wants has none to show.
-    pub fn scale(&self, object: &Value) -> Result<Value, FieldError> {
-        let wanted = lookup(object, &self.spec_replicas).and_then(Value::as_i64).ok_or_else(|| {
-            let path = format!(".{}", self.spec_replicas.join("."));
-            FieldError::invalid(
-                path.clone(),
-                Value::Null,
-                format!("the spec replicas field {path:?} does not exist"),
-            )
-        })?;
+    /// How many replicas an object wants, if it says so.
+    pub fn wanted(&self, object: &Value) -> Option<i64> {
+        lookup(object, &self.spec_replicas).and_then(Value::as_i64)
+    }
+
+    /// The autoscaling/v1 Scale of an object.
+    pub fn scale(&self, object: &Value) -> Value {
+        let wanted = self.wanted(object).unwrap_or_default();
         let observed = lookup(object, &self.status_replicas).and_then(Value::as_i64).unwrap_or_default();
         let mut metadata = Map::new();
         for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -56,7 +53,7 @@ impl ScalePaths {
         {
             status.insert("selector".to_owned(), json!(selector));
         }
-        Ok(scale)
+        scale
     }
 
     /// Writes the replicas that a Scale asks for into the object.
@@ -96,9 +93,9 @@ impl ScalePaths {
         found
     }
 
-    /// The path of the wanted replicas, for managed fields of scale.
-    pub fn spec_replicas(&self) -> &[String] {
-        &self.spec_replicas
+    /// The path of the wanted replicas, as the definition writes it: `.spec.replicas`.
+    pub fn wanted_path(&self) -> String {
+        dotted(&self.spec_replicas)
     }
 }
 

@@ -74,7 +74,7 @@ fn scale_reads_and_writes() {
     let mut object = json!({"metadata": {"name": "a", "namespace": "n", "labels": {"x": "y"}}, "spec": {"replicas": 2},
         "status": {"replicas": 1, "selector": "a=b"}});
     assert_eq!(
-        scale.scale(&object).unwrap(),
+        scale.scale(&object),
         json!({"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": {"name": "a", "namespace": "n"},
             "spec": {"replicas": 2}, "status": {"replicas": 1, "selector": "a=b"}})
     );
@@ -94,7 +94,8 @@ fn scale_reads_and_writes() {
         let errors: Vec<String> = scale.check(&object).iter().map(ToString::to_string).collect();
         assert_eq!(errors, expected);
     }
-    assert!(scale.scale(&json!({"spec": {}})).is_err());
+    assert_eq!(scale.wanted(&json!({"spec": {}})), None);
+    assert_eq!(scale.wanted_path(), ".spec.replicas");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The scale subresource: how many replicas, as autoscaling/v1 Scale.
 
+use kube_crd::definition::ScalePaths;
 use kube_object::field_error::FieldError;
 use kube_object::label_selector::LabelSelector;
 use kube_object::resource::GroupVersionKind;
@@ -19,10 +20,14 @@ pub(crate) async fn get(
     target: &Target,
     options: &GetOptions,
 ) -> Result<Outcome, Status> {
-    let whole = Target { subresource: String::new(), ..target.clone() };
-    let outcome = registry.core.get(&whole, options).await?;
-    let scale = scale_of(&target.resource, &outcome.to_value())?;
+    let object = whole(registry, target, options).await?;
+    let scale = scale_of(&target.resource, &object)?;
     Ok(Outcome::value(200, kind(), scale))
+}
+
+async fn whole(registry: &Registry, target: &Target, options: &GetOptions) -> Result<Value, Status> {
+    let whole = Target { subresource: String::new(), ..target.clone() };
+    Ok(Value::clone(&registry.core.get(&whole, options).await?.to_value()))
 }
 
 /// Replaces the scale of an object.
@@ -47,8 +52,8 @@ pub(crate) async fn patch(
     options: &WriteOptions,
 ) -> Result<Outcome, Status> {
     for _ in 0..ATTEMPTS_MAX {
-        let present = get(registry, context, target, &GetOptions::default()).await?;
-        let mut scale = Value::clone(&present.to_value());
+        let object = whole(registry, target, &GetOptions::default()).await?;
+        let mut scale = patched_from(&target.resource, &object)?;
         match patch {
             Patch::Json(body) => {
                 let patch = JsonPatch::from_value(body.value.clone())
@@ -60,6 +65,7 @@ pub(crate) async fn patch(
                 merge_patch::apply(&mut scale, body.value.clone());
             }
         }
+        check_set(target, &scale)?;
         check(target, &scale)?;
         match write(registry, context, target, &scale, options).await {
             Err(status) if status.reason == "Conflict" => {}
@@ -114,11 +120,46 @@ fn check(target: &Target, scale: &Value) -> Result<(), Status> {
     Ok(())
 }
 
-/// The scale of an object.
+/// The scale of an object that says how many replicas it wants, as built-in ones always do.
 fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
-    if let Model::Custom(custom) = &resource.model {
-        let paths = custom.scale().ok_or_else(Status::no_such_path)?;
-        return paths.scale(object).map_err(|error| Status::internal(error.body()));
+    if let Some(paths) = paths_of(resource)?.filter(|paths| paths.wanted(object).is_none()) {
+        let path = paths.wanted_path();
+        return Err(Status::internal(format!("the spec replicas field {path:?} does not exist")));
+    }
+    shown(resource, object)
+}
+
+/// What a patch of the scale begins with: replicas that nobody can want stand for those that the
+/// object does not say.
+fn patched_from(resource: &Resource, object: &Value) -> Result<Value, Status> {
+    let mut scale = shown(resource, object)?;
+    let unset = paths_of(resource)?.is_some_and(|paths| paths.wanted(object).is_none());
+    if let Some(spec) = scale.get_mut("spec").and_then(Value::as_object_mut).filter(|_| unset) {
+        spec.insert("replicas".to_owned(), json!(UNSET));
+    }
+    Ok(scale)
+}
+
+/// A patch must have said how many replicas are wanted, if the object did not.
+fn check_set(target: &Target, scale: &Value) -> Result<(), Status> {
+    let path = paths_of(&target.resource)?.map(ScalePaths::wanted_path);
+    match path.filter(|_| at(scale, &["spec", "replicas"]).as_i64() == Some(UNSET)) {
+        Some(path) => Err(Status::bad_request(format!("the spec replicas field {path:?} cannot be empty"))),
+        None => Ok(()),
+    }
+}
+
+/// Where a custom kind keeps its replicas; none for a built-in one.
+fn paths_of(resource: &Resource) -> Result<Option<&ScalePaths>, Status> {
+    match &resource.model {
+        Model::Custom(custom) => custom.scale().ok_or_else(Status::no_such_path).map(Some),
+        Model::BuiltIn(_) => Ok(None),
+    }
+}
+
+fn shown(resource: &Resource, object: &Value) -> Result<Value, Status> {
+    if let Some(paths) = paths_of(resource)? {
+        return Ok(paths.scale(object));
     }
     let mut metadata = serde_json::Map::new();
     for name in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -143,8 +184,7 @@ fn scale_of(resource: &Resource, object: &Value) -> Result<Value, Status> {
 }
 
 fn set_replicas(resource: &Resource, object: &mut Value, replicas: i64) -> Result<(), Status> {
-    if let Model::Custom(custom) = &resource.model {
-        let paths = custom.scale().ok_or_else(Status::no_such_path)?;
+    if let Some(paths) = paths_of(resource)? {
         let name = meta::text(object, "name").to_owned();
         return paths
             .set_replicas(object, replicas)
@@ -181,5 +221,7 @@ fn kind() -> GroupVersionKind {
     GroupVersionKind::new("autoscaling", "v1", "Scale")
 }
 
+/// Replicas that are not said.
+const UNSET: i64 = i32::MIN as i64;
 /// As many as patches of whole objects get.
 const ATTEMPTS_MAX: usize = 16;

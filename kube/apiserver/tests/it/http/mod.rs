@@ -8,6 +8,7 @@ mod discovery;
 mod front;
 mod objects;
 mod openapi;
+mod strict;
 mod who;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
