@@ -160,6 +160,14 @@ impl LabelSelector {
         Self { requirements, nothing: false }
     }
 
+    /// The same with more demands.
+    #[must_use]
+    pub fn and(mut self, more: impl IntoIterator<Item = Requirement>) -> Self {
+        self.requirements.extend(more);
+        self.requirements.sort_by(|a, b| a.key.cmp(&b.key));
+        self
+    }
+
     /// Whether these labels are selected.
     pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
         !self.nothing && self.requirements.iter().all(|requirement| requirement.matches(labels))

@@ -1,0 +1,253 @@
+//! One pod against the nodes: what is the same for all of them is found out once.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use crate::affinity::{Group, Term};
+use crate::census::{Tally, TallyId, Who};
+use crate::misfit::Misfit;
+use crate::node::Node;
+use crate::pod::Pod;
+use crate::snapshot::Snapshot;
+use crate::spread::Constraint;
+use crate::taints::untolerated;
+use crate::topology::{Domain, Key};
+use crate::volumes::Demands;
+
+/// A pod's cycle.
+pub(crate) struct Cycle<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) pod: &'a Pod,
+    /// What the counts were asked for, as [`Wanted`] has it.
+    pub(crate) wanted: &'a Wanted,
+    volumes: Demands<'a>,
+    /// The only nodes that can do.
+    only: Option<BTreeSet<usize>>,
+    /// Domains where a pod is that refuses this one.
+    refused: Vec<(Key, HashSet<Domain>)>,
+    /// Whether the pod may be the first of those that must be together.
+    is_first: bool,
+    spread: Vec<SpreadState<'a>>,
+}
+
+/// Tallies that a pod's rules ask for.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Wanted {
+    /// Of each required affinity term, the pods that fit all of them.
+    together: Vec<(TallyId, Term)>,
+    apart: Vec<(TallyId, Term)>,
+    pub(crate) wishes: Vec<(i64, TallyId)>,
+    hard: Vec<(TallyId, Constraint)>,
+    pub(crate) soft: Vec<(TallyId, Constraint)>,
+}
+
+struct SpreadState<'a> {
+    constraint: &'a Constraint,
+    key: Key,
+    counts: Counts<'a>,
+    least: i64,
+    /// 1 if the pod itself counts.
+    own: i64,
+}
+
+enum Counts<'a> {
+    /// Of all nodes.
+    All(&'a Tally),
+    /// Of the nodes that count for this pod.
+    Some(HashMap<Domain, i64>),
+}
+
+impl Wanted {
+    /// Has everything counted that the pod's rules ask for.
+    pub(crate) fn of(snapshot: &mut Snapshot, pod: &Pod) -> Self {
+        let groups: Vec<Group> = pod.affinity.required.iter().map(|term| term.group.clone()).collect();
+        let together = pod.affinity.required.iter().map(|term| {
+            let who = Who { groups: groups.clone(), living: false };
+            (snapshot.keep(who, &term.topology_key), term.clone())
+        });
+        let together = together.collect();
+        let apart = pod.anti_affinity.required.iter();
+        let apart = apart.map(|term| (snapshot.keep_term(term), term.clone())).collect();
+        let good = pod.affinity.preferred.iter().map(|(weight, term)| (*weight, term));
+        let bad = pod.anti_affinity.preferred.iter().map(|(weight, term)| (-weight, term));
+        let wishes = good.chain(bad).map(|(weight, term)| (weight, snapshot.keep_term(term))).collect();
+        let mut spread = |constraint: &Constraint| {
+            let group = Group::of(&pod.namespace, constraint.selector.clone());
+            let who = Who { groups: vec![group], living: true };
+            (snapshot.keep(who, &constraint.topology_key), constraint.clone())
+        };
+        let hard = pod.spread.iter().filter(|constraint| constraint.is_hard).map(&mut spread).collect();
+        let soft = match (&pod.peers, pod.spread.is_empty()) {
+            (Some(peers), true) => Constraint::defaults(peers).iter().map(&mut spread).collect(),
+            _ => pod.spread.iter().filter(|constraint| !constraint.is_hard).map(&mut spread).collect(),
+        };
+        Self { together, apart, wishes, hard, soft }
+    }
+}
+
+impl<'a> Cycle<'a> {
+    /// Looks at everything but the nodes; what keeps the pod from all of them is the error.
+    pub(crate) fn new(snapshot: &'a Snapshot, pod: &'a Pod, wanted: &'a Wanted) -> Result<Self, String> {
+        let volumes = snapshot.volumes.demands(pod)?;
+        let only = pod.node_rules.only_names();
+        let only = only.map(|names| names.iter().filter_map(|name| snapshot.place_of(name)).collect());
+        let census = &snapshot.census;
+        let refused = census.of(pod, snapshot.namespace(&pod.namespace)).filter(|it| !it.refusals.is_empty());
+        let refused = refused.map(|tally| (tally.key, tally.refusals.keys().copied().collect())).collect();
+        let is_first = !wanted.together.is_empty()
+            && wanted.together.iter().all(|(id, term)| {
+                census.tally(*id).is_none_or(|tally| tally.total == 0)
+                    && term.group.has(&pod.namespace, &pod.labels, snapshot.namespace(&pod.namespace))
+            });
+        let mut cycle = Self { snapshot, pod, wanted, volumes, only, refused, is_first, spread: Vec::new() };
+        cycle.spread =
+            wanted.hard.iter().filter_map(|(id, it)| cycle.spread_state(*id, it, wanted)).collect();
+        Ok(cycle)
+    }
+
+    /// The places to look at, beginning with `start`.
+    pub(crate) fn places(&self, start: usize) -> Vec<usize> {
+        match &self.only {
+            Some(only) => only.iter().copied().collect(),
+            None => {
+                let all = self.snapshot.places();
+                (0..all).map(|at| (start + at) % all).collect()
+            }
+        }
+    }
+
+    /// The first thing that keeps the pod from the node; cheap ones are looked at first.
+    pub(crate) fn check(&self, place: usize, node: &Node) -> Option<Misfit> {
+        let pod = self.pod;
+        if node.unschedulable && !tolerates_cordon(pod) {
+            return Some(Misfit::Unschedulable);
+        }
+        if let Some(taint) = untolerated(&node.taints, &pod.tolerations) {
+            return Some(Misfit::Taint(taint.clone()));
+        }
+        if !pod.node_rules.allow(node) {
+            return Some(Misfit::NodeRules { demands: pod.node_rules.demands() });
+        }
+        if let Some(port) = node.taken(&pod.ports) {
+            return Some(Misfit::Port(port.clone()));
+        }
+        if node.pods.len() as i64 >= node.pods_max {
+            return Some(Misfit::TooManyPods { max: node.pods_max });
+        }
+        if !node.allocatable.fits(&node.requested, &pod.requests) {
+            return Some(Misfit::Resources(node.allocatable.shortages(&node.requested, &pod.requests)));
+        }
+        self.volumes.check(node).or_else(|| self.check_spread(place)).or_else(|| self.check_pods(place))
+    }
+
+    fn check_pods(&self, place: usize) -> Option<Misfit> {
+        let (census, topologies) = (&self.snapshot.census, &self.snapshot.topologies);
+        let count = |id: TallyId| {
+            let tally = census.tally(id)?;
+            Some((topologies.domain(tally.key, place)?, tally))
+        };
+        let together = |(id, _): &&(TallyId, Term)| match count(*id) {
+            Some((domain, tally)) => tally.pods_in(domain) == 0 && !self.is_first,
+            None => true,
+        };
+        if let Some((_, term)) = self.wanted.together.iter().find(together) {
+            return Some(Misfit::Affinity { term: term.to_string() });
+        }
+        let apart =
+            |(id, _): &&(TallyId, Term)| count(*id).is_some_and(|(domain, tally)| tally.pods_in(domain) > 0);
+        if let Some((_, term)) = self.wanted.apart.iter().find(apart) {
+            return Some(Misfit::AntiAffinity { term: term.to_string() });
+        }
+        let refuses = |(key, domains): &(Key, HashSet<Domain>)| {
+            topologies.domain(*key, place).is_some_and(|domain| domains.contains(&domain))
+        };
+        self.refused.iter().any(refuses).then_some(Misfit::RefusedByPods)
+    }
+
+    fn check_spread(&self, place: usize) -> Option<Misfit> {
+        for state in &self.spread {
+            let key = Arc::clone(&state.constraint.topology_key);
+            let Some(domain) = self.snapshot.topologies.domain(state.key, place) else {
+                return Some(Misfit::NoTopologyLabel { key });
+            };
+            let here = state.counts.of(domain) + state.own;
+            let max_skew = state.constraint.max_skew;
+            if here - state.least > max_skew {
+                return Some(Misfit::Spread { key, here, least: state.least, max_skew });
+            }
+        }
+        None
+    }
+
+    fn spread_state(
+        &self,
+        id: TallyId,
+        constraint: &'a Constraint,
+        wanted: &Wanted,
+    ) -> Option<SpreadState<'a>> {
+        let tally = self.snapshot.census.tally(id)?;
+        let topologies = &self.snapshot.topologies;
+        let one_key = wanted.hard.iter().all(|(_, other)| other.topology_key == constraint.topology_key);
+        let takes_all = self.pod.node_rules.allow_all() || !constraint.honors_rules;
+        let counts = if one_key && takes_all && !constraint.honors_taints {
+            Counts::All(tally)
+        } else {
+            Counts::Some(self.counts_where(tally, constraint, wanted))
+        };
+        let (domains, least) = match &counts {
+            Counts::All(tally) => {
+                let each = topologies.domains(tally.key).map(|domain| i64::from(tally.pods_in(domain)));
+                each.fold((0, i64::MAX), |(count, least), pods| (count + 1, least.min(pods)))
+            }
+            Counts::Some(counts) => (counts.len() as i64, counts.values().copied().min().unwrap_or(0)),
+        };
+        let least = if domains == 0 || domains < constraint.min_domains { 0 } else { least };
+        let own = i64::from(constraint.selector.matches(&self.pod.labels));
+        Some(SpreadState { constraint, key: tally.key, counts, least, own })
+    }
+
+    /// Counts on the nodes that have the keys of all hard constraints and that the policies let in.
+    fn counts_where(&self, tally: &Tally, constraint: &Constraint, wanted: &Wanted) -> HashMap<Domain, i64> {
+        let keys: Vec<&str> = wanted.hard.iter().map(|(_, other)| &*other.topology_key).collect();
+        let counts = |node: &Node| {
+            (!constraint.honors_rules || self.pod.node_rules.allow(node))
+                && (!constraint.honors_taints || untolerated(&node.taints, &self.pod.tolerations).is_none())
+                && keys.iter().all(|key| node.labels.contains_key(*key))
+        };
+        let mut out = HashMap::new();
+        for place in 0..self.snapshot.places() {
+            let Some(node) = self.snapshot.at(place) else { continue };
+            let Some(domain) = self.snapshot.topologies.domain(tally.key, place) else { continue };
+            if counts(node) {
+                *out.entry(domain).or_default() +=
+                    i64::from(tally.on_nodes.get(&place).copied().unwrap_or(0));
+            }
+        }
+        out
+    }
+}
+
+impl Counts<'_> {
+    fn of(&self, domain: Domain) -> i64 {
+        match self {
+            Self::All(tally) => i64::from(tally.pods_in(domain)),
+            Self::Some(counts) => counts.get(&domain).copied().unwrap_or(0),
+        }
+    }
+}
+
+/// Whether the pod goes to cordoned nodes, as daemons do.
+fn tolerates_cordon(pod: &Pod) -> bool {
+    let cordon = crate::taints::Taint {
+        key: "node.kubernetes.io/unschedulable".to_owned(),
+        value: String::new(),
+        effect: crate::taints::Effect::NoSchedule,
+    };
+    pod.tolerations.iter().any(|toleration| toleration.tolerates(&cordon))
+}
+
+impl std::fmt::Display for Term {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} per {}", self.group, self.topology_key)
+    }
+}

@@ -1,0 +1,143 @@
+//! Why a pod does not go to a node, in upstream's words and with what is behind them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::amounts::Shortage;
+use crate::pod::HostPort;
+use crate::taints::Taint;
+
+/// The first thing that keeps a pod from a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misfit {
+    /// The pod names another node.
+    OtherNode,
+    /// The node is cordoned.
+    Unschedulable,
+    /// The node has a taint that the pod does not tolerate.
+    Taint(Taint),
+    /// The pod's node selector or node affinity excludes the node.
+    NodeRules {
+        /// What the pod demands.
+        demands: String,
+    },
+    /// A port is taken.
+    Port(HostPort),
+    /// The node has as many pods as it takes.
+    TooManyPods {
+        /// How many that are.
+        max: i64,
+    },
+    /// The node has too little left.
+    Resources(Vec<Shortage>),
+    /// Nothing that the pod must be with is there.
+    Affinity {
+        /// The pods it must be with, and where.
+        term: String,
+    },
+    /// Something that the pod must not be with is there.
+    AntiAffinity {
+        /// The pods it must not be with, and where.
+        term: String,
+    },
+    /// A pod that is there must not be with the pod.
+    RefusedByPods,
+    /// The node has no label of a spread constraint's key.
+    NoTopologyLabel {
+        /// The key.
+        key: Arc<str>,
+    },
+    /// There would be too many in the node's domain.
+    Spread {
+        /// The constraint's key.
+        key: Arc<str>,
+        /// How many there would be.
+        here: i64,
+        /// How many the emptiest domain has.
+        least: i64,
+        /// How much more is allowed.
+        max_skew: i64,
+    },
+    /// A volume cannot come to the node.
+    VolumeElsewhere {
+        /// The volume.
+        volume: String,
+    },
+    /// No volume for a claim can come to the node.
+    NoVolume {
+        /// The claim.
+        claim: String,
+    },
+}
+
+impl Misfit {
+    /// Upstream's words; of resources there may be several.
+    pub fn reasons(&self) -> Vec<String> {
+        let text = match self {
+            Self::OtherNode => "node(s) didn't match the requested node name",
+            Self::Unschedulable => "node(s) were unschedulable",
+            Self::Taint(_) => "node(s) had untolerated taint(s)",
+            Self::NodeRules { .. } => "node(s) didn't match Pod's node affinity/selector",
+            Self::Port(_) => "node(s) didn't have free ports for the requested pod ports",
+            Self::TooManyPods { .. } => "Too many pods",
+            Self::Resources(shortages) => {
+                return shortages.iter().map(|it| format!("Insufficient {}", it.resource)).collect();
+            }
+            Self::Affinity { .. } => "node(s) didn't match pod affinity rules",
+            Self::AntiAffinity { .. } => "node(s) didn't match pod anti-affinity rules",
+            Self::RefusedByPods => "node(s) didn't satisfy existing pods anti-affinity rules",
+            Self::NoTopologyLabel { .. } => {
+                "node(s) didn't match pod topology spread constraints (missing required label)"
+            }
+            Self::Spread { .. } => "node(s) didn't match pod topology spread constraints",
+            Self::VolumeElsewhere { .. } => "node(s) didn't match PersistentVolume's node affinity",
+            Self::NoVolume { .. } => "node(s) didn't find available persistent volumes to bind",
+        };
+        vec![text.to_owned()]
+    }
+
+    /// Whether it might fit if pods went.
+    pub fn may_be_cleared(&self) -> bool {
+        match self {
+            Self::Port(_)
+            | Self::TooManyPods { .. }
+            | Self::AntiAffinity { .. }
+            | Self::RefusedByPods
+            | Self::Spread { .. } => true,
+            Self::Resources(shortages) => shortages.iter().all(|it| it.requested <= it.capacity),
+            _ => false,
+        }
+    }
+}
+
+/// Why a pod goes nowhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnosis {
+    /// How many nodes there are.
+    pub nodes: usize,
+    /// What keeps the pod from each.
+    pub misfits: Vec<(Arc<str>, Misfit)>,
+    /// What keeps it from all of them, such as a claim that does not exist.
+    pub everywhere: Option<String>,
+}
+
+impl Diagnosis {
+    /// Upstream's sentence of the `FailedScheduling` event and the `PodScheduled` condition.
+    pub fn message(&self) -> String {
+        let head = format!("0/{} nodes are available", self.nodes);
+        if let Some(why) = &self.everywhere {
+            return format!("{head}: {why}.");
+        }
+        let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+        for reason in self.misfits.iter().flat_map(|(_, misfit)| misfit.reasons()) {
+            *counts.entry(reason).or_default() += 1;
+        }
+        let mut reasons: Vec<String> =
+            counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+        reasons.sort_unstable();
+        match reasons.is_empty() {
+            true => format!("{head}."),
+            false => format!("{head}: {}.", reasons.join(", ")),
+        }
+    }
+}
