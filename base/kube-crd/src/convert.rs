@@ -155,12 +155,11 @@ impl Review {
         }
         for (index, (at, converted)) in self.asked.iter().zip(converted).enumerate() {
             let Some(original) = self.objects.get_mut(*at) else { continue };
-            match check(original, converted.clone(), &self.api_version) {
+            let kept = check(original, converted, &self.api_version, index)
+                .and_then(|()| with_metadata(original, converted.clone()));
+            match kept {
                 Ok(object) => *original = object,
-                Err(what) => {
-                    let what = format!("invalid converted object at index {index}: {what}");
-                    return Err(ConversionError::Object { kind: kind_of(original), what });
-                }
+                Err(what) => return Err(ConversionError::Object { kind: kind_of(original), what }),
             }
         }
         Ok(self.objects)
@@ -197,27 +196,40 @@ impl Review {
     }
 }
 
-/// The converted object with the original's metadata, but for labels and annotations.
-fn check(original: &Value, converted: Value, api_version: &str) -> Result<Value, String> {
-    let found = api_version_of(&converted);
+/// Whether the converted object can stand for the original, in the words for one object.
+fn check(original: &Value, converted: &Value, api_version: &str, index: usize) -> Result<(), String> {
+    let found = api_version_of(converted);
     if found != api_version {
-        return Err(format!("invalid groupVersion (expected {api_version}, received {found})"));
+        return Err(format!(
+            "invalid object at index {index}: invalid groupVersion (expected {api_version}, received {found})"
+        ));
     }
     let kind = |object: &Value| object.get("kind").and_then(Value::as_str).unwrap_or_default().to_owned();
-    if kind(original) != kind(&converted) {
-        let (wanted, found) = (kind(original), kind(&converted));
-        return Err(format!("invalid kind (expected {wanted}, received {found})"));
+    let (wanted, found) = (kind(original), kind(converted));
+    if wanted != found {
+        return Err(format!(
+            "invalid object at index {index}: invalid kind (expected {wanted}, received {found})"
+        ));
     }
     let meta = |object: &Value, name: &str| {
         let value = object.get("metadata").and_then(|metadata| metadata.get(name));
         value.and_then(Value::as_str).unwrap_or_default().to_owned()
     };
     for (name, shown) in [("name", "name"), ("namespace", "namespace"), ("uid", "UID")] {
-        let (wanted, found) = (meta(original, name), meta(&converted, name));
+        let (wanted, found) = (meta(original, name), meta(converted, name));
         if wanted != found {
-            return Err(format!("must have the same {shown}: {wanted} != {found}"));
+            return Err(format!("invalid object: must have the same {shown}: {wanted} != {found}"));
         }
     }
+    Ok(())
+}
+
+/// The converted object with the original's metadata, but for labels and annotations.
+fn with_metadata(original: &Value, converted: Value) -> Result<Value, String> {
+    metadata_of(original, converted).map_err(|why| format!("invalid metadata: {why}"))
+}
+
+fn metadata_of(original: &Value, converted: Value) -> Result<Value, String> {
     let mut converted = converted;
     let Some(theirs) = converted.get("metadata").cloned() else {
         return Err("missing metadata in converted object".to_owned());
@@ -359,15 +371,12 @@ mod tests {
             (ok(json!([])), "returned 0 objects, expected 1"),
             (
                 ok(json!([object("v1")])),
-                "returned invalid converted object at index 0: invalid groupVersion (expected g.io/v2, received g.io/v1)",
+                "returned invalid object at index 0: invalid groupVersion (expected g.io/v2, received g.io/v1)",
             ),
-            (
-                ok(json!([other])),
-                "returned invalid converted object at index 0: must have the same name: a != b",
-            ),
+            (ok(json!([other])), "returned invalid object: must have the same name: a != b"),
             (
                 ok(json!([{"apiVersion": "g.io/v2", "kind": "Bar"}])),
-                "returned invalid converted object at index 0: invalid kind (expected Foo, received Bar)",
+                "returned invalid object at index 0: invalid kind (expected Foo, received Bar)",
             ),
             (
                 json!({"kind": "ConversionReview", "apiVersion": "apiextensions.k8s.io/v1", "response":

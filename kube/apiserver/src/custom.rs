@@ -7,7 +7,7 @@ use admission::callout::Callout;
 use bytes::Bytes;
 use client::Item;
 use kube_api::PathRef;
-use kube_crd::convert;
+use kube_crd::convert::{self, ConversionError};
 use kube_crd::definition::{Conversion, ScalePaths, Scope};
 use kube_crd::rules::RuleCompiler;
 use kube_crd::value::Malformed;
@@ -60,16 +60,27 @@ impl CustomKind {
         object: Value,
         version: &str,
     ) -> Result<Value, Status> {
-        let plan = convert::plan(&self.definition, vec![object], version, &random::uid());
-        let objects = match plan.map_err(Status::internal)? {
-            convert::Plan::Done(objects) => objects,
+        let objects = self.convert_all(cluster, vec![object], version).await?;
+        objects.into_iter().next().ok_or_else(|| Status::internal("a conversion gave nothing"))
+    }
+
+    /// Objects in another version of the kind, in their order; a webhook is asked once for all.
+    pub(crate) async fn convert_all(
+        &self,
+        cluster: &dyn Cluster,
+        objects: Vec<Value>,
+        version: &str,
+    ) -> Result<Vec<Value>, Status> {
+        // Upstream gives these errors no reason, and its clients show the sentence as it is.
+        let failed = |error: ConversionError| Status::new(500, "", error.to_string());
+        match convert::plan(&self.definition, objects, version, &random::uid()).map_err(failed)? {
+            convert::Plan::Done(objects) => Ok(objects),
             convert::Plan::Ask(review) => {
                 let answer = self.ask(cluster, &review).await;
-                let answer = answer.map_err(|why| Status::internal(review.unreachable(&why)))?;
-                review.finish(&answer).map_err(Status::internal)?
+                let answer = answer.map_err(|why| failed(review.unreachable(&why)))?;
+                review.finish(&answer).map_err(failed)
             }
-        };
-        objects.into_iter().next().ok_or_else(|| Status::internal("a conversion gave nothing"))
+        }
     }
 
     async fn ask(&self, cluster: &dyn Cluster, review: &convert::Review) -> Result<Value, String> {

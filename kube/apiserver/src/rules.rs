@@ -102,7 +102,7 @@ pub(crate) fn prepare_update(resource: &Resource, subresource: &str, new: &mut V
 pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldError> {
     match &resource.model {
         Model::BuiltIn(_) => {
-            let mut errors = kube_api::validate_create(&resource.storage, object);
+            let mut errors = kube_api::validate_create(checked_as(resource), object);
             if custom::is_definition(&resource.gvk) {
                 errors.extend(kube_crd::validate_crd_with(object, None, custom::rule_compiler()));
             }
@@ -121,7 +121,7 @@ pub(crate) fn validate_update(
 ) -> Vec<FieldError> {
     match (&resource.model, subresource) {
         (Model::BuiltIn(_), "") => {
-            let mut errors = kube_api::validate_update(&resource.storage, new, old);
+            let mut errors = kube_api::validate_update(checked_as(resource), new, old);
             if custom::is_definition(&resource.gvk) {
                 errors.extend(kube_crd::validate_crd_with(new, Some(old), custom::rule_compiler()));
             }
@@ -132,6 +132,11 @@ pub(crate) fn validate_update(
         }
         (Model::Custom(custom), _) => custom.validate(new, Some(old)),
     }
+}
+
+/// The kind whose rules hold: the stored one's, but an event is judged by the group that the client speaks.
+fn checked_as(resource: &Resource) -> &GroupVersionKind {
+    if resource.gvk.group == resource.storage.group { &resource.storage } else { &resource.gvk }
 }
 
 /// What a client should know of a write that succeeds.

@@ -1,4 +1,4 @@
-//! Rules of events, in both groups' shapes.
+//! Rules of events, in both groups' shapes: what is asked depends on the group that the client speaks.
 
 use kube_object::field_error::FieldError;
 use kube_object::names;
@@ -21,6 +21,14 @@ fn either<'a>(object: &'a Value, one: &str, other: &str) -> &'a Value {
 }
 
 fn event(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
+    let timed = legacy(gvk, object, errors);
+    if gvk.group == "events.k8s.io" {
+        event_v1(object, timed, errors);
+    }
+}
+
+/// What holds in both groups; whether the event says when it happened.
+fn legacy(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) -> bool {
     let about = text(&either(object, "involvedObject", "regarding")["namespace"]);
     let namespace = text(&object["metadata"]["namespace"]);
     let timed = !is_empty(&object["eventTime"]);
@@ -37,9 +45,7 @@ fn event(gvk: &GroupVersionKind, object: &Value, errors: &mut Errors) {
     if timed {
         new_event(gvk, object, errors);
     }
-    if gvk.group == "events.k8s.io" {
-        event_v1(object, timed, errors);
-    }
+    timed
 }
 
 /// What events must say that say when they happened.
@@ -77,6 +83,16 @@ fn event_v1(object: &Value, timed: bool, errors: &mut Errors) {
     if !matches!(kind, "Normal" | "Warning") {
         errors.push(FieldError::invalid("type", "", format!("has invalid value: {kind}")));
     }
+    series(object, errors);
+    for (field, old) in DEPRECATED {
+        let value = either(object, field, old);
+        if !is_empty(value) && value.as_i64() != Some(0) {
+            errors.push(FieldError::invalid(field, "", "needs to be unset"));
+        }
+    }
+}
+
+fn series(object: &Value, errors: &mut Errors) {
     let series = &object["series"];
     if series.is_object() {
         if series["count"].as_i64().unwrap_or(0) < 2 {
@@ -84,34 +100,40 @@ fn event_v1(object: &Value, timed: bool, errors: &mut Errors) {
         }
         required(&series["lastObservedTime"], "", &PathRef::Root("series.lastObservedTime"), errors);
     }
-    for (field, shown) in [
-        ("deprecatedFirstTimestamp", "firstTimestamp"),
-        ("deprecatedLastTimestamp", "lastTimestamp"),
-        ("deprecatedCount", "count"),
-        ("deprecatedSource", "source"),
-    ] {
-        if !is_empty(&object[field]) && object[field].as_i64() != Some(0) {
-            errors.push(FieldError::invalid(shown, "", "needs to be unset"));
-        }
-    }
 }
 
 fn event_update(gvk: &GroupVersionKind, new: &Value, old: &Value, errors: &mut Errors) {
+    legacy(gvk, new, errors);
     if gvk.group.is_empty() {
-        event(gvk, new, errors);
         return;
     }
-    for (field, core) in [
-        ("regarding", "involvedObject"),
+    if new["series"] != old["series"] {
+        series(new, errors);
+    }
+    for (core, field) in [
+        ("involvedObject", "regarding"),
         ("reason", "reason"),
-        ("note", "message"),
+        ("message", "note"),
         ("type", "type"),
         ("eventTime", "eventTime"),
         ("action", "action"),
         ("related", "related"),
-        ("reportingController", "reportingComponent"),
-        ("reportingInstance", "reportingInstance"),
     ] {
-        immutable(either(new, field, core), either(old, field, core), &PathRef::Root(core), errors);
+        immutable(either(new, core, field), either(old, core, field), &PathRef::Root(core), errors);
     }
+    for (core, field) in DEPRECATED {
+        immutable(either(new, core, field), either(old, core, field), &PathRef::Root(core), errors);
+    }
+    let reporter = |event| either(event, "reportingComponent", "reportingController");
+    immutable(reporter(new), reporter(old), &PathRef::Root("reportingController"), errors);
+    let instance = "reportingInstance";
+    immutable(&new[instance], &old[instance], &PathRef::Root(instance), errors);
 }
+
+/// What only core's events say, under core's names and under the group's.
+const DEPRECATED: [(&str, &str); 4] = [
+    ("firstTimestamp", "deprecatedFirstTimestamp"),
+    ("lastTimestamp", "deprecatedLastTimestamp"),
+    ("count", "deprecatedCount"),
+    ("source", "deprecatedSource"),
+];

@@ -124,6 +124,37 @@ impl Core {
         Item::parse(bytes.into(), item.revision()).map(Arc::new).map_err(Status::internal)
     }
 
+    /// Stored objects as the resource's version shows them, in their order. What must be converted
+    /// is converted together.
+    pub(crate) async fn shown_all(
+        &self,
+        resource: &Resource,
+        items: Vec<Arc<Item>>,
+    ) -> Result<Vec<Arc<Item>>, Status> {
+        let Model::Custom(custom) = &resource.model else {
+            let mut shown = Vec::with_capacity(items.len());
+            for item in items {
+                shown.push(self.shown(resource, item).await?);
+            }
+            return Ok(shown);
+        };
+        if self.shows_as_stored(resource) {
+            return Ok(items);
+        }
+        let mut shown = Vec::with_capacity(items.len());
+        for some in items.chunks(DECODED_MAX) {
+            let objects = some.iter().map(|item| item.decode()).collect();
+            let objects = custom.convert_all(&*self.cache, objects, &resource.gvk.version).await?;
+            for (item, mut object) in some.iter().zip(objects) {
+                custom.settle(&mut object);
+                let bytes = encode(&object, &resource.gvk, Some(item.revision()));
+                let item = Item::parse(bytes.into(), item.revision()).map_err(Status::internal)?;
+                shown.push(Arc::new(item));
+            }
+        }
+        Ok(shown)
+    }
+
     async fn convert_to(&self, object: Value, to: &GroupVersionKind) -> Result<Value, Status> {
         match self.kinds.by_gvk(to).as_deref().map(|resource| &resource.model) {
             Some(Model::Custom(custom)) => custom.convert(&*self.cache, object, &to.version).await,
@@ -285,3 +316,6 @@ pub(crate) fn status_kind() -> GroupVersionKind {
 /// Upstream's words for a lost race.
 pub(crate) const MODIFIED: &str =
     "the object has been modified; please apply your changes to the latest version and try again";
+
+/// Objects of a list that are decoded at the same time.
+const DECODED_MAX: usize = 500;

@@ -78,14 +78,7 @@ impl Core {
         let continue_token = last
             .map_or_else(String::new, |last| Place { revision, after: last.key().to_string() }.to_token());
         let remaining = (page.more && selector.is_everything()).then_some(page.behind as u64);
-        let mut items = page.items;
-        if !self.shows_as_stored(resource) {
-            let mut shown = Vec::with_capacity(items.len());
-            for item in items {
-                shown.push(self.shown(resource, item).await?);
-            }
-            items = shown;
-        }
+        let items = self.shown_all(resource, page.items).await?;
         let mut gvk = resource.gvk.clone();
         gvk.kind.clone_from(&resource.list_kind);
         Ok(List { gvk, revision, continue_token, remaining, items, typed_items: resource.is_custom() })

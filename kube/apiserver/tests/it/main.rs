@@ -2,6 +2,7 @@
 
 mod apply;
 mod clients;
+mod conversion;
 mod custom;
 mod delete;
 mod http;
