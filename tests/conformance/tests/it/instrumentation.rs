@@ -48,8 +48,8 @@ fn settled(mut object: Value) -> Value {
     object
 }
 
-/// The life of one event, whose text is in the field `text`, at `base` (the group's version).
-fn life_of_an_event(api: &Api, namespace: &str, base: &str, text: &str, label: &str, event: &Value) {
+/// The life of one event at `base` (the group's version), which is patched on its way.
+fn life_of_an_event(api: &Api, namespace: &str, base: &str, patch: &Value, label: &str, event: &Value) {
     let path = format!("{base}/namespaces/{namespace}/events");
     let one = format!("{path}/{}", event["metadata"]["name"].as_str().unwrap_or(""));
     let name = event["metadata"]["name"].as_str().unwrap_or("");
@@ -58,9 +58,11 @@ fn life_of_an_event(api: &Api, namespace: &str, base: &str, text: &str, label: &
     assert_eq!(names(api, &format!("{base}/events?{selector}")), [name]);
     assert_eq!(names(api, &format!("{path}?{selector}")), [name]);
     let mut before = settled(api.get(&one));
-    api.strategic(&one, &json!({ text: "patched" }));
+    api.strategic(&one, patch);
     let after = settled(api.get(&one));
-    before[text] = json!("patched");
+    for (name, value) in patch.as_object().into_iter().flatten() {
+        before[name] = value.clone();
+    }
     assert_eq!(after, before);
     before["series"] = json!({ "count": 100, "lastObservedTime": "2017-09-19T13:49:16.000000Z" });
     api.put(&one, &before);
@@ -89,7 +91,8 @@ fn events_should_manage_the_lifecycle_of_an_event() {
     let api = &server();
     let namespace = api.namespace();
     let event = core_event("event-test", &namespace, "core-lifecycle");
-    life_of_an_event(api, &namespace, "/api/v1", "message", "core-lifecycle", &event);
+    let patch = json!({ "message": "patched" });
+    life_of_an_event(api, &namespace, "/api/v1", &patch, "core-lifecycle", &event);
 }
 
 /// `[sig-instrumentation] Events should delete a collection of events [Conformance]`
@@ -122,7 +125,21 @@ fn events_api_should_ensure_that_an_event_can_be_fetched_patched_deleted_and_lis
         assert!(chosen(new, "reportingController=another").is_empty());
     }
     let event = new_event("event-test", &namespace, "events-lifecycle");
-    life_of_an_event(api, &namespace, new, "note", "events-lifecycle", &event);
+    let patch = json!({ "series": { "count": 2, "lastObservedTime": "2017-09-19T13:49:11.000000Z" } });
+    life_of_an_event(api, &namespace, new, &patch, "events-lifecycle", &event);
+    // In this group an event says what it said.
+    api.post(&path, &new_event("fixed", &namespace, "events-fixed"));
+    let mut other = api.get(&format!("{path}/fixed"));
+    other["note"] = json!("other");
+    let refused = api.try_put(&format!("{path}/fixed"), &other).refused(422);
+    let message = refused["message"].as_str().unwrap_or("");
+    assert!(
+        message.contains("message: Invalid value: ") && message.contains("field is immutable"),
+        "{message}"
+    );
+    let mut untyped = new_event("untyped", &namespace, "events-fixed");
+    untyped["type"] = json!("Odd");
+    assert_eq!(api.try_post(&path, &untyped).refused(422)["reason"], "Invalid");
 }
 
 /// `[sig-instrumentation] Events API should delete a collection of events [Conformance]`
