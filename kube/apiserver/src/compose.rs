@@ -161,7 +161,11 @@ fn health(core: &Arc<Core>, bootstrapped: &Arc<AtomicBool>, shutdown: watch::Rec
         let core = Arc::clone(core);
         health.add_asking(name, live, move || {
             let core = Arc::clone(&core);
-            async move { core.storage.latest().await.map(drop).map_err(|status| status.message) }
+            async move {
+                // For a full disk clients may go elsewhere, but starting again would not help.
+                core.storage.writable(live)?;
+                core.storage.latest().await.map(drop).map_err(|status| status.message)
+            }
         });
     }
     let followed = Arc::clone(core);

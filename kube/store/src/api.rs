@@ -26,7 +26,8 @@ pub trait Store: Send + Sync {
 
     /// Applies a transaction; returns when it is durable.
     ///
-    /// On [`Error::ReadOnly`] it is unknown whether a restart finds it; nobody has seen it.
+    /// On [`Error::ReadOnly`] it is unknown whether a restart finds it, on [`Error::Full`] whether it
+    /// comes when there is space; nobody has seen it.
     fn txn(&self, txn: Txn) -> Result<TxnResponse, Error>;
 
     /// Follows the changes of a range.
@@ -46,6 +47,11 @@ pub trait Store: Send + Sync {
 
     /// All leases, ascending.
     fn leases(&self) -> Result<Vec<LeaseId>, Error>;
+
+    /// Why no write is taken, while that is so and known without asking anybody.
+    fn failure(&self) -> Option<Error> {
+        None
+    }
 
     /// Drops history before `revision`; space comes back in the background.
     fn compact(&self, revision: Revision) -> Result<(), Error>;

@@ -82,6 +82,18 @@ pub enum Error {
         #[source]
         cause: Arc<redb::Error>,
     },
+    /// There was no space for a write. Reads go on, and writes do when there is space again.
+    #[error(
+        "the disk that holds the store {} is full: free space on it, and writes go on by themselves",
+        path.display()
+    )]
+    Full {
+        /// The store's file.
+        path: PathBuf,
+        /// What the disk said.
+        #[source]
+        cause: Arc<redb::Error>,
+    },
     /// The file under the store could not be used.
     #[error("{doing} {}", path.display())]
     File {
@@ -173,7 +185,10 @@ impl Classified for Error {
             Self::LeaseNotFound { .. } | Self::KeyNotFound { .. } => ErrorClass::NotFound,
             Self::DuplicateKey { .. } | Self::EmptyKey | Self::TooLarge { .. } => ErrorClass::Invalid,
             Self::Damaged { .. } => ErrorClass::Corrupt,
-            Self::ReadOnly { cause } | Self::File { cause, .. } | Self::Read { cause } => of_redb(cause),
+            Self::ReadOnly { cause }
+            | Self::Full { cause, .. }
+            | Self::File { cause, .. }
+            | Self::Read { cause } => of_redb(cause),
             Self::Io { cause, .. } => cause.class(),
             Self::NoEndpoint | Self::Endpoint { .. } => ErrorClass::Invalid,
             Self::Etcd { cause, .. } => of_etcd(cause.code()),

@@ -78,6 +78,18 @@ impl Storage {
         self.store.latest().await.map(|revision| revision.0).map_err(|error| refusal(&error))
     }
 
+    /// Says in words why the store takes no writes. With `for_good` only if no waiting helps.
+    pub(crate) fn writable(&self, for_good: bool) -> Result<(), String> {
+        match self.store.failure() {
+            None => Ok(()),
+            Some(store::Error::Full { .. }) if for_good => Ok(()),
+            Some(error) => {
+                let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+                Err(format!("{error}{}", cause.unwrap_or_default()))
+            }
+        }
+    }
+
     /// Writes all or nothing.
     pub(crate) async fn commit(&self, writes: Vec<Write>) -> Result<Committed, Status> {
         let compare: Vec<_> = writes
@@ -132,6 +144,8 @@ pub(crate) fn refusal(error: &store::Error) -> Status {
     use base::{Classified, ErrorClass};
     match error {
         store::Error::TooLarge { .. } => Status::too_large(format!("Request entity too large: {error}")),
+        // Who tries again later may have more luck.
+        store::Error::Full { .. } => Status::unavailable(error.to_string()),
         error if error.class() == ErrorClass::Unavailable => Status::unavailable(error.to_string()),
         error => Status::internal(error),
     }

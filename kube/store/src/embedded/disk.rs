@@ -6,6 +6,7 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use base::failpoint::hit;
@@ -82,28 +83,32 @@ pub(crate) fn sync_directory_of(path: &Path) -> Result<(), Error> {
 }
 
 /// Hands redb a backend that somebody else keeps, so that a failed one can be looked at again.
-#[derive(Debug)]
-pub(crate) struct Through(pub Arc<dyn StorageBackend>);
+#[derive(Clone, Debug)]
+pub(crate) struct Through {
+    pub disk: Arc<dyn StorageBackend>,
+    /// Set when a sync has failed: what was written before it may be lost without a trace.
+    pub sync_failed: Arc<AtomicBool>,
+}
 
 impl StorageBackend for Through {
     fn len(&self) -> Result<u64, io::Error> {
-        self.0.len()
+        self.disk.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.0.read(offset, out)
+        self.disk.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.0.set_len(len)
+        self.disk.set_len(len)
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        self.0.sync_data()
+        self.disk.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Release))
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.0.write(offset, data)
+        self.disk.write(offset, data)
     }
 }
 

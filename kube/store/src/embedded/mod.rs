@@ -58,6 +58,9 @@ pub const FAILPOINTS: &[&str] = &[
     "store.commit.after",
     "store.batch.published",
     "store.batch.answered",
+    "store.mend.opened",
+    "store.mend.committed",
+    "store.mend.swapped",
     "store.compact.before-mark",
     "store.compact.marked",
     "store.compact.forgotten",
@@ -125,13 +128,15 @@ impl Embedded {
         options: &Options,
         now: Instant,
     ) -> Result<Self, Error> {
-        let db = file::database(disk::Through(Arc::clone(&disk)), options.cache_bytes)
+        let through = disk::Through { disk, sync_failed: Arc::default() };
+        let db = file::database(through.clone(), options.cache_bytes)
             .map_err(|cause| file::file_error("open store", path, cause))?;
         let Loaded { machine, state, garbage } = scan(&file::begin_read(&db)?, now)?;
         base::failpoint::hit("store.open.scanned");
-        let shared = Arc::new(Shared::new(machine, db, disk, options));
+        let shared = Arc::new(Shared::new(machine, db, through, path, options));
         let (inbox, jobs) = sync_channel(INBOX_MAX);
-        let writer = Writer { shared: Arc::clone(&shared), inbox: jobs, state, garbage: garbage.into() };
+        let garbage = garbage.into();
+        let writer = Writer { shared: Arc::clone(&shared), inbox: jobs, state, garbage, mend_at: now };
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
@@ -168,11 +173,6 @@ impl Embedded {
         }
         maintained.next_expiry = self.shared.index().poll_timeout();
         Ok(maintained)
-    }
-
-    /// The error that ended writing, if one did.
-    pub fn failure(&self) -> Option<Error> {
-        self.shared.failure()
     }
 
     /// Copies the store as it is now to a new file, while it goes on.
@@ -227,6 +227,10 @@ impl Store for Embedded {
 
     fn watch(&self, request: WatchRequest) -> Result<Box<dyn Watch>, Error> {
         Ok(Box::new(watch::Watching::new(Arc::clone(&self.shared), request)?))
+    }
+
+    fn failure(&self) -> Option<Error> {
+        self.shared.failure()
     }
 
     fn lease_grant(&self, id: LeaseId, ttl: Duration, now: Instant) -> Result<(), Error> {

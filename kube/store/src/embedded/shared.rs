@@ -4,15 +4,19 @@
 //! holds the index, so that no compaction can delete between the two.
 
 use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use redb::{Database, ReadOnlyTable, StorageBackend};
+use base::failpoint::hit;
+use redb::{Database, ReadOnlyTable};
 
-use super::disk::Frozen;
-use super::file::{RECORDS, begin_read, database};
+use super::disk::{Frozen, Through};
+use super::file::{Changes, RECORDS, State, begin_read, commit, database, file_error};
+use super::scan::{Loaded, scan};
 use crate::error::Error;
 use crate::machine::{Machine, Values, fill};
 use crate::record::Record;
@@ -26,16 +30,18 @@ pub(crate) struct Shared {
     pub signal: Signal,
     published: AtomicU64,
     db: RwLock<Option<Database>>,
-    disk: Arc<dyn StorageBackend>,
+    through: Through,
+    path: PathBuf,
     cache_bytes: usize,
-    failed: OnceLock<Arc<redb::Error>>,
+    failed: RwLock<Option<Arc<redb::Error>>>,
 }
 
 impl Shared {
     pub(crate) fn new(
         machine: Machine,
         db: Database,
-        disk: Arc<dyn StorageBackend>,
+        through: Through,
+        path: &Path,
         options: &super::Options,
     ) -> Self {
         let published = machine.revision();
@@ -45,9 +51,10 @@ impl Shared {
             signal: Signal::default(),
             published: AtomicU64::new(published.0),
             db: RwLock::new(Some(db)),
-            disk,
+            through,
+            path: path.to_owned(),
             cache_bytes: options.cache_bytes,
-            failed: OnceLock::new(),
+            failed: RwLock::default(),
         }
     }
 
@@ -71,18 +78,53 @@ impl Shared {
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failed.get().map(|cause| Error::ReadOnly { cause: Arc::clone(cause) })
+        let cause = self.failed.read().unwrap_or_else(PoisonError::into_inner).clone()?;
+        // After a failed sync nobody knows what the disk has: no space later makes up for that.
+        let mends = no_space(&cause) && !self.through.sync_failed.load(Ordering::Acquire);
+        Some(if mends { Error::Full { path: self.path.clone(), cause } } else { Error::ReadOnly { cause } })
     }
 
     /// Ends writing. Reads go on from a frozen view: redb itself serves nothing after an error.
     pub(crate) fn fail(&self, cause: redb::Error) -> Error {
-        let cause = Arc::clone(self.failed.get_or_init(|| Arc::new(cause)));
+        let cause = Arc::new(cause);
+        *self.failed.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&cause));
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         drop(db.take());
-        *db = Frozen::new(Arc::clone(&self.disk))
+        *db = Frozen::new(Arc::clone(&self.through.disk))
             .ok()
             .and_then(|frozen| database(frozen, self.cache_bytes).ok());
-        Error::ReadOnly { cause }
+        drop(db);
+        self.failure().unwrap_or(Error::ReadOnly { cause })
+    }
+
+    /// Opens the file anew after there was no space in it, and commits once to see that there is
+    /// some again. Returns what the file holds and vouches for then: a batch that failed may be in
+    /// it or not, and nobody was told.
+    ///
+    /// Reads go on meanwhile: this commit takes no page away from the last one, which they look at.
+    pub(crate) fn mend(&self, now: Instant) -> Result<Mended, Error> {
+        let db = database(self.through.clone(), self.cache_bytes)
+            .map_err(|cause| file_error("open store", &self.path, cause))?;
+        let Loaded { machine, state, garbage } = scan(&begin_read(&db)?, now)?;
+        hit("store.mend.opened");
+        let state = commit(&db, state, &Changes::default())
+            .map_err(|cause| file_error("write to store", &self.path, cause))?;
+        hit("store.mend.committed");
+        let newest = machine.revision();
+        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        let frozen = self.db.write().unwrap_or_else(PoisonError::into_inner).replace(db);
+        *index = machine;
+        if newest > self.published() {
+            self.tail.write().unwrap_or_else(PoisonError::into_inner).restart(newest.0 + 1);
+        }
+        *self.failed.write().unwrap_or_else(PoisonError::into_inner) = None;
+        drop(index);
+        drop(frozen);
+        hit("store.mend.swapped");
+        if newest > self.published() {
+            self.publish(newest);
+        }
+        Ok(Mended { state, garbage })
     }
 
     pub(crate) fn close(&self) {
@@ -122,6 +164,18 @@ impl Shared {
         let recent = self.tail.read().unwrap_or_else(PoisonError::into_inner).record(at);
         recent.map_or_else(|| self.snapshot()?.read(at), Ok)
     }
+}
+
+/// What the writer goes on from.
+pub(crate) struct Mended {
+    pub state: State,
+    pub garbage: Vec<Position>,
+}
+
+/// Whether a write failed for want of space alone.
+fn no_space(cause: &redb::Error) -> bool {
+    let redb::Error::Io(error) = cause else { return false };
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// The committed records at one moment.
@@ -166,6 +220,11 @@ pub(crate) struct Tail {
 impl Tail {
     fn new(first: u64, bytes_max: usize) -> Self {
         Self { first, revisions: VecDeque::new(), bytes: 0, bytes_max }
+    }
+
+    /// Forgets everything; goes on at `first`.
+    fn restart(&mut self, first: u64) {
+        *self = Self::new(first, self.bytes_max);
     }
 
     /// Adds durable records, ascending.

@@ -2,7 +2,7 @@
 //! makes them durable with one sync, lets readers see them, and only then answers.
 
 use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -36,12 +36,16 @@ pub(crate) struct Writer {
     pub inbox: Receiver<Job>,
     pub state: State,
     pub garbage: VecDeque<Position>,
+    /// When to look again whether there is space, while there is none.
+    pub mend_at: Instant,
 }
 
 impl Writer {
-    /// Works until all senders are gone, or a write fails; then it only refuses.
+    /// Works until all senders are gone. After a failed write it only refuses; when that was for
+    /// want of space, until there is some.
     pub(crate) fn run(mut self) {
         while let Some(jobs) = self.next_jobs() {
+            self.mend_in_time();
             if let Some(error) = self.shared.failure() {
                 jobs.into_iter().for_each(|job| (job.done)(Err(error.clone())));
                 continue;
@@ -51,10 +55,31 @@ impl Writer {
         }
     }
 
-    /// Waits for requests; comes back with none when there is garbage to remove meanwhile.
+    /// Looks from time to time whether a full disk has space again.
+    fn mend_in_time(&mut self) {
+        let began = Instant::now();
+        if !matches!(self.shared.failure(), Some(Error::Full { .. })) || began < self.mend_at {
+            return;
+        }
+        if let Ok(mended) = self.shared.mend(began) {
+            self.state = mended.state;
+            self.garbage = mended.garbage.into();
+        }
+        // A large store takes a while to look at: that must not be all it does.
+        self.mend_at = Instant::now() + MEND_EVERY.max(began.elapsed());
+    }
+
+    /// Waits for requests; comes back with none when there is something else to do meanwhile.
     fn next_jobs(&mut self) -> Option<Vec<Job>> {
-        let idle = self.garbage.is_empty() || self.shared.failure().is_some();
-        let first = if idle {
+        let failure = self.shared.failure();
+        let first = if let Some(Error::Full { .. }) = failure {
+            let left = self.mend_at.saturating_duration_since(Instant::now());
+            match self.inbox.recv_timeout(left) {
+                Ok(job) => Some(job),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        } else if self.garbage.is_empty() || failure.is_some() {
             Some(self.inbox.recv().ok()?)
         } else {
             match self.inbox.try_recv() {
@@ -131,7 +156,10 @@ impl Writer {
             Some(db) => commit(db, self.state, &changes),
             None => return Err(Error::Closed),
         };
-        self.state = committed.map_err(|cause| self.shared.fail(cause))?;
+        self.state = committed.map_err(|cause| {
+            self.mend_at = Instant::now() + MEND_EVERY;
+            self.shared.fail(cause)
+        })?;
         hit(if compacts { "store.compact.marked" } else { "store.commit.after" });
         if drops {
             hit("store.compact.dropped");
@@ -176,5 +204,7 @@ impl Values for Ahead<'_> {
 const BATCH_JOBS_MAX: usize = 1024;
 /// Bytes that share a sync.
 const BATCH_BYTES_MAX: usize = 8 << 20;
+/// Between two looks whether a full disk has space again.
+const MEND_EVERY: Duration = Duration::from_secs(1);
 /// Old records that one commit deletes: a few milliseconds of work.
 const DROP_MAX: usize = 512;

@@ -1,13 +1,16 @@
 //! SIGKILL at each failpoint: everything acknowledged is there, the revision never goes back.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use store::{FAILPOINTS, KeyRange, Op, Revision, Store, Txn, check};
+use store::{Disk, Embedded, Error, FAILPOINTS, KeyRange, Op, Revision, StorageBackend, Store, Txn, check};
 
-use crate::{all, open};
+use crate::{all, open, options};
 
 const PLAN: &str = "STORE_CRASH_TEST_PLAN";
 
@@ -22,9 +25,12 @@ fn child_of_the_crash_test() {
         std::process::abort()
     });
     let directory = Path::new(directory);
-    let store = open(&directory.join("store"));
+    let path = directory.join("store");
+    drop(open(&path));
+    let disk = Arc::new(Filling { disk: Disk::open(&path).unwrap(), full: AtomicBool::new(false) });
+    let store = Embedded::open_on(disk.clone(), &path, &options(), Instant::now()).unwrap();
     // libtest captures print!, not writes to the descriptor.
-    let mut out = std::io::stderr();
+    let mut out = io::stderr();
     for number in 0..60_u64 {
         let (key, value) = (format!("k{}", number % 7), format!("v{number}"));
         let txn = match number % 5 {
@@ -38,12 +44,57 @@ fn child_of_the_crash_test() {
         if number % 15 == 14 {
             store.compact(Revision(revision.0 - 5)).unwrap();
         }
+        // It takes a second until space is looked for.
+        if number == 30 && point.starts_with("store.mend") {
+            disk.full.store(true, Ordering::SeqCst);
+            // What it would write is there already: the model needs not know whether it does.
+            assert!(matches!(store.txn(Txn::put(key, value)), Err(Error::Full { .. })));
+            disk.full.store(false, Ordering::SeqCst);
+            assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
+        }
         if number == 40 {
             store.backup(&directory.join("backup")).unwrap();
         }
     }
     drop(store);
     out.write_all(b"finished\n").unwrap();
+}
+
+/// A file on a disk that can be full.
+#[derive(Debug)]
+struct Filling {
+    disk: Disk,
+    full: AtomicBool,
+}
+
+impl Filling {
+    fn check_space(&self) -> io::Result<()> {
+        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    }
+}
+
+impl StorageBackend for Filling {
+    fn len(&self) -> Result<u64, io::Error> {
+        self.disk.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+        self.disk.read(offset, out)
+    }
+
+    fn set_len(&self, len: u64) -> Result<(), io::Error> {
+        self.check_space()?;
+        self.disk.set_len(len)
+    }
+
+    fn sync_data(&self) -> Result<(), io::Error> {
+        self.disk.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
+        self.check_space()?;
+        self.disk.write(offset, data)
+    }
 }
 
 fn model(through: u64) -> BTreeMap<String, String> {

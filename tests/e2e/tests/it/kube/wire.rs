@@ -175,6 +175,32 @@ impl Wire {
     }
 }
 
+/// The lines of a watch.
+pub(crate) struct Events {
+    body: Incoming,
+    buffer: Vec<u8>,
+}
+
+impl Events {
+    pub(crate) fn of(answer: Response<Incoming>) -> Self {
+        Self { body: answer.into_body(), buffer: Vec::new() }
+    }
+
+    /// The next event; none at the watch's end, whoever ended it.
+    pub(crate) async fn next(&mut self) -> Option<Value> {
+        loop {
+            if let Some(end) = self.buffer.iter().position(|byte| *byte == b'\n') {
+                let event = serde_json::from_slice(&self.buffer[..end]).unwrap();
+                self.buffer.drain(..=end);
+                return Some(event);
+            }
+            if let Ok(data) = self.body.frame().await?.ok()?.into_data() {
+                self.buffer.extend_from_slice(&data);
+            }
+        }
+    }
+}
+
 async fn timely<T>(what: &str, work: impl Future<Output = T>) -> T {
     let answer = tokio::time::timeout(ANSWER_WITHIN, work).await;
     answer.unwrap_or_else(|_| panic!("{what}: no answer within {ANSWER_WITHIN:?}"))

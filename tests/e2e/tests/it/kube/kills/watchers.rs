@@ -5,15 +5,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use super::Shared;
 use super::model::{Kind, Model, Objects, SELECTOR, Seen, lock, objects, revision_of};
-use crate::kube::wire::{JSON, RETRY, Wire};
+use crate::kube::wire::{Events, JSON, RETRY, Wire};
 
 /// All watchers.
 pub(super) struct Watchers {
@@ -141,7 +139,7 @@ impl Follower {
                 Ok(answer) => match answer.status().as_u16() {
                     200 => {
                         self.opened.fetch_add(1, Ordering::Relaxed);
-                        self.read(answer.into_body()).await
+                        self.read(Events::of(answer)).await
                     }
                     410 => End::Gone,
                     429 | 503 => End::Broken,
@@ -166,20 +164,13 @@ impl Follower {
         view.listed = true;
     }
 
-    async fn read(&self, mut body: Incoming) -> End {
-        let mut buffer = Vec::new();
-        while let Some(Ok(frame)) = body.frame().await {
-            let Ok(data) = frame.into_data() else { continue };
-            buffer.extend_from_slice(&data);
-            while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = buffer.drain(..=end).collect();
-                let event: Value = serde_json::from_slice(&line).unwrap();
-                if event["type"] == "ERROR" {
-                    assert_eq!(event["object"]["code"], 410, "{}: {event}", self.path);
-                    return End::Gone;
-                }
-                self.take(&event);
+    async fn read(&self, mut events: Events) -> End {
+        while let Some(event) = events.next().await {
+            if event["type"] == "ERROR" {
+                assert_eq!(event["object"]["code"], 410, "{}: {event}", self.path);
+                return End::Gone;
             }
+            self.take(&event);
         }
         End::Broken
     }
