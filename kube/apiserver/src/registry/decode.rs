@@ -2,7 +2,7 @@
 
 use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
-use kube_object::strict;
+use kube_object::{schema_shape, strict};
 use serde_json::{Value, json};
 
 use super::context::{Body, Context, FieldValidation, Target};
@@ -34,7 +34,7 @@ pub(super) fn object(
 }
 
 /// How closely a body is looked at.
-pub(super) struct Look<'a> {
+pub(crate) struct Look<'a> {
     /// What strict decoding says of its text.
     pub notes: &'a [String],
     /// Whether that stands before unknown fields.
@@ -71,9 +71,49 @@ pub(super) fn check_strictly(
     if look.validation == FieldValidation::Ignore || look.typed {
         return Ok(());
     }
-    let unknown = strict::unknown_notes(&rules::unknown_fields(resource, object));
+    check_unknown(context, &rules::unknown_fields(resource, object), look, refuse)
+}
+
+fn check_unknown(
+    context: &Context,
+    paths: &[String],
+    look: &Look<'_>,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
+    if look.validation == FieldValidation::Ignore || look.typed {
+        return Ok(());
+    }
+    let unknown = strict::unknown_notes(paths);
     let (first, second) = if look.notes_first { (look.notes, &*unknown) } else { (&*unknown, look.notes) };
     say(context, &[first, second].concat(), look.validation, refuse)
+}
+
+/// Looks at a value of a kind that only subresources speak, such as a Scale.
+pub(crate) fn check_spoken(
+    context: &Context,
+    gvk: &GroupVersionKind,
+    value: &Value,
+    look: &Look<'_>,
+    refuse: impl Fn(&str) -> Status,
+) -> Result<(), Status> {
+    if let Some(message) = schema_shape::type_errors(gvk, value) {
+        return Err(refuse(&message));
+    }
+    let paths = schema_shape::of(gvk).map(|shape| strict::unknown_fields(value, shape));
+    check_unknown(context, &paths.unwrap_or_default(), look, refuse)
+}
+
+/// As [`check_spoken`], of a request's body.
+pub(super) fn check_spoken_body(
+    context: &Context,
+    target: &Target,
+    body: &Body,
+    validation: FieldValidation,
+) -> Result<(), Status> {
+    let spoken = target.resource.subresource(&target.subresource);
+    let gvk = spoken.map_or(&target.resource.gvk, |part| &part.gvk);
+    let look = Look { notes: &body.notes, notes_first: body.notes_first, typed: body.typed, validation };
+    check_spoken(context, gvk, &body.value, &look, |message| cannot_be_handled(gvk, message))
 }
 
 /// Refuses what strict decoding found, or warns of it.

@@ -8,7 +8,7 @@
 mod context;
 pub(crate) mod core;
 mod create;
-mod decode;
+pub(crate) mod decode;
 mod delete;
 mod fields;
 pub(crate) mod meta;
@@ -17,7 +17,7 @@ mod node;
 mod options;
 mod outcome;
 mod page;
-mod patch;
+pub(crate) mod patch;
 pub(crate) mod random;
 mod read;
 
@@ -145,6 +145,9 @@ impl Registry {
         options: &WriteOptions,
     ) -> Result<Outcome, Status> {
         self.check_verb(target, "create")?;
+        if !target.subresource.is_empty() {
+            decode::check_spoken_body(context, target, &body, options.field_validation)?;
+        }
         match target.subresource.as_str() {
             "" if target.resource.gvk.kind == "Binding" && target.resource.gvk.group.is_empty() => {
                 strategy::pods::bind_by_name(self, context, target, body, options).await
@@ -167,7 +170,10 @@ impl Registry {
     ) -> Result<Outcome, Status> {
         self.check_verb(target, "update")?;
         match target.subresource.as_str() {
-            "scale" => strategy::scale::update(self, context, target, body, options).await,
+            "scale" => {
+                decode::check_spoken_body(context, target, &body, options.field_validation)?;
+                strategy::scale::update(self, context, target, body, options).await
+            }
             _ => self.update_object(context, target, body, options).await,
         }
     }

@@ -71,37 +71,39 @@ fn settle(
     patch: &Patch,
     options: &WriteOptions,
 ) -> Result<(), Status> {
-    let refuse = |new: &Value, message: &str| {
-        // A strategic merge works on trees, and shows the patch; the others work on text, and show
-        // what they have made of the object's.
-        let shown = match patch {
-            Patch::Strategic(body) => go_text::plain(&body.value),
-            _ => new.to_string(),
-        };
-        Status::invalid(&GroupKind::default(), "", &[FieldError::invalid("patch", shown, message)])
-    };
     if !new.is_object() {
         let message = "json: cannot unmarshal value into Go value of type map[string]interface {}";
-        return Err(refuse(new, message));
+        return Err(refused(patch, new, message));
     }
     let wrong = match patch {
         Patch::Strategic(_) => rules::conversion_error(resource, new),
         _ => None,
     };
     if let Some(message) = wrong.or_else(|| rules::type_errors(resource, new)) {
-        return Err(refuse(new, &message));
+        return Err(refused(patch, new, &message));
     }
     let notes = notes(patch);
     let validation = options.field_validation;
     let look = Look { notes: &notes, notes_first: true, typed: false, validation };
-    decode::check_strictly(context, resource, new, &look, |message| refuse(new, message))?;
+    decode::check_strictly(context, resource, new, &look, |message| refused(patch, new, message))?;
     decode::check_kind_kept(resource, new)?;
     rules::settle(resource, new);
     Ok(())
 }
 
+/// The answer to a patch that makes what does not decode.
+pub(crate) fn refused(patch: &Patch, new: &Value, message: &str) -> Status {
+    // A strategic merge works on trees, and shows the patch; the others work on text, and show
+    // what they have made of the object's.
+    let shown = match patch {
+        Patch::Strategic(body) => go_text::plain(&body.value),
+        _ => new.to_string(),
+    };
+    Status::invalid(&GroupKind::default(), "", &[FieldError::invalid("patch", shown, message)])
+}
+
 /// What strict decoding says of a patch itself.
-fn notes(patch: &Patch) -> Vec<String> {
+pub(crate) fn notes(patch: &Patch) -> Vec<String> {
     let Patch::Json(body) = patch else { return patch.body().notes.clone() };
     let mut notes = body.notes.clone();
     for (at, operation) in body.value.as_array().into_iter().flatten().enumerate() {

@@ -4,14 +4,16 @@ use kube_crd::definition::ScalePaths;
 use kube_object::field_error::FieldError;
 use kube_object::label_selector::LabelSelector;
 use kube_object::resource::GroupVersionKind;
-use kube_object::schema_shape;
 use kube_object::status::Status;
 use kube_object::{json_patch::JsonPatch, merge_patch};
 use serde_json::{Value, json};
 
 use crate::kinds::{Model, Resource};
+use crate::registry::decode::{self, Look};
 use crate::registry::modify::{Change, Job};
-use crate::registry::{Body, Context, GetOptions, Outcome, Patch, Registry, Target, WriteOptions, meta};
+use crate::registry::{
+    Body, Context, GetOptions, Outcome, Patch, Registry, Target, WriteOptions, meta, patch,
+};
 
 /// Reads the scale of an object.
 pub(crate) async fn get(
@@ -65,6 +67,12 @@ pub(crate) async fn patch(
                 merge_patch::apply(&mut scale, body.value.clone());
             }
         }
+        let notes = patch::notes(patch);
+        let validation = options.field_validation;
+        let look = Look { notes: &notes, notes_first: true, typed: false, validation };
+        decode::check_spoken(context, &kind(), &scale, &look, |message| {
+            patch::refused(patch, &scale, message)
+        })?;
         check_set(target, &scale)?;
         check(target, &scale)?;
         match write(registry, context, target, &scale, options).await {
@@ -100,11 +108,6 @@ async fn write(
 
 /// What is wrong with a scale.
 fn check(target: &Target, scale: &Value) -> Result<(), Status> {
-    if let Some(message) = schema_shape::type_errors_of("io.k8s.api.autoscaling.v1.Scale", scale) {
-        return Err(Status::bad_request(format!(
-            "Scale in version \"v1\" cannot be handled as a Scale: {message}"
-        )));
-    }
     let name = meta::text(scale, "name");
     if name != target.name {
         return Err(Status::bad_request(format!(

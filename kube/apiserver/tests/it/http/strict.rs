@@ -226,3 +226,46 @@ async fn a_custom_scale_is_set_before_it_is_shown() {
     assert_eq!(front.get(&format!("{WIDGETS}/a")).await.json()["spec"]["size"], 4);
     front.end().await;
 }
+
+#[tokio::test]
+async fn what_only_subresources_speak_is_looked_at_too() {
+    let front = front().await;
+    let scale = format!("{WIDGETS}/a/scale?fieldValidation=Strict");
+    let account = "/api/v1/namespaces/default/serviceaccounts/default/token?fieldValidation=Strict";
+    let token = r#"{"spec":{"audiences":["a"],"audience":"b"},"spec":{"audience":"c"}}"#;
+    let replicas =
+        r#"{"kind":"Scale","apiVersion":"autoscaling/v1","metadata":{"name":"a"},"spec":{"replicas":"x"}}"#;
+    for (method, path, content_type, body, code, said) in [
+        (
+            "POST",
+            account,
+            JSON,
+            token,
+            400,
+            "TokenRequest in version \"v1\" cannot be handled as a TokenRequest: strict decoding error: \
+             unknown field \"spec.audience\", duplicate field \"spec\"",
+        ),
+        (
+            "PUT",
+            &scale,
+            JSON,
+            replicas,
+            400,
+            "Scale in version \"v1\" cannot be handled as a Scale: json: cannot unmarshal string into Go struct \
+             field ScaleSpec.spec.replicas of type int32",
+        ),
+        (
+            "PATCH",
+            &scale,
+            MERGE,
+            r#"{"spec":{"replicas":4,"x":1}}"#,
+            422,
+            ": strict decoding error: unknown field \"spec.x\"",
+        ),
+    ] {
+        let answer = ask(&front, method, path.to_owned(), content_type, body).await;
+        let whole = message(&answer);
+        assert!(answer.code == code && whole.ends_with(said), "{} {whole}", answer.code);
+    }
+    front.end().await;
+}
