@@ -123,6 +123,23 @@ pub enum Error {
         #[source]
         cause: Arc<io::Error>,
     },
+    /// Another process has the file open.
+    #[error(
+        "{} is open in another process, which takes no commands for it: stop that process first", path.display()
+    )]
+    InUse {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// The server that has the store open refused a command, or could not carry it out.
+    #[error("the running server says: {message}")]
+    Server {
+        /// Its words.
+        message: String,
+    },
+    /// What came from the server is not an answer.
+    #[error("the running server's answer is broken off or not understood: use the build that it runs")]
+    Garbled,
     /// The file is of a format that this build does not know.
     #[error("the store has format {found}, this build knows {known}: use the build that wrote it")]
     Format {
@@ -181,6 +198,7 @@ impl Classified for Error {
             Self::Compacted { .. }
             | Self::Future { .. }
             | Self::LeaseTaken { .. }
+            | Self::InUse { .. }
             | Self::NotEmpty { .. } => ErrorClass::Conflict,
             Self::LeaseNotFound { .. } | Self::KeyNotFound { .. } => ErrorClass::NotFound,
             Self::DuplicateKey { .. } | Self::EmptyKey | Self::TooLarge { .. } => ErrorClass::Invalid,
@@ -193,7 +211,7 @@ impl Classified for Error {
             Self::NoEndpoint | Self::Endpoint { .. } => ErrorClass::Invalid,
             Self::Etcd { cause, .. } => of_etcd(cause.code()),
             Self::Format { .. } => ErrorClass::Unsupported,
-            Self::Closed => ErrorClass::Unavailable,
+            Self::Closed | Self::Server { .. } | Self::Garbled => ErrorClass::Unavailable,
         }
     }
 }

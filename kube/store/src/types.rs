@@ -39,7 +39,7 @@ impl fmt::Display for LeaseId {
 }
 
 /// A key with its value and the counters that transactions compare.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KeyValue {
     /// The key.
     pub key: Bytes,

@@ -142,6 +142,11 @@ impl KubeServer {
         self.home.path()
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.home.join("data")
+    }
+
     /// The administrator's kubeconfig.
     pub fn kubeconfig(&self) -> PathBuf {
         self.home.join("admin.kubeconfig")

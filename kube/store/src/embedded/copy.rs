@@ -9,7 +9,7 @@ use base::failpoint::hit;
 use redb::{Database, ReadTransaction, ReadableTable};
 
 use super::disk::{Disk, Frozen, sync_directory_of};
-use super::file::{self, Changes, LEASES, RECORDS, begin_read, commit, file_error, read_state};
+use super::file::{self, Changes, LEASES, RECORDS, State, begin_read, commit, file_error, read_state};
 use super::scan::scan;
 use crate::error::Error;
 use crate::index::Version;
@@ -74,7 +74,7 @@ pub(crate) fn create(path: &Path) -> Result<(), Error> {
     let partial = partial_of(path)?;
     let failed = |cause| file_error("make store", &partial, cause);
     let db = file::database(Disk::open(&partial)?, COPY_CACHE_BYTES).map_err(failed)?;
-    commit(&db, file::State::default(), &Changes::default()).map_err(failed)?;
+    commit(&db, State::default(), &Changes::default()).map_err(failed)?;
     hit("store.create.filled");
     // A link does not replace what another process has made meanwhile.
     match fs::hard_link(&partial, path) {
@@ -104,58 +104,121 @@ fn partial_of(path: &Path) -> Result<PathBuf, Error> {
 
 /// Writes what `txn` sees to a new file: complete, checked and durable, or not there.
 pub(crate) fn copy(txn: &ReadTransaction, target: &Path) -> Result<Report, Error> {
+    let partial = begin(target)?;
+    let report = verified(txn)?;
+    hit("store.backup.begun");
+    fill(txn, &partial)?;
+    install(&partial, target)?;
+    Ok(report)
+}
+
+/// Refuses a target that exists; the name of the unfinished file beside it.
+pub(crate) fn begin(target: &Path) -> Result<PathBuf, Error> {
     if fs::exists(target).map_err(|error| Error::io("look for", target, error))? {
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(Error::io("refuse to overwrite", target, exists));
     }
-    let report = verified(txn)?;
-    let partial = partial_of(target)?;
-    hit("store.backup.begun");
-    fill(txn, &partial)?;
+    partial_of(target)
+}
+
+/// Puts a finished file into its place.
+pub(crate) fn install(partial: &Path, target: &Path) -> Result<(), Error> {
     hit("store.backup.synced");
-    fs::rename(&partial, target).map_err(|error| Error::io("put into place", target, error))?;
+    fs::rename(partial, target).map_err(|error| Error::io("put into place", target, error))?;
     sync_directory_of(target)?;
     hit("store.backup.renamed");
-    Ok(report)
+    Ok(())
 }
 
 fn fill(txn: &ReadTransaction, partial: &Path) -> Result<(), Error> {
-    let failed = |cause| file_error("write", partial, cause);
-    let disk = Disk::open(partial)?;
-    let db = file::database(disk, COPY_CACHE_BYTES).map_err(failed)?;
-    let Some(source) = read_state(txn)? else { return Ok(()) };
-    let mut state = file::State::default();
-    let mut changes = Changes { compact: Some(source.compacted), ..Changes::default() };
+    let mut filling = Filling::begin(partial, read_state(txn)?.unwrap_or_default())?;
+    rows(txn, |row| filling.take(&row))?;
+    filling.finish()
+}
+
+/// A row of a file as it lies there.
+pub(crate) enum RawRow<'a> {
+    Lease(i64, &'a [u8]),
+    Record(Position, &'a [u8]),
+}
+
+/// Hands out every row but the state, leases first.
+pub(crate) fn rows(
+    txn: &ReadTransaction,
+    mut take: impl FnMut(RawRow<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    if read_state(txn)?.is_none() {
+        return Ok(());
+    }
     let leases = txn.open_table(LEASES).map_err(Error::read)?;
     for row in leases.iter().map_err(Error::read)? {
         let (id, value) = row.map_err(Error::read)?;
-        changes.leases.push(file::lease(id.value(), value.value())?);
+        take(RawRow::Lease(id.value(), value.value()))?;
     }
     let records = txn.open_table(RECORDS).map_err(Error::read)?;
-    let mut bytes = 0;
     for row in records.iter().map_err(Error::read)? {
         let (key, value) = row.map_err(Error::read)?;
         let (revision, sub) = key.value();
-        let at = Position { revision, sub };
-        bytes += value.value().len();
-        changes.records.push((at, Record::decode(at, value.value())?.0));
-        if bytes >= COPY_BATCH_BYTES {
-            state = commit(&db, state, &changes).map_err(failed)?;
-            (changes, bytes) = (Changes::default(), 0);
-        }
+        take(RawRow::Record(Position { revision, sub }, value.value()))?;
     }
-    hit("store.backup.filled");
-    state = commit(&db, state, &changes).map_err(failed)?;
-    let counted = (state.rows, state.digest) == (source.rows, source.digest);
-    if !counted {
-        let at = Position { revision: source.revision, sub: 0 };
-        return Err(Error::Damaged { what: "the copy differs from the source", at });
-    }
-    // The newest records may be compacted away; the revision never goes back all the same.
-    commit(&db, source, &Changes::default()).map(drop).map_err(failed)
+    Ok(())
 }
 
-fn verified(txn: &ReadTransaction) -> Result<Report, Error> {
+/// A file that is being filled with another one's rows, each of them checked.
+pub(crate) struct Filling<'a> {
+    partial: &'a Path,
+    db: Database,
+    source: State,
+    state: State,
+    changes: Changes,
+    bytes: usize,
+}
+
+impl<'a> Filling<'a> {
+    pub(crate) fn begin(partial: &'a Path, source: State) -> Result<Self, Error> {
+        let disk = Disk::open(partial)?;
+        let db = file::database(disk, COPY_CACHE_BYTES);
+        let db = db.map_err(|cause| file_error("write", partial, cause))?;
+        let changes = Changes { compact: Some(source.compacted), ..Changes::default() };
+        Ok(Self { partial, db, source, state: State::default(), changes, bytes: 0 })
+    }
+
+    pub(crate) fn take(&mut self, row: &RawRow<'_>) -> Result<(), Error> {
+        match row {
+            RawRow::Lease(id, row) => self.changes.leases.push(file::lease(*id, row)?),
+            RawRow::Record(at, row) => {
+                self.bytes += row.len();
+                self.changes.records.push((*at, Record::decode(*at, row)?.0));
+            }
+        }
+        if self.bytes >= COPY_BATCH_BYTES { self.commit() } else { Ok(()) }
+    }
+
+    /// Makes the file durable and says of it what the source says of itself.
+    pub(crate) fn finish(mut self) -> Result<(), Error> {
+        hit("store.backup.filled");
+        self.commit()?;
+        let counted = (self.state.rows, self.state.digest) == (self.source.rows, self.source.digest);
+        if !counted {
+            let at = Position { revision: self.source.revision, sub: 0 };
+            return Err(Error::Damaged { what: "the copy differs from the source", at });
+        }
+        // The newest records may be compacted away; the revision never goes back all the same.
+        self.state = self.source;
+        self.commit()
+    }
+
+    fn commit(&mut self) -> Result<(), Error> {
+        let changes = std::mem::take(&mut self.changes);
+        self.bytes = 0;
+        let committed = commit(&self.db, self.state, &changes);
+        self.state = committed.map_err(|cause| file_error("write", self.partial, cause))?;
+        Ok(())
+    }
+}
+
+/// Checks all rows.
+pub(crate) fn verified(txn: &ReadTransaction) -> Result<Report, Error> {
     let loaded = scan(txn, Instant::now())?;
     Ok(Report {
         revision: loaded.machine.revision(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
@@ -30,7 +30,7 @@ impl Disk {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(|error| Error::io("open", path, error))?;
-        file.try_lock().map_err(|error| Error::io("lock", path, error.into()))?;
+        file.try_lock().map_err(|error| not_locked(path, error))?;
         sync_directory_of(path)?;
         Ok(Self { file, ready: Ready::default() })
     }
@@ -38,7 +38,7 @@ impl Disk {
     /// Opens an existing file to read; a store that writes to it is in the way.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self, Error> {
         let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        file.try_lock_shared().map_err(|error| Error::io("lock", path, error.into()))?;
+        file.try_lock_shared().map_err(|error| not_locked(path, error))?;
         Ok(Self { file, ready: Ready::default() })
     }
 }
@@ -72,6 +72,13 @@ impl StorageBackend for Disk {
         self.file.write_all_at(data, offset)?;
         hit("store.disk.write.after");
         Ok(())
+    }
+}
+
+fn not_locked(path: &Path, error: TryLockError) -> Error {
+    match error {
+        TryLockError::WouldBlock => Error::InUse { path: path.to_owned() },
+        TryLockError::Error(error) => Error::io("lock", path, error),
     }
 }
 

@@ -114,7 +114,7 @@ fn no_state(txn: &ReadTransaction) -> Result<Option<State>, Error> {
 }
 
 impl State {
-    fn encode(&self) -> [u8; STATE_LEN] {
+    pub(crate) fn encode(&self) -> [u8; STATE_LEN] {
         let mut row = [0; STATE_LEN];
         row[..4].copy_from_slice(&FORMAT.to_le_bytes());
         for (at, number) in [self.revision, self.compacted, self.rows, self.digest].iter().enumerate() {
@@ -125,7 +125,7 @@ impl State {
         row
     }
 
-    fn decode(row: &[u8]) -> Result<Self, Error> {
+    pub(crate) fn decode(row: &[u8]) -> Result<Self, Error> {
         if row.len() != STATE_LEN || trailer(row) != crc32c(&[&row[..STATE_LEN - 4]]) {
             return Err(Error::Damaged { what: "the state's checksum is wrong", at: NOWHERE });
         }

@@ -6,9 +6,9 @@
 //! watches ─ poll ───▶ the same, by revision
 //! ```
 
-mod copy;
+pub(crate) mod copy;
 mod disk;
-mod file;
+pub(crate) mod file;
 mod ready;
 mod scan;
 mod shared;
@@ -175,11 +175,20 @@ impl Embedded {
         Ok(maintained)
     }
 
+    /// What is committed now, for as long as it is held.
+    pub(crate) fn frozen(&self) -> Result<redb::ReadTransaction, Error> {
+        // Not the database itself: a write that fails meanwhile has to take that away.
+        file::begin_read(self.shared.db().as_ref().ok_or(Error::Closed)?)
+    }
+
+    /// Checks every record while the store goes on.
+    pub fn check(&self) -> Result<Report, Error> {
+        copy::verified(&self.frozen()?)
+    }
+
     /// Copies the store as it is now to a new file, while it goes on.
     pub fn backup(&self, target: &Path) -> Result<Report, Error> {
-        // The copy must not hold the database: a write that fails meanwhile has to take it away.
-        let txn = file::begin_read(self.shared.db().as_ref().ok_or(Error::Closed)?)?;
-        copy::copy(&txn, target)
+        copy::copy(&self.frozen()?, target)
     }
 
     /// Every kept version of a key, oldest first.

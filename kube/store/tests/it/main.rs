@@ -11,6 +11,7 @@ mod etcd;
 mod faults;
 mod leases;
 mod model;
+mod online;
 mod power_loss;
 mod random;
 mod watches;

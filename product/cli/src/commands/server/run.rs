@@ -28,7 +28,7 @@ pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("server").build()?;
     let result = runtime.block_on(async {
         let mut ends = Ends::take()?;
-        let opened = storage::open(args, &data)?;
+        let opened = storage::open(args, &data, context)?;
         run(args, context, &data, &opened, &mut ends, started).await
     });
     runtime.shutdown_background();

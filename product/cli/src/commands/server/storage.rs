@@ -4,10 +4,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{Embedded, Etcd, FILE_NAME, Options, Retention, Store};
+use store::{Control, Embedded, Etcd, FILE_NAME, Options, Retention, SOCKET_NAME, Store};
 use tokio::sync::watch;
 
 use super::Args;
+use crate::context::Context;
 use crate::error::CliError;
 
 /// The longest that ended leases and old history stay.
@@ -25,13 +26,17 @@ pub(super) struct Opened {
 /// Who ends leases and drops old history.
 enum Keeper {
     /// The embedded store, when it is told to.
-    Embedded(Arc<Embedded>),
+    Embedded {
+        store: Arc<Embedded>,
+        /// For `strake store backup` and its like while the server runs.
+        _control: Option<Control>,
+    },
     /// etcd ends leases by itself; its history is ours to drop.
     Etcd(Arc<Etcd>),
 }
 
 /// Opens or makes the store.
-pub(super) fn open(args: &Args, data: &Path) -> Result<Opened, CliError> {
+pub(super) fn open(args: &Args, data: &Path, context: &Context) -> Result<Opened, CliError> {
     let history = args.store_history;
     if !args.store.is_empty() {
         let etcd = Arc::new(args.etcd.connect(&args.store)?);
@@ -44,8 +49,12 @@ pub(super) fn open(args: &Args, data: &Path) -> Result<Opened, CliError> {
     let file = data.join(FILE_NAME);
     let options = Options { retention: (!history.is_zero()).then_some(history), ..Options::default() };
     let embedded = Arc::new(Embedded::open(&file, &options, Instant::now())?);
+    let control = Control::listen(Arc::clone(&embedded), &data.join(SOCKET_NAME));
+    // A file system without sockets can still hold a store.
+    let control =
+        control.map_err(|error| context.warn(format_args!("no backup of the running server: {error}")));
     let store = Arc::clone(&embedded) as Arc<dyn Store>;
-    Ok(Opened { store, history, keeper: Keeper::Embedded(embedded) })
+    Ok(Opened { store, history, keeper: Keeper::Embedded { store: embedded, _control: control.ok() } })
 }
 
 impl Opened {
@@ -57,14 +66,14 @@ impl Opened {
         let looks = if self.history.is_zero() { MAINTENANCE_INTERVAL } else { self.history / LOOKS };
         let interval = looks.min(MAINTENANCE_INTERVAL);
         let embedded = match &self.keeper {
-            Keeper::Embedded(embedded) => Some(Arc::clone(embedded)),
+            Keeper::Embedded { store: embedded, .. } => Some(Arc::clone(embedded)),
             Keeper::Etcd(_) => None,
         };
         let etcd = match &self.keeper {
             Keeper::Etcd(etcd) if !self.history.is_zero() => {
                 Some((Arc::clone(etcd), Retention::new(self.history)))
             }
-            Keeper::Embedded(_) | Keeper::Etcd(_) => None,
+            Keeper::Embedded { .. } | Keeper::Etcd(_) => None,
         };
         async move {
             if let Some(embedded) = embedded {

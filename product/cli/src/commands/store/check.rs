@@ -14,8 +14,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let file = args.place.file(context);
-    let report = store::check(&file)?;
-    context.print_line(format!("{} is sound: {}", file.display(), describe(&report)))?;
+    let file = args.place.existing(context)?;
+    let (report, what) = match args.place.online(context)? {
+        Some(server) => (server.check()?, "every record is sound, the server goes on"),
+        None => (store::check(&file)?, "every page and record is sound"),
+    };
+    context.print_line(format!("{}: {what}: {}", file.display(), describe(&report)))?;
     Ok(Status::SUCCESS)
 }

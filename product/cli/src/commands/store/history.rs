@@ -21,8 +21,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let file = args.place.file(context);
-    let changes = store::history(&file, args.key.as_bytes())?;
+    let file = args.place.existing(context)?;
+    let changes = match args.place.online(context)? {
+        Some(server) => server.history(args.key.as_bytes())?,
+        None => store::history(&file, args.key.as_bytes())?,
+    };
     if changes.is_empty() {
         let file = file.display();
         let message = format!("key {} is not in {file}: no kept revision knows it", args.key);

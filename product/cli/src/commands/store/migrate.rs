@@ -37,13 +37,13 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         let message = format!("{} does not exist: name the server's --data-dir", file.display());
         return Err(CliError::message(message));
     }
-    let etcd = args.etcd.connect(if to_etcd { &args.to_etcd } else { &args.from_etcd })?;
     let now = Instant::now();
     if let Some(dir) = file.parent() {
         let made = std::fs::create_dir_all(dir);
         made.map_err(|error| CliError::message(format!("make {}: {error}", dir.display())))?;
     }
     let embedded = Embedded::open(&file, &Options::default(), now)?;
+    let etcd = args.etcd.connect(if to_etcd { &args.to_etcd } else { &args.from_etcd })?;
     let done = if to_etcd { migrate(&embedded, &etcd, now)? } else { migrate(&etcd, &embedded, now)? };
     context.print_line(format!(
         "{} keys and {} leases carried over, revision {} is now {}",

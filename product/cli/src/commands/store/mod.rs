@@ -13,9 +13,9 @@ use crate::error::{CliError, Status};
 /// Verbs of `strake store`.
 #[derive(Debug, clap::Subcommand)]
 pub enum StoreCommand {
-    /// Check every page and record of a store that no server has open
+    /// Check every record, and every page too when no server has the store open
     Check(check::Args),
-    /// Copy a store that no server has open to a new file
+    /// Copy a store to a new file, also while its server runs
     Backup(backup::Args),
     /// Make a new store from a backup
     Restore(restore::Args),

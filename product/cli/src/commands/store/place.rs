@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use store::{Etcd, EtcdConfig, FILE_NAME, Report};
+use store::{Etcd, EtcdConfig, FILE_NAME, Online, Report};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -17,10 +17,31 @@ pub struct Place {
 }
 
 impl Place {
+    /// The server's data directory.
+    pub fn directory(&self, context: &Context) -> PathBuf {
+        self.data_dir.clone().unwrap_or_else(|| context.root.join("server"))
+    }
+
     /// The embedded store's file.
     pub fn file(&self, context: &Context) -> PathBuf {
-        let of_root = || context.root.join("server");
-        self.data_dir.clone().unwrap_or_else(of_root).join(FILE_NAME)
+        self.directory(context).join(FILE_NAME)
+    }
+
+    /// The embedded store's file, which must be there.
+    pub fn existing(&self, context: &Context) -> Result<PathBuf, CliError> {
+        let file = self.file(context);
+        if file.exists() {
+            return Ok(file);
+        }
+        let message = format!("{} does not exist", file.display());
+        Err(CliError::message(message).with_fix(
+            "name the server's directory with --data-dir; what a server keeps in etcd, etcdctl saves",
+        ))
+    }
+
+    /// The server that has the store open, if one runs.
+    pub fn online(&self, context: &Context) -> Result<Option<Online>, CliError> {
+        Ok(Online::connect(&self.directory(context))?)
     }
 }
 
