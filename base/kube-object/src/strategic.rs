@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{Classified, ErrorClass};
 use serde_json::{Map, Value};
 
+use crate::go_text;
 use crate::shape::{PatchList, Shape};
 
 /// A patch that cannot be applied. The words are the API's where clients see them.
@@ -19,12 +20,17 @@ pub enum StrategicPatchError {
     #[error("a strategic merge patch must be an object")]
     NotAnObject,
     /// `$patch` has an unknown value.
-    #[error("unknown patch type found: {0}")]
-    UnknownDirective(String),
+    #[error("unknown patch type: {directive} in map: {map}")]
+    UnknownDirective {
+        /// The value, as Go's `%s` prints it.
+        directive: String,
+        /// The object that has it, as Go prints it.
+        map: String,
+    },
     /// An item lacks the key by which its list is merged.
     #[error("map: {item} does not contain declared merge key: {key}")]
     NoMergeKey {
-        /// The item, as JSON.
+        /// The item, as Go prints it.
         item: String,
         /// The key.
         key: String,
@@ -71,7 +77,10 @@ fn merge_map(
         Some(Value::String(kind)) if kind == "merge" => {}
         Some(Value::String(kind)) if kind == "replace" => return Ok(without_directives(patch)),
         Some(Value::String(kind)) if kind == "delete" => return Ok(Map::new()),
-        Some(other) => return Err(StrategicPatchError::UnknownDirective(text(&other))),
+        Some(other) => {
+            patch.insert(PATCH.to_owned(), other);
+            return Err(unknown_directive(&Value::Object(patch)));
+        }
     }
     if let Some(keys) = patch.remove(RETAIN_KEYS) {
         retain_keys(&mut fields, &patch, &keys)?;
@@ -200,7 +209,7 @@ fn merge_objects(
     shape: Option<&dyn Shape>,
 ) -> Result<Vec<Value>, StrategicPatchError> {
     let missing =
-        |item: &Value| StrategicPatchError::NoMergeKey { item: item.to_string(), key: key.to_owned() };
+        |item: &Value| StrategicPatchError::NoMergeKey { item: go_text::plain(item), key: key.to_owned() };
     let mut merges = Vec::new();
     let mut unwanted = BTreeSet::new();
     let mut replace = false;
@@ -211,7 +220,7 @@ fn merge_objects(
             }
             Some("replace") => replace = true,
             Some("merge") | None if item.get(PATCH).is_none_or(Value::is_string) => merges.push(item),
-            _ => return Err(StrategicPatchError::UnknownDirective(text(&item[PATCH]))),
+            _ => return Err(unknown_directive(&item)),
         }
     }
     if replace {
@@ -291,8 +300,17 @@ fn without_directives(mut patch: Map<String, Value>) -> Map<String, Value> {
     patch
 }
 
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+fn unknown_directive(map: &Value) -> StrategicPatchError {
+    let directive = &map[PATCH];
+    let kind = match directive {
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        _ => "",
+    };
+    let shown = go_text::plain(directive);
+    let directive = if kind.is_empty() { shown } else { format!("%!s({kind}={shown})") };
+    StrategicPatchError::UnknownDirective { directive, map: go_text::plain(map) }
 }
 
 const PATCH: &str = "$patch";
@@ -405,18 +423,24 @@ mod tests {
     fn refuses_in_the_known_words() {
         for (patch, message) in [
             (json!([]), "a strategic merge patch must be an object"),
-            (json!({"$patch": "spam"}), "unknown patch type found: spam"),
-            (json!({"$patch": 1}), "unknown patch type found: 1"),
+            (json!({"$patch": "spam"}), "unknown patch type: spam in map: map[$patch:spam]"),
+            (json!({"$patch": 1}), "unknown patch type: %!s(int64=1) in map: map[$patch:1]"),
             (
                 json!({"containers": [{"image": "x"}]}),
-                "map: {\"image\":\"x\"} does not contain declared merge key: name",
+                "map: map[image:x] does not contain declared merge key: name",
             ),
             (
                 json!({"containers": [{"$patch": "delete"}]}),
-                "map: {\"$patch\":\"delete\"} does not contain declared merge key: name",
+                "map: map[$patch:delete] does not contain declared merge key: name",
             ),
-            (json!({"containers": [{"$patch": "spam", "name": "a"}]}), "unknown patch type found: spam"),
-            (json!({"containers": [{"$patch": 7, "name": "a"}]}), "unknown patch type found: 7"),
+            (
+                json!({"containers": [{"$patch": "spam", "name": "a"}]}),
+                "unknown patch type: spam in map: map[$patch:spam name:a]",
+            ),
+            (
+                json!({"containers": [{"$patch": 7, "name": "a"}]}),
+                "unknown patch type: %!s(int64=7) in map: map[$patch:7 name:a]",
+            ),
             (json!({"containers": ["a"]}), "list element types are not identical in field \"containers\""),
             (json!({"labels": {"$retainKeys": ["a"], "b": 1}}), "invalid patch format of retainKeys"),
             (
