@@ -70,7 +70,7 @@ fn write_protobuf(resources: &[Arc<Resource>]) -> io::Result<Vec<u8>> {
     let rest = json!({"swagger": "2.0", "info": info(), "securityDefinitions": schemes(),
         "security": security()});
     let mut out = encoder();
-    out.write_all(&document.finish(&rest))?;
+    document.finish(&rest, &mut out)?;
     out.finish()
 }
 

@@ -6,6 +6,8 @@
 
 mod messages;
 
+use std::io;
+
 use serde_json::Value;
 
 use crate::http::yaml;
@@ -58,13 +60,18 @@ impl Document {
         named(&mut self.definitions, 1, name, schema, DEFINITION);
     }
 
-    /// The whole: `rest` is the document's JSON without paths and definitions.
-    pub(super) fn finish(self, rest: &Value) -> Vec<u8> {
-        let mut out = Vec::with_capacity(self.paths.len() + self.definitions.len() + 1024);
-        message(&mut out, rest, &DOCUMENT);
-        bytes(&mut out, 8, &self.paths);
-        bytes(&mut out, 9, &self.definitions);
-        out
+    /// Writes the whole: `rest` is the document's JSON without paths and definitions.
+    pub(super) fn finish(self, rest: &Value, out: &mut impl io::Write) -> io::Result<()> {
+        let mut head = Vec::new();
+        message(&mut head, rest, &DOCUMENT);
+        out.write_all(&head)?;
+        for (number, part) in [(8, self.paths), (9, self.definitions)] {
+            head.clear();
+            begin(&mut head, number, part.len());
+            out.write_all(&head)?;
+            out.write_all(&part)?;
+        }
+        Ok(())
     }
 }
 
@@ -151,9 +158,13 @@ fn within(out: &mut Vec<u8>, number: u32, inner: &[u32], value: &Value, kind: Ki
 }
 
 fn bytes(out: &mut Vec<u8>, number: u32, content: &[u8]) {
-    tag(out, number, LENGTH);
-    varint(out, content.len() as u64);
+    begin(out, number, content.len());
     out.extend_from_slice(content);
+}
+
+fn begin(out: &mut Vec<u8>, number: u32, length: usize) {
+    tag(out, number, LENGTH);
+    varint(out, length as u64);
 }
 
 fn tag(out: &mut Vec<u8>, number: u32, wire: u8) {
