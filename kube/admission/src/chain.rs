@@ -79,6 +79,16 @@ impl Chain {
     /// Asks every step whether the object may be stored. Quota is reserved last: a request
     /// that is not stored after this leaves its reservation to the quota controller.
     pub async fn validate(&self, request: &Request, notes: &mut Notes) -> Result<(), Status> {
+        self.check(request, notes).await?;
+        if self.on.quota {
+            let result = self.quota.reserve(&self.host, request, notes).await;
+            explained(quota::NAME, result, notes)?;
+        }
+        Ok(())
+    }
+
+    /// [`Chain::validate`] without quota, for a request whose share has been reserved already.
+    pub async fn check(&self, request: &Request, notes: &mut Notes) -> Result<(), Status> {
         let mut scene = Scene::new(&self.host);
         for plugin in self.plugins_for(request.operation) {
             scene.fetch(plugin.needs(request)).await?;
@@ -97,10 +107,6 @@ impl Chain {
         if hooks {
             let result = self.webhooks.validate(request, &scene, notes).await;
             explained(webhook::VALIDATING, result, notes)?;
-        }
-        if self.on.quota {
-            let result = self.quota.reserve(&self.host, request, notes).await;
-            explained(quota::NAME, result, notes)?;
         }
         Ok(())
     }

@@ -173,7 +173,7 @@ impl Definitions {
         };
         let (context, options) = (server_context(), WriteOptions::default());
         let change = Edit::Edit(&edit);
-        let job = Job { context: &context, target: &target, options: &options, change, shown: None };
+        let job = Job { context: &context, target: &target, options: &options, change };
         match self.registry.modify(&job).await {
             // It has gone by itself.
             Err(status) if status.code == 404 => Ok(()),

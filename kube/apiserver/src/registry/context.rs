@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use admission::Notes;
 use kube_object::field_selector::FieldSelector;
 use kube_object::label_selector::LabelSelector;
 use kube_object::status::Status;
@@ -22,6 +23,8 @@ pub struct Context {
     pub deadline: Option<Instant>,
     /// What the client is told beside the answer.
     pub warnings: Warnings,
+    /// What admission decided, and what it has for the audit log.
+    pub admission: Admission,
 }
 
 /// Collects the texts of `Warning` headers. Clones share.
@@ -40,6 +43,30 @@ impl Warnings {
 
     /// Takes all texts.
     pub fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Collects what admission said besides warnings. Clones share.
+#[derive(Clone, Debug, Default)]
+pub struct Admission(Arc<Mutex<Notes>>);
+
+impl Admission {
+    /// Adds decisions, and annotations that are not there yet.
+    pub(crate) fn add(&self, notes: Notes) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        for (key, value) in notes.audit_annotations {
+            all.annotate(key, value);
+        }
+        for decision in notes.decisions {
+            if !all.decisions.contains(&decision) {
+                all.decisions.push(decision);
+            }
+        }
+    }
+
+    /// Takes all that was said.
+    pub fn take(&self) -> Notes {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

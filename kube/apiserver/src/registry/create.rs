@@ -49,7 +49,7 @@ impl Registry {
         let generates =
             meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty();
         let attempts = if generates { GENERATE_MAX } else { 1 };
-        let mut refusal = None;
+        let (mut refusal, mut charged) = (None, false);
         for _ in 0..attempts {
             let mut object = object.clone();
             if generates {
@@ -57,7 +57,8 @@ impl Registry {
                 meta::set(&mut object, "name", name);
             }
             self.complete(context, target, &mut object);
-            match self.store_new(context, target, &mut request, object, options).await {
+            let attempt = Attempt { request: &mut request, charged: &mut charged };
+            match self.store_new(context, target, attempt, object, options).await {
                 Err(status) if generates && status.reason == "AlreadyExists" => refusal = Some(status),
                 result => return result,
             }
@@ -83,11 +84,12 @@ impl Registry {
         &self,
         context: &Context,
         target: &Target,
-        request: &mut admission::Request,
+        attempt: Attempt<'_>,
         prepared: Value,
         options: &WriteOptions,
     ) -> Result<Outcome, Status> {
         let resource = &*target.resource;
+        let Attempt { request, charged } = attempt;
         for _ in 0..ALLOCATE_MAX {
             let mut object = prepared.clone();
             let extra = strategy::before_create(&self.core, resource, &mut object, options.dry_run).await?;
@@ -101,7 +103,7 @@ impl Registry {
             if self.admits(Operation::Create) {
                 request.name.clone_from(&name);
                 request.object = Some(self.core.external(resource, object.clone())?);
-                self.validate(context, request).await?;
+                self.validate_once(context, request, charged).await?;
             }
             rules::warnings(resource, &object, None).into_iter().for_each(|text| context.warnings.add(text));
             let taken = || Status::already_exists(&resource.group_resource(), &name);
@@ -144,6 +146,13 @@ impl Registry {
     }
 }
 
+/// What several attempts to store one new object share.
+struct Attempt<'a> {
+    request: &'a mut admission::Request,
+    /// Whether quota was charged.
+    charged: &'a mut bool,
+}
+
 /// The namespace of the request is the object's.
 pub(super) fn place(target: &Target, object: &mut Value) -> Result<(), Status> {
     let own = meta::text(object, "namespace");
@@ -178,8 +187,9 @@ pub(super) fn write_options(kind: &str, options: &WriteOptions) -> Value {
 }
 
 /// What admission has to say.
-pub(super) fn tell(context: &Context, notes: Notes) {
-    notes.warnings.into_iter().for_each(|text| context.warnings.add(text));
+pub(super) fn tell(context: &Context, mut notes: Notes) {
+    std::mem::take(&mut notes.warnings).into_iter().for_each(|text| context.warnings.add(text));
+    context.admission.add(notes);
 }
 
 /// Upstream tries as many names.

@@ -29,8 +29,8 @@ use serde_json::Value;
 use store::LeaseId;
 
 pub use context::{
-    Body, Context, DeleteOptions, FieldValidation, GetOptions, ListOptions, Patch, Propagation, Query,
-    Target, Warnings, WriteOptions,
+    Admission, Body, Context, DeleteOptions, FieldValidation, GetOptions, ListOptions, Patch, Propagation,
+    Query, Target, Warnings, WriteOptions,
 };
 pub use node::{NodeBody, NodeProxy, NodeRequest, NodeTarget, PodPlace};
 pub use outcome::{Answer, List, Outcome};
@@ -295,6 +295,26 @@ impl Registry {
         let Some(chain) = self.admission.get() else { return Ok(()) };
         let mut notes = Notes::default();
         let result = chain.validate(request, &mut notes).await;
+        create::tell(context, notes);
+        result
+    }
+
+    /// As [`Registry::validate`], for a request that may be tried several times: quota is charged
+    /// for the first of them only.
+    pub(crate) async fn validate_once(
+        &self,
+        context: &Context,
+        request: &admission::Request,
+        charged: &mut bool,
+    ) -> Result<(), Status> {
+        if !*charged {
+            self.validate(context, request).await?;
+            *charged = true;
+            return Ok(());
+        }
+        let Some(chain) = self.admission.get() else { return Ok(()) };
+        let mut notes = Notes::default();
+        let result = chain.check(request, &mut notes).await;
         create::tell(context, notes);
         result
     }

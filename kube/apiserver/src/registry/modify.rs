@@ -25,6 +25,8 @@ pub(crate) enum Change<'a> {
     /// It is changed by the server itself, for a request that speaks another kind. The object is
     /// in the form that rules work on.
     Edit(&'a (dyn Fn(&mut Value) -> Result<(), Status> + Send + Sync)),
+    /// The request speaks another kind: admission is shown that, and what it makes of it is carried out.
+    Spoken(Spoken<'a>),
 }
 
 /// A change of one object.
@@ -33,15 +35,20 @@ pub(crate) struct Job<'a> {
     pub target: &'a Target,
     pub options: &'a WriteOptions,
     pub change: Change<'a>,
-    /// The kind that admission is shown, where it is not the object's; with what it is shown.
-    pub shown: Option<Shown<'a>>,
 }
 
-/// What admission is asked about instead of the object.
-pub(crate) struct Shown<'a> {
+/// A request that speaks another kind than the object's: a binding, a scale.
+pub(crate) struct Spoken<'a> {
     pub operation: Operation,
     pub body: &'a Value,
+    /// The object as the request's kind shows it, where that is what is replaced.
+    pub view: Option<&'a View<'a>>,
+    /// Does to the object, in the form that rules work on, what the body says after admission.
+    pub edit: &'a (dyn Fn(&mut Value, &Value) -> Result<(), Status> + Send + Sync),
 }
+
+/// An object in the form of a subresource that speaks another kind.
+type View<'a> = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync + 'a;
 
 /// What one attempt came to.
 enum Attempt {
@@ -60,7 +67,7 @@ impl Registry {
     ) -> Result<Outcome, Status> {
         let mut object = decode::object(context, target, body, options.field_validation)?;
         check_name(target, &mut object)?;
-        let job = Job { context, target, options, change: Change::Replace(object), shown: None };
+        let job = Job { context, target, options, change: Change::Replace(object) };
         self.modify(&job).await
     }
 
@@ -73,7 +80,7 @@ impl Registry {
     ) -> Result<Outcome, Status> {
         fields::check_options(options, matches!(patch, Patch::Apply(_)))?;
         patch::check(&target.resource, patch)?;
-        self.modify(&Job { context, target, options, change: Change::Patch(patch), shown: None }).await
+        self.modify(&Job { context, target, options, change: Change::Patch(patch) }).await
     }
 
     /// Carries a change out. Others' changes in between are taken as the new present state, unless the
@@ -81,9 +88,10 @@ impl Registry {
     pub(crate) async fn modify(&self, job: &Job<'_>) -> Result<Outcome, Status> {
         let Target { resource, namespace, name, .. } = job.target;
         let mut present = self.core.current(resource, namespace, name).await?;
+        let mut charged = false;
         for _ in 0..ATTEMPTS_MAX {
             let Some(item) = present else { return self.create_instead(job).await };
-            match self.attempt(job, &item).await? {
+            match self.attempt(job, &item, &mut charged).await? {
                 Attempt::Done(outcome) => return Ok(outcome),
                 Attempt::Lost(found) => present = found,
             }
@@ -123,16 +131,19 @@ impl Registry {
         self.insert(context, target, object, options).await
     }
 
-    async fn attempt(&self, job: &Job<'_>, item: &Arc<Item>) -> Result<Attempt, Status> {
+    async fn attempt(&self, job: &Job<'_>, item: &Arc<Item>, charged: &mut bool) -> Result<Attempt, Status> {
         let Job { context, target, options, .. } = job;
         let resource = &*target.resource;
         let stored = self.core.internal(resource, item).await?;
         let old = self.core.external(resource, stored.clone())?;
-        let mut new = self.changed(job, &stored, &old, item)?;
-        keep_identity(&mut new, &old);
         let mut request = self.admission_request(context, target, Operation::Update, options.dry_run);
         request.options = create::write_options("UpdateOptions", options);
-        new = self.admit_change(job, &mut request, new, &old).await?;
+        let said = self.admit_spoken(job, &mut request, &old).await?;
+        let mut new = self.changed(job, &stored, &old, item, &said)?;
+        keep_identity(&mut new, &old);
+        if !matches!(job.change, Change::Spoken(_)) {
+            new = self.admit_change(job, &mut request, new, &old).await?;
+        }
 
         let mut new = self.core.to_internal(resource, new)?;
         if let Some(subresource) = rules_of(job) {
@@ -145,14 +156,32 @@ impl Registry {
             return Err(Status::invalid(&resource.group_kind(), &target.name, &errors));
         }
         self.check_escalation(context, target, &new)?;
-        if self.admits(request.operation) && job.shown.is_none() {
-            request.object = Some(self.core.external(resource, new.clone())?);
-            self.validate(context, &request).await?;
-        }
+        self.admit_result(job, &mut request, &new, charged).await?;
         rules::warnings(resource, &new, Some(&stored))
             .into_iter()
             .for_each(|text| context.warnings.add(text));
         self.save(job, item, &stored, new, extra).await
+    }
+
+    /// What admission makes of a body that speaks another kind; nothing where the request does not.
+    async fn admit_spoken(
+        &self,
+        job: &Job<'_>,
+        request: &mut admission::Request,
+        old: &Value,
+    ) -> Result<Value, Status> {
+        let Change::Spoken(spoken) = &job.change else { return Ok(Value::Null) };
+        request.operation = spoken.operation;
+        if spoken.operation == Operation::Create {
+            request.options = create::write_options("CreateOptions", job.options);
+        }
+        request.object = Some(spoken.body.clone());
+        request.old = spoken.view.map(|view| view(old)).transpose()?;
+        self.mutate(job.context, request).await?;
+        if spoken.view.is_none() {
+            self.validate(job.context, request).await?;
+        }
+        Ok(request.object.clone().unwrap_or_default())
     }
 
     /// Asks those that may change the object.
@@ -163,13 +192,6 @@ impl Registry {
         new: Value,
         old: &Value,
     ) -> Result<Value, Status> {
-        if let Some(shown) = &job.shown {
-            request.operation = shown.operation;
-            request.object = Some(shown.body.clone());
-            self.mutate(job.context, request).await?;
-            self.validate(job.context, request).await?;
-            return Ok(new);
-        }
         if !self.admits(request.operation) {
             return Ok(new);
         }
@@ -181,8 +203,40 @@ impl Registry {
         Ok(new)
     }
 
-    /// The new state as the client wants it, with its fields' owners.
-    fn changed(&self, job: &Job<'_>, stored: &Value, old: &Value, item: &Item) -> Result<Value, Status> {
+    /// Asks those that may refuse what is to be stored.
+    async fn admit_result(
+        &self,
+        job: &Job<'_>,
+        request: &mut admission::Request,
+        new: &Value,
+        charged: &mut bool,
+    ) -> Result<(), Status> {
+        let view = match &job.change {
+            Change::Spoken(Spoken { view: None, .. }) => return Ok(()),
+            Change::Spoken(spoken) => spoken.view,
+            _ => None,
+        };
+        if !self.admits(request.operation) {
+            return Ok(());
+        }
+        let shown = self.core.external(&job.target.resource, new.clone())?;
+        request.object = Some(match view {
+            Some(view) => view(&shown)?,
+            None => shown,
+        });
+        self.validate_once(job.context, request, charged).await
+    }
+
+    /// The new state as the client wants it, with its fields' owners. `said` is what is left of a
+    /// body that speaks another kind.
+    fn changed(
+        &self,
+        job: &Job<'_>,
+        stored: &Value,
+        old: &Value,
+        item: &Item,
+        said: &Value,
+    ) -> Result<Value, Status> {
         let Job { context, target, options, .. } = job;
         let resource = &*target.resource;
         let writer = fields::writer(context, target, options, self.core.now());
@@ -207,6 +261,11 @@ impl Registry {
             Change::Edit(edit) => {
                 let mut new = stored.clone();
                 edit(&mut new)?;
+                self.core.external(resource, new)?
+            }
+            Change::Spoken(spoken) => {
+                let mut new = stored.clone();
+                (spoken.edit)(&mut new, said)?;
                 self.core.external(resource, new)?
             }
         };
@@ -285,8 +344,8 @@ impl Registry {
 /// The subresource whose rules hold; none for what the server itself does to an object.
 fn rules_of<'a>(job: &'a Job<'_>) -> Option<&'a str> {
     match (&job.change, job.target.subresource.as_str()) {
-        (Change::Edit(_), "scale") => Some(""),
-        (Change::Edit(_), _) => None,
+        (Change::Spoken(_), "scale") => Some(""),
+        (Change::Edit(_) | Change::Spoken(_), _) => None,
         (_, subresource) => Some(subresource),
     }
 }

@@ -27,14 +27,19 @@ pub(crate) async fn evict(
     if !name.is_empty() && name != target.name {
         return Err(Status::bad_request("name in URL does not match name in Eviction object"));
     }
-    let mut deletion = DeleteOptions::from_request(&[], eviction.get("deleteOptions"))?;
-    deletion.dry_run |= options.dry_run;
+    let read = |eviction: &Value| -> Result<DeleteOptions, Status> {
+        let mut deletion = DeleteOptions::from_request(&[], eviction.get("deleteOptions"))?;
+        deletion.dry_run |= options.dry_run;
+        Ok(deletion)
+    };
     let whole = Target { subresource: String::new(), ..target.clone() };
-    let mut asked =
-        registry.admission_request(context, target, admission::Operation::Create, deletion.dry_run);
+    let asks_dry_run = read(&eviction)?.dry_run;
+    let mut asked = registry.admission_request(context, target, admission::Operation::Create, asks_dry_run);
     asked.object = Some(eviction);
     registry.mutate(context, &mut asked).await?;
     registry.validate(context, &asked).await?;
+    // Admission may have changed how the pod is deleted.
+    let mut deletion = read(&asked.object.unwrap_or_default())?;
 
     for _ in 0..ATTEMPTS_MAX {
         let pod = registry.core.get(&whole, &GetOptions::default()).await?.to_value();
@@ -92,7 +97,7 @@ async fn check_budgets(
     let healthy = is_ready(pod);
     let edit = |budget: &mut Value| take_disruption(budget, pod_name, healthy, &now);
     let options = WriteOptions { dry_run, ..WriteOptions::default() };
-    let job = Job { context, target: &target, options: &options, change: Change::Edit(&edit), shown: None };
+    let job = Job { context, target: &target, options: &options, change: Change::Edit(&edit) };
     registry.modify(&job).await.map(drop)
 }
 
@@ -181,7 +186,7 @@ async fn mark_disrupted(
     };
     let at = pod.clone().at("eviction");
     let options = WriteOptions { dry_run, ..WriteOptions::default() };
-    let job = Job { context, target: &at, options: &options, change: Change::Edit(&edit), shown: None };
+    let job = Job { context, target: &at, options: &options, change: Change::Edit(&edit) };
     registry.modify(&job).await.map(drop)
 }
 

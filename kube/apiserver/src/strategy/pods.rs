@@ -7,7 +7,7 @@ use kube_object::time::Time;
 use serde_json::{Value, json};
 
 use super::set_condition;
-use crate::registry::modify::{Change, Job, Shown};
+use crate::registry::modify::{Change, Job, Spoken};
 use crate::registry::{Body, Context, Outcome, Registry, Target, WriteOptions, core, meta};
 
 /// POST to `pods/NAME/binding`.
@@ -23,15 +23,16 @@ pub(crate) async fn bind(
     if !name.is_empty() && name != target.name {
         return Err(Status::bad_request("name in URL does not match name in Binding object"));
     }
-    check(&binding, &target.name)?;
     let now = Time::from_unix(registry.core.unix()).map(|now| now.to_string()).unwrap_or_default();
     let resource = target.resource.group_resource();
-    let edit = |pod: &mut Value| {
-        assign(pod, &binding, &now).map_err(|why| Status::conflict(&resource, &target.name, why))
+    let edit = |pod: &mut Value, binding: &Value| {
+        check(binding, &target.name)?;
+        assign(pod, binding, &now).map_err(|why| Status::conflict(&resource, &target.name, why))
     };
-    let shown = Shown { operation: admission::Operation::Create, body: &binding };
+    let operation = admission::Operation::Create;
+    let spoken = Spoken { operation, body: &binding, view: None, edit: &edit };
     let at = target.clone().at("binding");
-    let job = Job { context, target: &at, options, change: Change::Edit(&edit), shown: Some(shown) };
+    let job = Job { context, target: &at, options, change: Change::Spoken(spoken) };
     registry.modify(&job).await?;
     let answer =
         json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::kinds::{Model, Resource};
 use crate::registry::decode::{self, Look};
-use crate::registry::modify::{Change, Job};
+use crate::registry::modify::{Change, Job, Spoken};
 use crate::registry::{
     Body, Context, GetOptions, Outcome, Patch, Registry, Target, WriteOptions, meta, patch,
 };
@@ -90,18 +90,20 @@ async fn write(
     scale: &Value,
     options: &WriteOptions,
 ) -> Result<Outcome, Status> {
-    let replicas = at(scale, &["spec", "replicas"]).as_i64().unwrap_or(0);
-    let version = meta::text(scale, "resourceVersion").to_owned();
     let group_resource = target.resource.group_resource();
-    let edit = move |object: &mut Value| {
-        if !matches!(version.as_str(), "" | "0") && version != meta::text(object, "resourceVersion") {
+    let edit = |object: &mut Value, scale: &Value| {
+        check(target, scale)?;
+        let version = meta::text(scale, "resourceVersion");
+        if !matches!(version, "" | "0") && version != meta::text(object, "resourceVersion") {
             let name = meta::text(object, "name");
             return Err(Status::conflict(&group_resource, name, crate::registry::core::MODIFIED));
         }
-        set_replicas(&target.resource, object, replicas)
+        set_replicas(&target.resource, object, at(scale, &["spec", "replicas"]).as_i64().unwrap_or(0))
     };
-    let shown = crate::registry::modify::Shown { operation: admission::Operation::Update, body: scale };
-    let job = Job { context, target, options, change: Change::Edit(&edit), shown: Some(shown) };
+    let view = |object: &Value| shown(&target.resource, object);
+    let operation = admission::Operation::Update;
+    let spoken = Spoken { operation, body: scale, view: Some(&view), edit: &edit };
+    let job = Job { context, target, options, change: Change::Spoken(spoken) };
     let outcome = registry.modify(&job).await?;
     Ok(Outcome::value(outcome.code, kind(), scale_of(&target.resource, &outcome.to_value())?))
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "what tests share")]
 
+mod admitted;
 mod aggregate;
 mod bodies;
 mod discovery;
@@ -19,7 +20,7 @@ use apiserver::aggregate::Aggregator;
 use apiserver::compose::{Setup, compose};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, TlsMaterial, serve, server_config};
-use apiserver::{ApiServer, Config};
+use apiserver::{ApiServer, Config, Network};
 use auth::pki::{self, KeyPair, Pki, ServerNames};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -79,9 +80,14 @@ impl Front {
     }
 
     pub(crate) async fn with(limits: Limits) -> Self {
+        Self::on(Network::default(), limits).await
+    }
+
+    pub(crate) async fn on(network: Network, limits: Limits) -> Self {
         let dir = TempDir::new();
         let store = Embedded::open(&dir.path().join("store"), &Options::default(), Instant::now()).unwrap();
-        let server = ApiServer::open(Config::new(Arc::new(store) as Arc<dyn Store>)).await.unwrap();
+        let config = Config { network, ..Config::new(Arc::new(store) as Arc<dyn Store>) };
+        let server = ApiServer::open(config).await.unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let url = format!("https://{address}");
