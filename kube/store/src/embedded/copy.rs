@@ -72,6 +72,7 @@ pub fn restore(backup: &Path, target: &Path) -> Result<Report, Error> {
 /// redb writes its header last; a file that it was making when the power went is no database.
 pub(crate) fn create(path: &Path) -> Result<(), Error> {
     let partial = partial_of(path)?;
+    hit("store.create.begun");
     let failed = |cause| file_error("make store", &partial, cause);
     let db = file::database(Disk::open(&partial)?, COPY_CACHE_BYTES).map_err(failed)?;
     commit(&db, State::default(), &Changes::default()).map_err(failed)?;
@@ -86,6 +87,7 @@ pub(crate) fn create(path: &Path) -> Result<(), Error> {
     hit("store.create.linked");
     drop(db);
     fs::remove_file(&partial).map_err(|error| Error::io("remove", &partial, error))?;
+    hit("store.create.removed");
     sync_directory_of(path)
 }
 
@@ -179,6 +181,7 @@ impl<'a> Filling<'a> {
         let disk = Disk::open(partial)?;
         let db = file::database(disk, COPY_CACHE_BYTES);
         let db = db.map_err(|cause| file_error("write", partial, cause))?;
+        hit("store.backup.opened");
         let changes = Changes { compact: Some(source.compacted), ..Changes::default() };
         Ok(Self { partial, db, source, state: State::default(), changes, bytes: 0 })
     }
@@ -213,6 +216,7 @@ impl<'a> Filling<'a> {
         self.bytes = 0;
         let committed = commit(&self.db, self.state, &changes);
         self.state = committed.map_err(|cause| file_error("write", self.partial, cause))?;
+        hit("store.backup.committed");
         Ok(())
     }
 }

@@ -72,6 +72,7 @@ pub(crate) fn commit(db: &Database, state: State, changes: &Changes) -> Result<S
             state.rows = state.rows.wrapping_sub(1);
             state.digest ^= digest(*at, trailer(row.value()));
         }
+        base::failpoint::hit("store.commit.recorded");
         let mut leases = txn.open_table(LEASES)?;
         for (id, ttl) in &changes.leases {
             match ttl {

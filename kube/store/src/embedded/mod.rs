@@ -47,17 +47,25 @@ pub const FAILPOINTS: &[&str] = &[
     "store.disk.set-len.after",
     "store.disk.ready.before",
     "store.disk.ready.after",
+    "store.create.begun",
     "store.create.filled",
     "store.create.linked",
+    "store.create.removed",
     "store.open.locked",
+    "store.open.repaired",
     "store.open.scanned",
+    "store.open.running",
     "store.batch.taken",
     "store.batch.applied",
     "store.commit.before",
+    "store.commit.recorded",
     "store.commit.filled",
     "store.commit.after",
+    "store.batch.remembered",
     "store.batch.published",
     "store.batch.answered",
+    "store.lease.granted",
+    "store.lease.revoked",
     "store.mend.opened",
     "store.mend.committed",
     "store.mend.swapped",
@@ -66,9 +74,15 @@ pub const FAILPOINTS: &[&str] = &[
     "store.compact.forgotten",
     "store.compact.dropped",
     "store.backup.begun",
+    "store.backup.opened",
     "store.backup.filled",
+    "store.backup.committed",
     "store.backup.synced",
     "store.backup.renamed",
+    "store.online.asked",
+    "store.online.checked",
+    "store.close.written",
+    "store.close.closed",
 ];
 
 /// How a store is run.
@@ -131,6 +145,7 @@ impl Embedded {
         let through = disk::Through { disk, sync_failed: Arc::default() };
         let db = file::database(through.clone(), options.cache_bytes)
             .map_err(|cause| file::file_error("open store", path, cause))?;
+        base::failpoint::hit("store.open.repaired");
         let Loaded { machine, state, garbage } = scan(&file::begin_read(&db)?, now)?;
         base::failpoint::hit("store.open.scanned");
         let shared = Arc::new(Shared::new(machine, db, through, path, options));
@@ -141,6 +156,7 @@ impl Embedded {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| Error::io("start writer of", path, error))?;
+        base::failpoint::hit("store.open.running");
         let retention = options.retention.map(|window| Mutex::new(Retention::new(window)));
         Ok(Self { shared, inbox: Some(inbox), writer: Some(writer), retention })
     }
@@ -288,7 +304,9 @@ impl Drop for Embedded {
             // A panic of the writer has already been reported; there is nothing to add.
             drop(writer.join());
         }
+        base::failpoint::hit("store.close.written");
         self.shared.close();
+        base::failpoint::hit("store.close.closed");
     }
 }
 

@@ -127,11 +127,13 @@ impl Writer {
             Request::Grant { id, ttl, now } => {
                 machine.grant(id, ttl, now)?;
                 changes.leases.push((id, Some(ttl)));
+                hit("store.lease.granted");
                 nothing(&machine)
             }
             Request::Revoke(id) => {
                 let applied = machine.revoke(id, &values)?;
                 changes.leases.push((id, None));
+                hit("store.lease.revoked");
                 applied
             }
             Request::Compact(revision) => {
@@ -166,6 +168,7 @@ impl Writer {
         }
         let newest = Revision(self.state.revision);
         self.shared.tail.write().unwrap_or_else(PoisonError::into_inner).extend(changes.records);
+        hit("store.batch.remembered");
         if newest > self.shared.published() {
             self.shared.publish(newest);
             hit("store.batch.published");

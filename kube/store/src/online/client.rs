@@ -5,6 +5,8 @@ use std::io::{self, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
+use base::failpoint::hit;
+
 use super::frame::{self, HELLO, kind};
 use super::{SOCKET_NAME, with_address};
 use crate::embedded::copy::{Filling, RawRow, begin, install};
@@ -47,6 +49,7 @@ impl Online {
         let partial = begin(target)?;
         let done = self.fill(&partial, &mut progress).and_then(|()| {
             let report = check(&partial)?;
+            hit("store.online.checked");
             install(&partial, target)?;
             Ok(report)
         });

@@ -10,6 +10,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use base::failpoint::hit;
+
 use super::frame::{self, HELLO, kind};
 use super::with_address;
 use crate::embedded::copy::{RawRow, rows};
@@ -118,6 +120,7 @@ fn answer(store: &Embedded, mut stream: &UnixStream) -> io::Result<()> {
         frame::write(&mut out, kind::ERROR, &[b"the command is of another version: use the server's build"])?;
         return out.flush();
     };
+    hit("store.online.asked");
     let done = match command {
         kind::BACKUP => backup(store, &mut out),
         kind::CHECK => check(store, &mut out),

@@ -8,18 +8,86 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use store::{Disk, Embedded, Error, FAILPOINTS, KeyRange, Op, Revision, StorageBackend, Store, Txn, check};
+use store::{
+    Control, Disk, Embedded, Error, FAILPOINTS, KeyRange, LeaseId, Online, Op, Revision, SOCKET_NAME,
+    StorageBackend, Store, Txn, check,
+};
 
 use crate::{all, open, options};
 
 const PLAN: &str = "STORE_CRASH_TEST_PLAN";
+
+/// How the child writes.
+#[derive(Clone, Copy, Debug)]
+enum Traffic {
+    /// One write at a time.
+    Single,
+    /// Several writes wait for the same syncs.
+    Bursts,
+    /// One at a time, each over several pages.
+    Large,
+}
+
+impl Traffic {
+    fn parse(name: &str) -> Self {
+        match name {
+            "Single" => Self::Single,
+            "Bursts" => Self::Bursts,
+            "Large" => Self::Large,
+            _ => panic!("{name}"),
+        }
+    }
+
+    /// Writes that are under way at a time.
+    fn at_once(self) -> u64 {
+        if matches!(self, Self::Bursts) { 6 } else { 1 }
+    }
+
+    fn value(self, number: u64) -> String {
+        let padding = if matches!(self, Self::Large) { 20_000 } else { 0 };
+        format!("v{number}{}", "x".repeat(padding))
+    }
+
+    fn txn(self, number: u64) -> Txn {
+        let (key, value) = (key(number), self.value(number));
+        match number % 5 {
+            0 => Txn::ops([Op::put(key.clone(), value.clone()), Op::put(format!("{key}b"), value)]),
+            4 => Txn::delete(KeyRange::one(key)),
+            _ => Txn::put(key, value),
+        }
+    }
+
+    /// What there is after so many writes.
+    fn model(self, through: u64) -> BTreeMap<String, String> {
+        let mut model = BTreeMap::new();
+        for number in 0..through {
+            let (key, value) = (key(number), self.value(number));
+            match number % 5 {
+                0 => {
+                    model.insert(key.clone(), value.clone());
+                    model.insert(format!("{key}b"), value);
+                }
+                4 => drop(model.remove(&key)),
+                _ => drop(model.insert(key, value)),
+            }
+        }
+        model
+    }
+}
+
+fn key(number: u64) -> String {
+    format!("k{}", number % 7)
+}
 
 /// The process that dies. Without a plan it is a test of nothing, and says so by its name.
 #[test]
 fn child_of_the_crash_test() {
     #[allow(clippy::disallowed_methods, reason = "the parent test hands the plan over this way")]
     let Ok(plan) = std::env::var(PLAN) else { return };
-    let [point, skip, directory] = plan.splitn(3, ' ').collect::<Vec<_>>()[..] else { panic!("{plan}") };
+    let [point, skip, traffic, directory] = plan.splitn(4, ' ').collect::<Vec<_>>()[..] else {
+        panic!("{plan}")
+    };
+    let traffic = Traffic::parse(traffic);
     base::failpoint::arm(point, skip.parse().unwrap(), || {
         let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         std::process::abort()
@@ -28,36 +96,55 @@ fn child_of_the_crash_test() {
     let path = directory.join("store");
     drop(open(&path));
     let disk = Arc::new(Filling { disk: Disk::open(&path).unwrap(), full: AtomicBool::new(false) });
-    let store = Embedded::open_on(disk.clone(), &path, &options(), Instant::now()).unwrap();
+    let store = Arc::new(Embedded::open_on(disk.clone(), &path, &options(), Instant::now()).unwrap());
+    let control = Control::listen(Arc::clone(&store), &directory.join(SOCKET_NAME)).unwrap();
     // libtest captures print!, not writes to the descriptor.
     let mut out = io::stderr();
-    for number in 0..60_u64 {
-        let (key, value) = (format!("k{}", number % 7), format!("v{number}"));
-        let txn = match number % 5 {
-            0 => Txn::ops([Op::put(key.clone(), value.clone()), Op::put(format!("{key}b"), value.clone())]),
-            4 => Txn::delete(KeyRange::one(key.clone())),
-            _ => Txn::put(key.clone(), value.clone()),
-        };
-        let revision = store.txn(txn).unwrap().revision;
-        // In one write: stderr has no buffer, and death between two pieces would tear the line.
-        out.write_all(format!("acknowledged {number} {revision}\n").as_bytes()).unwrap();
-        if number % 15 == 14 {
-            store.compact(Revision(revision.0 - 5)).unwrap();
-        }
-        // It takes a second until space is looked for.
-        if number == 30 && point.starts_with("store.mend") {
-            disk.full.store(true, Ordering::SeqCst);
-            // What it would write is there already: the model needs not know whether it does.
-            assert!(matches!(store.txn(Txn::put(key, value)), Err(Error::Full { .. })));
-            disk.full.store(false, Ordering::SeqCst);
-            assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
-        }
-        if number == 40 {
-            store.backup(&directory.join("backup")).unwrap();
+    for first in (0..60).step_by(traffic.at_once() as usize) {
+        let under_way = (first..first + traffic.at_once()).map(|number| {
+            let (send, answer) = std::sync::mpsc::channel();
+            store.submit(traffic.txn(number), move |result| drop(send.send(result)));
+            (number, answer)
+        });
+        for (number, answer) in under_way.collect::<Vec<_>>() {
+            let revision = answer.recv().unwrap().unwrap().revision;
+            // In one write: stderr has no buffer, and death between two pieces would tear the line.
+            out.write_all(format!("acknowledged {number} {revision}\n").as_bytes()).unwrap();
+            care(&store, number, revision, directory);
+            if number == 30 && point.starts_with("store.mend") {
+                fill_and_mend(&store, &disk, traffic);
+            }
         }
     }
-    drop(store);
+    drop((control, store));
     out.write_all(b"finished\n").unwrap();
+}
+
+/// What an owner does beside the writes.
+fn care(store: &Embedded, number: u64, revision: Revision, directory: &Path) {
+    if number % 15 == 14 {
+        store.compact(Revision(revision.0 - 5)).unwrap();
+    }
+    match number {
+        20 => store.lease_grant(LeaseId(1), Duration::from_secs(60), Instant::now()).unwrap(),
+        25 => drop(store.lease_revoke(LeaseId(1)).unwrap()),
+        40 => drop(store.backup(&directory.join("backup")).unwrap()),
+        50 => {
+            let online = Online::connect(directory).unwrap().unwrap();
+            online.backup(&directory.join("online"), |_, _| {}).unwrap();
+        }
+        _ => {}
+    }
+}
+
+fn fill_and_mend(store: &Embedded, disk: &Filling, traffic: Traffic) {
+    disk.full.store(true, Ordering::SeqCst);
+    // What it would write is there already: the model needs not know whether it does.
+    let again = Txn::put(key(30), traffic.value(30));
+    assert!(matches!(store.txn(again), Err(Error::Full { .. })));
+    disk.full.store(false, Ordering::SeqCst);
+    // It takes a second until space is looked for.
+    assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
 }
 
 /// A file on a disk that can be full.
@@ -97,27 +184,11 @@ impl StorageBackend for Filling {
     }
 }
 
-fn model(through: u64) -> BTreeMap<String, String> {
-    let mut model = BTreeMap::new();
-    for number in 0..through {
-        let (key, value) = (format!("k{}", number % 7), format!("v{number}"));
-        match number % 5 {
-            0 => {
-                model.insert(key.clone(), value.clone());
-                model.insert(format!("{key}b"), value);
-            }
-            4 => drop(model.remove(&key)),
-            _ => drop(model.insert(key, value)),
-        }
-    }
-    model
-}
-
 /// Runs the child; how many writes it acknowledged, at which revision, and whether it died.
-fn run(point: &str, skip: u32, directory: &Path) -> (u64, u64, bool) {
+fn run(point: &str, skip: u32, traffic: Traffic, directory: &Path) -> (u64, u64, bool) {
     let mut child = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "crash::child_of_the_crash_test", "--nocapture"])
-        .env(PLAN, format!("{point} {skip} {}", directory.display()))
+        .env(PLAN, format!("{point} {skip} {traffic:?} {}", directory.display()))
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
@@ -134,9 +205,9 @@ fn run(point: &str, skip: u32, directory: &Path) -> (u64, u64, bool) {
     (done, revision, !child.wait().unwrap().success())
 }
 
-fn survives(point: &str, skip: u32) -> bool {
+fn survives(point: &str, skip: u32, traffic: Traffic) -> bool {
     let directory = testkit::TempDir::new();
-    let (done, revision, died) = run(point, skip, directory.path());
+    let (done, revision, died) = run(point, skip, traffic, directory.path());
     let path = directory.join("store");
     let store = open(&path);
     assert!(store.revision().0 >= revision, "{point}:{skip}: acknowledged {revision} is lost");
@@ -144,24 +215,46 @@ fn survives(point: &str, skip: u32) -> bool {
         .iter()
         .map(|kv| (String::from_utf8_lossy(&kv.key).into(), String::from_utf8_lossy(&kv.value).into()))
         .collect();
-    // The write that was under way may be there or not, but as a whole.
-    let whole = [done, done + 1].into_iter().any(|through| seen == model(through));
+    // The writes that were under way may be there or not, but each as a whole and in their order.
+    let whole = (done..=done + traffic.at_once()).any(|through| seen == traffic.model(through));
     assert!(whole, "{point}:{skip}: after {done} acknowledged writes there is {seen:?}");
     let next = store.txn(Txn::put("after", "1")).unwrap().revision;
     assert!(next.0 > revision);
     drop(store);
     check(&path).unwrap();
-    let backup = directory.join("backup");
-    if backup.exists() {
-        check(&backup).unwrap();
+    for backup in ["backup", "online"].map(|name| directory.join(name)) {
+        if backup.exists() {
+            check(&backup).unwrap();
+        }
     }
     died
 }
 
-#[test]
-fn nothing_acknowledged_is_lost_at_any_failpoint() {
+fn nothing_acknowledged_is_lost(traffic: Traffic, skips: &[u32]) {
     for point in FAILPOINTS {
-        let deaths = [0, 1, 20].into_iter().filter(|skip| survives(point, *skip)).count();
+        let deaths = skips.iter().filter(|skip| survives(point, **skip, traffic)).count();
         assert!(deaths > 0, "{point} was never reached");
     }
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_at_any_failpoint() {
+    nothing_acknowledged_is_lost(Traffic::Single, &[0, 20]);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_in_bursts() {
+    nothing_acknowledged_is_lost(Traffic::Bursts, &[0]);
+}
+
+#[test]
+fn nothing_acknowledged_is_lost_with_large_values() {
+    nothing_acknowledged_is_lost(Traffic::Large, &[0]);
+}
+
+#[test]
+fn there_are_enough_failpoints_and_each_has_one_name() {
+    let names: std::collections::BTreeSet<_> = FAILPOINTS.iter().collect();
+    assert_eq!(names.len(), FAILPOINTS.len());
+    assert!(names.len() >= 40, "{}", names.len());
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use store::StorageBackend;
@@ -24,8 +24,43 @@ pub(crate) struct Memory {
     pub(crate) fail_sync: AtomicU64,
     /// Writes and growth fail with ENOSPC while this is set.
     pub(crate) full: AtomicBool,
-    /// How long a sync takes, in milliseconds.
-    pub(crate) sync_ms: AtomicU64,
+    /// Syncs wait while this is set.
+    pub(crate) gate: Gate,
+}
+
+/// Holds up who passes, for as long as a test wants: a disk as slow as can be.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    /// Whether it is closed, and how many wait.
+    state: Mutex<(bool, usize)>,
+    changed: Condvar,
+}
+
+impl Gate {
+    pub(crate) fn close(&self) {
+        self.state.lock().unwrap().0 = true;
+    }
+
+    pub(crate) fn open(&self) {
+        self.state.lock().unwrap().0 = false;
+        self.changed.notify_all();
+    }
+
+    /// Returns when somebody waits.
+    pub(crate) fn await_one(&self) {
+        let state = self.state.lock().unwrap();
+        let limit = Duration::from_secs(60);
+        let (state, _) = self.changed.wait_timeout_while(state, limit, |(_, waiting)| *waiting == 0).unwrap();
+        assert!(state.1 > 0, "nobody came to the gate");
+    }
+
+    fn pass(&self) {
+        let mut state = self.state.lock().unwrap();
+        state.1 += 1;
+        self.changed.notify_all();
+        state = self.changed.wait_while(state, |(closed, _)| *closed).unwrap();
+        state.1 -= 1;
+    }
 }
 
 impl Memory {
@@ -99,7 +134,7 @@ impl StorageBackend for Memory {
     }
 
     fn sync_data(&self) -> Result<(), io::Error> {
-        std::thread::sleep(Duration::from_millis(self.sync_ms.load(Ordering::SeqCst)));
+        self.gate.pass();
         let errno = self.fail_sync.swap(0, Ordering::SeqCst);
         if errno != 0 {
             return Err(io::Error::from_raw_os_error(errno as i32));
