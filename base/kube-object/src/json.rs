@@ -11,10 +11,10 @@ use base::{Classified, ErrorClass};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
+use crate::strict;
+
 /// Deepest nesting that is read: serde_json's own recursion limit is 128.
 pub const DEPTH_MAX: usize = 120;
-/// So many duplicates are told apart; more would only help who wants to fill our memory.
-pub const DUPLICATES_MAX: usize = 100;
 
 /// A value, and what is strange about its text.
 #[derive(Clone, Debug, PartialEq)]
@@ -156,7 +156,7 @@ enum Step {
 
 impl Notes {
     fn duplicate(&mut self) {
-        if self.duplicates.len() < DUPLICATES_MAX {
+        if !strict::is_enough(&self.duplicates) {
             let mut text = String::new();
             for step in &self.path {
                 match step {
@@ -266,7 +266,7 @@ mod tests {
         }
         assert_eq!(decode(br#"{"a":1,"a":2}"#).unwrap().value, json!({"a": 2}));
         let many = format!("{{{}\"a\":1}}", "\"a\":1,".repeat(5000));
-        assert_eq!(decode(many.as_bytes()).unwrap().duplicates.len(), DUPLICATES_MAX);
+        assert_eq!(decode(many.as_bytes()).unwrap().duplicates.len(), strict::UNKNOWN_MAX);
     }
 
     #[test]

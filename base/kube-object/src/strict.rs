@@ -10,6 +10,14 @@ use crate::shape::Shape;
 /// So many unknown fields are named; who sends more has understood by then.
 pub const UNKNOWN_MAX: usize = 100;
 
+/// So many bytes of names are told of; a name may be as long as a body.
+const NOTES_BYTES_MAX: usize = 64 << 10;
+
+/// Whether enough is said of a body: its answer must not become many times larger than it is.
+pub fn is_enough(notes: &[String]) -> bool {
+    notes.len() >= UNKNOWN_MAX || notes.iter().map(String::len).sum::<usize>() >= NOTES_BYTES_MAX
+}
+
 /// Paths of fields that the shape does not know, as in `spec.containers[0].imagee`.
 ///
 /// A value whose shape is not known hides nothing: all below it is taken.
@@ -62,6 +70,7 @@ fn walk(value: &Value, shape: &dyn Shape, path: &mut String, found: &mut Vec<Str
                 path.push_str(name);
                 match shape.field(name) {
                     Some(below) => walk(value, below, path, found),
+                    None if is_enough(found) => {}
                     None => found.push(path.clone()),
                 }
                 path.truncate(len);
@@ -105,6 +114,9 @@ mod tests {
         }
         let many: serde_json::Map<_, _> = (0..500).map(|at| (format!("f{at}"), json!(1))).collect();
         assert_eq!(unknown_fields(&Value::Object(many), &shape).len(), UNKNOWN_MAX);
+        let long: serde_json::Map<_, _> =
+            (0..9).map(|at| (format!("{}{at}", "f".repeat(50_000)), json!(1))).collect();
+        assert_eq!(unknown_fields(&Value::Object(long), &shape).len(), 2);
     }
 
     #[test]

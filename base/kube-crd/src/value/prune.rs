@@ -1,12 +1,12 @@
 //! Takes out what a schema does not know.
 
-use kube_object::strict::UNKNOWN_MAX;
+use kube_object::strict;
 use serde_json::Value;
 
 use crate::schema::{Additional, Structural, is_meta_field};
 
 /// Prunes below a schema; gives the paths of what was dropped, sorted, at most
-/// [`UNKNOWN_MAX`]. The members of an API object are left to metadata's own rules.
+/// [`strict::UNKNOWN_MAX`]. The members of an API object are left to metadata's own rules.
 pub(crate) fn prune(value: &mut Value, schema: &Structural) -> Vec<String> {
     let mut pruner = Pruner { path: String::new(), dropped: Vec::new() };
     pruner.value(value, Some(schema));
@@ -112,7 +112,7 @@ impl Pruner {
     }
 
     fn drop(&mut self, name: &str) {
-        if self.dropped.len() < UNKNOWN_MAX {
+        if !strict::is_enough(&self.dropped) {
             let len = self.push(name);
             self.dropped.push(self.path.clone());
             self.path.truncate(len);

@@ -6,6 +6,7 @@ use super::field_set::{PathElement, path_text};
 use super::typed::identity;
 use crate::go_text;
 use crate::shape::{Atom, ListKind, Shape};
+use crate::strict;
 
 /// All that does not fit, as one text; none if everything does.
 ///
@@ -29,6 +30,9 @@ struct Walk {
 impl Walk {
     fn value(&mut self, value: &Value, shape: Option<&dyn Shape>) {
         let Some((shape, atom)) = shape.and_then(|shape| Some((shape, shape.atom()?))) else { return };
+        if strict::is_enough(&self.found) {
+            return;
+        }
         match (atom, value) {
             (_, Value::Null) => {}
             (Atom::Map { closed }, Value::Object(fields)) => {
@@ -169,5 +173,7 @@ mod tests {
             assert_eq!(errors(&config, schema_shape::of(&gvk)), expected, "{config}");
         }
         assert_eq!(errors(&json!({"any": 1}), None), None);
+        let many = json!({"metadata": {"finalizers": (0..100_000).collect::<Vec<_>>()}});
+        assert!(errors(&many, schema_shape::of(&gvk)).unwrap().lines().count() <= strict::UNKNOWN_MAX + 1);
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use kube_object::json::{DEPTH_MAX, DUPLICATES_MAX, Decoded};
+use kube_object::json::{DEPTH_MAX, Decoded};
+use kube_object::strict;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::{Map, Value};
 
@@ -180,7 +181,7 @@ impl Builder {
                 Some(Key::Merge) => merges.push(value),
                 Some(Key::Name(name, shown)) => {
                     let twice = fields.insert(name, value).is_some();
-                    if twice && self.duplicates.len() < DUPLICATES_MAX {
+                    if twice && !strict::is_enough(&self.duplicates) {
                         self.duplicates.push(format!("line {line}: key {shown} already set in map"));
                     }
                 }
