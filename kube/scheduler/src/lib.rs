@@ -5,6 +5,7 @@
 //!             schedule(snapshot, pod) ─▶ Placement with scores, or a Diagnosis: per node what is wrong
 //!             preempt(snapshot, pod)  ─▶ whom to end on which node so that it fits
 //!             capacity(snapshot, pod) ─▶ how many more like it fit, and what runs out first
+//! Queue                who is next, who waits, and which change wakes whom
 //! ```
 //!
 //! Filters, scores, weights and words are those of the upstream scheduler's default profile. All of
@@ -20,6 +21,7 @@ mod node;
 mod node_rules;
 mod pod;
 mod preempt;
+mod queue;
 mod read;
 mod schedule;
 mod score;
@@ -39,6 +41,7 @@ pub use node::Node;
 pub use node_rules::{NodeRules, NodeTerm};
 pub use pod::{HostPort, Pod};
 pub use preempt::{DisruptionBudget, Preemption, preempt};
+pub use queue::{Change, PodKey, Queue};
 pub use read::Labels;
 pub use schedule::{Decision, Placement, schedule};
 pub use score::Score;
