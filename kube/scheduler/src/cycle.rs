@@ -30,6 +30,22 @@ pub(crate) struct Cycle<'a> {
     spread: Vec<SpreadState<'a>>,
 }
 
+/// One thing that may keep a pod from a node.
+type Check = fn(&Cycle<'_>, usize, &Node) -> Option<Misfit>;
+
+/// All of them, cheap ones first.
+const CHECKS: [Check; 9] = [
+    |cycle, place, node| cycle.check_cordon(place, node),
+    |cycle, place, node| cycle.check_taints(place, node),
+    |cycle, place, node| cycle.check_rules(place, node),
+    |cycle, place, node| cycle.check_ports(place, node),
+    |cycle, place, node| cycle.check_count(place, node),
+    |cycle, place, node| cycle.check_resources(place, node),
+    |cycle, place, node| cycle.check_volumes(place, node),
+    |cycle, place, node| cycle.check_spread(place, node),
+    |cycle, place, node| cycle.check_pods(place, node),
+];
+
 /// Tallies that a pod's rules ask for.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
@@ -116,31 +132,47 @@ impl<'a> Cycle<'a> {
         }
     }
 
-    /// The first thing that keeps the pod from the node; cheap ones are looked at first.
+    /// The first thing that keeps the pod from the node.
     pub(crate) fn check(&self, place: usize, node: &Node) -> Option<Misfit> {
-        let pod = self.pod;
-        if node.unschedulable && !tolerates_cordon(pod) {
-            return Some(Misfit::Unschedulable);
-        }
-        if let Some(taint) = untolerated(&node.taints, &pod.tolerations) {
-            return Some(Misfit::Taint(taint.clone()));
-        }
-        if !pod.node_rules.allow(node) {
-            return Some(Misfit::NodeRules { demands: pod.node_rules.demands() });
-        }
-        if let Some(port) = node.taken(&pod.ports) {
-            return Some(Misfit::Port(port.clone()));
-        }
-        if node.pods.len() as i64 >= node.pods_max {
-            return Some(Misfit::TooManyPods { max: node.pods_max });
-        }
-        if !node.allocatable.fits(&node.requested, &pod.requests) {
-            return Some(Misfit::Resources(node.allocatable.shortages(&node.requested, &pod.requests)));
-        }
-        self.volumes.check(node).or_else(|| self.check_spread(place)).or_else(|| self.check_pods(place))
+        self.misfits(place, node).next()
     }
 
-    fn check_pods(&self, place: usize) -> Option<Misfit> {
+    /// Everything that keeps the pod from the node, each found when it is asked for.
+    pub(crate) fn misfits<'s>(&'s self, place: usize, node: &'s Node) -> impl Iterator<Item = Misfit> + 's {
+        CHECKS.iter().filter_map(move |check| check(self, place, node))
+    }
+
+    fn check_cordon(&self, _: usize, node: &Node) -> Option<Misfit> {
+        (node.unschedulable && !tolerates_cordon(self.pod)).then_some(Misfit::Unschedulable)
+    }
+
+    fn check_taints(&self, _: usize, node: &Node) -> Option<Misfit> {
+        untolerated(&node.taints, &self.pod.tolerations).map(|taint| Misfit::Taint(taint.clone()))
+    }
+
+    fn check_rules(&self, _: usize, node: &Node) -> Option<Misfit> {
+        let rules = &self.pod.node_rules;
+        (!rules.allow(node)).then(|| Misfit::NodeRules { demands: rules.demands() })
+    }
+
+    fn check_ports(&self, _: usize, node: &Node) -> Option<Misfit> {
+        node.taken(&self.pod.ports).map(|port| Misfit::Port(port.clone()))
+    }
+
+    fn check_count(&self, _: usize, node: &Node) -> Option<Misfit> {
+        (node.pods.len() as i64 >= node.pods_max).then_some(Misfit::TooManyPods { max: node.pods_max })
+    }
+
+    fn check_resources(&self, _: usize, node: &Node) -> Option<Misfit> {
+        let (capacity, used, asked) = (&node.allocatable, &node.requested, &self.pod.requests);
+        (!capacity.fits(used, asked)).then(|| Misfit::Resources(capacity.shortages(used, asked)))
+    }
+
+    fn check_volumes(&self, _: usize, node: &Node) -> Option<Misfit> {
+        self.volumes.check(node)
+    }
+
+    fn check_pods(&self, place: usize, _: &Node) -> Option<Misfit> {
         let (census, topologies) = (&self.snapshot.census, &self.snapshot.topologies);
         let count = |id: TallyId| {
             let tally = census.tally(id)?;
@@ -164,7 +196,7 @@ impl<'a> Cycle<'a> {
         self.refused.iter().any(refuses).then_some(Misfit::RefusedByPods)
     }
 
-    fn check_spread(&self, place: usize) -> Option<Misfit> {
+    fn check_spread(&self, place: usize, _: &Node) -> Option<Misfit> {
         for state in &self.spread {
             let key = Arc::clone(&state.constraint.topology_key);
             let Some(domain) = self.snapshot.topologies.domain(state.key, place) else {

@@ -4,6 +4,7 @@
 //! events ─▶ Snapshot   nodes and their pods; counts per domain kept up as pods come and go
 //!             schedule(snapshot, pod) ─▶ Placement with scores, or a Diagnosis: per node what is wrong
 //!             preempt(snapshot, pod)  ─▶ whom to end on which node so that it fits
+//!             why(snapshot, pod)      ─▶ all that is wrong with each node, and the least that helps
 //!             capacity(snapshot, pod) ─▶ how many more like it fit, and what runs out first
 //! Queue                who is next, who waits, and which change wakes whom
 //! ```
@@ -32,6 +33,7 @@ mod taints;
 mod tests;
 mod topology;
 mod volumes;
+mod why;
 
 pub use affinity::{Affinity, Group, Term};
 pub use amounts::{Amounts, Shortage, display};
@@ -49,3 +51,4 @@ pub use snapshot::Snapshot;
 pub use spread::Constraint;
 pub use taints::{Effect, Taint, Toleration};
 pub use volumes::{SELECTED_NODE, Volumes};
+pub use why::{Why, why};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::amounts::Shortage;
+use crate::amounts::{Shortage, display};
 use crate::pod::HostPort;
 use crate::taints::Taint;
 
@@ -94,6 +94,48 @@ impl Misfit {
             Self::NoVolume { .. } => "node(s) didn't find available persistent volumes to bind",
         };
         vec![text.to_owned()]
+    }
+
+    /// The least that would help, on a node of this name.
+    pub fn remedy(&self, node: &str) -> String {
+        match self {
+            Self::OtherNode => format!("let the pod name {node}"),
+            Self::Unschedulable => format!("uncordon {node}"),
+            Self::Taint(taint) => format!("tolerate {taint}, or take this taint from {node}"),
+            Self::NodeRules { demands } => format!("label {node} so that it fits {demands}, or demand less"),
+            Self::Port(port) => {
+                format!(
+                    "take another host port than {}/{}, or end who has it on {node}",
+                    port.port, port.protocol
+                )
+            }
+            Self::TooManyPods { max } => format!("end a pod on {node}, or let it take more than {max}"),
+            Self::Resources(shortages) => {
+                let each = shortages.iter().map(|it| {
+                    let missing = it.used + it.requested - it.capacity;
+                    let free = format!("free {} {} on {node}", display(&it.resource, missing), it.resource);
+                    match it.requested - missing {
+                        ..=0 => free,
+                        less => format!("{free}, or ask for {}", display(&it.resource, less)),
+                    }
+                });
+                each.collect::<Vec<_>>().join(" and ")
+            }
+            Self::Affinity { term } => {
+                format!("have {term} on {node}'s side, or only prefer to be with them")
+            }
+            Self::AntiAffinity { term } => {
+                format!("move {term} away from {node}, or only prefer to be apart")
+            }
+            Self::RefusedByPods => format!("move the pods away from {node} that keep away from this one"),
+            Self::NoTopologyLabel { key } => format!("give {node} the label {key}"),
+            Self::Spread { key, here, least, max_skew } => format!(
+                "allow a skew of {} by {key} instead of {max_skew}, or make room where there are only {least}",
+                here - least
+            ),
+            Self::VolumeElsewhere { volume } => format!("bring volume {volume} to {node}"),
+            Self::NoVolume { claim } => format!("make a volume for claim {claim} that {node} reaches"),
+        }
     }
 
     /// Whether it might fit if pods went.

@@ -361,3 +361,27 @@ fn k3_02_capacity_says_how_many_fit_and_what_runs_out() {
     assert_eq!(capacity(&mut snapshot, &small, 3).limits, []);
     assert_eq!(snapshot.nodes().map(|node| node.pods.len()).sum::<usize>(), 0);
 }
+
+#[test]
+fn why_pending_names_all_that_is_wrong_and_the_least_that_helps() {
+    let nodes = [
+        node(
+            "full",
+            "1",
+            &json!({"spec": {"taints": [{"key": "db", "value": "x", "effect": "NoSchedule"}]}}),
+        ),
+        node("cordoned", "4", &json!({"spec": {"unschedulable": true}})),
+        node("small", "2", &json!({})),
+    ];
+    let mut snapshot = cluster(&nodes, &[]);
+    let found = crate::why(&mut snapshot, &Pod::read(&pod("p", &cpu("3"))));
+    let counts: Vec<_> = found.nodes.iter().map(|(node, misfits)| (&**node, misfits.len())).collect();
+    assert_eq!(counts, [("cordoned", 1), ("small", 1), ("full", 2)]);
+    assert_eq!(found.remedies(), ["uncordon cordoned"]);
+    snapshot.remove_node("cordoned");
+    let found = crate::why(&mut snapshot, &Pod::read(&pod("p", &cpu("3"))));
+    assert_eq!(found.remedies(), ["free 1 cpu on small, or ask for 2"]);
+    let gated = pod("p", &json!({"spec": {"schedulingGates": [{"name": "later"}]}}));
+    let found = crate::why(&mut snapshot, &Pod::read(&gated));
+    assert_eq!(found.everywhere.as_deref(), Some("waiting for scheduling gates: later"));
+}
