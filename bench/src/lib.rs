@@ -16,7 +16,7 @@ pub use api::ApiReport;
 pub use sample::{Candidate, Cost, Table};
 
 /// What is measured.
-#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
     /// create + start + wait + delete of a static `true` with docker's default spec
     Runtime,
