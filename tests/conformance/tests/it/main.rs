@@ -7,6 +7,7 @@
 
 mod api;
 mod life;
+mod names;
 mod operations;
 mod rig;
 

@@ -86,6 +86,15 @@ fn scheduler_predicates_validates_that_node_selector_is_respected_if_not_matchin
     seen.until("ADDED", |event| {
         event["reason"] == "FailedScheduling" && event["involvedObject"]["name"] == "restricted-pod"
     });
+    // What the spec looks at: the namespaces, the nodes (none has the label) and the pods in all of them.
+    let spaces = api.get("/api/v1/namespaces");
+    assert!(names(&spaces).contains(&namespace.as_str()), "{spaces}");
+    assert!(names(&api.get("/api/v1/nodes?labelSelector=label%3Dnonempty")).is_empty());
+    let mine = format!("/api/v1/pods?fieldSelector=metadata.namespace%3D{namespace}");
+    let all = api.get(&mine);
+    assert_eq!(names(&all), ["restricted-pod"]);
+    assert_eq!(all["items"][0]["spec"]["nodeSelector"], json!({ "label": "nonempty" }));
+    assert!(all["items"][0]["spec"].get("nodeName").is_none(), "{all}");
     assert_eq!(names(&api.get(&format!("{pods}?fieldSelector=spec.nodeName%3D"))), ["restricted-pod"]);
     assert_eq!(names(&api.get(&format!("{pods}?fieldSelector=status.phase%3DPending"))), ["restricted-pod"]);
 }
