@@ -1,10 +1,10 @@
 //! Tokens of service accounts: POST to `serviceaccounts/NAME/token`.
 
-use kube_object::resource::{GroupResource, GroupVersionKind};
+use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
 use serde_json::Value;
 
-use crate::registry::{Body, Context, GetOptions, Outcome, Registry, Target, WriteOptions, meta};
+use crate::registry::{Body, Context, GetOptions, Outcome, Registry, Target, WriteOptions};
 
 /// Answers a `TokenRequest`.
 pub(crate) async fn request(
@@ -32,31 +32,11 @@ pub(crate) async fn request(
     Ok(Outcome::value(201, gvk, answer))
 }
 
-/// The object that the token is to be bound to.
+/// The object that the token is to be bound to, if it exists; who issues the token judges it.
 async fn bound(registry: &Registry, namespace: &str, wanted: &Value) -> Result<Option<Value>, Status> {
-    let reference = wanted.get("spec").and_then(|spec| spec.get("boundObjectRef"));
-    let Some(reference) = reference.filter(|found| !found.is_null()) else { return Ok(None) };
-    let text = |name: &str| reference.get(name).and_then(Value::as_str).unwrap_or_default();
-    let (resource, namespace) = match text("kind") {
-        "Pod" => ("pods", namespace),
-        "Secret" => ("secrets", namespace),
-        "Node" => ("nodes", ""),
-        other => {
-            let why = format!("cannot bind token for serviceaccount to an object of kind {other:?}");
-            return Err(Status::bad_request(why));
-        }
-    };
+    let Some((resource, name)) = auth::token::bound_object(wanted)? else { return Ok(None) };
+    let namespace = if resource.resource == "nodes" { "" } else { namespace };
     registry.core.cache.catch_up().await?;
-    let resource = GroupResource::new("", resource);
-    let found = client::Mirror::item(&*registry.core.cache, &resource, namespace, text("name"));
-    let found = found.ok_or_else(|| Status::not_found(&resource, text("name")))?.decode();
-    let (given, own) = (text("uid"), meta::text(&found, "uid"));
-    if !given.is_empty() && given != own {
-        let why = format!(
-            "the UID in the bound object reference ({given}) does not match the UID in record. The object might have \
-             been deleted and then recreated"
-        );
-        return Err(Status::conflict(&resource, text("name"), why));
-    }
-    Ok(Some(found))
+    let found = client::Mirror::item(&*registry.core.cache, &resource, namespace, name);
+    Ok(found.map(|object| object.decode()))
 }
