@@ -8,6 +8,7 @@
 
 mod bin;
 mod cgroup_subtree;
+mod crash;
 mod fixture;
 pub mod images;
 mod isolated;
@@ -21,6 +22,7 @@ mod wait;
 
 pub use bin::bin;
 pub use cgroup_subtree::CgroupSubtree;
+pub use crash::Dying;
 pub use isolated::isolated;
 pub use output::{Output, run};
 pub use strake::{Background, Strake};

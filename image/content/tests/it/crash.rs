@@ -1,22 +1,12 @@
 //! SIGKILL at every failpoint; then the store is usable and nothing stays behind.
 
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::{env, fs};
 
 use content::{FAILPOINTS, Store};
-use rustix::process::{Signal, getpid, kill_process};
-use testkit::TempDir;
+use testkit::{Dying, TempDir};
 
 use crate::images::pull;
-
-const SCENARIO: &str = "STRAKE_CONTENT_SCENARIO";
-
-fn die() -> ! {
-    let _ = kill_process(getpid(), Signal::KILL);
-    std::process::abort()
-}
 
 /// Everything that the store can do, so that every failpoint is met.
 fn scenario(store: &Store) {
@@ -37,26 +27,14 @@ fn scenario(store: &Store) {
 
 /// The process that is killed. As a test of its own it has nothing to do.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "tests stand on the roof")]
 fn child() {
-    let Ok(scenario_text) = env::var(SCENARIO) else { return };
-    let [root, failpoint, skip] = scenario_text.split('|').collect::<Vec<_>>()[..] else {
-        panic!("{scenario_text}")
-    };
-    base::failpoint::arm(failpoint, skip.parse().unwrap(), die);
-    scenario(&Store::open(Path::new(root)).unwrap().without_sync());
+    let Some(dying) = Dying::here() else { return };
+    scenario(&Store::open(Path::new(&dying.work)).unwrap().without_sync());
 }
 
 /// Whether the child was killed at the failpoint; else it has come to the end.
 fn killed_at(root: &Path, failpoint: &str, skip: u32) -> bool {
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["crash::child", "--exact", "--test-threads=1", "-q"])
-        .env(SCENARIO, format!("{}|{failpoint}|{skip}", root.display()))
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success() || status.signal() == Some(9), "{failpoint} {skip}: {status}");
-    !status.success()
+    Dying::at(failpoint, skip, root.display().to_string()).is_killed("crash::child")
 }
 
 fn check(root: &Path, at: &str) {

@@ -1,23 +1,13 @@
 //! SIGKILL at every failpoint; then the store is usable and nothing stays behind.
 
-use std::os::unix::process::ExitStatusExt;
+use std::fs;
 use std::path::Path;
-use std::process::Command;
-use std::{env, fs};
 
-use rustix::process::{Signal, getpid, kill_process};
 use snapshot::{FAILPOINTS, MountOptions, Snapshots};
-use testkit::TempDir;
+use testkit::{Dying, TempDir};
 
 use crate::tree::show_chain;
 use crate::{chain, key};
-
-const SCENARIO: &str = "STRAKE_SNAPSHOT_SCENARIO";
-
-fn die() -> ! {
-    let _ = kill_process(getpid(), Signal::KILL);
-    std::process::abort()
-}
 
 const LAYERS: [&str; 3] = ["base=1 d/ d/x=1", "d/y=1 .wh.base l=>d/x", "top=1"];
 const SEEN: &str = "d/ d/x=1 d/y=1 l=1 top=1";
@@ -40,26 +30,14 @@ fn scenario(store: &Snapshots) {
 
 /// The process that is killed. As a test of its own it has nothing to do.
 #[test]
-#[allow(clippy::disallowed_methods, reason = "tests stand on the roof")]
 fn child() {
-    let Ok(scenario_text) = env::var(SCENARIO) else { return };
-    let [root, failpoint, skip] = scenario_text.split('|').collect::<Vec<_>>()[..] else {
-        panic!("{scenario_text}")
-    };
-    base::failpoint::arm(failpoint, skip.parse().unwrap(), die);
-    scenario(&Snapshots::open(Path::new(root)).unwrap());
+    let Some(dying) = Dying::here() else { return };
+    scenario(&Snapshots::open(Path::new(&dying.work)).unwrap());
 }
 
 /// Whether the child was killed at the failpoint; else it has come to the end.
 fn killed_at(root: &Path, failpoint: &str, skip: u32) -> bool {
-    let status = Command::new(env::current_exe().unwrap())
-        .args(["crash::child", "--exact", "--test-threads=1", "-q"])
-        .env(SCENARIO, format!("{}|{failpoint}|{skip}", root.display()))
-        .stdout(std::process::Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success() || status.signal() == Some(9), "{failpoint} {skip}: {status}");
-    !status.success()
+    Dying::at(failpoint, skip, root.display().to_string()).is_killed("crash::child")
 }
 
 fn check(root: &Path, at: &str) {

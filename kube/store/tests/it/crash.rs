@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,9 +13,9 @@ use store::{
     StorageBackend, Store, Txn, check,
 };
 
-use crate::{all, open, options};
+use testkit::Dying;
 
-const PLAN: &str = "STORE_CRASH_TEST_PLAN";
+use crate::{all, open, options};
 
 /// How the child writes.
 #[derive(Clone, Copy, Debug)]
@@ -82,16 +82,9 @@ fn key(number: u64) -> String {
 /// The process that dies. Without a plan it is a test of nothing, and says so by its name.
 #[test]
 fn child_of_the_crash_test() {
-    #[allow(clippy::disallowed_methods, reason = "the parent test hands the plan over this way")]
-    let Ok(plan) = std::env::var(PLAN) else { return };
-    let [point, skip, traffic, directory] = plan.splitn(4, ' ').collect::<Vec<_>>()[..] else {
-        panic!("{plan}")
-    };
+    let Some(Dying { point, work, .. }) = Dying::here() else { return };
+    let (traffic, directory) = work.split_once(' ').unwrap();
     let traffic = Traffic::parse(traffic);
-    base::failpoint::arm(point, skip.parse().unwrap(), || {
-        let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
-        std::process::abort()
-    });
     let directory = Path::new(directory);
     let path = directory.join("store");
     drop(open(&path));
@@ -186,13 +179,8 @@ impl StorageBackend for Filling {
 
 /// Runs the child; how many writes it acknowledged, at which revision, and whether it died.
 fn run(point: &str, skip: u32, traffic: Traffic, directory: &Path) -> (u64, u64, bool) {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "crash::child_of_the_crash_test", "--nocapture"])
-        .env(PLAN, format!("{point} {skip} {traffic:?} {}", directory.display()))
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let dying = Dying::at(point, skip, format!("{traffic:?} {}", directory.display()));
+    let mut child = dying.command("crash::child_of_the_crash_test").stderr(Stdio::piped()).spawn().unwrap();
     let (mut done, mut revision) = (0, 1);
     for line in BufReader::new(child.stderr.take().unwrap()).lines() {
         let line = line.unwrap();
