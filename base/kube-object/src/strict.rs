@@ -3,6 +3,10 @@
 //! The API's field validation reports these together with duplicate keys, as
 //! warnings or as one error.
 
+mod ordered;
+
+pub use ordered::ordered_notes;
+
 use serde_json::Value;
 
 use crate::shape::Shape;

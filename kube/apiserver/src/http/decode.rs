@@ -71,7 +71,7 @@ fn read_json(bytes: &Bytes) -> Result<Body, Status> {
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}{cause}"))
     })?;
     let notes = strict::duplicate_notes(&decoded.duplicates);
-    Ok(Body { value: decoded.value, notes, ..Body::default() })
+    Ok(Body { value: decoded.value, notes, text: Some(bytes.clone()), ..Body::default() })
 }
 
 fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {

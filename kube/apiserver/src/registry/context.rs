@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use admission::Notes;
+use bytes::Bytes;
 use kube_object::field_selector::FieldSelector;
 use kube_object::label_selector::LabelSelector;
 use kube_object::status::Status;
@@ -117,6 +118,8 @@ pub struct Body {
     pub notes: Vec<String>,
     /// Whether that is said before unknown fields are, as they are looked for in a later step.
     pub notes_first: bool,
+    /// Its JSON, if it is that: what is strange about it is said in the order of the text.
+    pub text: Option<Bytes>,
     /// Whether the encoding cannot carry unknown fields (protobuf), so that nobody looks for them.
     pub typed: bool,
 }

@@ -1,6 +1,7 @@
 //! From a body to an object of the resource: type, strictness, defaults.
 
 use kube_object::resource::GroupVersionKind;
+use kube_object::shape::Shape;
 use kube_object::status::Status;
 use kube_object::{schema_shape, strict};
 use serde_json::{Value, json};
@@ -18,7 +19,7 @@ pub(super) fn object(
     validation: FieldValidation,
 ) -> Result<Value, Status> {
     let resource = &*target.resource;
-    let Body { value: mut object, notes, notes_first, typed } = body;
+    let Body { value: mut object, notes, notes_first, text, typed } = body;
     if !object.is_object() {
         return Err(cannot_be_handled(
             &resource.gvk,
@@ -27,7 +28,9 @@ pub(super) fn object(
     }
     check_type(resource, &mut object)?;
     let notes_first = notes_first || resource.is_custom();
-    let look = Look { notes: &notes, notes_first, typed, validation };
+    // Custom resources are read first and then held against their schema.
+    let text = text.filter(|_| !resource.is_custom());
+    let look = Look { notes: &notes, notes_first, text: text.as_deref(), typed, validation };
     check_fields(context, resource, &object, &look, |message| cannot_be_handled(&resource.gvk, message))?;
     rules::settle(resource, &mut object);
     Ok(object)
@@ -39,6 +42,8 @@ pub(crate) struct Look<'a> {
     pub notes: &'a [String],
     /// Whether that stands before unknown fields.
     pub notes_first: bool,
+    /// The JSON of a kind that is decoded into its type at once.
+    pub text: Option<&'a [u8]>,
     /// Whether its encoding has no unknown fields.
     pub typed: bool,
     /// What becomes of unknown fields.
@@ -71,21 +76,19 @@ pub(super) fn check_strictly(
     if look.validation == FieldValidation::Ignore || look.typed {
         return Ok(());
     }
-    check_unknown(context, &rules::unknown_fields(resource, object), look, refuse)
+    let unknown = rules::unknown_fields(resource, object);
+    say(context, &notes(&unknown, rules::shape(resource), look), look.validation, refuse)
 }
 
-fn check_unknown(
-    context: &Context,
-    paths: &[String],
-    look: &Look<'_>,
-    refuse: impl Fn(&str) -> Status,
-) -> Result<(), Status> {
-    if look.validation == FieldValidation::Ignore || look.typed {
-        return Ok(());
+/// All that strict decoding finds.
+fn notes(unknown: &[String], shape: Option<&dyn Shape>, look: &Look<'_>) -> Vec<String> {
+    let strange = !unknown.is_empty() || !look.notes.is_empty();
+    if let (Some(text), Some(shape), true) = (look.text, shape, strange) {
+        return strict::ordered_notes(text, shape);
     }
-    let unknown = strict::unknown_notes(paths);
+    let unknown = strict::unknown_notes(unknown);
     let (first, second) = if look.notes_first { (look.notes, &*unknown) } else { (&*unknown, look.notes) };
-    say(context, &[first, second].concat(), look.validation, refuse)
+    [first, second].concat()
 }
 
 /// Looks at a value of a kind that only subresources speak, such as a Scale.
@@ -99,8 +102,12 @@ pub(crate) fn check_spoken(
     if let Some(message) = schema_shape::type_errors(gvk, value) {
         return Err(refuse(&message));
     }
-    let paths = schema_shape::of(gvk).map(|shape| strict::unknown_fields(value, shape));
-    check_unknown(context, &paths.unwrap_or_default(), look, refuse)
+    if look.validation == FieldValidation::Ignore || look.typed {
+        return Ok(());
+    }
+    let shape = schema_shape::of(gvk);
+    let unknown = shape.map(|shape| strict::unknown_fields(value, shape)).unwrap_or_default();
+    say(context, &notes(&unknown, shape, look), look.validation, refuse)
 }
 
 /// As [`check_spoken`], of a request's body.
@@ -112,7 +119,8 @@ pub(super) fn check_spoken_body(
 ) -> Result<(), Status> {
     let spoken = target.resource.subresource(&target.subresource);
     let gvk = spoken.map_or(&target.resource.gvk, |part| &part.gvk);
-    let look = Look { notes: &body.notes, notes_first: body.notes_first, typed: body.typed, validation };
+    let Body { notes, notes_first, text, typed, .. } = body;
+    let look = Look { notes, notes_first: *notes_first, text: text.as_deref(), typed: *typed, validation };
     check_spoken(context, gvk, &body.value, &look, |message| cannot_be_handled(gvk, message))
 }
 

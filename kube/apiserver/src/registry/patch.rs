@@ -84,7 +84,7 @@ fn settle(
     }
     let notes = notes(patch);
     let validation = options.field_validation;
-    let look = Look { notes: &notes, notes_first: true, typed: false, validation };
+    let look = Look { notes: &notes, notes_first: true, text: None, typed: false, validation };
     decode::check_strictly(context, resource, new, &look, |message| refused(patch, new, message))?;
     decode::check_kind_kept(resource, new)?;
     rules::settle(resource, new);

@@ -69,7 +69,7 @@ pub(crate) async fn patch(
         }
         let notes = patch::notes(patch);
         let validation = options.field_validation;
-        let look = Look { notes: &notes, notes_first: true, typed: false, validation };
+        let look = Look { notes: &notes, notes_first: true, text: None, typed: false, validation };
         decode::check_spoken(context, &kind(), &scale, &look, |message| {
             patch::refused(patch, &scale, message)
         })?;

@@ -79,6 +79,15 @@ async fn bodies_are_looked_at_strictly() {
                 .to_owned(),
             vec!["duplicate field \"spec.any.x\"", "unknown field \"spec.sice\""],
         ),
+        (
+            MAPS,
+            JSON,
+            r#"{"metadata":{"name":"c","z":1},"data":{"b":"1","b":"2"},"a":{"x":1,"x":2}}"#,
+            "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: unknown field \
+             \"metadata.z\", duplicate field \"data.b\", unknown field \"a\""
+                .to_owned(),
+            vec!["unknown field \"metadata.z\"", "duplicate field \"data.b\"", "unknown field \"a\""],
+        ),
     ] {
         let send = |validation: &str| {
             ask(&front, "POST", format!("{path}?dryRun=All&fieldValidation={validation}"), content_type, body)
