@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-pub use api::ApiReport;
+pub use api::{ApiReport, WatchReport};
 pub use sample::{Candidate, Cost, Table};
 
 /// What is measured.
@@ -26,6 +26,8 @@ pub enum Scenario {
     Pull,
     /// the control plane under load, beside figures of kube-apiserver
     Api,
+    /// what ten thousand watches cost the control plane, a thousand of them stalled
+    Watches,
 }
 
 /// How it is measured.
@@ -46,6 +48,8 @@ pub enum Report {
     Turns(Turns),
     /// The control plane alone.
     Api(ApiReport),
+    /// Many watches.
+    Watches(WatchReport),
 }
 
 /// Candidates that took turns.
@@ -61,6 +65,7 @@ impl fmt::Display for Report {
         match self {
             Self::Turns(turns) => turns.fmt(f),
             Self::Api(report) => report.fmt(f),
+            Self::Watches(report) => report.fmt(f),
         }
     }
 }
@@ -81,6 +86,9 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         Scenario::Runtime => scenario::runtime::measure(options).context("scenario runtime"),
         Scenario::Run => scenario::run::measure(options).context("scenario run"),
         Scenario::Pull => scenario::pull::measure(options).context("scenario pull"),
+        Scenario::Watches => {
+            return api::watches::measure().context("scenario watches").map(Report::Watches);
+        }
         Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
     };
     turns.map(Report::Turns)

@@ -11,7 +11,7 @@ use crate::{apt, binaries};
 /// Options.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// What to measure: runtime, run or pull
+    /// What to measure
     scenario: bench::Scenario,
     /// Only these peers (default: all of the scenario)
     #[arg(long)]

@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject;
@@ -26,8 +26,24 @@ pub(super) struct Pool {
     accept: &'static str,
 }
 
+/// What the server may send before we have read it, in bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Windows {
+    pub(super) stream: u32,
+    pub(super) connection: u32,
+}
+
 impl Pool {
     pub(super) async fn connect(kubeconfig: &Path) -> Result<Self> {
+        Self::connect_with(kubeconfig, CONNECTIONS, None).await
+    }
+
+    /// With another number of connections, and windows of their own.
+    pub(super) async fn connect_with(
+        kubeconfig: &Path,
+        connections: usize,
+        windows: Option<Windows>,
+    ) -> Result<Self> {
         let text = std::fs::read_to_string(kubeconfig).context("read the kubeconfig")?;
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.trim().strip_prefix(name));
@@ -50,12 +66,16 @@ impl Pool {
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let connector = TlsConnector::from(Arc::new(tls));
         let mut senders = Vec::new();
-        for _ in 0..CONNECTIONS {
+        for _ in 0..connections {
             let tcp = TcpStream::connect(&authority).await?;
             tcp.set_nodelay(true)?;
             let host = authority.rsplit_once(':').context("no port")?.0.to_owned();
             let stream = connector.connect(ServerName::try_from(host)?, tcp).await?;
-            let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+            let mut builder = Builder::new(TokioExecutor::new());
+            if let Some(Windows { stream, connection }) = windows {
+                builder.initial_stream_window_size(stream).initial_connection_window_size(connection);
+            }
+            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
             tokio::spawn(connection);
             senders.push(sender);
         }
@@ -74,13 +94,15 @@ impl Pool {
         path: &str,
         body: Option<String>,
     ) -> Result<Response<Incoming>> {
+        let merges = method == "PATCH";
+        let content_type = if merges { "application/merge-patch+json" } else { "application/json" };
         let turn = self.next.fetch_add(1, Ordering::Relaxed) % self.senders.len();
         let mut sender = self.senders[turn].clone();
         let request = Request::builder()
             .method(method)
             .uri(format!("https://{}{path}", self.authority))
             .header("accept", self.accept)
-            .header("content-type", "application/json")
+            .header("content-type", content_type)
             .body(Full::new(Bytes::from(body.unwrap_or_default())))?;
         sender.ready().await?;
         let response = sender.send_request(request).await?;

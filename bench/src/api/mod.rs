@@ -5,6 +5,7 @@
 
 mod connection;
 mod load;
+pub(crate) mod watches;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use connection::Pool;
 use load::{Latencies, each};
 use testkit::kube::KubeServer;
 use tokio::runtime::Runtime;
+pub use watches::WatchReport;
 
 /// A line of the table.
 #[derive(Clone, Debug)]

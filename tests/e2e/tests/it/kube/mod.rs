@@ -4,6 +4,7 @@ mod backup;
 mod full;
 mod kills;
 mod python;
+mod stalled;
 mod tour;
 mod transcript;
 mod wire;
