@@ -170,7 +170,7 @@ impl Managers {
             };
             match ancient.iter_mut().find(place) {
                 Some(kept) => {
-                    kept.fields = kept.fields.union(&old.fields);
+                    kept.fields = std::mem::take(&mut kept.fields).union(old.fields);
                     kept.time = old.time;
                 }
                 None => ancient.push(Managed { manager: ANCIENT_CHANGES.to_owned(), ..old }),

@@ -201,74 +201,74 @@ fn merge_lists(
 
 /// How `new` differs from `old`.
 pub fn compare(old: &Value, new: &Value, shape: MaybeShape<'_>) -> Comparison {
-    let mut comparison = Comparison::default();
-    compare_at(Some(old), Some(new), shape, &mut Vec::new(), &mut comparison);
-    comparison
+    compare_at(Some(old), Some(new), shape).0
 }
 
-fn compare_at(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    shape: MaybeShape<'_>,
-    path: &mut Path,
-    out: &mut Comparison,
-) {
-    let fields = |value: Option<&Value>| value.is_none_or(|value| value.is_object());
-    let items = |value: Option<&Value>| value.is_none_or(|value| value.is_array());
+/// How two values differ below themselves, and whether the first became the second as a whole.
+fn compare_at(old: Option<&Value>, new: Option<&Value>, shape: MaybeShape<'_>) -> (Comparison, bool) {
+    let fields = |value: Option<&Value>| value.is_none_or(Value::is_object);
+    let items = |value: Option<&Value>| value.is_none_or(Value::is_array);
     if fields(old) && fields(new) && !is_atomic_map(shape) {
-        let only_new = members(new).filter(|(name, _)| old.is_none_or(|old| old.get(name).is_none()));
-        for (name, _) in members(old).chain(only_new) {
-            path.push(PathElement::Field(name.clone()));
-            let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
-            compare_at(old, new, shape.and_then(|shape| shape.field(name)), path, out);
-            path.pop();
-        }
+        (compare_fields(old, new, shape), false)
     } else if items(old) && items(new) && is_keyed_list(shape) {
-        compare_lists(old, new, shape, path, out);
-    } else if let (Some(old), Some(new)) = (old, new)
-        && old != new
-    {
-        out.modified.insert(path);
+        (compare_lists(old, new, shape), false)
+    } else {
+        (Comparison::default(), matches!((old, new), (Some(old), Some(new)) if old != new))
     }
-    match (old, new) {
-        (None, Some(_)) => out.added.insert(path),
-        (Some(_), None) => out.removed.insert(path),
-        _ => {}
+}
+
+fn compare_fields(old: Option<&Value>, new: Option<&Value>, shape: MaybeShape<'_>) -> Comparison {
+    let mut out = Comparison::default();
+    let only_new = members(new).filter(|(name, _)| old.is_none_or(|old| old.get(name).is_none()));
+    for (name, _) in members(old).chain(only_new) {
+        let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
+        let element = PathElement::Field(name.clone());
+        out.take(&element, (old, new), shape.and_then(|shape| shape.field(name)));
     }
+    out
 }
 
 fn members(value: Option<&Value>) -> impl Iterator<Item = (&String, &Value)> {
     value.and_then(Value::as_object).into_iter().flatten()
 }
 
-fn compare_lists(
-    old: Option<&Value>,
-    new: Option<&Value>,
-    shape: MaybeShape<'_>,
-    path: &mut Path,
-    out: &mut Comparison,
-) {
+fn compare_lists(old: Option<&Value>, new: Option<&Value>, shape: MaybeShape<'_>) -> Comparison {
     let mut found: BTreeMap<PathElement, (Vec<&Value>, Vec<&Value>)> = BTreeMap::new();
     for (side, list) in [old, new].into_iter().enumerate() {
         for (at, item) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
-            let element = identity(item, at, shape, path).unwrap_or(PathElement::Index(at as u64));
+            let element = identity(item, at, shape, &[]).unwrap_or(PathElement::Index(at as u64));
             let sides = found.entry(element).or_default();
             if side == 0 { sides.0.push(item) } else { sides.1.push(item) }
         }
     }
+    let mut out = Comparison::default();
     for (element, (old, new)) in found {
-        path.push(element);
         if old.len() <= 1 && new.len() <= 1 {
-            let (old, new) = (old.first().copied(), new.first().copied());
-            compare_at(old, new, shape.and_then(Shape::item), path, out);
+            let sides = (old.first().copied(), new.first().copied());
+            out.take(&element, sides, shape.and_then(Shape::item));
         } else if old.is_empty() {
-            out.added.insert(path);
+            out.added.put(&element, true, FieldSet::new());
         } else if new.is_empty() {
-            out.removed.insert(path);
+            out.removed.put(&element, true, FieldSet::new());
         } else if old != new {
-            out.modified.insert(path);
+            out.modified.put(&element, true, FieldSet::new());
         }
-        path.pop();
+    }
+    out
+}
+
+impl Comparison {
+    /// Adds how an element differs: it, and what is below it.
+    fn take(
+        &mut self,
+        element: &PathElement,
+        (old, new): (Option<&Value>, Option<&Value>),
+        shape: MaybeShape<'_>,
+    ) {
+        let (below, modified) = compare_at(old, new, shape);
+        self.added.put(element, old.is_none(), below.added);
+        self.modified.put(element, modified, below.modified);
+        self.removed.put(element, new.is_none(), below.removed);
     }
 }
 

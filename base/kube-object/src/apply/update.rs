@@ -3,7 +3,9 @@
 //! Pure: the time and the manager's name come in, the new object and the new
 //! owners go out.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use base::{Classified, ErrorClass};
 use serde_json::Value;
@@ -113,14 +115,14 @@ pub fn apply(
         managers = record_write(&Value::Null, &live, shape, &managers, &before, &options.ignored);
     }
     let mut entry = entry(writer, Operation::Apply);
-    entry.fields = owned(&typed::field_set(config, shape).map_err(ApplyError::Shape)?, &options.ignored);
+    entry.fields = owned(typed::field_set(config, shape).map_err(ApplyError::Shape)?, &options.ignored);
     let mut object = typed::merge(&live, config, shape).map_err(ApplyError::Shape)?;
 
     let last = managers.entries.iter().position(|other| other.is_same_owner(&entry));
     let last = last.map(|at| managers.entries.remove(at));
     if let Some(last) = &last {
         let owners = managers.entries.iter().chain([&entry]);
-        let held = owners.fold(FieldSet::new(), |held, owner| held.union(&owner.fields));
+        let held = owners.fold(FieldSet::new(), |held, owner| held.union(owner.fields.clone()));
         let held = typed::with_declared_fields(&held, shape);
         let lost = typed::with_declared_fields(&last.fields, shape).difference(&held);
         if !lost.is_empty() {
@@ -131,15 +133,16 @@ pub fn apply(
     }
 
     let change = typed::compare(&live, &object, shape);
-    let changed = owned(&change.added.union(&change.modified), &options.ignored);
+    let changed = owned(change.added.union(change.modified), &options.ignored);
     let conflicts = conflicts(&managers, &changed);
     if !options.force && !conflicts.is_empty() {
         return Err(ApplyError::Conflicts(conflicts));
     }
-    take_from_others(&mut managers, &changed.union(&change.removed));
     let same = last.as_ref().is_some_and(|last| last.fields == entry.fields) && changed.is_empty();
+    let same = same && change.removed.is_empty();
+    take_from_others(&mut managers, &changed.union(change.removed));
     entry.time = match last {
-        Some(last) if same && change.removed.is_empty() => last.time,
+        Some(last) if same => last.time,
         _ => Some(writer.now.clone()),
     };
     if !entry.fields.is_empty() {
@@ -157,15 +160,16 @@ pub fn record_write(
     writer: &Writer,
     ignored: &FieldSet,
 ) -> Managers {
-    let empty = Value::Object(serde_json::Map::new());
-    let old = if old.is_null() { empty } else { without_managers(old) };
+    let old = without_managers(old);
     let change = typed::compare(&old, &without_managers(new), shape);
-    let taken = owned(&change.added.union(&change.modified), ignored);
+    let taken = owned(change.added.union(change.modified), ignored);
     let mut managers = managers.clone();
     let mut entry = entry(writer, Operation::Update);
     let own = managers.entries.iter().position(|other| other.is_same_owner(&entry));
     let own = own.map(|at| managers.entries.remove(at));
-    take_from_others(&mut managers, &taken.union(&change.removed));
+    if !managers.entries.is_empty() {
+        take_from_others(&mut managers, &taken.clone().union(change.removed.clone()));
+    }
     entry.time = Some(writer.now.clone());
     if let Some(own) = own {
         if taken.is_empty() {
@@ -173,7 +177,7 @@ pub fn record_write(
         }
         entry.fields = own.fields;
     }
-    entry.fields = entry.fields.union(&taken).difference(&change.removed);
+    entry.fields = entry.fields.union(taken).difference(&change.removed);
     if !entry.fields.is_empty() {
         managers.entries.push(entry);
     }
@@ -194,7 +198,7 @@ fn entry(writer: &Writer, operation: Operation) -> Managed {
 
 fn take_from_others(managers: &mut Managers, taken: &FieldSet) {
     for other in &mut managers.entries {
-        other.fields = other.fields.difference(taken);
+        other.fields = std::mem::take(&mut other.fields).difference(taken);
     }
     managers.entries.retain(|other| !other.fields.is_empty());
 }
@@ -239,21 +243,31 @@ fn conflicts_text(conflicts: &[Conflict]) -> String {
 }
 
 /// What a manager can own: not the fields that the server keeps for everyone.
-fn owned(fields: &FieldSet, ignored: &FieldSet) -> FieldSet {
-    let mut never = FieldSet::new();
-    for path in NEVER_OWNED {
-        let path: Vec<PathElement> = path.iter().map(|name| PathElement::Field((*name).to_owned())).collect();
-        never.insert(&path);
-    }
-    fields.difference(&never).recursive_difference(ignored)
+fn owned(fields: FieldSet, ignored: &FieldSet) -> FieldSet {
+    static NEVER: LazyLock<FieldSet> = LazyLock::new(|| {
+        let mut never = FieldSet::new();
+        for path in NEVER_OWNED {
+            let path: Vec<_> = path.iter().map(|name| PathElement::Field((*name).to_owned())).collect();
+            never.insert(&path);
+        }
+        never
+    });
+    fields.difference(&NEVER).recursive_difference(ignored)
 }
 
-fn without_managers(object: &Value) -> Value {
+fn without_managers(object: &Value) -> Cow<'_, Value> {
+    if object.is_null() {
+        return Cow::Owned(Value::Object(serde_json::Map::new()));
+    }
+    let metadata = object.get("metadata").and_then(Value::as_object);
+    if metadata.is_none_or(|metadata| !metadata.contains_key("managedFields")) {
+        return Cow::Borrowed(object);
+    }
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    if object.is_null() { Value::Object(serde_json::Map::new()) } else { object }
+    Cow::Owned(object)
 }
 
 const NEVER_OWNED: [&[&str]; 11] = [

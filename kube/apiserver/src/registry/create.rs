@@ -45,13 +45,13 @@ impl Registry {
         request.object = Some(object);
         self.mutate(context, &mut request).await?;
         let object = request.object.take().unwrap_or_default();
-        let object = self.core.to_internal(resource, object)?;
+        let mut object = self.core.to_internal(resource, object)?;
         let generates =
             meta::text(&object, "name").is_empty() && !meta::text(&object, "generateName").is_empty();
         let attempts = if generates { GENERATE_MAX } else { 1 };
         let (mut refusal, mut charged) = (None, false);
         for _ in 0..attempts {
-            let mut object = object.clone();
+            let mut object = if generates { object.clone() } else { std::mem::take(&mut object) };
             if generates {
                 let name = names::generate(meta::text(&object, "generateName"), random::suffix());
                 meta::set(&mut object, "name", name);
@@ -85,13 +85,15 @@ impl Registry {
         context: &Context,
         target: &Target,
         attempt: Attempt<'_>,
-        prepared: Value,
+        mut prepared: Value,
         options: &WriteOptions,
     ) -> Result<Outcome, Status> {
         let resource = &*target.resource;
         let Attempt { request, charged } = attempt;
+        // What is allocated is chosen anew in each attempt.
+        let allocates = strategy::allocates(resource);
         for _ in 0..ALLOCATE_MAX {
-            let mut object = prepared.clone();
+            let mut object = if allocates { prepared.clone() } else { std::mem::take(&mut prepared) };
             let extra = strategy::before_create(&self.core, resource, &mut object, options.dry_run).await?;
             let name = meta::text(&object, "name").to_owned();
             let errors = rules::validate_create(resource, &object);
@@ -102,8 +104,14 @@ impl Registry {
             self.check_escalation(context, &own, &object)?;
             if self.admits(Operation::Create) {
                 request.name.clone_from(&name);
-                request.object = Some(self.core.external(resource, object.clone())?);
-                self.validate_once(context, request, charged).await?;
+                if resource.gvk == resource.storage {
+                    request.object = Some(object);
+                    self.validate_once(context, request, charged).await?;
+                    object = request.object.take().unwrap_or_default();
+                } else {
+                    request.object = Some(self.core.external(resource, object.clone())?);
+                    self.validate_once(context, request, charged).await?;
+                }
             }
             rules::warnings(resource, &object, None).into_iter().for_each(|text| context.warnings.add(text));
             let taken = || Status::already_exists(&resource.group_resource(), &name);
@@ -125,8 +133,14 @@ impl Registry {
                     return Ok(Outcome::item(201, &resource.gvk, item));
                 }
                 Committed::Stale(found) if found.first().is_some_and(Option::is_some) => return Err(taken()),
-                // Somebody else took what was allocated: choose again, in the newest state.
-                Committed::Stale(_) => self.core.cache.catch_up().await.map(drop)?,
+                // Somebody else took what was allocated, or an object of the name went in between:
+                // choose again, in the newest state.
+                Committed::Stale(_) => {
+                    if !allocates {
+                        prepared = object;
+                    }
+                    self.core.cache.catch_up().await.map(drop)?;
+                }
             }
         }
         Err(Status::internal("everything that was allocated was taken meanwhile"))

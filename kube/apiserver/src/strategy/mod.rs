@@ -23,6 +23,11 @@ use crate::storage::Write;
 pub(crate) use leases::Leases;
 pub use services::{Cidr, Network};
 
+/// Whether [`before_create`] changes the object.
+pub(crate) fn allocates(resource: &Resource) -> bool {
+    is(resource) == Some(Special::Service)
+}
+
 /// Completes an object that is about to be created; the writes go into its transaction.
 pub(crate) async fn before_create(
     core: &Core,
