@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Mirror as _;
+use client::{BoxStream, Change, Item, Mirror as _};
 use futures_util::StreamExt as _;
+use futures_util::future::{join_all, select_ok};
 use http::Request;
 use http::header::{ACCEPT, HOST};
 use http_body_util::{BodyExt as _, Empty, Limited};
+use kube_object::resource::GroupResource;
 use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use super::forward::send;
-use super::remote::{Remote, Unreachable, api_services};
+use super::forward::{Way, send};
+use super::remote::{Remote, Unreachable, api_services, service_of};
 use super::{Aggregator, local, user_headers};
 use crate::registry::{Body, Registry, Target, WriteOptions};
 use crate::server::server_context;
@@ -25,6 +27,8 @@ use crate::server::server_context;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// The same while it is not well.
 const RETRY: Duration = Duration::from_secs(5);
+/// So many addresses of one server are tried.
+const ATTEMPTS_MAX: usize = 5;
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest list of resources that is read.
@@ -32,36 +36,70 @@ const ANSWER_MAX: usize = 4 << 20;
 
 /// Runs until the shutdown.
 pub async fn run(registry: Arc<Registry>, aggregator: Arc<Aggregator>, mut shutdown: watch::Receiver<bool>) {
-    let work = async {
-        let mut services = registry.core.cache.changes(&api_services());
-        let mut kinds = registry.kinds().changes();
-        loop {
-            kinds.mark_unchanged();
-            // What fails now is tried again with the next change or look.
-            let synced = local::sync(&registry).await;
-            let mut next = synced.is_err().then_some(RETRY);
-            for remote in aggregator.remotes() {
-                let well = check(&registry, &aggregator, &remote).await;
-                let wait = if well { INTERVAL } else { RETRY };
-                next = Some(next.map_or(wait, |next| next.min(wait)));
-            }
-            let pause = async {
-                match next {
-                    Some(next) => tokio::time::sleep(next).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                changed = services.next() => if changed.is_none() { return },
-                changed = kinds.changed() => if changed.is_err() { return },
-                () = pause => {}
-            }
-        }
-    };
     tokio::select! {
-        () = work => {}
+        () = follow(&registry, &aggregator) => {}
         _ = shutdown.wait_for(|ended| *ended) => {}
     }
+}
+
+async fn follow(registry: &Registry, aggregator: &Aggregator) {
+    let changes = |resource: &GroupResource| registry.core.cache.changes(resource);
+    let mut asked = changes(&api_services());
+    let mut services = changes(&GroupResource::new("", "services"));
+    let mut slices = changes(&GroupResource::new("discovery.k8s.io", "endpointslices"));
+    let mut kinds = registry.kinds().changes();
+    loop {
+        kinds.mark_unchanged();
+        // What fails now is tried again with the next change or look.
+        let synced = local::sync(registry).await;
+        let mut next = synced.is_err().then_some(RETRY);
+        let remotes = aggregator.remotes();
+        aggregator.tidy(&remotes);
+        // One that is slow holds up nobody else.
+        let checks = remotes.iter().map(|remote| check(registry, aggregator, remote));
+        for well in join_all(checks).await {
+            let wait = if well { INTERVAL } else { RETRY };
+            next = Some(next.map_or(wait, |next| next.min(wait)));
+        }
+        let pause = async {
+            match next {
+                Some(next) => tokio::time::sleep(next).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = asked.next() => if changed.is_none() { return },
+            changed = kinds.changed() => if changed.is_err() { return },
+            () = concerning(&mut services, &remotes, |object| object.pointer("/metadata/name")?.as_str()) => {}
+            () = concerning(&mut slices, &remotes, service_of) => {}
+            () = pause => {}
+        }
+    }
+}
+
+/// Returns when something has changed that a remote server is behind.
+async fn concerning(
+    changes: &mut BoxStream<'static, Change>,
+    remotes: &[Remote],
+    service: impl Fn(&Value) -> Option<&str>,
+) {
+    let is_behind = |item: &Item| {
+        let value = item.value();
+        service(&value)
+            .is_some_and(|service| remotes.iter().any(|remote| remote.is_behind(item.namespace(), service)))
+    };
+    while let Some(change) = changes.next().await {
+        let concerns = match &change {
+            Change::Set { old, new } => is_behind(new) || old.as_ref().is_some_and(|old| is_behind(old)),
+            Change::Gone { old } => is_behind(old),
+            Change::Resync => !remotes.is_empty(),
+        };
+        if concerns {
+            return;
+        }
+    }
+    // The server ends, and whoever waits with it.
+    std::future::pending::<()>().await;
 }
 
 /// Asks one server, and writes down how it is.
@@ -72,18 +110,38 @@ async fn check(registry: &Registry, aggregator: &Aggregator, remote: &Remote) ->
         Ok(_) => ("True", "Passed", "all checks passed".to_owned()),
         Err(why) => ("False", why.reason, why.message.clone()),
     };
-    aggregator.discover(&remote.name(), asked.as_ref().ok());
+    aggregator.discover(&remote.name(), asked.as_ref().ok().and_then(Option::as_ref));
     drop(write(registry, remote, status, reason, &message).await);
     well
 }
 
-async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<Value, Unreachable> {
-    let way = remote.way(aggregator.cluster.as_ref(), &aggregator.identity())?;
+/// What a server serves, from any of its addresses that answers. Whether it is who it should be is
+/// no part of its being available, as upstream has it: then it is well, and says nothing to us.
+async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<Option<Value>, Unreachable> {
+    let addresses = remote.addresses(aggregator.cluster.as_ref())?;
+    let identity = aggregator.identity();
+    let failed = |message: String| Unreachable { reason: "FailedDiscoveryCheck", message };
+    let mut last = failed("no endpoints available".to_owned());
+    for verified in [true, false] {
+        let config = remote.tls(&identity, verified).map_err(|error| failed(error.to_string()))?;
+        let ways =
+            addresses.iter().take(ATTEMPTS_MAX).filter_map(|address| remote.way(address.clone(), &config));
+        let attempts: Vec<_> = ways.map(|way| Box::pin(ask_one(aggregator, remote, way))).collect();
+        if attempts.is_empty() {
+            return Err(failed("the service's name is no name of a server".to_owned()));
+        }
+        match select_ok(attempts).await {
+            Ok((served, _)) => return Ok(verified.then_some(served)),
+            Err(why) => last = failed(why),
+        }
+    }
+    Err(last)
+}
+
+async fn ask_one(aggregator: &Aggregator, remote: &Remote, way: Way) -> Result<Value, String> {
     let path = format!("/apis/{}/{}", remote.group, remote.version);
-    let failed = |why: String| Unreachable {
-        reason: "FailedDiscoveryCheck",
-        message: format!("failing or missing response from https://{}{path}: {why}", way.address),
-    };
+    let url = format!("https://{}{path}", way.address);
+    let failed = |why: String| format!("failing or missing response from {url}: {why}");
     let mut request = Request::builder()
         .uri(&path)
         .header(HOST, &way.host)
@@ -98,19 +156,18 @@ async fn ask(aggregator: &Aggregator, remote: &Remote) -> Result<Value, Unreacha
     request.headers_mut().extend(user_headers(&user));
     let answered = async {
         let response = send(&way, request, aggregator.shutdown.clone()).await;
-        let response = response.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            failed(format!("{error}{}", cause.unwrap_or_default()))
-        })?;
-        if !response.status().is_success() {
-            return Err(failed(format!("bad status {}", response.status().as_u16())));
+        let response = response.map_err(|error| failed(format!("Get {url:?}: {}", error.words())))?;
+        let code = response.status().as_u16();
+        if !(200..300).contains(&code) {
+            return Err(failed(format!("bad status from {url}: {code}")));
         }
         let body = Limited::new(response.into_body(), ANSWER_MAX).collect().await;
         let body = body.map_err(|error| failed(error.to_string()))?.to_bytes();
         kube_object::json::decode(&body).map_err(|error| failed(error.to_string()))
     };
     let decoded = tokio::time::timeout(ANSWER_TIMEOUT, answered).await;
-    let decoded = decoded.map_err(|_| failed("context deadline exceeded".to_owned()))??;
+    let late = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)";
+    let decoded = decoded.map_err(|_| failed(format!("Get {url:?}: {late}")))??;
     Ok(version_of(remote, &decoded.value))
 }
 
@@ -163,8 +220,11 @@ async fn write(
     message: &str,
 ) -> Result<(), Status> {
     let conditions = remote.object.pointer("/status/conditions").and_then(Value::as_array);
-    let old =
-        conditions.into_iter().flatten().find(|condition| condition.get("type") == Some(&json!("Available")));
+    let old = conditions
+        .iter()
+        .copied()
+        .flatten()
+        .find(|condition| condition.get("type") == Some(&json!("Available")));
     let field = |name: &str| old.and_then(|old| old.get(name)?.as_str()).unwrap_or_default();
     if (field("status"), field("reason"), field("message")) == (status, reason, message) {
         return Ok(());
@@ -174,9 +234,15 @@ async fn write(
     let condition = json!({
         "type": "Available", "status": status, "reason": reason, "message": message, "lastTransitionTime": since,
     });
+    // Conditions of others are theirs.
+    let mut all = conditions.cloned().unwrap_or_default();
+    match all.iter_mut().find(|found| found.get("type") == Some(&json!("Available"))) {
+        Some(found) => *found = condition,
+        None => all.push(condition),
+    }
     let mut object = remote.object.as_ref().clone();
     if let Some(fields) = object.as_object_mut() {
-        fields.insert("status".to_owned(), json!({"conditions": [condition]}));
+        fields.insert("status".to_owned(), json!({"conditions": all}));
     }
     let resource = registry.kinds().resolve("apiregistration.k8s.io", "v1", "apiservices");
     let resource = resource.ok_or_else(Status::no_such_path)?;

@@ -53,7 +53,7 @@ impl Direct {
         };
         let prefix = prefix(request.uri().path(), &target.path);
         let shutdown = self.shutdown.clone();
-        let answered = forward(&way, &path_and_query, request, HeaderMap::new(), shutdown).await;
+        let answered = forward(&way, &path_and_query, request, HeaderMap::new(), None, shutdown).await;
         let mut response = answered.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             Status::unavailable(format!(

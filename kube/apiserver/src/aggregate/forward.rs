@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
+use super::pool::Pool;
 use crate::http::BodyError;
 
 /// How long connecting and the handshake may take.
@@ -64,12 +65,34 @@ pub(crate) enum ForwardError {
     Path(#[source] http::Error),
 }
 
-/// Sends a request on to `path` (with its query) at another server, with `extra` headers.
+impl ForwardError {
+    /// The error as clients know it from upstream.
+    pub(super) fn words(&self) -> String {
+        match self {
+            Self::Connect { address, source } => {
+                let why = match source.kind() {
+                    io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
+                    io::ErrorKind::HostUnreachable => "connect: no route to host".to_owned(),
+                    io::ErrorKind::NetworkUnreachable => "connect: network is unreachable".to_owned(),
+                    io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
+                    _ => source.to_string(),
+                };
+                format!("dial tcp {address}: {why}")
+            }
+            Self::Ask { source, .. } => source.to_string(),
+            Self::Path(source) => source.to_string(),
+        }
+    }
+}
+
+/// Sends a request on to `path` (with its query) at another server, with `extra` headers; over a
+/// connection that is kept where there is a pool.
 pub(crate) async fn forward(
     way: &Way,
     path: &str,
     mut request: Request<Incoming>,
     extra: HeaderMap,
+    pool: Option<&Arc<Pool>>,
     shutdown: watch::Receiver<bool>,
 ) -> Result<Response<ForwardBody>, ForwardError> {
     let upgrade = request.headers().get(UPGRADE).cloned();
@@ -91,7 +114,10 @@ pub(crate) async fn forward(
         onward.headers_mut().insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         onward.headers_mut().insert(UPGRADE, protocol);
     }
-    let mut response = send(way, onward, shutdown.clone()).await?;
+    let mut response = match pool {
+        Some(pool) => pool.send(way, onward, shutdown.clone()).await?,
+        None => send(way, onward, shutdown.clone()).await?,
+    };
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let from_server = hyper::upgrade::on(&mut response);
         if let Some(from_client) = from_client {
@@ -106,7 +132,7 @@ pub(crate) async fn forward(
     Ok(response)
 }
 
-/// Sends a request as it is.
+/// Sends a request as it is, over a connection of its own.
 pub(crate) async fn send<B>(
     way: &Way,
     request: Request<B>,
@@ -116,14 +142,28 @@ where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: std::error::Error + Send + Sync + 'static,
 {
-    let connect = |source| ForwardError::Connect { address: way.address.clone(), source };
+    let mut sender = connect(way, shutdown).await?;
     let ask = |source| ForwardError::Ask { address: way.address.clone(), source };
-    let timed_out = || connect(io::Error::from(io::ErrorKind::TimedOut));
-    let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(way)).await;
-    let stream = opened.map_err(|_| timed_out())?.map_err(connect)?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ask)?;
-    tokio::spawn(until(shutdown, async move { drop(connection.with_upgrades().await) }));
     sender.send_request(request).await.map_err(ask)
+}
+
+/// Opens a connection, which lives until the shutdown at most.
+pub(super) async fn connect<B>(
+    way: &Way,
+    shutdown: watch::Receiver<bool>,
+) -> Result<http1::SendRequest<B>, ForwardError>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: std::error::Error + Send + Sync + 'static,
+{
+    let failed = |source| ForwardError::Connect { address: way.address.clone(), source };
+    let ask = |source| ForwardError::Ask { address: way.address.clone(), source };
+    let timed_out = || failed(io::Error::from(io::ErrorKind::TimedOut));
+    let opened = tokio::time::timeout(CONNECT_TIMEOUT, open(way)).await;
+    let stream = opened.map_err(|_| timed_out())?.map_err(failed)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ask)?;
+    tokio::spawn(until(shutdown, async move { drop(connection.with_upgrades().await) }));
+    Ok(sender)
 }
 
 trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -156,7 +196,7 @@ async fn join(
     until(shutdown, joined).await;
 }
 
-async fn until(mut shutdown: watch::Receiver<bool>, work: impl Future<Output = ()>) {
+pub(super) async fn until(mut shutdown: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
         _ = shutdown.wait_for(|ended| *ended) => {}

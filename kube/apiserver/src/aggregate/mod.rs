@@ -7,6 +7,7 @@ mod checks;
 mod direct;
 mod forward;
 mod local;
+mod pool;
 mod remote;
 mod tls;
 
@@ -14,9 +15,9 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use http::header::{HeaderName, HeaderValue};
-use http::{HeaderMap, Request, Response};
-use http_body_util::BodyExt;
+use http::header::{CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use kube_object::cluster::Cluster;
 use kube_object::status::Status;
@@ -30,7 +31,9 @@ pub use tls::Identity;
 
 use crate::discovery::Foreign;
 use crate::http::Body;
+use crate::registry::random;
 use forward::forward;
+use pool::Pool;
 pub(crate) use remote::Remote;
 use remote::api_services;
 
@@ -41,6 +44,8 @@ pub struct Aggregator {
     /// What each serves, as aggregated discovery says it, by the APIService's name.
     discovered: Mutex<HashMap<String, Value>>,
     discoveries: AtomicU64,
+    /// Connections to each, by the APIService's name.
+    pools: Mutex<HashMap<String, Arc<Pool>>>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -52,6 +57,7 @@ impl Aggregator {
             identity: RwLock::new(identity),
             discovered: Mutex::default(),
             discoveries: AtomicU64::new(0),
+            pools: Mutex::default(),
             shutdown,
         }
     }
@@ -59,6 +65,7 @@ impl Aggregator {
     /// Shows another certificate from now on.
     pub fn show(&self, identity: Identity) {
         *self.identity.write().unwrap_or_else(PoisonError::into_inner) = identity;
+        self.pools.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     pub(crate) fn find(&self, group: &str, version: &str) -> Option<Remote> {
@@ -99,27 +106,61 @@ impl Aggregator {
         self.identity.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Hands a request on; 503 where nobody answers.
+    /// The connections to a server, made anew when its APIService has changed.
+    fn pool(&self, remote: &Remote) -> Option<Arc<Pool>> {
+        let spec = remote.object.get("spec")?;
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(pool) = pools.get(&remote.name()).filter(|pool| pool.spec == *spec) {
+            return Some(Arc::clone(pool));
+        }
+        let config = remote.tls(&self.identity(), true).ok()?;
+        let pool = Arc::new(Pool::new(spec.clone(), config));
+        pools.insert(remote.name(), Arc::clone(&pool));
+        Some(pool)
+    }
+
+    /// Closes what is idle, and all to servers that are none any more.
+    fn tidy(&self, remotes: &[Remote]) {
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        pools.retain(|name, _| remotes.iter().any(|remote| remote.name() == *name));
+        pools.values().for_each(|pool| pool.tidy());
+    }
+
+    /// Hands a request on; 503 where nobody answers, in plain text as upstream says it.
     pub(crate) async fn serve(
         &self,
         remote: &Remote,
         user: &User,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Status> {
-        let unavailable = || Status::unavailable("service unavailable");
-        let way = remote.way(self.cluster.as_ref(), &self.identity()).map_err(|_| unavailable())?;
+        let unavailable = || plain("service unavailable");
+        if !remote.is_available() {
+            return Ok(unavailable());
+        }
+        let Ok(mut addresses) = remote.addresses(self.cluster.as_ref()) else { return Ok(unavailable()) };
+        let chosen = usize::try_from(random::below(addresses.len() as u64)).unwrap_or(0);
+        let address = addresses.swap_remove(chosen);
+        let Some(pool) = self.pool(remote) else { return Ok(unavailable()) };
+        let Some(way) = remote.way(address, &pool.config) else { return Ok(unavailable()) };
         let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
         let shutdown = self.shutdown.clone();
-        let answered = forward(&way, &path, request, user_headers(user), shutdown).await;
-        let answered = answered.map_err(|error| {
-            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
-            Status::unavailable(format!(
-                "error trying to reach service: {error}{}",
-                cause.unwrap_or_default()
-            ))
-        })?;
-        Ok(answered.map(BodyExt::boxed_unsync))
+        let answered = forward(&way, &path, request, user_headers(user), Some(&pool), shutdown).await;
+        Ok(match answered {
+            Ok(response) => response.map(BodyExt::boxed_unsync),
+            Err(error) => plain(&format!("error trying to reach service: {}", error.words())),
+        })
     }
+}
+
+/// 503, as Go's server says it.
+fn plain(text: &str) -> Response<Body> {
+    let body = Full::from(format!("{text}\n")).map_err(|never| match never {}).boxed_unsync();
+    let mut response = Response::new(body);
+    *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
 }
 
 /// The user, in a front proxy's headers.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use kube_object::cluster::Cluster;
 use kube_object::resource::GroupResource;
-use rustls::pki_types::ServerName;
+use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::forward::{Way, server_name};
@@ -78,16 +78,26 @@ impl Remote {
         (number("groupPriorityMinimum"), number("versionPriority"))
     }
 
-    /// The way there: to one of the endpoints behind its service.
-    pub(crate) fn way(&self, cluster: &dyn Cluster, identity: &Identity) -> Result<Way, Unreachable> {
+    /// TLS towards it: with whom its APIService names to be believed, or without looking.
+    pub(crate) fn tls(
+        &self,
+        identity: &Identity,
+        verified: bool,
+    ) -> Result<Arc<ClientConfig>, rustls::Error> {
+        let trust = if verified { self.trust() } else { Trust::Anybody };
+        client_config(&trust, Some(identity))
+    }
+
+    /// The way to one of its addresses.
+    pub(crate) fn way(&self, address: String, config: &Arc<ClientConfig>) -> Option<Way> {
         let name = format!("{}.{}.svc", self.service, self.namespace);
-        let no = |reason: &'static str, message: String| Unreachable { reason, message };
-        let config = client_config(&self.trust(), Some(identity))
-            .map_err(|error| no("FailedDiscoveryCheck", error.to_string()))?;
-        let sni: Option<ServerName<'static>> = server_name(&name);
-        let sni = sni.ok_or_else(|| no("ServiceAccessError", format!("{name} is no name of a server")))?;
-        let address = self.address(cluster)?;
-        Ok(Way { address, tls: Some((config, sni)), host: format!("{name}:{}", self.port) })
+        let tls = Some((Arc::clone(config), server_name(&name)?));
+        Some(Way { address, tls, host: format!("{name}:{}", self.port) })
+    }
+
+    /// Whether a change of a service or of endpoints (of these labels) is about it.
+    pub(crate) fn is_behind(&self, namespace: &str, service: &str) -> bool {
+        self.namespace == namespace && self.service == service
     }
 
     fn trust(&self) -> Trust {
@@ -99,58 +109,68 @@ impl Remote {
         Trust::Authorities(base64::engine::general_purpose::STANDARD.decode(bundle).unwrap_or_default())
     }
 
-    fn address(&self, cluster: &dyn Cluster) -> Result<String, Unreachable> {
+    /// The addresses behind its service that are ready.
+    pub(crate) fn addresses(&self, cluster: &dyn Cluster) -> Result<Vec<String>, Unreachable> {
         let no = |reason: &'static str, message: String| Err(Unreachable { reason, message });
-        let place = format!("{:?} in {:?}", self.service, self.namespace);
+        let place = format!("service/{} in {:?}", self.service, self.namespace);
         let services = GroupResource::new("", "services");
         let Some(service) = cluster.get(&services, &self.namespace, &self.service) else {
-            return no(
-                "ServiceNotFound",
-                format!("service/{} in {:?} is not present", self.service, self.namespace),
-            );
+            return no("ServiceNotFound", format!("{place} is not present"));
         };
-        if service.pointer("/spec/type").and_then(Value::as_str) == Some("ExternalName") {
+        let kind = service.pointer("/spec/type").and_then(Value::as_str).unwrap_or("ClusterIP");
+        if kind == "ExternalName" {
             let host = service.pointer("/spec/externalName").and_then(Value::as_str).unwrap_or_default();
-            return Ok(format!("{host}:{}", self.port));
+            return Ok(vec![format!("{host}:{}", self.port)]);
         }
+        // Of other services only the attempt to ask says what is wrong.
+        let or_asked = |reason: &'static str, message: String, asked: String| {
+            if kind == "ClusterIP" { no(reason, message) } else { no("FailedDiscoveryCheck", asked) }
+        };
         let ports = service.pointer("/spec/ports").and_then(Value::as_array);
         let fits = |port: &&Value| port.get("port").and_then(Value::as_u64) == Some(u64::from(self.port));
         let Some(port) = ports.into_iter().flatten().find(fits) else {
-            return no(
-                "ServicePortError",
-                format!(
-                    "service/{} in {:?} is not listening on port {}",
-                    self.service, self.namespace, self.port
-                ),
-            );
+            let message = format!("{place} is not listening on port {}", self.port);
+            let asked = format!("no service port {} found for service {:?}", self.port, self.service);
+            return or_asked("ServicePortError", message, asked);
         };
         let port_name = port.get("name").and_then(Value::as_str).unwrap_or_default();
         let slices =
             cluster.list(&GroupResource::new("discovery.k8s.io", "endpointslices"), Some(&self.namespace));
-        let own = slices.iter().filter(|slice| {
-            let label = slice.pointer("/metadata/labels/kubernetes.io~1service-name");
-            label.and_then(Value::as_str) == Some(self.service.as_str())
-        });
-        let address = own.filter_map(|slice| ready_address(slice, port_name)).next();
-        match address {
-            Some(address) => Ok(address),
-            None => no(
-                "MissingEndpoints",
-                format!("endpoints for service/{place} have no addresses with port name {port_name:?}"),
-            ),
+        let own: Vec<_> =
+            slices.iter().filter(|slice| service_of(slice) == Some(self.service.as_str())).collect();
+        let asked = format!("no endpoints available for service {:?}", self.service);
+        if own.is_empty() {
+            let message = format!("cannot find endpointslices for {place}");
+            return or_asked("EndpointsNotFound", message, asked);
         }
+        let ready: Vec<_> = own.into_iter().flat_map(|slice| ready_addresses(slice, port_name)).collect();
+        if ready.is_empty() {
+            let message =
+                format!("endpointslices for {place} have no addresses with port name {port_name:?}");
+            return or_asked("MissingEndpoints", message, asked);
+        }
+        Ok(ready)
     }
 }
 
-/// The first endpoint of a slice that is ready, with the port of this name.
-fn ready_address(slice: &Value, port_name: &str) -> Option<String> {
-    let ports = slice.get("ports")?.as_array()?;
+/// The service whose endpoints a slice holds.
+pub(crate) fn service_of(slice: &Value) -> Option<&str> {
+    slice.pointer("/metadata/labels/kubernetes.io~1service-name")?.as_str()
+}
+
+/// The endpoints of a slice that are ready, with the port of this name.
+fn ready_addresses(slice: &Value, port_name: &str) -> Vec<String> {
+    let items = |name: &str| slice.get(name).and_then(Value::as_array).into_iter().flatten();
     let named = |port: &&Value| port.get("name").and_then(Value::as_str).unwrap_or_default() == port_name;
-    let port = ports.iter().find(named)?.get("port")?.as_u64()?;
-    let endpoints = slice.get("endpoints")?.as_array()?;
+    let Some(port) = items("ports").find(named).and_then(|port| port.get("port")?.as_u64()) else {
+        return Vec::new();
+    };
     let ready =
         |endpoint: &&Value| endpoint.pointer("/conditions/ready").and_then(Value::as_bool).unwrap_or(true);
-    let address = endpoints.iter().find(ready)?.get("addresses")?.get(0)?.as_str()?;
-    let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
-    Some(format!("{host}:{port}"))
+    let addresses = items("endpoints").filter(ready).filter_map(|endpoint| {
+        let address = endpoint.get("addresses")?.get(0)?.as_str()?;
+        let host = if address.contains(':') { format!("[{address}]") } else { address.to_owned() };
+        Some(format!("{host}:{port}"))
+    });
+    addresses.collect()
 }

@@ -21,6 +21,7 @@ use super::{Front, request, whole};
 /// Answers what it was asked and by whom; with `Upgrade: echo` it echoes.
 async fn answer(
     mut request: http::Request<hyper::body::Incoming>,
+    peer: SocketAddr,
 ) -> Result<http::Response<String>, std::convert::Infallible> {
     if request.headers().contains_key("upgrade") {
         let upgraded = hyper::upgrade::on(&mut request);
@@ -41,7 +42,7 @@ async fn answer(
         ]})
     } else {
         let header = |name: &str| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
-        json!({"path": path, "user": header("x-remote-user"), "group": header("x-remote-group"),
+        json!({"path": path, "peer": peer, "user": header("x-remote-user"), "group": header("x-remote-group"),
             "authorization": header("authorization"), "impersonate": header("impersonate-user")})
     };
     let response = http::Response::builder().header("content-type", "application/json");
@@ -60,11 +61,11 @@ async fn serve(tls: Option<TlsAcceptor>) -> SocketAddr {
     let listener = TcpListener::bind((own_address(), 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
+        while let Ok((stream, peer)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
                 let server = hyper::server::conn::http1::Builder::new();
-                let service = service_fn(answer);
+                let service = service_fn(move |request| answer(request, peer));
                 match tls {
                     Some(tls) => {
                         let Ok(stream) = tls.accept(stream).await else { return };
@@ -159,7 +160,9 @@ async fn api_services() {
     let missing = eventually(async || available(&front.get(&own).await.json()));
     assert_eq!(missing.await, ("False".to_owned(), "ServiceNotFound".to_owned()));
     let foos = "/apis/other.example.com/v1/namespaces/a/foos/x?q=1";
-    assert_eq!(front.get(foos).await.code, 503);
+    let refused = front.get(foos).await;
+    assert_eq!((refused.code, refused.text()), (503, "service unavailable\n"));
+    assert_eq!(refused.header("content-type"), "text/plain; charset=utf-8");
     service(&front, "other", serve(Some(tls)).await).await;
     eventually(async || available(&front.get(&own).await.json()).filter(|it| it.1 == "Passed")).await;
     let answer =
@@ -168,6 +171,9 @@ async fn api_services() {
     assert_eq!(answer.code, 200, "{seen}");
     assert_eq!((seen["path"].as_str(), seen["user"].as_str()), (Some(foos), Some("bob")));
     assert_eq!((&seen["authorization"], &seen["impersonate"]), (&Value::Null, &Value::Null));
+    // Connections are kept, for many users.
+    let peer = async || front.get(foos).await.json()["peer"].clone();
+    eventually(async || (peer().await == peer().await).then_some(())).await;
     let groups = front.get("/apis").await.json();
     assert!(groups["groups"].as_array().unwrap().iter().any(|it| it["name"] == "other.example.com"));
     let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
@@ -176,6 +182,83 @@ async fn api_services() {
         all["items"].as_array().unwrap().iter().find(|it| it["metadata"]["name"] == "other.example.com");
     assert_eq!(other.unwrap()["versions"][0]["resources"][0]["resource"], "foos");
     assert_eq!(front.get("/apis/other.example.com/v1").await.json()["kind"], "APIResourceList");
+    front.end().await;
+    running.await.unwrap();
+}
+
+#[tokio::test]
+async fn api_services_say_what_is_wrong_with_them() {
+    let front = Front::new().await;
+    let aggregator = Arc::clone(&front.aggregator);
+    let registry = Arc::clone(front.server.registry());
+    let running = tokio::spawn(aggregate::run(registry, aggregator, front.shutdown.subscribe()));
+    let (tls, _) = certificate("other.default.svc");
+    let (_, stranger) = certificate("stranger");
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    let bundle = base64::engine::general_purpose::STANDARD.encode(stranger);
+    let object = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": "v1.other.example.com"},
+        "spec": {"group": "other.example.com", "version": "v1", "groupPriorityMinimum": 100,
+            "versionPriority": 10, "caBundle": bundle,
+            "service": {"namespace": "default", "name": "other", "port": 443}},
+    });
+    assert_eq!(front.ask("POST", services, "application/json", object.to_string()).await.code, 201);
+    let own = format!("{services}/v1.other.example.com");
+    let said = async |reason: &str| {
+        eventually(async || {
+            let object = front.get(&own).await.json();
+            let condition =
+                object["status"]["conditions"].as_array()?.iter().find(|it| it["type"] == "Available")?;
+            (condition["reason"] == reason).then(|| condition["message"].as_str().unwrap().to_owned())
+        })
+        .await
+    };
+    assert_eq!(said("ServiceNotFound").await, "service/other in \"default\" is not present");
+    let status = json!({"status": {"conditions": [{"type": "Theirs", "status": "True",
+        "lastTransitionTime": "2026-01-01T00:00:00Z"}, front.get(&own).await.json()["status"]["conditions"][0]]}});
+    let patch = "application/merge-patch+json";
+    assert_eq!(front.ask("PATCH", &format!("{own}/status"), patch, status.to_string()).await.code, 200);
+
+    let dead = TcpListener::bind((own_address(), 0)).await.unwrap().local_addr().unwrap();
+    let path = "/api/v1/namespaces/default/services";
+    let wrong = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "other"},
+        "spec": {"ports": [{"name": "p", "port": 444}]}});
+    assert_eq!(front.ask("POST", path, "application/json", wrong.to_string()).await.code, 201);
+    let message = said("ServicePortError").await;
+    assert_eq!(message, "service/other in \"default\" is not listening on port 443");
+    let port = json!([{"op": "replace", "path": "/spec/ports/0/port", "value": 443}]).to_string();
+    front.ask("PATCH", &format!("{path}/other"), "application/json-patch+json", port).await;
+    let message = said("EndpointsNotFound").await;
+    assert_eq!(message, "cannot find endpointslices for service/other in \"default\"");
+    front.ask("DELETE", &format!("{path}/other"), "application/json", "").await;
+    service(&front, "other", dead).await;
+    let message = said("FailedDiscoveryCheck").await;
+    let url = format!("https://{dead}/apis/other.example.com/v1");
+    let expected = format!(
+        "failing or missing response from {url}: Get {url:?}: dial tcp {dead}: connect: connection refused"
+    );
+    assert_eq!(message, expected);
+
+    // It answers, though not as whom the APIService trusts: it is available, and not asked anything.
+    let alive = serve(Some(tls)).await;
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/other-1";
+    let ready = json!({"endpoints": [{"addresses": [alive.ip().to_string()], "conditions": {"ready": false}}],
+        "ports": [{"name": "p", "port": alive.port(), "protocol": "TCP"}]});
+    front.ask("PATCH", slice, patch, ready.to_string()).await;
+    let message = said("MissingEndpoints").await;
+    assert_eq!(
+        message,
+        "endpointslices for service/other in \"default\" have no addresses with port name \"p\""
+    );
+    let ready = json!([{"op": "replace", "path": "/endpoints/0/conditions/ready", "value": true}]);
+    front.ask("PATCH", slice, "application/json-patch+json", ready.to_string()).await;
+    assert_eq!(said("Passed").await, "all checks passed");
+    let conditions = front.get(&own).await.json()["status"]["conditions"].clone();
+    assert_eq!(conditions[0]["type"], "Theirs", "others' conditions stay: {conditions}");
+    let answer = front.get("/apis/other.example.com/v1/foos").await;
+    assert_eq!(answer.code, 503);
+    assert!(answer.text().starts_with("error trying to reach service: "), "{}", answer.text());
     front.end().await;
     running.await.unwrap();
 }
