@@ -35,7 +35,7 @@ fn a_full_disk_refuses_writes_only_and_gives_them_back() {
         let target = Target::of(&server);
         let mut reader = Reader { runtime: &runtime, wire: Wire::new(&target) };
         let watched = reader.watch();
-        let writers = Writers::start(&target, &runtime);
+        let writers = Writers::start('w', &target, &runtime);
 
         wait("writes", || writers.done() > 20);
         fill(&data.join("filler"));
@@ -67,8 +67,15 @@ fn a_full_disk_refuses_writes_only_and_gives_them_back() {
         let written = writers.stop(&runtime);
         reader.assert_kept(&written);
         runtime.block_on(all_seen(watched, &written));
+        // Also a start needs no space.
+        fill(&data.join("filler"));
         server.crash_and_restart();
         reader.assert_kept(&written);
+        std::fs::remove_file(data.join("filler")).unwrap();
+        let writers = Writers::start('x', &target, &runtime);
+        wait("writes after all", || writers.done() > 20);
+        let more = writers.stop(&runtime);
+        reader.assert_kept(&more);
     });
 }
 
@@ -138,11 +145,11 @@ struct Counters {
 }
 
 impl Writers {
-    fn start(target: &Target, runtime: &Runtime) -> Self {
+    fn start(prefix: char, target: &Target, runtime: &Runtime) -> Self {
         let counters: Arc<Counters> = Arc::default();
         let tasks = (0..WRITERS).map(|number| {
             let (wire, counters) = (Wire::new(target), Arc::clone(&counters));
-            runtime.spawn(write(wire, number, counters))
+            runtime.spawn(write(wire, format!("{prefix}{number}"), counters))
         });
         let tasks = tasks.collect();
         Self { counters, tasks }
@@ -163,13 +170,13 @@ impl Writers {
     }
 }
 
-async fn write(mut wire: Wire, writer: u64, counters: Arc<Counters>) -> Vec<String> {
+async fn write(mut wire: Wire, writer: String, counters: Arc<Counters>) -> Vec<String> {
     let mut written = Vec::new();
     for number in 1.. {
         if counters.ends.load(Ordering::SeqCst) {
             break;
         }
-        let name = format!("w{writer}-{number}");
+        let name = format!("{writer}-{number}");
         let object = json!({
             "apiVersion": "v1", "kind": "ConfigMap", "data": {"pad": "x".repeat(20_000)},
             "metadata": {"name": name, "labels": {"full": "yes"}},
