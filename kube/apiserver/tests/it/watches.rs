@@ -1,11 +1,14 @@
 //! Watches: order, resumption, selectors, bookmarks.
 
+use std::sync::Arc;
+
 use apiserver::registry::{Body, Patch};
+use apiserver::{ApiServer, Config};
 use client::EventKind;
 use serde_json::json;
-use store::Store;
+use store::{KeyRange, RangeRequest, Store, Txn};
 
-use crate::rig::{Rig, event, next, version};
+use crate::rig::{Rig, event, list_options, next, version};
 
 fn labelled(name: &str, label: &str) -> serde_json::Value {
     json!({"metadata": {"name": name, "labels": {"l": label}}})
@@ -146,4 +149,26 @@ async fn many_idle_watches_see_only_what_concerns_them() {
         rig.create("configmaps default", labelled(&format!("idle-{at}"), "x")).await.unwrap();
         assert_eq!(event(watch).await, format!("ADDED default/idle-{at}"));
     }
+}
+
+/// On one thread the cache stays behind the store until the test waits.
+#[tokio::test]
+async fn what_the_history_told_the_cache_does_not_tell_again() {
+    let rig = Rig::new().await;
+    let first = version(&rig.create("configmaps default", labelled("a", "x")).await.unwrap().to_value());
+    rig.create("configmaps default", labelled("b", "x")).await.unwrap();
+    // As after a restart: no event is in memory.
+    let store = Arc::clone(&rig.store) as Arc<dyn Store>;
+    let server = ApiServer::open(Config::new(Arc::clone(&store))).await.unwrap();
+    let options = list_options(&[("resourceVersion", &first.to_string())]).unwrap();
+    let target = rig.target("configmaps default");
+    let mut watch = server.registry().watch(&rig.context, &target, &options).await.unwrap();
+    let all = store.range(&RangeRequest::new(KeyRange::all())).unwrap().kvs;
+    let own = all.into_iter().find(|kv| kv.key.ends_with(b"configmaps/default/a")).unwrap();
+    store.txn(Txn::put(own.key, own.value)).unwrap();
+    assert_eq!(event(&mut watch).await, "ADDED default/b");
+    assert_eq!(event(&mut watch).await, "MODIFIED default/a");
+    rig.create("configmaps default", labelled("c", "x")).await.unwrap();
+    assert_eq!(event(&mut watch).await, "ADDED default/c");
+    server.close().await;
 }
