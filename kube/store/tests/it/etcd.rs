@@ -123,6 +123,22 @@ fn certificates(dir: &Path) {
 }
 
 #[test]
+fn who_compacts_second_learns_of_the_first() {
+    let cluster = Cluster::start(1);
+    let (first, second) = (cluster.connect().unwrap(), cluster.connect().unwrap());
+    for round in 0..5 {
+        first.txn(Txn::put("/a", round.to_string())).unwrap();
+    }
+    let revision = first.revision();
+    first.compact(revision).unwrap();
+    assert_eq!(first.compacted(), revision);
+    assert!(matches!(second.compact(revision), Err(Error::Compacted { .. })));
+    assert_eq!(second.compacted(), revision);
+    let old = RangeRequest::new(KeyRange::one("/a")).at(Revision(revision.0 - 1));
+    assert!(matches!(second.range(&old), Err(Error::Compacted { .. })));
+}
+
+#[test]
 fn the_model_holds_on_etcd() {
     let cluster = Cluster::start(1);
     let mut store = cluster.connect().unwrap();

@@ -1,6 +1,10 @@
 //! Lists in chunks and as tables.
 
+use std::net::{TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
+
 use serde_json::{Value, json};
+use testkit::TempDir;
 
 use crate::rig::{Rig, rig, wait_for};
 
@@ -61,8 +65,51 @@ fn next_of(list: &Value, found: usize) -> Option<String> {
 #[test]
 fn servers_with_support_for_api_chunking_should_support_continue_listing_from_the_last_key() {
     // A server that forgets soon: what upstream's spec waits minutes for.
-    let rig = Rig::start(&["--store-history", "1s"]);
-    let path = templates(&rig);
+    goes_on_from_the_last_key(&Rig::start(&["--store-history", "1s"]));
+}
+
+/// The same over etcd, whose history the server drops: etcd does not by itself.
+#[test]
+fn a_server_over_etcd_forgets_too() {
+    let etcd = Etcd::start();
+    goes_on_from_the_last_key(&Rig::start(&["--store", &etcd.url, "--store-history", "1s"]));
+}
+
+/// An etcd of a test's own; killed on drop.
+struct Etcd {
+    url: String,
+    process: Child,
+    _home: TempDir,
+}
+
+impl Etcd {
+    fn start() -> Self {
+        let home = TempDir::new();
+        let free = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let [url, peer] = [free(), free()].map(|port| format!("http://127.0.0.1:{port}"));
+        let mut command = Command::new("etcd");
+        command.arg("--data-dir").arg(home.join("data")).args(["--log-level", "error"]);
+        command.args(["--listen-client-urls", &url, "--advertise-client-urls", &url]);
+        command.args(["--listen-peer-urls", &peer, "--initial-advertise-peer-urls", &peer]);
+        command.args(["--initial-cluster", &format!("default={peer}")]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let process = command.spawn().expect("etcd-server is installed");
+        let address = url.trim_start_matches("http://").to_owned();
+        let etcd = Self { url, process, _home: home };
+        wait_for("etcd", || TcpStream::connect(&address).is_ok());
+        etcd
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn goes_on_from_the_last_key(rig: &Rig) {
+    let path = templates(rig);
     let first = rig.get(&format!("{path}?limit={PAGE}")).ok();
     let mut found = first["items"].as_array().unwrap().len();
     assert_eq!(found, PAGE);
