@@ -136,3 +136,31 @@ async fn rules_are_asked() {
     let refused = rig.patch("example.com/v1/widgets default a", shrink).await.unwrap_err();
     assert!(refused.message.contains("failed rule: self.size >= oldSelf.size"), "{}", refused.message);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fields_that_become_selectable_select_what_was_there() {
+    let rig = Rig::new().await;
+    let definitions = "apiextensions.k8s.io/customresourcedefinitions";
+    let selectable = |paths: &[&str]| {
+        let mut v1 = version("v1", true);
+        v1["selectableFields"] = paths.iter().map(|path| json!({"jsonPath": path})).collect();
+        v1
+    };
+    rig.create(definitions, definition(&[selectable(&[".spec.color"])])).await.unwrap();
+    established(&rig).await;
+    for (name, size) in [("a", 3), ("b", 4)] {
+        rig.create("example.com/v1/widgets default", widget(name, size)).await.unwrap();
+    }
+    let list = |selector: &'static str| {
+        let rig = &rig;
+        async move { rig.list("example.com/v1/widgets default", &[("fieldSelector", selector)]).await }
+    };
+    assert_eq!(list("spec.color=").await.unwrap().items.len(), 2);
+    assert_eq!(list("spec.size=3").await.unwrap_err().code, 400);
+    let patch = json!({"spec": {"versions": [selectable(&[".spec.color", ".spec.size"])]}});
+    let name = format!("{definitions} - widgets.example.com");
+    rig.patch(&name, Patch::Merge(Body::from(patch))).await.unwrap();
+    until(|| async { list("spec.size=3").await.is_ok() }).await;
+    let found = list("spec.size=3").await.unwrap();
+    assert_eq!(crate::rig::names(&found), ["a"]);
+}
