@@ -6,20 +6,23 @@ use std::time::{Duration, Instant};
 use store::{Store, Txn};
 
 use crate::floor::Floor;
-use crate::{VALUE, at, new_store, value};
+use crate::{VALUE, at, new_store, processor_time, value};
 
 pub(crate) fn run(dir: &Path) {
     let (store, disk) = new_store(dir);
     let mut floor = Floor::new(dir);
     let (mut puts, mut syncs) = (Vec::new(), Vec::new());
     let before = disk.counts();
+    let mut busy = Duration::ZERO;
     for round in 0..ROUNDS {
+        let idle = processor_time();
         for number in 0..WRITES {
             let txn = Txn::put(format!("/registry/pods/default/{round}-{number}"), value());
             let start = Instant::now();
             store.txn(txn).unwrap();
             puts.push(start.elapsed());
         }
+        busy += processor_time() - idle;
         syncs.extend((0..WRITES).map(|_| floor.write(VALUE)));
     }
     let after = disk.counts();
@@ -30,10 +33,11 @@ pub(crate) fn run(dir: &Path) {
     show("store", &mut puts);
     show("write + fdatasync", &mut syncs);
     println!(
-        "\nper put: {:.2} syncs, {:.1} writes, {:.0} bytes; {lengths} changes of the length",
+        "\nper put: {:.2} syncs, {:.1} writes, {:.0} bytes, {:.0} µs of processor; {lengths} changes of the length",
         syncs_done as f64 / total,
         writes as f64 / total,
-        bytes as f64 / total
+        bytes as f64 / total,
+        busy.as_secs_f64() * 1e6 / total
     );
 }
 

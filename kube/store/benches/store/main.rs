@@ -16,6 +16,10 @@ use std::time::{Duration, Instant};
 
 use store::{Embedded, Options};
 
+/// As the server has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Where to measure, and how much.
 struct Plan {
     dir: PathBuf,
@@ -68,6 +72,12 @@ fn options() -> Options {
 /// A value as long as a small pod is.
 fn value() -> Vec<u8> {
     (0..VALUE).map(|at| (at * 7 % 251) as u8).collect()
+}
+
+/// Processor time of all threads so far.
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.unsigned_abs(), time.tv_nsec as u32)
 }
 
 /// Microseconds at a share of the sorted samples.

@@ -6,14 +6,14 @@ use std::time::Instant;
 
 use store::{Embedded, Txn};
 
-use crate::{Plan, VALUE, options, value};
+use crate::{Plan, VALUE, options, processor_time, value};
 
 pub(crate) fn run(plan: &Plan) {
     let gib = (plan.records * VALUE as u64) as f64 / f64::from(1 << 30);
     println!("\nStart with {} records of {VALUE} bytes, {gib:.2} GiB\n", plan.records);
     let _ = std::fs::remove_file(plan.dir.join("start"));
     child(plan, "fill");
-    println!("| after | start | memory a key |\n|---|---|---|");
+    println!("| after | start | processor | memory a key |\n|---|---|---|---|");
     for (name, after) in [("SIGKILL", "open"), ("an orderly end", "open"), ("an orderly end", "open")] {
         print!("| {name} | ");
         std::io::Write::flush(&mut std::io::stdout()).unwrap();
@@ -50,11 +50,12 @@ pub(crate) fn fill(plan: &Plan) {
 /// Opens the store once and says what that took.
 pub(crate) fn open_once(plan: &Plan) {
     let before = resident_kib();
-    let start = Instant::now();
+    let (start, idle) = (Instant::now(), processor_time());
     let store = Embedded::open(&plan.dir.join("start"), &options(), Instant::now()).unwrap();
     let took = start.elapsed().as_secs_f64();
     let grown = (resident_kib() - before) * 1024.0 - options().cache_bytes as f64;
-    println!("{took:.2} s | {:.0} bytes |", grown / plan.records as f64);
+    let busy = (processor_time() - idle).as_secs_f64();
+    println!("{took:.2} s | {busy:.2} s | {:.0} bytes |", grown / plan.records as f64);
     drop(store);
 }
 
