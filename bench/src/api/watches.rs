@@ -28,6 +28,8 @@ pub struct WatchReport {
     deliveries: u64,
     p50_ms: f64,
     p99_ms: f64,
+    server_cpu_ms: f64,
+    client_cpu_ms: f64,
 }
 
 impl fmt::Display for WatchReport {
@@ -38,7 +40,9 @@ impl fmt::Display for WatchReport {
         writeln!(f, "| changes | {:.0} /s | {RATE} /s |", self.rate)?;
         writeln!(f, "| deliveries | {} | |", self.deliveries)?;
         writeln!(f, "| delivery p50, from before the write | {:.1} ms | |", self.p50_ms)?;
-        writeln!(f, "| delivery p99, from before the write | {:.1} ms | 100 ms |", self.p99_ms)
+        writeln!(f, "| delivery p99, from before the write | {:.1} ms | 100 ms |", self.p99_ms)?;
+        writeln!(f, "| processor time of a change, server | {:.2} ms | |", self.server_cpu_ms)?;
+        writeln!(f, "| processor time of a change, clients | {:.2} ms | |", self.client_cpu_ms)
     }
 }
 
@@ -61,9 +65,13 @@ pub(crate) fn measure() -> Result<WatchReport> {
     settle();
     let per_watch = |mib: f64| (mib - without) * 1024.0 / WATCHES as f64;
     let idle_kib = per_watch(resident_mib(server.pid())?);
+    let cpu_before = (cpu(server.pid())?, cpu(std::process::id())?);
     let (changes, wall) = change(&runtime, &pool, began)?;
     // What is under way arrives.
     settle();
+    let cpu_of_change = |before: Duration, now: Duration| (now - before).as_secs_f64() * 1e3 / changes as f64;
+    let server_cpu_ms = cpu_of_change(cpu_before.0, cpu(server.pid())?);
+    let client_cpu_ms = cpu_of_change(cpu_before.1, cpu(std::process::id())?);
     let loaded_kib = per_watch(resident_mib(server.pid())?);
     let deliveries = delays.count();
     ensure!(deliveries == changes * READERS_EACH, "{deliveries} deliveries of {changes} changes");
@@ -75,6 +83,8 @@ pub(crate) fn measure() -> Result<WatchReport> {
         deliveries,
         p50_ms: delays.percentile_ms(50),
         p99_ms: delays.percentile_ms(99),
+        server_cpu_ms,
+        client_cpu_ms,
     })
 }
 
@@ -157,6 +167,15 @@ fn change(runtime: &Runtime, pool: &Pool, began: Instant) -> Result<(u64, Durati
         }
         Ok((((RATE * SECONDS / WORKERS) * WORKERS) as u64, started.elapsed()))
     })
+}
+
+/// Processor time of a process so far.
+fn cpu(pid: u32) -> Result<Duration> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's stat")?;
+    let (_, fields) = stat.rsplit_once(") ").context("stat")?;
+    // utime and stime, in hundredths of a second whatever the kernel's own clock is.
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>()?;
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 /// How long deliveries took, in steps of a tenth of a millisecond.
