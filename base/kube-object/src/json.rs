@@ -16,6 +16,38 @@ use crate::strict;
 /// Deepest nesting that is read: serde_json's own recursion limit is 128.
 pub const DEPTH_MAX: usize = 120;
 
+/// What the values of one body may take in memory. A short text can hold very many small objects,
+/// each of which takes some hundred bytes; what people write stays far below.
+pub const MEMORY_MAX: usize = 64 * 1024 * 1024;
+
+/// What is being read, as it takes memory.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Budget {
+    used: usize,
+}
+
+/// The values of a body take more than [`MEMORY_MAX`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the values of the body take more than {MEMORY_MAX} bytes of memory")]
+pub struct OverBudget;
+
+impl Budget {
+    /// A value in a list or under a key, with the key's and a text's bytes.
+    pub fn value(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.spend(size_of::<Value>() + bytes)
+    }
+
+    /// An object that is not empty: its first node has place for eleven fields.
+    pub fn object(&mut self) -> Result<(), OverBudget> {
+        self.spend(11 * (size_of::<Value>() + size_of::<String>()))
+    }
+
+    fn spend(&mut self, bytes: usize) -> Result<(), OverBudget> {
+        self.used = self.used.saturating_add(bytes);
+        if self.used > MEMORY_MAX { Err(OverBudget) } else { Ok(()) }
+    }
+}
+
 /// A value, and what is strange about its text.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decoded {
@@ -34,6 +66,9 @@ pub enum InvalidJson {
     /// More than [`DEPTH_MAX`] levels.
     #[error("invalid JSON: nested deeper than {DEPTH_MAX} levels")]
     TooDeep,
+    /// More than a body may hold.
+    #[error(transparent)]
+    TooLarge(#[from] OverBudget),
 }
 
 impl Classified for InvalidJson {
@@ -44,13 +79,20 @@ impl Classified for InvalidJson {
 
 /// Reads one value and nothing behind it.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, InvalidJson> {
-    let mut notes = Notes::default();
+    decode_within(bytes, &mut Budget::default())
+}
+
+/// As [`decode`], for text that is a part of something larger.
+pub fn decode_within(bytes: &[u8], budget: &mut Budget) -> Result<Decoded, InvalidJson> {
+    let mut notes =
+        Notes { budget, path: Vec::new(), duplicates: Vec::new(), too_deep: false, too_large: false };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let seed = Node { notes: &mut notes, depth: 0 };
     let decoded = seed.deserialize(&mut deserializer).and_then(|value| deserializer.end().map(|()| value));
     match decoded {
         Ok(value) => Ok(Decoded { value, duplicates: notes.duplicates }),
         Err(_) if notes.too_deep => Err(InvalidJson::TooDeep),
+        Err(_) if notes.too_large => Err(InvalidJson::TooLarge(OverBudget)),
         Err(error) => Err(InvalidJson::Syntax(error)),
     }
 }
@@ -142,11 +184,12 @@ fn skip_value(bytes: &[u8], at: usize) -> usize {
     bytes.len()
 }
 
-#[derive(Default)]
-struct Notes {
+struct Notes<'b> {
     path: Vec<Step>,
     duplicates: Vec<String>,
+    budget: &'b mut Budget,
     too_deep: bool,
+    too_large: bool,
 }
 
 enum Step {
@@ -154,7 +197,7 @@ enum Step {
     Index(usize),
 }
 
-impl Notes {
+impl Notes<'_> {
     fn duplicate(&mut self) {
         if !strict::is_enough(&self.duplicates) {
             let mut text = String::new();
@@ -170,12 +213,12 @@ impl Notes {
     }
 }
 
-struct Node<'a> {
-    notes: &'a mut Notes,
+struct Node<'a, 'b> {
+    notes: &'a mut Notes<'b>,
     depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_> {
+impl<'de> DeserializeSeed<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
@@ -183,14 +226,19 @@ impl<'de> DeserializeSeed<'de> for Node<'_> {
     }
 }
 
-impl Node<'_> {
+impl Node<'_, '_> {
     fn deeper<E: serde::de::Error>(&mut self) -> Result<(), E> {
         self.notes.too_deep = self.depth >= DEPTH_MAX;
         if self.notes.too_deep { Err(E::custom("too deep")) } else { Ok(()) }
     }
+
+    fn spent<E: serde::de::Error>(&mut self, result: Result<(), OverBudget>) -> Result<(), E> {
+        self.notes.too_large = result.is_err();
+        result.map_err(E::custom)
+    }
 }
 
-impl<'de> Visitor<'de> for Node<'_> {
+impl<'de> Visitor<'de> for Node<'_, '_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,7 +274,11 @@ impl<'de> Visitor<'de> for Node<'_> {
             let item = sequence.next_element_seed(Node { notes: &mut *self.notes, depth: self.depth + 1 })?;
             self.notes.path.pop();
             match item {
-                Some(item) => items.push(item),
+                Some(item) => {
+                    let spent = self.notes.budget.value(text_len(&item));
+                    self.spent(spent)?;
+                    items.push(item);
+                }
                 None => return Ok(Value::Array(items)),
             }
         }
@@ -242,10 +294,18 @@ impl<'de> Visitor<'de> for Node<'_> {
             }
             let value = map.next_value_seed(Node { notes: &mut *self.notes, depth: self.depth + 1 })?;
             self.notes.path.pop();
+            let budget = &mut *self.notes.budget;
+            let spent = if object.is_empty() { budget.object() } else { Ok(()) };
+            let spent = spent.and_then(|()| budget.value(key.len() + text_len(&value)));
+            self.spent(spent)?;
             object.insert(key, value);
         }
         Ok(Value::Object(object))
     }
+}
+
+fn text_len(value: &Value) -> usize {
+    value.as_str().map_or(0, str::len)
 }
 
 #[cfg(test)]
@@ -291,6 +351,23 @@ mod tests {
             assert!(matches!(decode(nested(depth).as_bytes()), Err(InvalidJson::TooDeep)), "{depth}");
         }
         assert!(decode("{\"a\":".repeat(1_000_000).as_bytes()).is_err());
+    }
+
+    #[test]
+    fn refuses_what_grows() {
+        let list = |item: &str| format!("[{}0]", format!("{item},").repeat(3_000_000 / (item.len() + 1)));
+        for (text, fits) in [
+            (list(r#"{"":0}"#), false),
+            (list(r#"{"name":"endpoint","address":"10.1.1.1","port":80}"#), true),
+            (list("[]"), true),
+            (list("1"), true),
+            (format!("[\"{}\"]", "x".repeat(3_000_000)), true),
+        ] {
+            match decode(text.as_bytes()) {
+                Ok(_) => assert!(fits, "{}", &text[..40]),
+                Err(error) => assert!(!fits && matches!(error, InvalidJson::TooLarge(_)), "{error}"),
+            }
+        }
     }
 
     #[test]

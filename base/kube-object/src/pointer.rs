@@ -5,14 +5,17 @@ use std::fmt;
 use base::{Classified, ErrorClass};
 use serde_json::Value;
 
+/// More tokens than any document has levels.
+const TOKENS_MAX: usize = 1000;
+
 /// A place in a document, as unescaped reference tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Pointer {
     tokens: Vec<String>,
 }
 
-/// The text is not a pointer: it is not empty and starts with no `/`, or a `~`
-/// is followed by neither `0` nor `1`.
+/// The text is not a pointer: it is not empty and starts with no `/`, a `~` is followed by neither
+/// `0` nor `1`, or it is longer than any way through a document.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("JSON pointer {raw:?} is not valid: use /field/0/field, with ~0 for ~ and ~1 for /")]
 pub struct InvalidPointer {
@@ -32,6 +35,9 @@ impl Pointer {
         let invalid = || InvalidPointer { raw: raw.to_owned() };
         if raw.is_empty() {
             return Ok(Self { tokens: Vec::new() });
+        }
+        if raw.bytes().filter(|byte| *byte == b'/').count() > TOKENS_MAX {
+            return Err(InvalidPointer { raw: raw.chars().take(TOKENS_MAX).collect() });
         }
         let tokens =
             raw.strip_prefix('/').ok_or_else(invalid)?.split('/').map(unescape).collect::<Option<_>>();
@@ -105,6 +111,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn leads_no_further_than_documents_are_deep() {
+        assert!(Pointer::parse(&"/a".repeat(TOKENS_MAX)).is_ok());
+        let error = Pointer::parse(&"/a".repeat(TOKENS_MAX + 1)).unwrap_err();
+        assert_eq!(error.raw.len(), TOKENS_MAX);
+    }
 
     #[test]
     fn finds_the_places_of_rfc_6901() {

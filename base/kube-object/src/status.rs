@@ -41,6 +41,10 @@ pub struct Details {
     pub continue_token: String,
 }
 
+/// So many faults of an object are told: a body with a fault in each of its 100,000 fields would
+/// get an answer many times its size.
+pub const CAUSES_MAX: usize = 500;
+
 impl Status {
     /// A refusal without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
@@ -116,9 +120,10 @@ impl Status {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 422: the object is wrong, field by field.
+    /// 422: the object is wrong, field by field; of very many faults the first [`CAUSES_MAX`] are told.
     pub fn invalid(kind: &GroupKind, name: &str, errors: &[FieldError]) -> Self {
         let mut message = format!("{kind} \"{name}\" is invalid");
+        let errors = errors.get(..CAUSES_MAX).unwrap_or(errors);
         match errors {
             [] => {}
             [error] => message.push_str(&format!(": {error}")),
@@ -224,6 +229,14 @@ impl std::error::Error for Status {}
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_not_larger_than_the_body() {
+        let errors = vec![FieldError::required("spec.containers[0].name", ""); 100_000];
+        let status = Status::invalid(&GroupKind::new("", "Pod"), "web", &errors);
+        assert_eq!(status.details.unwrap().causes.len(), CAUSES_MAX);
+        assert!(status.message.len() < 60 * CAUSES_MAX);
+    }
 
     #[test]
     fn reads_as_upstream() {

@@ -6,12 +6,30 @@ use kube_schema::{Field, Object, Schema, Type};
 use serde_json::{Map, Value, json};
 
 use super::wire::{InvalidProtobuf, Wire, fields};
+use crate::json::{self, Budget, InvalidJson};
 use crate::time::{MicroTime, Time};
 
+/// How far down a message lies, and what all have taken until now.
+pub(super) struct Reading<'a> {
+    pub(super) depth: usize,
+    pub(super) budget: &'a mut Budget,
+}
+
+impl Reading<'_> {
+    /// The same, a level below.
+    fn below(&mut self) -> Reading<'_> {
+        Reading { depth: self.depth + 1, budget: &mut *self.budget }
+    }
+}
+
 /// Reads the message of an object.
-pub(super) fn message(object: &Object, bytes: &[u8]) -> Result<Map<String, Value>, InvalidProtobuf> {
+pub(super) fn message(
+    object: &Object,
+    bytes: &[u8],
+    reading: Reading<'_>,
+) -> Result<Map<String, Value>, InvalidProtobuf> {
     let mut out = Map::new();
-    into(&mut out, object, &[], bytes, 0)?;
+    into(&mut out, object, &[], bytes, reading)?;
     Ok(out)
 }
 
@@ -21,9 +39,9 @@ fn into(
     object: &Object,
     path: &[u32],
     bytes: &[u8],
-    depth: usize,
+    mut reading: Reading<'_>,
 ) -> Result<(), InvalidProtobuf> {
-    if depth > DEPTH_MAX {
+    if reading.depth > DEPTH_MAX {
         return Err(InvalidProtobuf::TooDeep);
     }
     for entry in fields(bytes) {
@@ -33,10 +51,13 @@ fn into(
         };
         let Some(field) = object.fields.iter().find(below) else { continue };
         if field.numbers.len() > path.len() + 1 {
-            into(out, object, &[path, &[number]].concat(), wire.bytes()?, depth + 1)?;
+            into(out, object, &[path, &[number]].concat(), wire.bytes()?, reading.below())?;
             continue;
         }
-        let read = one(field, &field.kind, wire, depth + 1).map_err(|error| match error {
+        if out.is_empty() {
+            reading.budget.object()?;
+        }
+        let read = one(field, &field.kind, wire, reading.below()).map_err(|error| match error {
             InvalidProtobuf::Malformed => InvalidProtobuf::WrongType { field: field.name },
             error => error,
         })?;
@@ -73,7 +94,12 @@ fn put(out: &mut Map<String, Value>, field: &Field, read: Read) {
     }
 }
 
-fn one(field: &Field, kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Read, InvalidProtobuf> {
+fn one(
+    field: &Field,
+    kind: &Type,
+    wire: Wire<'_>,
+    mut reading: Reading<'_>,
+) -> Result<Read, InvalidProtobuf> {
     match kind {
         Type::List { item, .. } => Ok(Read::Items(match (&**item, wire) {
             // Numbers may come packed.
@@ -81,28 +107,29 @@ fn one(field: &Field, kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Read,
                 let mut items = Vec::new();
                 while !packed.is_empty() {
                     let number = super::wire::varint(&mut packed)?;
-                    items.push(value(item, Wire::Varint(number), depth)?);
+                    items.push(value(item, Wire::Varint(number), reading.below())?);
                 }
                 items
             }
-            (item, wire) => vec![value(item, wire, depth)?],
+            (item, wire) => vec![value(item, wire, reading)?],
         })),
         Type::Map(item) => {
             let (mut key, mut found) = (String::new(), None);
+            reading.budget.value(wire.bytes()?.len())?;
             for entry in fields(wire.bytes()?) {
                 match entry? {
                     (1, wire) => key = wire.text()?,
-                    (2, wire) => found = Some(map_value(item, wire, depth)?),
+                    (2, wire) => found = Some(map_value(item, wire, reading.below())?),
                     _ => {}
                 }
             }
             Ok(Read::Entry(key, found.map_or_else(|| zero(item), Ok)?))
         }
         Type::Any if ALTERNATIVES.contains(&field.name) => {
-            Ok(Read::Value(alternative(field.name, wire.bytes()?, depth)?))
+            Ok(Read::Value(alternative(field.name, wire.bytes()?, reading)?))
         }
         kind => {
-            let value = value(kind, wire, depth)?;
+            let value = value(kind, wire, reading)?;
             let unset = match &value {
                 Value::Null => true,
                 Value::String(text) => text.is_empty() && !field.keeps_zero && is_scalar(kind),
@@ -120,26 +147,33 @@ fn is_scalar(kind: &Type) -> bool {
 }
 
 /// A list within a map lies in a message of its own, in field 1.
-fn map_value(item: &Type, wire: Wire<'_>, depth: usize) -> Result<Value, InvalidProtobuf> {
-    let Type::List { item, .. } = item else { return value(item, wire, depth) };
+fn map_value(item: &Type, wire: Wire<'_>, mut reading: Reading<'_>) -> Result<Value, InvalidProtobuf> {
+    let Type::List { item, .. } = item else { return value(item, wire, reading) };
     let mut items = Vec::new();
     for entry in fields(wire.bytes()?) {
         if let (1, wire) = entry? {
-            items.push(value(item, wire, depth)?);
+            items.push(value(item, wire, reading.below())?);
         }
     }
     Ok(Value::Array(items))
 }
 
 fn zero(kind: &Type) -> Result<Value, InvalidProtobuf> {
-    map_value(kind, Wire::Bytes(&[]), 0).or_else(|_| value(kind, Wire::Varint(0), 0))
+    let mut budget = Budget::default();
+    let mut reading = Reading { depth: 0, budget: &mut budget };
+    map_value(kind, Wire::Bytes(&[]), reading.below()).or_else(|_| value(kind, Wire::Varint(0), reading))
 }
 
-fn value(kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Value, InvalidProtobuf> {
+fn value(kind: &Type, wire: Wire<'_>, reading: Reading<'_>) -> Result<Value, InvalidProtobuf> {
+    reading.budget.value(if let (Type::String { .. }, Wire::Bytes(text)) = (kind, wire) {
+        text.len()
+    } else {
+        0
+    })?;
     Ok(match kind {
         Type::Object(id) => {
             let mut out = Map::new();
-            into(&mut out, Schema::builtin().object(*id), &[], wire.bytes()?, depth)?;
+            into(&mut out, Schema::builtin().object(*id), &[], wire.bytes()?, reading)?;
             Value::Object(out)
         }
         Type::String { format: Some("byte"), .. } => json!(STANDARD.encode(wire.bytes()?)),
@@ -158,7 +192,7 @@ fn value(kind: &Type, wire: Wire<'_>, depth: usize) -> Result<Value, InvalidProt
         }
         Type::IntOrString => int_or_string(wire.bytes()?)?,
         Type::Time | Type::MicroTime => time(kind, wire.bytes()?)?,
-        Type::Any => raw(wire.bytes()?, depth)?,
+        Type::Any => raw(wire.bytes()?, reading)?,
         Type::List { .. } | Type::Map(_) => return Err(InvalidProtobuf::Malformed),
     })
 }
@@ -204,24 +238,34 @@ fn time(kind: &Type, bytes: &[u8]) -> Result<Value, InvalidProtobuf> {
 }
 
 /// JSON or an object with its envelope, in field 1.
-fn raw(bytes: &[u8], depth: usize) -> Result<Value, InvalidProtobuf> {
+fn raw(bytes: &[u8], mut reading: Reading<'_>) -> Result<Value, InvalidProtobuf> {
     let Some(raw) = only(bytes, 1)? else { return Ok(Value::Null) };
     let raw = raw.bytes()?;
     if raw.is_empty() {
         return Ok(Value::Null);
     }
     if raw.starts_with(super::MAGIC) {
-        if depth > DEPTH_MAX / 4 {
-            return Err(InvalidProtobuf::TooDeep);
-        }
-        return super::decode(raw);
+        return super::decode_at(raw, reading.below());
     }
-    serde_json::from_slice(raw).map_err(InvalidProtobuf::Json)
+    json_within(raw, &mut reading)
+}
+
+/// JSON within a message, which nests no deeper with the message around it than JSON alone may.
+pub(super) fn json_within(text: &[u8], reading: &mut Reading<'_>) -> Result<Value, InvalidProtobuf> {
+    let value = json::decode_within(text, reading.budget).map_err(|error| match error {
+        InvalidJson::Syntax(error) => InvalidProtobuf::Json(error),
+        InvalidJson::TooDeep => InvalidProtobuf::TooDeep,
+        InvalidJson::TooLarge(error) => InvalidProtobuf::TooLarge(error),
+    })?;
+    if reading.depth + json::depth(&value.value) > json::DEPTH_MAX {
+        return Err(InvalidProtobuf::TooDeep);
+    }
+    Ok(value.value)
 }
 
 /// A schema, or something simpler, in a schema of a custom resource: `items` may be a list of
 /// schemas (schema 1, list 2), the others may be a boolean (boolean 1, schema 2).
-fn alternative(name: &str, bytes: &[u8], depth: usize) -> Result<Value, InvalidProtobuf> {
+fn alternative(name: &str, bytes: &[u8], mut reading: Reading<'_>) -> Result<Value, InvalidProtobuf> {
     let Some(schema) = Schema::builtin().object_named(SCHEMA) else { return Ok(Value::Null) };
     let (mut allows, mut one, mut list) = (false, None, Vec::new());
     for entry in fields(bytes) {
@@ -231,7 +275,7 @@ fn alternative(name: &str, bytes: &[u8], depth: usize) -> Result<Value, InvalidP
             continue;
         }
         let mut out = Map::new();
-        into(&mut out, schema, &[], wire.bytes()?, depth + 1)?;
+        into(&mut out, schema, &[], wire.bytes()?, reading.below())?;
         if name == "items" && number == 2 {
             list.push(Value::Object(out));
         } else {

@@ -16,6 +16,9 @@ use serde_json::{Value, json};
 
 pub use wire::InvalidProtobuf;
 
+use decode::Reading;
+
+use crate::json::Budget;
 use crate::resource::GroupVersionKind;
 
 /// What an object on the wire begins with.
@@ -23,12 +26,17 @@ pub const MAGIC: &[u8] = b"k8s\0";
 
 /// Reads an object with its envelope; `apiVersion` and `kind` come from the envelope.
 pub fn decode(bytes: &[u8]) -> Result<Value, InvalidProtobuf> {
+    let mut budget = Budget::default();
+    decode_at(bytes, Reading { depth: 0, budget: &mut budget })
+}
+
+fn decode_at(bytes: &[u8], mut reading: Reading<'_>) -> Result<Value, InvalidProtobuf> {
     let unknown = envelope(bytes)?;
     let gvk = GroupVersionKind::of(&unknown.api_version, &unknown.kind);
     if unknown.content_type == "application/json" {
-        return serde_json::from_slice(unknown.raw).map_err(InvalidProtobuf::Json);
+        return decode::json_within(unknown.raw, &mut reading);
     }
-    let mut value = decode::message(message_of(&gvk)?, unknown.raw)?;
+    let mut value = decode::message(message_of(&gvk)?, unknown.raw, reading)?;
     value.insert("apiVersion".to_owned(), json!(unknown.api_version));
     value.insert("kind".to_owned(), json!(unknown.kind));
     Ok(Value::Object(value))

@@ -123,6 +123,44 @@ fn refuses_what_is_no_object() {
     let _ = decode(&in_envelope(&gvk, &deep));
 }
 
+/// What carries an object that carries an object, and what carries JSON.
+#[test]
+fn refuses_what_nests_too_deep() {
+    let gvk = GroupVersionKind::new("apps", "v1", "ControllerRevision");
+    let carrying = |raw: &[u8]| {
+        let mut data = Vec::new();
+        wire::put_bytes(&mut data, 1, raw);
+        let mut message = Vec::new();
+        wire::put_bytes(&mut message, 2, &data);
+        in_envelope(&gvk, &message)
+    };
+    let mut nested = carrying(b"1");
+    for level in 0..3_000 {
+        nested = carrying(&nested);
+        if level < 5 {
+            assert!(decode(&nested).is_ok(), "{level}");
+        }
+    }
+    assert!(matches!(decode(&nested), Err(InvalidProtobuf::TooDeep)));
+    for (levels, fits) in [(100, true), (crate::json::DEPTH_MAX, false), (1_000_000, false)] {
+        let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        assert_eq!(decode(&carrying(deep.as_bytes())).is_ok(), fits, "{levels}");
+    }
+}
+
+#[test]
+fn refuses_what_grows() {
+    // A pod with a million containers, each with an empty name.
+    let (mut container, mut spec, mut pod) = (Vec::new(), Vec::new(), Vec::new());
+    wire::put_bytes(&mut container, 1, b"a");
+    for _ in 0..500_000 {
+        wire::put_bytes(&mut spec, 2, &container);
+    }
+    wire::put_bytes(&mut pod, 2, &spec);
+    let bytes = in_envelope(&GroupVersionKind::new("", "v1", "Pod"), &pod);
+    assert!(matches!(decode(&bytes), Err(InvalidProtobuf::TooLarge(_))));
+}
+
 #[test]
 fn every_kind_has_a_message() {
     for kind in Schema::builtin().kinds() {

@@ -2,6 +2,7 @@
 //!
 //! <https://protobuf.dev/programming-guides/encoding/>
 
+use crate::json::OverBudget;
 use crate::resource::GroupVersionKind;
 
 /// Bytes that are no object, or an object that has no message.
@@ -28,6 +29,9 @@ pub enum InvalidProtobuf {
     /// Messages within messages beyond reason.
     #[error("the message is nested too deeply")]
     TooDeep,
+    /// More than a body may hold.
+    #[error(transparent)]
+    TooLarge(#[from] OverBudget),
     /// JSON within the message is malformed.
     #[error("JSON within the message")]
     Json(#[source] serde_json::Error),
