@@ -53,20 +53,19 @@ pub(super) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool) -> Result<
     }
 }
 
-/// A configuration to apply. JSON is YAML too, and read much faster; but what stands in it twice is
-/// said in YAML's words, as is all that is wrong with it.
+/// A configuration to apply.
 fn read_configuration(bytes: &Bytes) -> Result<Body, Status> {
-    if bytes.starts_with(b"{")
-        && let Ok(decoded) = json::decode(bytes)
-        && decoded.duplicates.is_empty()
-    {
-        return Ok(decoded.value.into());
-    }
-    read_yaml(bytes).map_err(|status| Status::bad_request(format!("error decoding YAML: {status}")))
+    read_yaml(bytes).map_err(|status| match status.code {
+        413 => status,
+        _ => Status::bad_request(format!("error decoding YAML: {status}")),
+    })
 }
 
 fn read_json(bytes: &Bytes) -> Result<Body, Status> {
     let decoded = json::decode(bytes).map_err(|error| {
+        if matches!(error, json::InvalidJson::TooLarge(_)) {
+            return Status::too_large(error.to_string());
+        }
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Status::bad_request(format!("couldn't get version/kind; json parse error: {error}{cause}"))
     })?;
@@ -76,6 +75,9 @@ fn read_json(bytes: &Bytes) -> Result<Body, Status> {
 
 fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
     let value = protobuf::decode(bytes).map_err(|error| {
+        if matches!(error, protobuf::InvalidProtobuf::TooLarge(_)) {
+            return Status::too_large(error.to_string());
+        }
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         Status::bad_request(format!("{error}{cause}"))
     })?;
@@ -83,8 +85,42 @@ fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
 }
 
 fn read_yaml(bytes: &Bytes) -> Result<Body, Status> {
-    let decoded = yaml::read(bytes)
-        .map_err(|error| Status::bad_request(format!("error converting YAML to JSON: {error}")))?;
+    // JSON is YAML too, and read much faster; but what is wrong with it is said in YAML's words.
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        match json::decode(bytes) {
+            Ok(decoded) if decoded.duplicates.is_empty() => return Ok(decoded.value.into()),
+            Err(json::InvalidJson::TooLarge(error)) => return Err(Status::too_large(error.to_string())),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    let decoded = yaml::read(bytes).map_err(|error| match error {
+        yaml::InvalidYaml::OverBudget(error) => Status::too_large(error.to_string()),
+        error => Status::bad_request(format!("error converting YAML to JSON: {error}")),
+    })?;
     let notes = strict::yaml_note(&decoded.duplicates).into_iter().collect();
     Ok(Body { value: decoded.value, notes, notes_first: true, ..Body::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn yaml_may_begin_with_a_brace() {
+        for text in ["{\"a\": [1]}", " {a: [1]}", "a: [1]"] {
+            assert_eq!(
+                read_yaml(&Bytes::from_static(text.as_bytes())).unwrap().value,
+                json!({"a": [1]}),
+                "{text}"
+            );
+        }
+        let short = format!("{{\"a\": [{}0]}}", "{\"\":0},".repeat(400_000));
+        for (body, code) in
+            [(short, 413), ("{a: ".repeat(1000), 400), (format!("a: [{}]", ",".repeat(9)), 400)]
+        {
+            assert_eq!(read_yaml(&Bytes::from(body)).unwrap_err().code, code);
+        }
+    }
 }

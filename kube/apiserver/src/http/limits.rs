@@ -3,10 +3,15 @@
 use std::sync::Arc;
 
 use kube_object::status::Status;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::path::RequestInfo;
 use crate::metrics::{InFlight, Metrics};
+
+/// A body from this length on is large: hardly any object of a cluster is.
+const LARGE: usize = 256 * 1024;
+/// So many large bodies are worked on at a time; the others wait, as undecoded bytes.
+const LARGE_MAX: usize = 4;
 
 /// The two limits, upstream's `--max-mutating-requests-inflight` and `--max-requests-inflight`.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +33,7 @@ impl Default for Limits {
 pub struct Gate {
     mutating: Arc<Semaphore>,
     read_only: Arc<Semaphore>,
+    large: Semaphore,
     metrics: Arc<Metrics>,
 }
 
@@ -45,8 +51,15 @@ impl Gate {
         Self {
             mutating: Arc::new(Semaphore::new(limits.mutating)),
             read_only: Arc::new(Semaphore::new(limits.read_only)),
+            large: Semaphore::new(LARGE_MAX),
             metrics,
         }
+    }
+
+    /// Waits until a body of this length may be decoded and worked on: decoded and copied it takes
+    /// many times its length, so only few large ones are in memory at a time.
+    pub(super) async fn decode(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        if length < LARGE { None } else { self.large.acquire().await.ok() }
     }
 
     /// Takes a place, or refuses with 429. Long-running requests need none.
@@ -76,9 +89,24 @@ impl Drop for Place {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use http::Method;
 
     use super::*;
+
+    #[tokio::test]
+    async fn few_large_bodies_are_worked_on_at_a_time() {
+        let gate = Gate::new(Limits::default(), Arc::default());
+        assert!(gate.decode(LARGE - 1).await.is_none());
+        let mut held = Vec::new();
+        for _ in 0..LARGE_MAX {
+            held.push(gate.decode(LARGE).await.unwrap());
+        }
+        let mut next = std::pin::pin!(gate.decode(LARGE));
+        assert!(next.as_mut().now_or_never().is_none());
+        held.pop();
+        assert!(next.await.is_some());
+    }
 
     #[test]
     fn refuses_above_the_limit() {

@@ -29,7 +29,7 @@ impl Messages {
         let message = item.message(|json| {
             let made: Arc<[u8]> = protobuf::transcode(gvk, json)?.into();
             self.keep(Arc::clone(&made));
-            Ok(made)
+            Ok::<_, InvalidProtobuf>(made)
         })?;
         Ok(Bytes::from_owner(message))
     }

@@ -71,6 +71,7 @@ async fn change(
     let Asked { front, info, query, context, request } = asked;
     let (parts, incoming) = request.into_parts();
     let bytes = read(&parts.headers, incoming).await?;
+    let _large = front.gate.decode(bytes.len()).await;
     let registry = &front.registry;
     let outcome = match info.verb.as_str() {
         "create" => {

@@ -24,7 +24,8 @@ impl Registry {
         let mut object = decode::object(context, target, body, options.field_validation)?;
         place(target, &mut object)?;
         if !matches!(meta::text(&object, "resourceVersion"), "" | "0") {
-            return Err(Status::new(500, "", "resourceVersion should not be set on objects to be created"));
+            // Upstream's words under 500 there; but the fault is the client's.
+            return Err(Status::new(400, "", "resourceVersion should not be set on objects to be created"));
         }
         let writer = fields::writer(context, target, options, self.core.now());
         fields::record(&target.resource, &Value::Null, &mut object, &writer);

@@ -426,7 +426,7 @@ fn ip_address(now: &str, service: &Value, address: IpAddr) -> Value {
             }
         },
         "spec": {"parentRef": {
-            "group": "", "resource": "services",
+            "resource": "services",
             "namespace": meta::text(service, "namespace"), "name": meta::text(service, "name")
         }}
     })

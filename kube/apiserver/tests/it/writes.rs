@@ -69,7 +69,7 @@ async fn create_refuses_what_is_wrong() {
             400,
             "the namespace of the provided object does not match the namespace sent on the request",
         ),
-        (versioned, 500, "resourceVersion should not be set on objects to be created"),
+        (versioned, 400, "resourceVersion should not be set on objects to be created"),
         (old, 400, "the API version in the data (v2) does not match the expected API version (v1)"),
         (
             other,

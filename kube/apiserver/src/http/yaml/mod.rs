@@ -62,11 +62,24 @@ mod tests {
                 })
                 .collect::<String>()
         );
+        let long = format!("a: &a {}\nb: [{}]\n", "x".repeat(10_000), vec!["*a"; 5_000].join(","));
+        let anchors: String = (0..100).map(|at| format!("{{k: &a{at} ")).collect();
+        let nested = format!("{anchors}{}{}", "x".repeat(1 << 20), "}".repeat(100));
         let deep = "[".repeat(5000);
         let deep_block: String = (0..300).map(|at| format!("{}a:\n", " ".repeat(at))).collect();
-        for text in
-            ["a: [", "a: b: c", "\u{1}", "a: *x", "a: .inf", "--- a\n--- b\n", &bomb, &deep, &deep_block]
-        {
+        for text in [
+            "a: [",
+            "a: b: c",
+            "\u{1}",
+            "a: *x",
+            "a: .inf",
+            "--- a\n--- b\n",
+            &bomb,
+            &long,
+            &nested,
+            &deep,
+            &deep_block,
+        ] {
             assert!(read(text.as_bytes()).is_err(), "{}", &text[..text.len().min(40)]);
         }
         assert!(read(b"a: \xff").is_err());

@@ -2,17 +2,20 @@
 
 use std::collections::HashMap;
 
-use kube_object::json::{DEPTH_MAX, Decoded};
+use kube_object::json::{Budget, DEPTH_MAX, Decoded, OverBudget};
 use kube_object::strict;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::{Map, Value};
 
 use super::scalar::resolve;
 
-/// What aliases may add up to, in nodes: a document of the largest body has fewer.
-const NODES_MAX: usize = 2_000_000;
+/// Nodes of a document, with those of aliases. A body of the largest size has more only if it is made
+/// of next to nothing, and the parser needs about a microsecond for each.
+const NODES_MAX: usize = 300_000;
 /// What aliases may repeat.
 const ALIASED_NODES_MAX: usize = 100_000;
+/// What anchors may keep and aliases may repeat, in bytes: few nodes can be long texts.
+const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The text is no YAML, or none that JSON can say.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +35,9 @@ pub enum InvalidYaml {
     /// Too much, mostly by aliases of aliases.
     #[error("yaml: document contains excessive aliasing")]
     TooLarge,
+    /// More than a body may hold.
+    #[error(transparent)]
+    OverBudget(#[from] OverBudget),
     /// An alias before its anchor, or inside of it.
     #[error("yaml: unknown anchor referenced")]
     UnknownAnchor,
@@ -65,12 +71,21 @@ pub fn read(bytes: &[u8]) -> Result<Decoded, InvalidYaml> {
 #[derive(Default)]
 struct Builder {
     stack: Vec<Frame>,
-    anchors: HashMap<usize, (Value, usize)>,
+    anchors: HashMap<usize, Anchored>,
     root: Option<Value>,
     duplicates: Vec<String>,
+    budget: Budget,
     nodes: usize,
     aliased: usize,
+    copied: usize,
     documents: usize,
+}
+
+/// What an anchor is the name of.
+struct Anchored {
+    value: Value,
+    nodes: usize,
+    bytes: usize,
 }
 
 struct Frame {
@@ -102,17 +117,21 @@ impl Builder {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 self.count(1)?;
+                self.budget.value(text.len())?;
                 let value = scalar(&text, style, tag.as_deref())?;
                 let merges = style == ScalarStyle::Plain && text == "<<";
-                self.remember(anchor, &value, 1);
+                self.remember(anchor, &value, 1)?;
                 self.put(value, merges, line)
             }
             Event::Alias(anchor) => {
-                let (value, nodes) = self.anchors.get(&anchor).cloned().ok_or(InvalidYaml::UnknownAnchor)?;
-                self.aliased = self.aliased.saturating_add(nodes);
-                if self.aliased > ALIASED_NODES_MAX {
+                let Anchored { value, nodes, bytes } =
+                    self.anchors.get(&anchor).ok_or(InvalidYaml::UnknownAnchor)?;
+                self.aliased = self.aliased.saturating_add(*nodes);
+                self.copied = self.copied.saturating_add(*bytes);
+                if self.aliased > ALIASED_NODES_MAX || self.copied > COPIED_BYTES_MAX {
                     return Err(InvalidYaml::TooLarge);
                 }
+                let (value, nodes) = (value.clone(), *nodes);
                 self.count(nodes)?;
                 if self.stack.len() + kube_object::json::depth(&value) > DEPTH_MAX {
                     return Err(InvalidYaml::TooDeep);
@@ -121,6 +140,7 @@ impl Builder {
             }
             Event::SequenceStart(anchor, _) => self.open(anchor, Container::List(Vec::new()), line),
             Event::MappingStart(anchor, _) => {
+                self.budget.object()?;
                 let (fields, merges) = (Map::new(), Vec::new());
                 self.open(anchor, Container::Map { fields, key: None, merges }, line)
             }
@@ -134,10 +154,17 @@ impl Builder {
         if self.nodes > NODES_MAX { Err(InvalidYaml::TooLarge) } else { Ok(()) }
     }
 
-    fn remember(&mut self, anchor: usize, value: &Value, nodes: usize) {
-        if anchor > 0 {
-            self.anchors.insert(anchor, (value.clone(), nodes));
+    fn remember(&mut self, anchor: usize, value: &Value, nodes: usize) -> Result<(), InvalidYaml> {
+        if anchor == 0 {
+            return Ok(());
         }
+        let bytes = bytes_of(value);
+        self.copied = self.copied.saturating_add(bytes);
+        if self.copied > COPIED_BYTES_MAX {
+            return Err(InvalidYaml::TooLarge);
+        }
+        self.anchors.insert(anchor, Anchored { value: value.clone(), nodes, bytes });
+        Ok(())
     }
 
     fn open(&mut self, anchor: usize, container: Container, line: usize) -> Result<(), InvalidYaml> {
@@ -161,7 +188,7 @@ impl Builder {
                 Value::Object(fields)
             }
         };
-        self.remember(frame.anchor, &value, self.nodes - frame.nodes_before);
+        self.remember(frame.anchor, &value, self.nodes - frame.nodes_before)?;
         self.put(value, false, frame.line)
     }
 
@@ -189,6 +216,17 @@ impl Builder {
         }
         Ok(())
     }
+}
+
+/// Roughly what a copy of the value takes.
+fn bytes_of(value: &Value) -> usize {
+    size_of::<Value>()
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(items) => items.iter().map(bytes_of).sum(),
+            Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + bytes_of(value)).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 fn scalar(text: &str, style: ScalarStyle, tag: Option<&Tag>) -> Result<Value, InvalidYaml> {
