@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use crate::fixture::{Needs, cached};
@@ -70,7 +70,11 @@ pub struct KubeServer {
     extra: Vec<String>,
     child: Child,
     port: u16,
+    said: Messages,
 }
+
+/// What a server has said on its standard error.
+type Messages = Arc<Mutex<String>>;
 
 impl KubeServer {
     /// Starts one over the embedded store and waits until it is ready.
@@ -95,8 +99,9 @@ impl KubeServer {
     /// As [`KubeServer::start`].
     pub fn start_in(home: TempDir, extra: &[&str]) -> Self {
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
-        let (child, port) = launch(home.path(), &extra, 0);
-        Self { home, extra, child, port }
+        let said = Messages::default();
+        let (child, port) = launch(home.path(), &extra, 0, &said);
+        Self { home, extra, child, port, said }
     }
 
     /// Kills it without a warning and starts it again on its data and its port.
@@ -105,7 +110,7 @@ impl KubeServer {
     /// As [`KubeServer::start`].
     pub fn crash_and_restart(&mut self) {
         self.kill();
-        (self.child, self.port) = launch(self.home.path(), &self.extra, self.port);
+        (self.child, self.port) = launch(self.home.path(), &self.extra, self.port, &self.said);
     }
 
     /// Kills it, starts it again, and kills it `after` that time, wherever in its start it is then.
@@ -130,6 +135,11 @@ impl KubeServer {
     /// The process.
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// All that it has said on its standard error until now, also before a restart.
+    pub fn messages(&self) -> String {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Its port on 127.0.0.1.
@@ -173,13 +183,15 @@ impl Drop for KubeServer {
 }
 
 /// Starts the server and reads its messages until it says that it is ready.
-fn launch(home: &Path, extra: &[String], port: u16) -> (Child, u16) {
+fn launch(home: &Path, extra: &[String], port: u16, said: &Messages) -> (Child, u16) {
     let mut child = spawn(home, extra, port);
     let messages = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
     let (send, receive) = mpsc::channel();
+    let kept = Arc::clone(said);
     // Reads on to the end, so that the server never writes into a full or closed pipe.
     std::thread::spawn(move || {
         for line in messages.lines().map_while(Result::ok) {
+            kept.lock().unwrap_or_else(PoisonError::into_inner).extend([line.as_str(), "\n"]);
             let _ = send.send(line);
         }
     });

@@ -1,0 +1,67 @@
+//! Bodies that mean harm: each gets an answer, none a 5xx, and the server stays small.
+//!
+//! `cargo xtask hostile` sends more of them and prints how long each took.
+
+use testkit::kube::KubeServer;
+use wire::campaign::{Campaign, Struck};
+use wire::seeds::Content;
+
+/// How many mutated bodies each form gets.
+const MUTATIONS: usize = 10_000;
+/// How many requests are under way at a time.
+const AT_ONCE: usize = 32;
+/// What the server may have had resident at most: a hundred bodies of 3 MB as they arrive, and four of
+/// them decoded.
+const MEMORY_MAX_KIB: u64 = 1536 * 1024;
+
+fn campaign(attack: impl AsyncFnOnce(&Campaign<'_>)) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let server = KubeServer::start();
+    runtime.block_on(async {
+        let campaign = Campaign::start(&server).await.unwrap();
+        attack(&campaign).await;
+        campaign.check().await.unwrap();
+        let memory = campaign.memory_max_kib().unwrap();
+        println!("at most {memory} KiB were resident");
+        assert!(memory < MEMORY_MAX_KIB, "{memory} KiB were resident");
+    });
+}
+
+#[test]
+fn mutated_bodies_are_answered() {
+    campaign(async |campaign| {
+        for content in Content::ALL {
+            let tally = campaign.mutations(*content, MUTATIONS, AT_ONCE).await.unwrap();
+            println!("{content:?}: by hundreds {:?}", tally.codes);
+            assert!(tally.codes[2] + tally.codes[4] >= MUTATIONS, "{tally:?}");
+        }
+    });
+}
+
+#[test]
+fn bombs_are_answered() {
+    campaign(async |campaign| fine(&campaign.bombs().await.unwrap()));
+}
+
+#[test]
+fn what_is_as_deep_as_allowed_can_be_read() {
+    campaign(async |campaign| {
+        let refused = campaign.deep().await.unwrap();
+        assert!(refused > 100, "{refused} levels are refused");
+    });
+}
+
+#[test]
+fn a_hundred_large_bodies_at_once_are_answered() {
+    campaign(async |campaign| fine(&campaign.all_at_once(100).await.unwrap()));
+}
+
+#[track_caller]
+fn fine(struck: &[Struck]) {
+    for Struck { what, code, took, computed, said } in struck {
+        let [took, computed] = [took, computed].map(|time| time.as_secs_f64() * 1e3);
+        println!("{code} {took:>7.1} ms, computed {computed:>7.1} ms: {what}: {said}");
+    }
+    let wrong: Vec<&Struck> = struck.iter().filter(|struck| !struck.is_fine()).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -1,0 +1,7 @@
+//! The API server on the wire, met by strangers.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "tests panic, and print figures")]
+
+mod hostile;
+mod kube_rs;
+mod protobuf;
