@@ -93,30 +93,29 @@ pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Res
             let path = format!("{PODS}?watch=true&resourceVersion={at}");
             let mut body = pool.send("GET", &path, None).await?.into_body();
             ready.wait().await;
-            let (mut took, mut buffer) = (Vec::with_capacity(creates), Vec::new());
+            let (mut took, mut lines) = (Vec::with_capacity(creates), Lines::default());
             while took.len() < creates {
                 let frame = body.frame().await.context("the watch ended")??;
                 let now = Instant::now();
                 let Some(data) = frame.data_ref() else { continue };
-                buffer.extend_from_slice(data);
-                while let Some(end) = buffer.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = buffer.drain(..=end).collect();
-                    if let Some(name) = name_of(&line) {
+                lines.feed(data, |head| {
+                    if let Some(name) = name_of(head) {
                         let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
                         took.extend(sent.get(name).map(|sent| now - *sent));
                     }
-                }
+                });
             }
             Ok::<_, anyhow::Error>(took)
         });
     }
     ready.wait().await;
     let started = Instant::now();
-    for number in 0..creates {
+    each(pool, CREATORS, creates, move |number| {
         let name = format!("fan-{number}");
         sent.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Instant::now());
-        pool.call("POST", PODS, Some(pod(&name))).await?;
-    }
+        ("POST", PODS.to_owned(), Some(pod(&name)))
+    })
+    .await?;
     let mut all = Vec::with_capacity(watchers * creates);
     while let Some(took) = tasks.join_next().await {
         all.extend(took??);
@@ -124,12 +123,40 @@ pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Res
     Ok(Latencies::new(all, started.elapsed()))
 }
 
-/// The name in an `ADDED` line, without parsing it: the generator must not be the bottleneck.
-fn name_of(line: &[u8]) -> Option<&str> {
-    if !line.starts_with(b"{\"type\":\"ADDED\"") {
+/// Cuts what comes into lines; only their beginnings are kept, for the generator must not be the
+/// bottleneck.
+#[derive(Default)]
+struct Lines {
+    head: Vec<u8>,
+}
+
+impl Lines {
+    fn feed(&mut self, mut data: &[u8], mut line: impl FnMut(&[u8])) {
+        while let Some(end) = memchr::memchr(b'\n', data) {
+            self.keep(&data[..end]);
+            line(&self.head);
+            self.head.clear();
+            data = &data[end + 1..];
+        }
+        self.keep(data);
+    }
+
+    fn keep(&mut self, data: &[u8]) {
+        let place = HEAD.saturating_sub(self.head.len()).min(data.len());
+        self.head.extend_from_slice(&data[..place]);
+    }
+}
+
+/// The name in the beginning of an `ADDED` line.
+fn name_of(head: &[u8]) -> Option<&str> {
+    if !head.starts_with(b"{\"type\":\"ADDED\"") {
         return None;
     }
-    let text = std::str::from_utf8(line).ok()?;
-    let at = text.find("\"name\":\"fan-")? + "\"name\":\"".len();
-    text[at..].split('"').next()
+    let at = memchr::memmem::find(head, b"\"name\":\"fan-")? + b"\"name\":\"".len();
+    std::str::from_utf8(head[at..].split(|byte| *byte == b'"').next()?).ok()
 }
+
+/// So many create at once while others watch.
+const CREATORS: usize = 10;
+/// The name stands within so many bytes of an event.
+const HEAD: usize = 256;
