@@ -21,6 +21,8 @@ pub(crate) struct Cycle<'a> {
     /// What the counts were asked for, as [`Wanted`] has it.
     pub(crate) wanted: &'a Wanted,
     volumes: Demands<'a>,
+    /// The pod's demands of nodes, in words.
+    demands: Arc<str>,
     /// The only nodes that can do.
     only: Option<BTreeSet<usize>>,
     /// Domains where a pod is that refuses this one.
@@ -50,11 +52,25 @@ const CHECKS: [Check; 9] = [
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Wanted {
     /// Of each required affinity term, the pods that fit all of them.
-    together: Vec<(TallyId, Term)>,
-    apart: Vec<(TallyId, Term)>,
+    together: Vec<Required>,
+    apart: Vec<Required>,
     pub(crate) wishes: Vec<(i64, TallyId)>,
     hard: Vec<(TallyId, Constraint)>,
     pub(crate) soft: Vec<(TallyId, Constraint)>,
+}
+
+/// A required term and its tally. The text is for every node that it excludes.
+#[derive(Clone, Debug)]
+struct Required {
+    tally: TallyId,
+    term: Term,
+    text: Arc<str>,
+}
+
+impl Required {
+    fn new(tally: TallyId, term: &Term) -> Self {
+        Self { tally, term: term.clone(), text: term.to_string().into() }
+    }
 }
 
 struct SpreadState<'a> {
@@ -79,11 +95,11 @@ impl Wanted {
         let groups: Vec<Group> = pod.affinity.required.iter().map(|term| term.group.clone()).collect();
         let together = pod.affinity.required.iter().map(|term| {
             let who = Who { groups: groups.clone(), living: false };
-            (snapshot.keep(who, &term.topology_key), term.clone())
+            Required::new(snapshot.keep(who, &term.topology_key), term)
         });
         let together = together.collect();
         let apart = pod.anti_affinity.required.iter();
-        let apart = apart.map(|term| (snapshot.keep_term(term), term.clone())).collect();
+        let apart = apart.map(|term| Required::new(snapshot.keep_term(term), term)).collect();
         let good = pod.affinity.preferred.iter().map(|(weight, term)| (*weight, term));
         let bad = pod.anti_affinity.preferred.iter().map(|(weight, term)| (-weight, term));
         let wishes = good.chain(bad).map(|(weight, term)| (weight, snapshot.keep_term(term))).collect();
@@ -111,11 +127,13 @@ impl<'a> Cycle<'a> {
         let refused = census.of(pod, snapshot.namespace(&pod.namespace)).filter(|it| !it.refusals.is_empty());
         let refused = refused.map(|tally| (tally.key, tally.refusals.keys().copied().collect())).collect();
         let is_first = !wanted.together.is_empty()
-            && wanted.together.iter().all(|(id, term)| {
-                census.tally(*id).is_none_or(|tally| tally.total == 0)
+            && wanted.together.iter().all(|Required { tally, term, .. }| {
+                census.tally(*tally).is_none_or(|tally| tally.total == 0)
                     && term.group.has(&pod.namespace, &pod.labels, snapshot.namespace(&pod.namespace))
             });
-        let mut cycle = Self { snapshot, pod, wanted, volumes, only, refused, is_first, spread: Vec::new() };
+        let demands = pod.node_rules.demands().into();
+        let spread = Vec::new();
+        let mut cycle = Self { snapshot, pod, wanted, volumes, demands, only, refused, is_first, spread };
         cycle.spread =
             wanted.hard.iter().filter_map(|(id, it)| cycle.spread_state(*id, it, wanted)).collect();
         Ok(cycle)
@@ -151,8 +169,8 @@ impl<'a> Cycle<'a> {
     }
 
     fn check_rules(&self, _: usize, node: &Node) -> Option<Misfit> {
-        let rules = &self.pod.node_rules;
-        (!rules.allow(node)).then(|| Misfit::NodeRules { demands: rules.demands() })
+        let demands = || Arc::clone(&self.demands);
+        (!self.pod.node_rules.allow(node)).then(|| Misfit::NodeRules { demands: demands() })
     }
 
     fn check_ports(&self, _: usize, node: &Node) -> Option<Misfit> {
@@ -178,17 +196,18 @@ impl<'a> Cycle<'a> {
             let tally = census.tally(id)?;
             Some((topologies.domain(tally.key, place)?, tally))
         };
-        let together = |(id, _): &&(TallyId, Term)| match count(*id) {
+        let together = |required: &&Required| match count(required.tally) {
             Some((domain, tally)) => tally.pods_in(domain) == 0 && !self.is_first,
             None => true,
         };
-        if let Some((_, term)) = self.wanted.together.iter().find(together) {
-            return Some(Misfit::Affinity { term: term.to_string() });
+        if let Some(required) = self.wanted.together.iter().find(together) {
+            return Some(Misfit::Affinity { term: Arc::clone(&required.text) });
         }
-        let apart =
-            |(id, _): &&(TallyId, Term)| count(*id).is_some_and(|(domain, tally)| tally.pods_in(domain) > 0);
-        if let Some((_, term)) = self.wanted.apart.iter().find(apart) {
-            return Some(Misfit::AntiAffinity { term: term.to_string() });
+        let apart = |required: &&Required| {
+            count(required.tally).is_some_and(|(domain, tally)| tally.pods_in(domain) > 0)
+        };
+        if let Some(required) = self.wanted.apart.iter().find(apart) {
+            return Some(Misfit::AntiAffinity { term: Arc::clone(&required.text) });
         }
         let refuses = |(key, domains): &(Key, HashSet<Domain>)| {
             topologies.domain(*key, place).is_some_and(|domain| domains.contains(&domain))

@@ -19,7 +19,7 @@ pub enum Misfit {
     /// The pod's node selector or node affinity excludes the node.
     NodeRules {
         /// What the pod demands.
-        demands: String,
+        demands: Arc<str>,
     },
     /// A port is taken.
     Port(HostPort),
@@ -33,12 +33,12 @@ pub enum Misfit {
     /// Nothing that the pod must be with is there.
     Affinity {
         /// The pods it must be with, and where.
-        term: String,
+        term: Arc<str>,
     },
     /// Something that the pod must not be with is there.
     AntiAffinity {
         /// The pods it must not be with, and where.
-        term: String,
+        term: Arc<str>,
     },
     /// A pod that is there must not be with the pod.
     RefusedByPods,
