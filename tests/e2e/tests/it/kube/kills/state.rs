@@ -34,12 +34,14 @@ fn collect(root: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
         let entry = entry.unwrap();
         let name = format!("{below}/{}", entry.file_name().to_string_lossy());
         let name = name.trim_start_matches('/').to_owned();
-        if entry.file_type().unwrap().is_dir() {
+        let kind = entry.file_type().unwrap();
+        if kind.is_dir() {
             collect(root, &name, files);
             continue;
         }
-        // The store's file changes, all others do not.
-        let content = if name.ends_with(".redb") { Vec::new() } else { std::fs::read(entry.path()).unwrap() };
+        // The store's file changes and its socket has no content; all others stay.
+        let stays = kind.is_file() && !name.ends_with(".redb");
+        let content = if stays { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
         files.insert(name, content);
     }
 }
