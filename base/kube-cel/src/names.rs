@@ -1,5 +1,7 @@
 //! Names of fields that are no identifiers: `x-prop` is `x__dash__prop`.
 
+use crate::parse::RESERVED;
+
 /// The name of a field in expressions; none if it cannot be named.
 pub fn escape(name: &str) -> Option<String> {
     let mut chars = name.chars();
@@ -7,7 +9,7 @@ pub fn escape(name: &str) -> Option<String> {
     if first.is_ascii_digit() {
         return None;
     }
-    if WORDS.contains(&name) {
+    if is_word(name) {
         return Some(format!("__{name}__"));
     }
     let mut out = String::with_capacity(name.len());
@@ -33,7 +35,7 @@ pub fn escape(name: &str) -> Option<String> {
 /// The field that a name in expressions stands for.
 pub fn unescape(name: &str) -> Option<String> {
     if let Some(word) = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"))
-        && WORDS.contains(&word)
+        && is_word(word)
     {
         return Some(word.to_owned());
     }
@@ -52,29 +54,10 @@ pub fn unescape(name: &str) -> Option<String> {
 const ESCAPES: [(&str, &str); 4] =
     [("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__")];
 
-const WORDS: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
+/// What no field can be called in an expression as it is.
+fn is_word(name: &str) -> bool {
+    matches!(name, "true" | "false" | "null" | "in") || RESERVED.contains(&name)
+}
 
 #[cfg(test)]
 mod tests {
