@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -29,6 +29,15 @@ pub struct Pool {
     senders: Arc<[SendRequest<Full<Bytes>>]>,
     next: Arc<AtomicUsize>,
     authority: Arc<str>,
+}
+
+/// What the server may send before we have read it, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Windows {
+    /// On each stream.
+    pub stream: u32,
+    /// On all streams of a connection.
+    pub connection: u32,
 }
 
 /// An answer, whole.
@@ -57,6 +66,15 @@ impl Answer {
 impl Pool {
     /// Opens so many connections to the server of a kubeconfig.
     pub async fn connect(kubeconfig: &Path, connections: usize) -> Result<Self> {
+        Self::connect_with(kubeconfig, connections, None).await
+    }
+
+    /// The same, with windows of their own.
+    pub async fn connect_with(
+        kubeconfig: &Path,
+        connections: usize,
+        windows: Option<Windows>,
+    ) -> Result<Self> {
         let text = std::fs::read_to_string(kubeconfig).context("read the kubeconfig")?;
         let field = |name: &str| {
             let line = text.lines().find_map(|line| line.trim().strip_prefix(name));
@@ -84,7 +102,11 @@ impl Pool {
             let tcp = TcpStream::connect(&authority).await?;
             tcp.set_nodelay(true)?;
             let stream = connector.connect(ServerName::try_from(host.clone())?, tcp).await?;
-            let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+            let mut builder = Builder::new(TokioExecutor::new());
+            if let Some(Windows { stream, connection }) = windows {
+                builder.initial_stream_window_size(stream).initial_connection_window_size(connection);
+            }
+            let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
             tokio::spawn(connection);
             senders.push(sender);
         }

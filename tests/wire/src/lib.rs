@@ -5,7 +5,7 @@
 //! seeds ──▶ mutate ──▶ campaign ──▶ a server over HTTP/2 ──▶ no 5xx, no panic, bounded memory
 //! bombs ─────────────────▲
 //! ```
-//! The tests run a [`campaign`], `cargo xtask hostile` runs a longer one and prints its figures.
+//! The tests run a [`campaign`].
 
 pub mod bombs;
 pub mod campaign;

@@ -1,6 +1,4 @@
 //! Bodies that mean harm: each gets an answer, none a 5xx, and the server stays small.
-//!
-//! `cargo xtask hostile` sends more of them and prints how long each took.
 
 use testkit::kube::KubeServer;
 use wire::campaign::{Campaign, Struck};
