@@ -29,3 +29,4 @@ pub mod strategic;
 pub mod strict;
 pub mod time;
 pub mod user;
+pub mod yaml;

@@ -15,10 +15,10 @@ use serde_json::{Value, json};
 use super::accept::{Encoding, Negotiated, Offer, Transform, negotiate};
 use super::body::{self, Body};
 use super::messages::Messages;
-use super::yaml;
 use crate::kinds::Resource;
 use crate::registry::{Answer, List, Outcome};
 use crate::table::{self, IncludeObject};
+use kube_object::yaml;
 
 /// Answers larger than this are compressed for who takes it.
 const COMPRESS_MIN: u64 = 128 * 1024;

@@ -8,8 +8,8 @@ use kube_object::{json, protobuf, strict};
 use serde_json::Value;
 
 use super::accept::{Encoding, media_types, unsupported_media_type};
-use super::yaml;
 use crate::registry::{Body, Patch};
+use kube_object::yaml;
 
 /// The text of `Content-Type`, if there is one.
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {

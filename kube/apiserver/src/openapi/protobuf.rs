@@ -10,7 +10,7 @@ use std::io;
 
 use serde_json::Value;
 
-use crate::http::yaml;
+use kube_object::yaml;
 use messages::{DEFINITION, DOCUMENT, PATH};
 
 /// A message type.

@@ -278,7 +278,7 @@ impl Schema {
 
 impl Any {
     fn value(&self) -> Value {
-        apiserver::http::yaml::read(self.yaml.as_bytes()).unwrap().value
+        kube_object::yaml::read(self.yaml.as_bytes()).unwrap().value
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use kube_object::json::{Budget, DEPTH_MAX, Decoded, OverBudget};
-use kube_object::strict;
+use crate::json::{self, Budget, DEPTH_MAX, Decoded, OverBudget};
+use crate::strict;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::{Map, Value};
 
@@ -133,7 +133,7 @@ impl Builder {
                 }
                 let (value, nodes) = (value.clone(), *nodes);
                 self.count(nodes)?;
-                if self.stack.len() + kube_object::json::depth(&value) > DEPTH_MAX {
+                if self.stack.len() + json::depth(&value) > DEPTH_MAX {
                     return Err(InvalidYaml::TooDeep);
                 }
                 self.put(value, false, line)

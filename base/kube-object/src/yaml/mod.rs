@@ -8,6 +8,26 @@ mod write;
 pub use read::{InvalidYaml, read};
 pub use write::write;
 
+/// The documents of a stream, cut at the lines that begin with `---`; those with comments only are left out.
+pub fn documents(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text);
+    let all = std::iter::from_fn(move || {
+        let text = rest?;
+        let mut at = 0;
+        for line in text.split_inclusive('\n') {
+            if line.starts_with("---") {
+                rest = Some(text.get(at + line.len()..).unwrap_or_default());
+                return text.get(..at);
+            }
+            at += line.len();
+        }
+        rest = None;
+        Some(text)
+    });
+    let says = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    all.filter(move |document| document.lines().any(says))
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -16,6 +36,14 @@ mod tests {
 
     fn value(text: &str) -> Value {
         read(text.as_bytes()).unwrap().value
+    }
+
+    #[test]
+    fn cuts_streams_into_documents() {
+        let text = "# first\n---\na: 1\n--- # two\n\n---\nb: |\n  x---\n---\n";
+        assert_eq!(documents(text).collect::<Vec<_>>(), ["a: 1\n", "b: |\n  x---\n"]);
+        assert_eq!(documents("a: 1").collect::<Vec<_>>(), ["a: 1"]);
+        assert_eq!(documents("\n# nothing\n").count(), 0);
     }
 
     #[test]
