@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use client::BoxFuture;
+use client::http::{Trust, client_config};
 use http::header::{HeaderValue, LOCATION};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
@@ -11,7 +12,6 @@ use kube_object::status::Status;
 use tokio::sync::watch;
 
 use super::forward::{Way, forward, server_name};
-use super::tls::{Trust, client_config};
 use crate::registry::{NodeBody, NodeProxy, NodeRequest, NodeTarget};
 
 /// The way to addresses, for a server without nodes.

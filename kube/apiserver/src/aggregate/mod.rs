@@ -9,7 +9,6 @@ mod forward;
 mod local;
 mod pool;
 mod remote;
-mod tls;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,8 +25,8 @@ use serde_json::Value;
 use tokio::sync::watch;
 
 pub use checks::run;
+pub use client::http::Identity;
 pub use direct::Direct;
-pub use tls::Identity;
 
 use crate::discovery::Foreign;
 use crate::http::Body;

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
+use client::http::{Identity, Trust, client_config};
 use kube_object::cluster::Cluster;
 use kube_object::resource::GroupResource;
 use rustls::ClientConfig;
 use serde_json::Value;
 
 use super::forward::{Way, server_name};
-use super::tls::{Identity, Trust, client_config};
 
 /// The parts of the object that matter.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use apiserver::LocalApi;
 use apiserver::server::server_context;
-use client::http::{Credentials, Endpoint};
+use client::http::{Credentials, Endpoint, Identity, Trust};
 use client::{Api, Cache, Call, Change, HttpClient, Mirror, PatchType};
 use futures_util::StreamExt;
 use kube_object::resource::{GroupResource, GroupVersionResource};
@@ -19,11 +19,11 @@ fn config_maps() -> GroupVersionResource {
 
 fn remote(front: &Front) -> Arc<dyn Api> {
     let credentials = Credentials {
-        authority: front.pki.server_ca.certificate.clone().into_bytes(),
-        certificate: Some((
-            front.pki.admin.certificate.clone().into_bytes(),
-            front.pki.admin.key.clone().into_bytes(),
-        )),
+        trust: Trust::Authorities(front.pki.server_ca.certificate.clone().into_bytes()),
+        identity: Some(Identity {
+            certificate: front.pki.admin.certificate.clone(),
+            key: front.pki.admin.key.clone(),
+        }),
         token: None,
     };
     let endpoint = Endpoint::new(&format!("https://{}", front.address), &credentials, "test/1");

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 use kube_object::status::Status;
+use rustls::ClientConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
+
+use super::tls::{Identity, Trust, client_config};
 
 /// A server, and how to speak to it.
 #[derive(Clone)]
@@ -43,10 +45,10 @@ pub enum InvalidEndpoint {
 /// What an [`Endpoint`] is made of.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    /// The authorities to trust, as PEM.
-    pub authority: Vec<u8>,
-    /// The client's certificates and key, as PEM.
-    pub certificate: Option<(Vec<u8>, Vec<u8>)>,
+    /// Whom to trust.
+    pub trust: Trust,
+    /// The client's certificates and key.
+    pub identity: Option<Identity>,
     /// A bearer token.
     pub token: Option<String>,
 }
@@ -96,12 +98,17 @@ impl Endpoint {
             text(value, name).map(|text| base64(&text).ok_or(InvalidEndpoint::Pem(name))).transpose()
         };
         let certificate = pem(&user, "client-certificate-data")?.zip(pem(&user, "client-key-data")?);
-        let authority = pem(&cluster, "certificate-authority-data")?;
-        let credentials = Credentials {
-            authority: authority.ok_or(InvalidEndpoint::Missing("certificate-authority-data"))?,
-            certificate,
-            token: text(&user, "token"),
+        let identity = certificate.map(|(certificate, key)| Identity {
+            certificate: String::from_utf8_lossy(&certificate).into_owned(),
+            key: String::from_utf8_lossy(&key).into_owned(),
+        });
+        let anybody = cluster.get("insecure-skip-tls-verify").and_then(Value::as_bool) == Some(true);
+        let trust = match pem(&cluster, "certificate-authority-data")? {
+            _ if anybody => Trust::Anybody,
+            Some(authority) => Trust::Authorities(authority),
+            None => return Err(InvalidEndpoint::Missing("certificate-authority-data")),
         };
+        let credentials = Credentials { trust, identity, token: text(&user, "token") };
         let server = text(&cluster, "server").ok_or(InvalidEndpoint::Missing("server"))?;
         Self::new(&server, &credentials, agent)
     }
@@ -148,28 +155,26 @@ impl From<InvalidEndpoint> for Status {
 }
 
 fn tls(credentials: &Credentials) -> Result<ClientConfig, InvalidEndpoint> {
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&credentials.authority) {
-        let certificate = certificate.map_err(|_| InvalidEndpoint::Pem("the authority"))?;
-        roots.add(certificate).map_err(InvalidEndpoint::Tls)?;
+    if let Trust::Authorities(pem) = &credentials.trust {
+        check(CertificateDer::pem_slice_iter(pem), "the authority")?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(InvalidEndpoint::Tls)?
-        .with_root_certificates(roots);
-    let mut config = match &credentials.certificate {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(certificate).collect();
-            let chain = chain.map_err(|_| InvalidEndpoint::Pem("the client certificate"))?;
-            let key =
-                PrivateKeyDer::from_pem_slice(key).map_err(|_| InvalidEndpoint::Pem("the client key"))?;
-            builder.with_client_auth_cert(chain, key).map_err(InvalidEndpoint::Tls)?
-        }
-    };
+    if let Some(identity) = &credentials.identity {
+        check(CertificateDer::pem_slice_iter(identity.certificate.as_bytes()), "the client certificate")?;
+        PrivateKeyDer::from_pem_slice(identity.key.as_bytes())
+            .map_err(|_| InvalidEndpoint::Pem("the client key"))?;
+    }
+    let config = client_config(&credentials.trust, credentials.identity.as_ref());
+    let mut config = Arc::unwrap_or_clone(config.map_err(InvalidEndpoint::Tls)?);
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// An error unless all of it is PEM of certificates.
+fn check<E>(
+    mut certificates: impl Iterator<Item = Result<CertificateDer<'static>, E>>,
+    what: &'static str,
+) -> Result<(), InvalidEndpoint> {
+    if certificates.all(|certificate| certificate.is_ok()) { Ok(()) } else { Err(InvalidEndpoint::Pem(what)) }
 }
 
 /// RFC 4648, with or without line breaks.

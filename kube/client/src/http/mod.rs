@@ -6,6 +6,7 @@
 mod config;
 mod connection;
 mod stream;
+mod tls;
 
 use bytes::Bytes;
 use http::{Method, Request, header};
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 pub use config::{Credentials, Endpoint, InvalidEndpoint};
 use connection::Connection;
+pub use tls::{Identity, Trust, client_config};
 
 use crate::api::{Api, BoxFuture, BoxStream, Call, PatchType, Query, Verb, WatchOptions};
 use crate::item::WatchEvent;
@@ -44,6 +46,16 @@ impl HttpClient {
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
         read(head.status.as_u16(), &body)
+    }
+
+    /// What a path holds that is no resource, such as `/version`.
+    pub async fn raw(&self, path: &str) -> Result<Bytes, Status> {
+        let request = self.request(Method::GET, path, &Query::new(), "*/*", Bytes::new())?;
+        let response = self.calls.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let (head, body) = response.into_parts();
+        let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
+        if head.status.is_success() { Ok(body) } else { read(head.status.as_u16(), &body).map(|_| body) }
     }
 
     async fn follow(

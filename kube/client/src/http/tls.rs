@@ -18,15 +18,22 @@ pub struct Identity {
 }
 
 /// Whom to believe.
-pub(crate) enum Trust {
+#[derive(Clone)]
+pub enum Trust {
     /// Those whom these authorities (PEM) signed.
     Authorities(Vec<u8>),
     /// Anybody: the user said so.
     Anybody,
 }
 
+impl Default for Trust {
+    fn default() -> Self {
+        Self::Authorities(Vec::new())
+    }
+}
+
 /// The configuration of a client; without a readable identity it shows none.
-pub(crate) fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Error> {
+pub fn client_config(trust: &Trust, identity: Option<&Identity>) -> Result<Arc<ClientConfig>, Error> {
     let provider = Arc::new(ring::default_provider());
     let algorithms = provider.signature_verification_algorithms;
     let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
