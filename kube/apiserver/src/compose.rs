@@ -103,6 +103,7 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         version: version(),
         openid: openid(&setup.issuer, &keys),
         address: setup.address,
+        authority: setup.pki.server_ca.certificate.clone(),
     });
     Ok(Composed { front, authenticator, authorizer, aggregator, bootstrapped })
 }

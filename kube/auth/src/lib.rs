@@ -6,6 +6,7 @@
 //! - `review` answers the review kinds, `token` makes service account tokens, `csr` checks and
 //!   signs certificate requests.
 //! - `bootstrap` has the roles and bindings that every cluster starts with.
+//! - `join` is the token that nodes join with.
 //! - `pki` makes keys and certificates at the first start and renews them.
 //!
 //! Decisions are functions of what they are given: time and random bytes come in as arguments.
@@ -17,6 +18,7 @@ pub mod authorizer;
 pub mod bootstrap;
 pub mod csr;
 pub mod impersonate;
+pub mod join;
 pub mod node;
 pub mod pki;
 pub mod rbac;

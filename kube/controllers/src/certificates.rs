@@ -1,6 +1,8 @@
 //! Certificate requests: `certificate-controller` approves those of nodes and signs what is approved, and
 //! old ones are cleaned away.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::conditions;
@@ -42,8 +44,15 @@ fn decide(observed: &Observed<'_>, request: &Value) -> Plan {
         }
         return Plan::of("it is approved", vec![Action::Sign { request: request.clone() }]);
     }
-    if signer == "kubernetes.io/kube-apiserver-client-kubelet" {
-        return Plan::of("a node may have asked", vec![Action::Approve { request: request.clone() }]);
+    let asked = || Plan::of("a node may have asked", vec![Action::Approve { request: request.clone() }]);
+    match signer {
+        "kubernetes.io/kube-apiserver-client-kubelet" => return asked(),
+        // The node's addresses may be seen after its request.
+        "kubernetes.io/kubelet-serving" => {
+            let is_new = observed.until(created(request).saturating_add(60)).is_some();
+            return asked().again_after(is_new.then_some(Duration::from_secs(1)));
+        }
+        _ => {}
     }
     Plan::nothing("somebody has to approve it")
 }

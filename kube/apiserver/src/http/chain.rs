@@ -33,6 +33,9 @@ use crate::registry::Context;
 /// How long a request may take unless it is long-running, as upstream's `--request-timeout`.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Where whoever joins finds out whom to trust, without credentials: it compares a digest in its token.
+pub(super) const AUTHORITY_PATH: &str = "/cacerts";
+
 /// The other end of a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
@@ -100,6 +103,9 @@ impl Front {
     async fn measured(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Status> {
         let started = Instant::now();
         let (info, query) = understand(&request)?;
+        if info.path == AUTHORITY_PATH && *request.method() == Method::GET {
+            return Ok(answer::bytes_answer(200, "application/x-pem-file", self.authority.clone()));
+        }
         let known = self.registry.kinds().resolve(&info.group, &info.version, &info.resource).is_some();
         let apply = super::decode::content_type(request.headers())
             .is_some_and(|content_type| content_type.starts_with("application/apply-patch"));

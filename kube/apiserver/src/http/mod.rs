@@ -23,11 +23,11 @@ mod serve;
 mod verbs;
 mod warning;
 mod watch;
-pub mod yaml;
 
 use std::sync::Arc;
 
 use auth::{Authenticator, Authorizer};
+use bytes::Bytes;
 use serde_json::Value;
 
 pub(crate) use answer::{accepts_gzip, bytes_answer, page_not_found};
@@ -69,6 +69,8 @@ pub struct FrontConfig {
     pub openid: OpenId,
     /// Host and port that clients are told.
     pub address: String,
+    /// Who signed this server's certificate, as PEM: `/cacerts`.
+    pub authority: String,
 }
 
 /// Tells how many objects there are of each resource, and the newest revision.
@@ -100,6 +102,7 @@ pub struct Front {
     version: Value,
     openid: OpenId,
     address: String,
+    authority: Bytes,
 }
 
 impl Front {
@@ -123,6 +126,7 @@ impl Front {
             version: config.version,
             openid: config.openid,
             address: config.address,
+            authority: config.authority.into(),
         })
     }
 

@@ -30,7 +30,7 @@ pub struct Network {
 
 impl Default for Network {
     fn default() -> Self {
-        let cidr = Cidr { first: IpAddr::V4(Ipv4Addr::new(10, 96, 0, 0)), prefix: 16 };
+        let cidr = Cidr { first: IpAddr::V4(Ipv4Addr::new(10, 43, 0, 0)), prefix: 16 };
         Self { cidrs: vec![cidr], node_ports: 30000..=32767 }
     }
 }
@@ -70,7 +70,8 @@ impl Cidr {
         address_of(number(self.first) + u128::from(place), self.first.is_ipv4())
     }
 
-    fn contains(&self, address: IpAddr) -> bool {
+    /// Whether an address is one of its own.
+    pub fn contains(&self, address: IpAddr) -> bool {
         let bits: u8 = if self.first.is_ipv4() { 32 } else { 128 };
         let host = u32::from(bits - self.prefix);
         address.is_ipv4() == self.first.is_ipv4()

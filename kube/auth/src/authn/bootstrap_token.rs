@@ -19,8 +19,7 @@ pub(super) fn authenticate(
     now: Timestamp,
 ) -> Option<Result<User, TokenError>> {
     let (id, secret) = token.split_once('.')?;
-    let lower = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
-    if id.len() != ID_LEN || secret.len() != SECRET_LEN || !lower(id) || !lower(secret) {
+    if !is_word(id, ID_LEN) || !is_word(secret, SECRET_LEN) {
         return None;
     }
     let resource = GroupResource::new("", "secrets");
@@ -70,11 +69,16 @@ fn is_group(group: &str) -> bool {
     })
 }
 
+/// `[a-z0-9]` so many times.
+pub(crate) fn is_word(text: &str, len: usize) -> bool {
+    text.len() == len && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
 /// In the same time whatever differs.
 pub(super) fn same(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len() && a.iter().zip(b).fold(0, |differs, (a, b)| differs | (a ^ b)) == 0
 }
 
-const GROUP: &str = "system:bootstrappers";
-const ID_LEN: usize = 6;
-const SECRET_LEN: usize = 16;
+pub(crate) const GROUP: &str = "system:bootstrappers";
+pub(crate) const ID_LEN: usize = 6;
+pub(crate) const SECRET_LEN: usize = 16;

@@ -10,7 +10,7 @@
 //!
 //! A credential that is wrong is an error only if no other one is right, and never anonymous.
 
-mod bootstrap_token;
+pub(crate) mod bootstrap_token;
 mod cache;
 mod error;
 pub mod jwt;

@@ -147,6 +147,22 @@ pub(super) const BINDINGS: &[BindingFacts] = &[
     // Nobody: nodes are the node authorizer's.
     binding("system:node", ""),
     binding("system:service-account-issuer-discovery", "group:system:serviceaccounts"),
+    // How nodes join and renew their certificates; other clusters have these from their installer.
+    BindingFacts {
+        name: "strake:node-bootstrapper",
+        role: "system:node-bootstrapper",
+        subjects: "group:system:bootstrappers",
+    },
+    BindingFacts {
+        name: "strake:node-client-approval",
+        role: "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
+        subjects: "group:system:bootstrappers",
+    },
+    BindingFacts {
+        name: "strake:node-client-renewal",
+        role: "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",
+        subjects: "group:system:nodes",
+    },
 ];
 
 const TO_EDIT: &[super::RuleFacts] = &[

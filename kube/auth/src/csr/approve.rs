@@ -1,12 +1,16 @@
 //! Approving by itself what nodes ask for, if who asks may have it so.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
+use kube_object::cluster::Cluster;
+use kube_object::resource::GroupResource;
 use kube_object::user::User;
 use serde_json::Value;
 
 use super::parse::Request;
-use super::sign::{check_kubelet_client, conditions, usages, with_condition};
-use super::{CLIENT_KUBELET, GROUP};
+use super::sign::{check_kubelet_client, check_kubelet_serving, has_condition, usages, with_condition};
+use super::{CLIENT_KUBELET, GROUP, KUBELET_SERVING};
 use crate::attributes::{Attributes, ResourceAttributes};
 use crate::authorizer::Authorizer;
 use crate::rbac::index::{str_at, text_at};
@@ -15,12 +19,7 @@ use crate::rbac::index::{str_at, text_at};
 /// certificate and the requester may `create` `certificatesigningrequests/selfnodeclient` (for
 /// its own name) or `…/nodeclient`. None: a human decides, or nobody has to.
 pub fn approve(object: &Value, authorizer: &Authorizer, now: Timestamp) -> Option<Value> {
-    let decided = ["Approved", "Denied"];
-    let has = conditions(object).iter().any(|condition| decided.contains(&str_at(condition, &["type"])));
-    if has
-        || !str_at(object, &["status", "certificate"]).is_empty()
-        || str_at(object, &["spec", "signerName"]) != CLIENT_KUBELET
-    {
+    if !is_open(object, CLIENT_KUBELET) {
         return None;
     }
     let request = Request::parse(str_at(object, &["spec", "request"])).ok()?;
@@ -44,6 +43,52 @@ pub fn approve(object: &Value, authorizer: &Authorizer, now: Timestamp) -> Optio
         return None;
     };
     Some(with_condition(object, "Approved", "AutoApproved", message, now))
+}
+
+/// The request with an `Approved` condition, if it is a node's own for a serving certificate whose
+/// names are the node's: its name, and the addresses in its status. Never one that another node
+/// has too or that `reserved` keeps for the cluster, such as the API server's: a node that was
+/// broken into could otherwise take the place of either.
+pub fn approve_serving(
+    object: &Value,
+    cluster: &dyn Cluster,
+    reserved: &dyn Fn(IpAddr) -> bool,
+    now: Timestamp,
+) -> Option<Value> {
+    if !is_open(object, KUBELET_SERVING) {
+        return None;
+    }
+    let request = Request::parse(str_at(object, &["spec", "request"])).ok()?;
+    check_kubelet_serving(&request, &usages(object)).ok()?;
+    let name = request.common_name.strip_prefix("system:node:")?;
+    if requester(object).name != request.common_name || request.dns_names.iter().any(|dns| dns != name) {
+        return None;
+    }
+    let nodes = cluster.list(&GroupResource::new("", "nodes"), None);
+    let is_own = |address: &IpAddr| {
+        let has = |node: &Value| addresses(node).any(|found| found == *address);
+        !reserved(*address)
+            && nodes.iter().any(|node| str_at(node, &["metadata", "name"]) == name && has(node))
+            && !nodes.iter().any(|node| str_at(node, &["metadata", "name"]) != name && has(node))
+    };
+    if !request.ip_addresses.iter().all(is_own) {
+        return None;
+    }
+    let message = "Auto approving kubelet serving certificate: its names are the node's own.";
+    Some(with_condition(object, "Approved", "AutoApproved", message, now))
+}
+
+/// Nobody has decided about it, and it is for this signer.
+fn is_open(object: &Value, signer: &str) -> bool {
+    !["Approved", "Denied"].iter().any(|kind| has_condition(object, kind))
+        && str_at(object, &["status", "certificate"]).is_empty()
+        && str_at(object, &["spec", "signerName"]) == signer
+}
+
+/// The addresses in a node's status.
+fn addresses(node: &Value) -> impl Iterator<Item = IpAddr> {
+    let all = node.get("status").and_then(|status| status.get("addresses")).and_then(Value::as_array);
+    all.into_iter().flatten().filter_map(|address| str_at(address, &["address"]).parse().ok())
 }
 
 /// Who made the request, as the server wrote it into the object.

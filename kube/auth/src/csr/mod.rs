@@ -2,9 +2,10 @@
 //!
 //! `parse` reads a request, `validate` refuses objects, `permission` says who may, `approve`
 //! approves nodes' own requests, `sign` makes the certificate with `issue`, which writes DER;
-//! `control` puts them together for a loop.
+//! `control` puts them together for a loop. `ask` is the node's side.
 
 mod approve;
+mod ask;
 mod control;
 pub(crate) mod der;
 mod issue;
@@ -13,7 +14,8 @@ mod permission;
 mod sign;
 mod validate;
 
-pub use approve::approve;
+pub use approve::{approve, approve_serving};
+pub use ask::{AskError, Asked, Wanted, ask, validity};
 pub use control::{Signers, Step, is_stale};
 pub use issue::{IssueError, Signer};
 pub use parse::{ParseError, Request};

@@ -1,5 +1,7 @@
 //! Reading a PKCS#10 request (RFC 2986) out of PEM.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls_pki_types::CertificateSigningRequestDer;
@@ -8,6 +10,8 @@ use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
+
+use crate::pki::ip_of;
 
 /// What of a request matters to who signs it.
 #[derive(Clone, Debug)]
@@ -18,8 +22,8 @@ pub struct Request {
     pub organizations: Vec<String>,
     /// DNS names.
     pub dns_names: Vec<String>,
-    /// How many IP addresses.
-    pub ip_addresses: usize,
+    /// IP addresses.
+    pub ip_addresses: Vec<IpAddr>,
     /// How many email addresses.
     pub emails: usize,
     /// How many URIs.
@@ -72,7 +76,7 @@ impl Request {
             common_name: info.subject.iter_common_name().last().map(texts).unwrap_or_default(),
             organizations: info.subject.iter_organization().map(texts).collect(),
             dns_names: Vec::new(),
-            ip_addresses: 0,
+            ip_addresses: Vec::new(),
             emails: 0,
             uris: 0,
             subject: info.subject.as_raw().to_vec(),
@@ -96,10 +100,13 @@ impl Request {
     fn count(&mut self, name: &GeneralName<'_>) {
         match name {
             GeneralName::DNSName(name) => self.dns_names.push((*name).to_owned()),
-            GeneralName::IPAddress(_) => self.ip_addresses += 1,
+            GeneralName::IPAddress(bytes) => self.ip_addresses.push(ip_of(bytes).unwrap_or(NOBODYS)),
             GeneralName::RFC822Name(_) => self.emails += 1,
             GeneralName::URI(_) => self.uris += 1,
             _ => {}
         }
     }
 }
+
+/// Stands for what has the length of no address: it is signed as it is, so it must not be left out here.
+const NOBODYS: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

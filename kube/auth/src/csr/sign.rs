@@ -104,7 +104,7 @@ pub(super) fn check_kubelet_client(request: &Request, usages: &[&str]) -> Result
     for (count, words) in [
         (request.dns_names.len(), "DNS subjectAltNames are not allowed"),
         (request.emails, "email subjectAltNames are not allowed"),
-        (request.ip_addresses, "IP subjectAltNames are not allowed"),
+        (request.ip_addresses.len(), "IP subjectAltNames are not allowed"),
         (request.uris, "URI subjectAltNames are not allowed"),
     ] {
         if count > 0 {
@@ -115,9 +115,10 @@ pub(super) fn check_kubelet_client(request: &Request, usages: &[&str]) -> Result
     check_usages(usages, "client auth")
 }
 
-fn check_kubelet_serving(request: &Request, usages: &[&str]) -> Result<(), String> {
+/// Whether it is a kubelet's own request for a serving certificate; else why not.
+pub(super) fn check_kubelet_serving(request: &Request, usages: &[&str]) -> Result<(), String> {
     check_node_subject(request)?;
-    if request.dns_names.is_empty() && request.ip_addresses == 0 {
+    if request.dns_names.is_empty() && request.ip_addresses.is_empty() {
         return Err("DNS or IP subjectAltName is required".to_owned());
     }
     if request.emails > 0 {

@@ -199,7 +199,7 @@ fn still_valid(bundle: &str, now: Timestamp) -> Vec<String> {
     valid.take(EARLIER_MAX).collect()
 }
 
-fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+pub(crate) fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
     if let Ok(four) = <[u8; 4]>::try_from(bytes) {
         return Some(IpAddr::from(four));
     }

@@ -29,6 +29,7 @@ use crate::csr::{IssueError, Signer, Signers};
 use crate::token::Maker;
 use files::Directory;
 use make::Pair;
+pub(crate) use make::ip_of;
 pub use plan::{Item, Known, Why};
 
 /// All that a server needs, as PEM.

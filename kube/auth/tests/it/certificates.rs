@@ -1,15 +1,18 @@
 //! Requests for certificates: checked, approved, signed, and the certificate used.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use auth::authn::{Authorities, identity};
 use auth::csr::{
-    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, Step, approve, check_approve, check_sign,
-    check_subject, sign, validate_create, validate_update,
+    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, Step, Wanted, approve, approve_serving, ask,
+    check_approve, check_sign, check_subject, sign, validate_create, validate_update, validity,
 };
 use auth::pki::Pki;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use kube_object::cluster::Fixed;
+use kube_object::resource::GroupResource;
 use rcgen::{CertificateParams, DnType, KeyPair, SanType};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -25,7 +28,11 @@ fn request(name: &str, group: &str, dns: &[&str]) -> String {
     if !group.is_empty() {
         params.distinguished_name.push(DnType::OrganizationName, group);
     }
-    params.subject_alt_names = dns.iter().map(|name| SanType::DnsName((*name).try_into().unwrap())).collect();
+    let name = |name: &&str| match name.parse() {
+        Ok(address) => SanType::IpAddress(address),
+        Err(_) => SanType::DnsName((*name).try_into().unwrap()),
+    };
+    params.subject_alt_names = dns.iter().map(name).collect();
     let key = KeyPair::generate().unwrap();
     STANDARD.encode(params.serialize_request(&key).unwrap().pem().unwrap())
 }
@@ -169,6 +176,58 @@ fn approves_nodes_that_may() {
     let serving =
         object(KUBELET_SERVING, &request("system:node:n1", "system:nodes", &["n1"]), &["server auth"]);
     assert_eq!(approve(&serving, &renews, at(0)), None);
+}
+
+#[test]
+fn approves_serving_certificates_with_the_nodes_own_names() {
+    let mut cluster = Fixed::default();
+    for (name, addresses) in [("n1", ["10.0.0.1", "10.0.0.9"]), ("n2", ["10.0.0.2", "10.0.0.3"])] {
+        let addresses = addresses.map(|address| json!({"type": "InternalIP", "address": address}));
+        let node = json!({"metadata": {"name": name}, "status": {"addresses": addresses}});
+        cluster.put(GroupResource::new("", "nodes"), node);
+    }
+    let the_servers = |address: IpAddr| address.to_string() == "10.0.0.9";
+    let is_approved = |who: &str, names: &[&str]| {
+        let asked = object(
+            KUBELET_SERVING,
+            &request(who, "system:nodes", names),
+            &["digital signature", "server auth"],
+        );
+        approve_serving(&asked, &cluster, &the_servers, at(0)).is_some()
+    };
+    assert!(is_approved("system:node:n1", &["n1", "10.0.0.1"]));
+    for (who, names) in [
+        ("system:node:n1", &["n2"][..]),
+        ("system:node:n1", &["n1", "kubernetes"]),
+        ("system:node:n1", &["10.0.0.2"]),
+        ("system:node:n1", &["10.0.0.9"]),
+        ("system:node:n1", &["10.0.0.7"]),
+        ("system:node:n1", &[]),
+        ("system:node:n2", &["n2"]),
+    ] {
+        assert!(!is_approved(who, names), "{who} {names:?}");
+    }
+}
+
+#[test]
+fn what_a_node_asks_for_is_signed() {
+    let scratch = Scratch::new();
+    let pki = pki(&scratch);
+    let signer =
+        Signer::from_pem(pki.client_ca.certificate.as_bytes(), pki.client_ca.key.as_bytes()).unwrap();
+    let serving = Wanted::Serving { dns: vec!["n1".to_owned()], ips: vec!["10.0.0.1".parse().unwrap()] };
+    for wanted in [Wanted::Client, serving] {
+        let asked = ask("n1", &wanted).unwrap();
+        let approved = approved(asked.object);
+        let Outcome::Signed(signed) = sign(&approved, &signer, 3600, [1; 16], at(0)).unwrap() else {
+            panic!("{wanted:?} is not signed")
+        };
+        let pem = STANDARD.decode(signed["status"]["certificate"].as_str().unwrap()).unwrap();
+        let (begins, ends) = validity(&String::from_utf8(pem).unwrap()).unwrap();
+        assert!(begins <= at(0).as_second() && ends == at(3600).as_second(), "{wanted:?}");
+    }
+    assert!(ask("n1", &Wanted::Serving { dns: vec!["\u{e9}".to_owned()], ips: vec![] }).is_err());
+    assert_eq!(validity("no certificate"), None);
 }
 
 #[test]
