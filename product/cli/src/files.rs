@@ -1,8 +1,9 @@
-//! Files of the host, measured.
+//! Files of the host: measured, and replaced whole.
 
-use std::fs;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
 
 /// Bytes of all files below a directory; what cannot be read counts as nothing.
 pub(crate) fn bytes_below(directory: &Path) -> u64 {
@@ -13,4 +14,19 @@ pub(crate) fn bytes_below(directory: &Path) -> u64 {
         Err(_) => 0,
     });
     sizes.sum()
+}
+
+/// Replaces a file whole, readable by its owner only.
+pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    if fs::read(path).is_ok_and(|old| old == bytes) {
+        return Ok(());
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let temporary = PathBuf::from(name);
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)
 }

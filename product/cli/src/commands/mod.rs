@@ -12,6 +12,7 @@ mod pruned;
 pub mod server;
 pub mod store;
 pub mod system;
+pub mod token;
 pub mod volume;
 pub mod why;
 
@@ -75,6 +76,9 @@ pub enum Command {
         after_help = "Examples:\n  strake store check\n  strake store backup /backup/monday"
     )]
     Store(store::StoreCommand),
+    /// Manage the tokens that nodes join with
+    #[command(subcommand, after_help = "Examples:\n  strake token create\n  strake token ls")]
+    Token(token::TokenCommand),
 }
 
 impl Command {
@@ -93,6 +97,7 @@ impl Command {
             Self::System(command) => command.run(context),
             Self::Server(args) => server::run(&args, context),
             Self::Store(command) => command.run(context),
+            Self::Token(command) => command.run(context),
         }
     }
 }

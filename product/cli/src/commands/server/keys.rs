@@ -1,10 +1,9 @@
 //! Keys and certificates: made at the first start, renewed before they expire, and the
 //! administrator's kubeconfig.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +18,7 @@ use tokio::sync::watch;
 
 use super::Args;
 use crate::error::CliError;
+use crate::files::write_secret;
 
 /// The longest between two looks at the certificates: the machine may have slept.
 const LOOK_MAX: Duration = Duration::from_secs(12 * 60 * 60);
@@ -49,6 +49,11 @@ impl Keys {
         let own = data.join("admin.kubeconfig");
         let kubeconfigs = std::iter::once(own).chain(args.write_kubeconfig.clone()).collect();
         Self { directory: data.join("pki"), names, kubeconfigs }
+    }
+
+    /// The addresses that the server's certificate is for.
+    pub(super) fn addresses(&self) -> &[IpAddr] {
+        &self.names.ips
     }
 
     /// Where clients on this machine reach the server.
@@ -140,21 +145,6 @@ fn hostname() -> Option<String> {
     let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
     let name = name.trim();
     (!name.is_empty() && name != "(none)").then(|| name.to_owned())
-}
-
-/// Replaces a file whole, readable by its owner only.
-fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    if fs::read(path).is_ok_and(|old| old == bytes) {
-        return Ok(());
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let temporary = PathBuf::from(name);
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs::rename(&temporary, path)
 }
 
 fn file_error(operation: &str, path: &Path, error: &io::Error) -> CliError {

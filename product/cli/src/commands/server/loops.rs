@@ -1,25 +1,38 @@
 //! The loops of the control plane, in the server's own process: they read its cache and call its verbs.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use apiserver::compose::Composed;
-use apiserver::{ApiServer, LocalApi};
+use apiserver::{ApiServer, Cidr, LocalApi};
 use auth::Authorizer;
-use auth::csr::{Signers, Step, approve};
+use auth::csr::{Signers, Step, approve, approve_serving};
 use auth::pki::{Pki, PkiError};
 use client::Api;
 use controller::{Clock, Config, Election, Runtime, Signer, SystemClock};
 use controllers::Settings;
+use kube_object::cluster::Cluster;
 use kube_object::user::User;
 use serde_json::Value;
 
-/// All loops, ready to run. With an identity they act only while they hold the Lease: servers that share a
-/// store must not all act.
+/// What the loops are told.
+pub(super) struct Parts {
+    /// With an identity they act only while they hold the Lease: servers that share a store must not all act.
+    pub(super) identity: Option<String>,
+    /// The addresses in the API server's certificate.
+    pub(super) reserved: Vec<IpAddr>,
+    /// The user of the node in this process.
+    pub(super) own_node: Option<String>,
+    /// The ranges of services' addresses.
+    pub(super) services: Vec<Cidr>,
+}
+
+/// All loops, ready to run.
 pub(super) fn runtime(
     server: &ApiServer,
     composed: &Composed,
     pki: &Pki,
-    identity: Option<String>,
+    parts: Parts,
 ) -> Result<Arc<Runtime>, PkiError> {
     let registry = Arc::clone(server.registry());
     let clients =
@@ -28,6 +41,10 @@ pub(super) fn runtime(
     let certificates = Certificates {
         signers: pki.signers(CERTIFICATE_SECONDS)?,
         authorizer: Arc::clone(&composed.authorizer),
+        cluster: server.cache().clone(),
+        reserved: parts.reserved,
+        own_node: parts.own_node,
+        services: parts.services,
         clock,
     };
     Ok(Runtime::new(Config {
@@ -37,7 +54,7 @@ pub(super) fn runtime(
         clock: Arc::new(clock),
         settings: Settings { root_ca: pki.server_ca.certificate.clone(), signs_certificates: true },
         signer: Some(Arc::new(certificates)),
-        election: identity.map(|identity| Election {
+        election: parts.identity.map(|identity| Election {
             identity,
             namespace: "kube-system".to_owned(),
             name: "kube-controller-manager".to_owned(),
@@ -49,12 +66,26 @@ pub(super) fn runtime(
 struct Certificates {
     signers: Signers,
     authorizer: Arc<Authorizer>,
+    cluster: Arc<dyn Cluster>,
+    /// The addresses in the API server's own certificate, and the user of the node in this process, which
+    /// is at one of them.
+    reserved: Vec<IpAddr>,
+    own_node: Option<String>,
+    services: Vec<Cidr>,
     clock: SystemClock,
 }
 
 impl Signer for Certificates {
     fn approve(&self, request: &Value) -> Option<Value> {
-        approve(request, &self.authorizer, self.clock.now())
+        let user = request.pointer("/spec/username").and_then(Value::as_str);
+        let is_own = user.is_some() && user == self.own_node.as_deref();
+        let reserved = |address: IpAddr| {
+            let ours = self.reserved.contains(&address) && !is_own;
+            ours || self.services.iter().any(|range| range.contains(address))
+        };
+        let now = self.clock.now();
+        approve(request, &self.authorizer, now)
+            .or_else(|| approve_serving(request, self.cluster.as_ref(), &reserved, now))
     }
 
     fn sign(&self, request: &Value) -> Option<Value> {

@@ -1,7 +1,9 @@
 //! `strake server`: the control plane of a cluster.
 
+mod joining;
 mod keys;
 mod loops;
+mod manifests;
 mod run;
 mod signals;
 mod storage;
@@ -56,7 +58,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub store_history: Duration,
     /// Range of services' addresses; two, between a comma, for both families
-    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.96.0.0/16", value_parser = cidr)]
+    #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.43.0.0/16", value_parser = cidr)]
     pub service_cidr: Vec<Cidr>,
     /// Ports that services may have on nodes
     #[arg(long, value_name = "FROM-TO", default_value = "30000-32767", value_parser = ports)]
@@ -64,6 +66,9 @@ pub struct Args {
     /// Domain of the cluster's names
     #[arg(long, value_name = "NAME", default_value = "cluster.local")]
     pub cluster_domain: String,
+    /// Folder of manifests to apply, now and whenever they change (default: manifests, in the data directory)
+    #[arg(long, value_name = "DIR")]
+    pub manifests: Option<PathBuf>,
     /// Most requests at a time that may write
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub max_mutating_requests_inflight: usize,
@@ -88,7 +93,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
 }
 
 fn cidr(text: &str) -> Result<Cidr, String> {
-    Cidr::parse(text).ok_or_else(|| "not a range such as 10.96.0.0/16".to_owned())
+    Cidr::parse(text).ok_or_else(|| "not a range such as 10.43.0.0/16".to_owned())
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

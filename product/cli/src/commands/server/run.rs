@@ -9,16 +9,20 @@ use apiserver::aggregate;
 use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
-use apiserver::{ApiServer, Config, Network};
+use apiserver::{ApiServer, Config, LocalApi, Network};
+use client::Api;
+use kube_object::user::User;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
+use super::manifests::Manifests;
 use super::signals::Ends;
-use super::{Args, loops, storage};
+use super::{Args, joining, loops, storage};
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::notices::{self, Notices};
 
 /// Serves until a signal asks for the end.
 pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
@@ -88,9 +92,22 @@ async fn run(
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
     // Servers with a store of their own have nobody to share the work with.
     let identity = (!args.store.is_empty()).then(|| keys.url().to_owned());
-    tasks.spawn(loops::runtime(&server, &composed, &pki, identity)?.run(ended));
-    say_ready(context, &keys, started);
-    ends.wait().await;
+    let parts = loops::Parts {
+        identity,
+        reserved: keys.addresses().to_vec(),
+        own_node: None,
+        services: args.service_cidr.clone(),
+    };
+    tasks.spawn(loops::runtime(&server, &composed, &pki, parts)?.run(ended.clone()));
+    let own = Arc::new(local_api(&server, "strake-server"));
+    let token = joining::ensure(data, &pki.server_ca.certificate, own.as_ref()).await?;
+    let (notices, mut said) = notices::channel();
+    tasks.spawn(manifests(args, data, &server, (own, notices)).run(ended));
+    say_ready(context, &keys, &token, started);
+    tokio::select! {
+        () = ends.wait() => {}
+        never = said.pass_on(context) => match never {},
+    }
     shutdown.send_replace(true);
     // Watches end with the server; the requests that are left end by themselves.
     server.close().await;
@@ -98,12 +115,42 @@ async fn run(
     Ok(())
 }
 
-fn say_ready(context: &Context, keys: &Keys, started: Instant) {
+/// The API in the name of the server itself.
+fn local_api(server: &ApiServer, agent: &str) -> LocalApi {
+    let user = User {
+        name: "system:apiserver".to_owned(),
+        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
+        ..User::default()
+    };
+    LocalApi::new(server.registry(), user, agent)
+}
+
+fn manifests(
+    args: &Args,
+    data: &Path,
+    server: &ApiServer,
+    (api, notices): (Arc<dyn Api>, Notices),
+) -> Manifests {
+    let kinds = Arc::clone(server.registry().kinds());
+    Manifests {
+        api,
+        find: Arc::new(move |gvk| {
+            let resource = kinds.by_gvk(gvk)?;
+            Some((resource.gvr.clone(), resource.namespaced))
+        }),
+        own: Vec::new(),
+        folder: args.manifests.clone().unwrap_or_else(|| data.join("manifests")),
+        notices,
+    }
+}
+
+fn say_ready(context: &Context, keys: &Keys, token: &Path, started: Instant) {
     let millis = started.elapsed().as_millis();
     context.say(format_args!("strake server {} ready in {millis} ms at {}", git_version(), keys.url()));
     if let Some(path) = keys.kubeconfig() {
         context.say(format_args!("export KUBECONFIG={}", path.display()));
     }
+    context.say(format_args!("nodes join with the token in {}", token.display()));
 }
 
 fn admission(args: &Args) -> admission::Config {
