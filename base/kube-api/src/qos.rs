@@ -8,7 +8,7 @@ use crate::quantity::Quantity;
 use crate::value::{is_empty, items, members};
 
 /// `Guaranteed`, `Burstable` or `BestEffort`, by what the pod's containers ask for.
-pub(crate) fn class(pod: &Value) -> &'static str {
+pub fn class(pod: &Value) -> &'static str {
     let spec = &pod["spec"];
     let own = &spec["resources"];
     let (mut requests, mut limits) = (Amounts::new(), Amounts::new());

@@ -26,6 +26,8 @@ pub struct Cache {
 
 struct Collection {
     resource: GroupVersionResource,
+    /// What of the resource is followed: a namespace, labels, fields.
+    selected: WatchOptions,
     items: RwLock<BTreeMap<Arc<str>, Arc<Item>>>,
     /// The revision that the items show; 0 before the first sync.
     revision: watch::Sender<u64>,
@@ -35,11 +37,22 @@ struct Collection {
 impl Cache {
     /// Begins to follow the resources. Must be called within a runtime.
     pub fn start(api: &Arc<dyn Api>, resources: &[GroupVersionResource]) -> Arc<Self> {
+        let whole = resources.iter().map(|resource| (resource.clone(), WatchOptions::default()));
+        Self::start_selected(api, whole.collect())
+    }
+
+    /// Begins to follow parts of resources: those of a namespace, or with labels or fields that the
+    /// options name. Whoever may see only some objects follows those.
+    pub fn start_selected(
+        api: &Arc<dyn Api>,
+        resources: Vec<(GroupVersionResource, WatchOptions)>,
+    ) -> Arc<Self> {
         let mut tasks = JoinSet::new();
         let mut collections = HashMap::new();
-        for resource in resources {
+        for (resource, selected) in resources {
             let collection = Arc::new(Collection {
                 resource: resource.clone(),
+                selected,
                 items: RwLock::default(),
                 revision: watch::Sender::new(0),
                 changes: broadcast::Sender::new(CHANGES_MAX),
@@ -72,7 +85,7 @@ async fn watch_once(api: &dyn Api, collection: &Collection) -> Result<(), Status
         send_initial_events: resume.is_none().then_some(true),
         resource_version: resume,
         bookmarks: true,
-        ..WatchOptions::default()
+        ..collection.selected.clone()
     };
     let mut initial = (known == 0).then(BTreeMap::new);
     let mut events = match api.watch(&collection.resource, options).await {

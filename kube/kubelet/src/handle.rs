@@ -1,0 +1,94 @@
+//! What the kubelet's server and others on this node may ask of it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use client::Api;
+use rpc::cri::{ImageService, RuntimeService};
+use serde_json::Value;
+
+use crate::config::Config;
+use crate::model::Life;
+use crate::pods::Pods;
+use crate::read::{name, namespace, uid};
+use crate::spec;
+
+/// A view of a running kubelet. Cheap to clone.
+#[derive(Clone)]
+pub struct Handle {
+    pub(crate) config: Arc<Config>,
+    pub(crate) pods: Arc<Pods>,
+}
+
+/// A container of a pod, as the runtime knows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ContainerRef {
+    /// The runtime's id.
+    pub id: String,
+    /// How many of this name were there before it.
+    pub attempt: u32,
+    /// Whether its process runs.
+    pub is_running: bool,
+    /// Whether its process has ended.
+    pub is_ended: bool,
+    /// Its log file.
+    pub log: PathBuf,
+}
+
+impl Handle {
+    /// The node's name.
+    pub fn node_name(&self) -> &str {
+        &self.config.node.name
+    }
+
+    /// The API, in the name of the node.
+    pub fn api(&self) -> &Arc<dyn Api> {
+        &self.config.api
+    }
+
+    /// Who runs containers.
+    pub fn runtime(&self) -> &Arc<dyn RuntimeService> {
+        &self.config.runtime
+    }
+
+    /// Who has images.
+    pub fn images(&self) -> &Arc<dyn ImageService> {
+        &self.config.images
+    }
+
+    /// The kubelet's configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The pods of this node, with their newest status.
+    pub fn pods(&self) -> Vec<Arc<Value>> {
+        self.pods.all()
+    }
+
+    /// A pod by its name.
+    pub fn pod(&self, in_namespace: &str, named: &str) -> Option<Arc<Value>> {
+        self.pods.all().into_iter().find(|pod| namespace(pod) == in_namespace && name(pod) == named)
+    }
+
+    /// The newest container of a name in a pod; with `previous` the one before it.
+    pub fn container(&self, pod: &Value, container: &str, previous: bool) -> Option<ContainerRef> {
+        let state = self.pods.observed(uid(pod))?;
+        let mut found = state.containers.iter().filter(|found| found.name == container);
+        let found = found.nth(usize::from(previous))?;
+        let folder = self.config.paths.logs.join(spec::log_folder(pod));
+        Some(ContainerRef {
+            id: found.id.clone(),
+            attempt: found.attempt,
+            is_running: found.life == Life::Running,
+            is_ended: found.life == Life::Exited,
+            log: folder.join(spec::log_path(container, found.attempt)),
+        })
+    }
+
+    /// The sandbox of a pod that runs, by its id.
+    pub fn sandbox(&self, pod: &Value) -> Option<String> {
+        let state = self.pods.observed(uid(pod))?;
+        state.sandboxes.first().filter(|sandbox| sandbox.is_ready).map(|sandbox| sandbox.id.clone())
+    }
+}

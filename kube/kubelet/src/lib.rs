@@ -1,0 +1,28 @@
+//! The node's agent: runs the pods that the API has for this node, and tells what became of them.
+//!
+//! ```text
+//! API ──watch──▶ pods ─▶ worker per pod ─┬─▶ plan (pure) ─▶ jobs ─▶ CRI, volumes, probes
+//! CRI ──events─▶ observed ───────────────┘        └─▶ status (pure) ─▶ API
+//! ```
+//!
+//! [`Config`] says with what a [`Kubelet`] runs: an API (in this process or over HTTP) and a runtime
+//! by its CRI traits (in this process or behind a socket). It knows no engine. A pod's worker wakes by
+//! changes of its object, by the runtime's events, by the ends of its own jobs and by timers; nothing
+//! polls. What is remembered beyond the runtime's and the API's knowledge is back-offs and the
+//! answers of probes, so that a kubelet may be killed at any time: the next one finds the
+//! containers as they run, and their numbers of restarts in the runtime's metadata.
+
+mod config;
+mod handle;
+pub mod model;
+pub mod plan;
+mod pods;
+mod read;
+pub mod resources;
+pub mod spec;
+pub mod status;
+mod traffic;
+
+pub use config::{Config, Eviction, ImageCollection, LogRotation, NodeConfig, Paths};
+pub use handle::{ContainerRef, Handle};
+pub use traffic::{NoTraffic, PodRef, Traffic};
