@@ -91,6 +91,13 @@ impl Socket {
         socket
     }
 
+    /// The port that the kernel gave it: events say by it who caused them.
+    pub fn port(&self) -> Result<u32, Error> {
+        let address = rustix::net::getsockname(&self.fd)
+            .map_err(|errno| Error::Open { protocol: "netlink", errno: errno.into() })?;
+        Ok(SocketAddrNetlink::try_from(address).map_or(0, |address| address.pid()))
+    }
+
     /// Sends all `messages` in one datagram and waits until each is acknowledged.
     ///
     /// The outer error is about the exchange; the inner results are the kernel's
@@ -309,7 +316,7 @@ mod tests {
     proptest! {
         #[test]
         fn foreign_answers_never_panic(flags in any::<u16>(), body in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let frame = Frame { kind: wire::TYPE_ERROR, flags, sequence: 0, body: &body };
+            let frame = Frame { kind: wire::TYPE_ERROR, flags, sequence: 0, port: 0, body: &body };
             let _ = verdict(0, &frame);
             let _ = done(&frame);
         }

@@ -191,6 +191,8 @@ pub struct Frame<'a> {
     pub flags: u16,
     /// `nlmsg_seq`.
     pub sequence: u32,
+    /// `nlmsg_pid`: the port of the socket that this is about; 0 is the kernel.
+    pub port: u32,
     /// What follows the header.
     pub body: &'a [u8],
 }
@@ -220,6 +222,7 @@ impl<'a> Iterator for Messages<'a> {
             kind: read_u16(self.rest, 4)?,
             flags: read_u16(self.rest, 6)?,
             sequence: read_u32(self.rest, 8)?,
+            port: read_u32(self.rest, 12)?,
             body: &self.rest[HEADER_LEN..length],
         };
         self.rest = self.rest.get(align(length)..).unwrap_or_default();

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::socket::{Answer, Socket};
 use crate::wire::{Attributes, Message};
 
-use super::expr::RawExpr;
+use super::expr::{RawExpr, Verdict};
 use super::object::{self, HookPoint};
 use super::{
     Family, GET_CHAIN, GET_GENERATION, GET_RULE, GET_SET, GET_SET_ELEMENT, GET_TABLE, HEADER_LEN, NEW_CHAIN,
@@ -175,6 +175,22 @@ pub fn key_and_value(element: &RawElement) -> Option<(Vec<u8>, Option<Vec<u8>>)>
         Some(Attributes::new(data).find(object::DATA_VALUE)?.data.to_vec())
     };
     Some((plain(object::ELEMENT_KEY)?, plain(object::ELEMENT_DATA)))
+}
+
+/// The bytes of the first and the last key of an element of a set of ranges.
+pub fn range(element: &RawElement) -> Option<(Vec<u8>, Vec<u8>)> {
+    let end = |wanted: u16| {
+        let (_, data) = element.iter().find(|(kind, _)| *kind == wanted)?;
+        Some(Attributes::new(data).find(object::DATA_VALUE)?.data.to_vec())
+    };
+    Some((end(object::ELEMENT_KEY)?, end(object::ELEMENT_KEY_END)?))
+}
+
+/// The bytes of an element's key, and where a map of verdicts leads it.
+pub fn key_and_verdict(element: &RawElement) -> Option<(Vec<u8>, Verdict)> {
+    let (key, _) = key_and_value(element)?;
+    let (_, data) = element.iter().find(|(kind, _)| *kind == object::ELEMENT_DATA)?;
+    Some((key, Verdict::from_data(data)?))
 }
 
 impl Table {

@@ -43,14 +43,27 @@ pub enum MetaKey {
     OutputName,
     /// The transport.
     Transport,
+    /// The packet's mark, in host byte order.
+    Mark,
 }
 
 impl MetaKey {
     const fn number(self) -> u32 {
         match self {
+            Self::Mark => 3,
             Self::InputName => 6,
             Self::OutputName => 7,
             Self::Transport => 16,
+        }
+    }
+
+    const fn from_number(number: u32) -> Option<Self> {
+        match number {
+            3 => Some(Self::Mark),
+            6 => Some(Self::InputName),
+            7 => Some(Self::OutputName),
+            16 => Some(Self::Transport),
+            _ => None,
         }
     }
 }
@@ -66,10 +79,14 @@ pub enum CtKey {
 
 /// Bits of `ct state`.
 pub mod ct_state {
+    /// Belongs to no connection that could be.
+    pub const INVALID: u32 = 1;
     /// Part of a connection that was seen in both directions.
     pub const ESTABLISHED: u32 = 2;
     /// Belongs to another connection.
     pub const RELATED: u32 = 4;
+    /// The first packet of a connection.
+    pub const NEW: u32 = 8;
 }
 
 /// Bits of `ct status`.
@@ -102,6 +119,27 @@ pub enum Compare {
     Differs,
 }
 
+/// What a rule does to a set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SetOperation {
+    /// Adds the element if it is not there.
+    Add,
+    /// The same, and its time begins anew.
+    Update,
+    /// Takes the element out.
+    Delete,
+}
+
+impl SetOperation {
+    const fn number(self) -> u32 {
+        match self {
+            Self::Add => 0,
+            Self::Update => 1,
+            Self::Delete => 2,
+        }
+    }
+}
+
 /// How a packet is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RejectWith {
@@ -130,7 +168,7 @@ pub enum Verdict {
 
 impl Verdict {
     /// The code, and the chain where there is one.
-    fn parts(&self) -> (i32, Option<&str>) {
+    pub(super) fn parts(&self) -> (i32, Option<&str>) {
         match self {
             Self::Drop => (0, None),
             Self::Accept => (1, None),
@@ -194,6 +232,25 @@ pub enum Expr {
         /// Where to.
         to: Register,
     },
+    /// Load these bytes.
+    Load {
+        /// Which.
+        value: Vec<u8>,
+        /// Where to.
+        to: Register,
+    },
+    /// Give the packet the mark in a register.
+    SetMark {
+        /// Where it is.
+        from: Register,
+    },
+    /// Load a random number below `below`, in host byte order.
+    Random {
+        /// How many there are.
+        below: u32,
+        /// Where to.
+        to: Register,
+    },
     /// Load the kind of the destination address: see [`fib_type`].
     DestinationType {
         /// Where to.
@@ -217,6 +274,17 @@ pub enum Expr {
         /// These.
         mask: Vec<u8>,
     },
+    /// `to = (from & mask) ^ flip`.
+    Bits {
+        /// From this register.
+        from: Register,
+        /// Into this one.
+        to: Register,
+        /// These bits are kept.
+        mask: Vec<u8>,
+        /// Then these are flipped.
+        flip: Vec<u8>,
+    },
     /// Go on only if it holds.
     Compare {
         /// This register.
@@ -236,6 +304,26 @@ pub enum Expr {
         to: Option<Register>,
         /// Go on only if it is not in it.
         absent: bool,
+    },
+    /// Go where a map of verdicts says; go on if the key is not in it.
+    Dispatch {
+        /// The map's name.
+        map: String,
+        /// Where the key is.
+        key: Register,
+    },
+    /// Change a set that rules may change.
+    Dynamic {
+        /// How.
+        operation: SetOperation,
+        /// The set's name.
+        set: String,
+        /// Where the key is.
+        key: Register,
+        /// Where a map's value is.
+        value: Option<Register>,
+        /// How long the element stays, in milliseconds.
+        timeout_ms: Option<u64>,
     },
     /// Send the connection to the address and port in these registers.
     DestinationNat {
@@ -257,17 +345,19 @@ pub enum Expr {
 impl Expr {
     fn name(&self) -> &str {
         match self {
-            Self::Meta { .. } => "meta",
+            Self::Meta { .. } | Self::SetMark { .. } => "meta",
+            Self::Random { .. } => "numgen",
+            Self::Dynamic { .. } => "dynset",
             Self::Ct { .. } => "ct",
             Self::DestinationType { .. } => "fib",
             Self::Payload { .. } => "payload",
-            Self::Mask { .. } => "bitwise",
+            Self::Mask { .. } | Self::Bits { .. } => "bitwise",
             Self::Compare { .. } => "cmp",
-            Self::Lookup { .. } => "lookup",
+            Self::Lookup { .. } | Self::Dispatch { .. } => "lookup",
             Self::DestinationNat { .. } => "nat",
             Self::Masquerade => "masq",
             Self::Reject(_) => "reject",
-            Self::Verdict(_) => "immediate",
+            Self::Verdict(_) | Self::Load { .. } => "immediate",
             Self::Raw(raw) => &raw.name,
         }
     }
@@ -293,12 +383,20 @@ impl Expr {
                 data.be32(1, to.number()).be32(2, if *base == Base::Network { 1 } else { 2 });
                 data.be32(3, *offset).be32(4, *length);
             }
-            Self::Mask { register, mask } => {
-                data.be32(1, register.number()).be32(2, register.number());
-                data.be32(3, u32::try_from(mask.len()).unwrap_or(0));
-                write_value(data, 4, mask);
-                write_value(data, 5, &vec![0; mask.len()]);
+            Self::Load { value, to } => {
+                data.be32(1, to.number());
+                write_value(data, 2, value);
             }
+            Self::SetMark { from } => {
+                data.be32(2, MetaKey::Mark.number()).be32(3, from.number());
+            }
+            Self::Random { below, to } => {
+                data.be32(1, to.number()).be32(2, *below).be32(3, NUMGEN_RANDOM).be32(4, 0);
+            }
+            Self::Mask { register, mask } => {
+                write_bits(data, (*register, *register), mask, &vec![0; mask.len()]);
+            }
+            Self::Bits { from, to, mask, flip } => write_bits(data, (*from, *to), mask, flip),
             Self::Compare { register, how, value } => {
                 data.be32(1, register.number()).be32(2, u32::from(*how == Compare::Differs));
                 write_value(data, 3, value);
@@ -310,6 +408,18 @@ impl Expr {
                 }
                 if *absent {
                     data.be32(5, 1);
+                }
+            }
+            Self::Dispatch { map, key } => {
+                data.str(1, map).be32(2, key.number()).be32(3, REGISTER_VERDICT);
+            }
+            Self::Dynamic { operation, set, key, value, timeout_ms } => {
+                data.str(1, set).be32(3, operation.number()).be32(4, key.number());
+                if let Some(value) = value {
+                    data.be32(5, value.number());
+                }
+                if let Some(timeout) = timeout_ms {
+                    data.be64(6, *timeout);
                 }
             }
             Self::DestinationNat { address, port } => {
@@ -354,20 +464,26 @@ fn write_value(message: &mut Message, kind: u16, value: &[u8]) {
     });
 }
 
+fn write_bits(data: &mut Message, (from, to): (Register, Register), mask: &[u8], flip: &[u8]) {
+    data.be32(1, from.number()).be32(2, to.number());
+    data.be32(3, u32::try_from(mask.len()).unwrap_or(0));
+    write_value(data, 4, mask);
+    write_value(data, 5, flip);
+}
+
 fn typed(raw: &RawExpr) -> Option<Expr> {
     let attributes = Attributes::new(&raw.data);
     let int = |kind| attributes.find(kind)?.be32();
     let register = |kind| int(kind).and_then(Register::from_number);
     let value = |kind| Some(attributes.find(kind)?.nested().find(DATA_VALUE)?.data.to_vec());
     match raw.name.as_str() {
-        "meta" => {
-            let key = match int(2)? {
-                6 => MetaKey::InputName,
-                7 => MetaKey::OutputName,
-                16 => MetaKey::Transport,
-                _ => return None,
-            };
-            Some(Expr::Meta { key, to: register(1)? })
+        "meta" => match (MetaKey::from_number(int(2)?)?, attributes.find(3)) {
+            (MetaKey::Mark, Some(_)) => Some(Expr::SetMark { from: register(3)? }),
+            (_, Some(_)) => None,
+            (key, None) => Some(Expr::Meta { key, to: register(1)? }),
+        },
+        "numgen" if int(3)? == NUMGEN_RANDOM && int(4).unwrap_or(0) == 0 => {
+            Some(Expr::Random { below: int(2)?, to: register(1)? })
         }
         "ct" if attributes.find(3).is_none() => {
             let key = match int(2)? {
@@ -387,10 +503,12 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
             Some(Expr::Payload { base, offset: int(3)?, length: int(4)?, to: register(1)? })
         }
         "bitwise" => {
-            let (from, register, mask) = (register(1)?, register(2)?, value(4)?);
-            let plain = from == register && value(5)?.iter().all(|b| *b == 0) && int(6).unwrap_or(0) == 0;
-            let whole = int(3)? as usize == mask.len();
-            (plain && whole).then_some(Expr::Mask { register, mask })
+            let (from, to, mask, flip) = (register(1)?, register(2)?, value(4)?, value(5)?);
+            if int(3)? as usize != mask.len() || int(6).unwrap_or(0) != 0 {
+                return None;
+            }
+            let plain = from == to && flip.iter().all(|b| *b == 0);
+            Some(if plain { Expr::Mask { register: to, mask } } else { Expr::Bits { from, to, mask, flip } })
         }
         "cmp" => {
             let how = match int(2)? {
@@ -402,6 +520,9 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
         }
         "lookup" => {
             let to = match attributes.find(3) {
+                Some(_) if int(3)? == REGISTER_VERDICT => {
+                    return Some(Expr::Dispatch { map: attributes.find(1)?.text(), key: register(2)? });
+                }
                 Some(_) => Some(register(3)?),
                 None => None,
             };
@@ -413,10 +534,41 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
             1 => Some(Expr::Reject(RejectWith::TcpReset)),
             _ => None,
         },
-        "immediate" if int(1)? == 0 => Verdict::from_data(attributes.find(2)?.data).map(Expr::Verdict),
+        "dynset" => typed_dynamic(attributes),
+        "immediate" if int(1)? == REGISTER_VERDICT => {
+            Verdict::from_data(attributes.find(2)?.data).map(Expr::Verdict)
+        }
+        "immediate" => Some(Expr::Load { value: value(2)?, to: register(1)? }),
         _ => None,
     }
 }
+
+fn typed_dynamic(attributes: Attributes<'_>) -> Option<Expr> {
+    let int = |kind| attributes.find(kind)?.be32();
+    let register = |kind| int(kind).and_then(Register::from_number);
+    // An element with expressions of its own says more than we do.
+    if attributes.find(7).is_some() || attributes.find(10).is_some() {
+        return None;
+    }
+    let operation = match int(3)? {
+        0 => SetOperation::Add,
+        1 => SetOperation::Update,
+        2 => SetOperation::Delete,
+        _ => return None,
+    };
+    Some(Expr::Dynamic {
+        operation,
+        set: attributes.find(1)?.text(),
+        key: register(4)?,
+        value: register(5),
+        timeout_ms: attributes.find(6).and_then(|a| a.be64()).filter(|timeout| *timeout > 0),
+    })
+}
+
+/// `NFT_REG_VERDICT`.
+const REGISTER_VERDICT: u32 = 0;
+/// `NFT_NG_RANDOM`.
+const NUMGEN_RANDOM: u32 = 1;
 
 #[cfg(test)]
 mod tests {
@@ -445,6 +597,29 @@ mod tests {
             register().prop_map(|to| Expr::Meta { key: MetaKey::OutputName, to }),
             register().prop_map(|to| Expr::Ct { key: CtKey::Status, to }),
             register().prop_map(|to| Expr::DestinationType { to }),
+            register().prop_map(|from| Expr::SetMark { from }),
+            (register(), any::<u32>()).prop_map(|(to, below)| Expr::Random { below, to }),
+            (register(), bytes()).prop_map(|(to, value)| Expr::Load { value, to }),
+            (register(), bytes()).prop_map(|(from, mask)| Expr::Bits {
+                from,
+                to: Register((from.0 + 1) % 16),
+                flip: mask.clone(),
+                mask
+            }),
+            ("[a-z_]{1,20}", register()).prop_map(|(map, key)| Expr::Dispatch { map, key }),
+            (
+                "[a-z_]{1,20}",
+                register(),
+                proptest::option::of(register()),
+                proptest::option::of(1u64..u64::MAX)
+            )
+                .prop_map(|(set, key, value, timeout_ms)| Expr::Dynamic {
+                    operation: SetOperation::Update,
+                    set,
+                    key,
+                    value,
+                    timeout_ms
+                }),
             (register(), any::<u32>(), any::<u32>()).prop_map(|(to, offset, length)| Expr::Payload {
                 base: Base::Transport,
                 offset,
@@ -473,7 +648,7 @@ mod tests {
 
         #[test]
         fn foreign_expressions_never_panic(
-            name in prop_oneof![Just("meta"), Just("cmp"), Just("lookup"), Just("bitwise"), Just("immediate"), Just("reject"), Just("fib"), Just("payload"), Just("ct")],
+            name in prop_oneof![Just("meta"), Just("cmp"), Just("lookup"), Just("bitwise"), Just("immediate"), Just("reject"), Just("fib"), Just("payload"), Just("ct"), Just("dynset"), Just("numgen")],
             data in proptest::collection::vec(any::<u8>(), 0..80),
         ) {
             let _ = Expr::understand(RawExpr { name: name.to_owned(), data });

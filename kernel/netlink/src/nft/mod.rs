@@ -7,15 +7,17 @@
 
 pub mod dump;
 mod expr;
+mod monitor;
 mod object;
 
 pub use dump::generation;
 pub use expr::{
-    Base, Compare, CtKey, Expr, MetaKey, RawExpr, Register, RejectWith, Verdict, ct_state, ct_status,
-    fib_type,
+    Base, Compare, CtKey, Expr, MetaKey, RawExpr, Register, RejectWith, SetOperation, Verdict, ct_state,
+    ct_status, fib_type,
 };
+pub use monitor::{Event, Monitor, Noticed, Subject};
 pub use object::{
-    Chain, ChainKind, Compat, Element, Hook, HookPoint, Rule, Set, SetType, comment_data, nested,
+    Chain, ChainKind, Compat, Element, Hook, HookPoint, Rule, Set, SetOptions, SetType, comment_data, nested,
     rename_verdict,
 };
 

@@ -30,7 +30,9 @@ const SET_KEY_TYPE: u16 = 4;
 const SET_KEY_LEN: u16 = 5;
 const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LEN: u16 = 7;
+const SET_DESCRIPTION: u16 = 9;
 const SET_ID: u16 = 10;
+const SET_TIMEOUT: u16 = 11;
 const SET_USERDATA: u16 = 13;
 const USERDATA_KEY_BYTEORDER: u8 = 0;
 const BYTEORDER_HOST: u32 = 1;
@@ -39,8 +41,16 @@ pub(super) const ELEMENTS_SET: u16 = 2;
 pub(super) const ELEMENTS_LIST: u16 = 3;
 pub(super) const ELEMENT_KEY: u16 = 1;
 pub(super) const ELEMENT_DATA: u16 = 2;
+pub(super) const ELEMENT_KEY_END: u16 = 10;
 pub(super) const DATA_VALUE: u16 = 1;
+const SET_FLAG_INTERVAL: u32 = 0x4;
 const SET_FLAG_MAP: u32 = 0x8;
+const SET_FLAG_TIMEOUT: u32 = 0x10;
+const SET_FLAG_DYNAMIC: u32 = 0x20;
+const SET_FLAG_CONCATENATION: u32 = 0x80;
+const DESCRIPTION_SIZE: u16 = 1;
+const DESCRIPTION_PARTS: u16 = 2;
+const PART_LENGTH: u16 = 1;
 /// `struct nft_userdata`: the type of a comment, of tables and rules alike.
 pub(super) const USERDATA_COMMENT: u8 = 0;
 
@@ -138,6 +148,10 @@ impl SetType {
     pub const PROTOCOL: Self = Self { number: 12, length: 4 };
     /// `inet_service`.
     pub const PORT: Self = Self { number: 13, length: 4 };
+    /// `mark`: a number in host byte order.
+    pub const MARK: Self = Self { number: 19, length: 4 };
+    /// A verdict, as the value of a map.
+    pub const VERDICT: Self = Self { number: 0xffff_ff00, length: 0 };
     /// `ifname`.
     pub const LINK_NAME: Self = Self { number: 41, length: 16 };
 
@@ -157,22 +171,69 @@ pub struct Set<'a> {
     pub key: SetType,
     /// The type of its values.
     pub value: Option<SetType>,
+    /// What else it is.
+    pub options: SetOptions<'a>,
+}
+
+/// What a set is beside keys and values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetOptions<'a> {
+    /// Its keys are ranges; the lengths of their parts in bytes.
+    pub ranges: Option<&'a [u32]>,
+    /// Rules change it; its elements go after so many milliseconds unless a rule says another
+    /// time.
+    pub dynamic_ms: Option<u64>,
+    /// The most elements it may have.
+    pub size: Option<u32>,
 }
 
 impl Set<'_> {
     pub(super) fn write(&self, table: &str, id: u32, message: &mut Message) {
-        let flags = if self.value.is_some() { SET_FLAG_MAP } else { 0 };
+        let mut flags = if self.value.is_some() { SET_FLAG_MAP } else { 0 };
+        if self.options.ranges.is_some() {
+            flags |= SET_FLAG_INTERVAL | SET_FLAG_CONCATENATION;
+        }
+        if self.options.dynamic_ms.is_some() {
+            flags |= SET_FLAG_DYNAMIC | SET_FLAG_TIMEOUT;
+        }
         message.str(SET_TABLE, table).str(SET_NAME, self.name).be32(SET_FLAGS, flags);
         message.be32(SET_KEY_TYPE, self.key.number).be32(SET_KEY_LEN, self.key.length);
         if let Some(value) = self.value {
-            message.be32(SET_DATA_TYPE, value.number).be32(SET_DATA_LEN, value.length);
+            message.be32(SET_DATA_TYPE, value.number);
+            if value != SetType::VERDICT {
+                message.be32(SET_DATA_LEN, value.length);
+            }
         }
+        self.options.write(message);
         message.be32(SET_ID, id);
         if self.key == SetType::LINK_NAME {
             // nft(8) would show the names byte by byte from the wrong end.
             let mut data = vec![USERDATA_KEY_BYTEORDER, 4];
             data.extend_from_slice(&BYTEORDER_HOST.to_ne_bytes());
             message.bytes(SET_USERDATA, &data);
+        }
+    }
+}
+
+impl SetOptions<'_> {
+    fn write(&self, message: &mut Message) {
+        if self.ranges.is_some() || self.size.is_some() {
+            message.nest(SET_DESCRIPTION, |nest| {
+                if let Some(size) = self.size {
+                    nest.be32(DESCRIPTION_SIZE, size);
+                }
+                let Some(parts) = self.ranges else { return };
+                nest.nest(DESCRIPTION_PARTS, |list| {
+                    for length in parts {
+                        list.nest(LIST_ELEMENT, |part| {
+                            part.be32(PART_LENGTH, *length);
+                        });
+                    }
+                });
+            });
+        }
+        if let Some(timeout) = self.dynamic_ms.filter(|timeout| *timeout > 0) {
+            message.be64(SET_TIMEOUT, timeout);
         }
     }
 }
@@ -200,6 +261,20 @@ pub enum Element {
         /// The value's.
         value: Option<Vec<u8>>,
     },
+    /// An element of a map of verdicts.
+    Verdict {
+        /// The key's bytes.
+        key: Vec<u8>,
+        /// Where it leads.
+        verdict: Verdict,
+    },
+    /// An element of a set of ranges: both ends are inside.
+    Range {
+        /// The lowest key's bytes.
+        first: Vec<u8>,
+        /// The highest's.
+        last: Vec<u8>,
+    },
     /// The attributes of a dumped element.
     Copy(Vec<(u16, Vec<u8>)>),
 }
@@ -218,6 +293,11 @@ impl Element {
     pub(super) fn size_max(&self) -> usize {
         match self {
             Self::Value { key, value } => 32 + key.len() + value.as_ref().map_or(0, Vec::len),
+            Self::Verdict { key, verdict } => {
+                let (_, chain) = verdict.parts();
+                56 + key.len() + chain.map_or(0, str::len)
+            }
+            Self::Range { first, last } => 32 + first.len() + last.len(),
             Self::Copy(attributes) => 8 + attributes.iter().map(|(_, data)| data.len() + 8).sum::<usize>(),
         }
     }
@@ -231,6 +311,19 @@ impl Element {
                 if let Some(value) = value {
                     message.nest(ELEMENT_DATA, |nest| {
                         nest.bytes(DATA_VALUE, value);
+                    });
+                }
+            }
+            Self::Verdict { key, verdict } => {
+                message.nest(ELEMENT_KEY, |nest| {
+                    nest.bytes(DATA_VALUE, key);
+                });
+                message.nest(ELEMENT_DATA, |nest| verdict.write_data(nest));
+            }
+            Self::Range { first, last } => {
+                for (kind, key) in [(ELEMENT_KEY, first), (ELEMENT_KEY_END, last)] {
+                    message.nest(kind, |nest| {
+                        nest.bytes(DATA_VALUE, key);
                     });
                 }
             }

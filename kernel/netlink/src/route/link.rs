@@ -1,6 +1,7 @@
 //! Network interfaces: `RTM_NEWLINK`, `RTM_DELLINK`, `RTM_GETLINK`.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use crate::error::Error;
@@ -28,6 +29,11 @@ const IFLA_LINK_NETNSID: u16 = 37;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
 const VETH_INFO_PEER: u16 = 1;
+const IFLA_VXLAN_ID: u16 = 1;
+const IFLA_VXLAN_LINK: u16 = 3;
+const IFLA_VXLAN_LOCAL: u16 = 4;
+const IFLA_VXLAN_LEARNING: u16 = 7;
+const IFLA_VXLAN_PORT: u16 = 15;
 const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const AF_INET6: u16 = 10;
@@ -72,6 +78,46 @@ pub struct Link {
     pub peer_elsewhere: bool,
     /// The text that its maker gave it.
     pub alias: String,
+    /// What a VXLAN device was made with.
+    pub vxlan: Option<Vxlan>,
+}
+
+/// A VXLAN device: frames in UDP between hosts, RFC 7348.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Vxlan {
+    /// The network's number, 24 bits.
+    pub vni: u32,
+    /// The UDP port, of all hosts alike.
+    pub port: u16,
+    /// This host's address on the underlay.
+    pub local: Option<Ipv4Addr>,
+    /// Index of the link it sends by; routing decides without.
+    pub underlay: Option<u32>,
+}
+
+impl Vxlan {
+    fn parse(info: Attributes<'_>) -> Option<Self> {
+        let data = info.find(IFLA_INFO_DATA)?;
+        let port = data.nested().find(IFLA_VXLAN_PORT)?.data.try_into().ok()?;
+        Some(Self {
+            vni: data.nested().find(IFLA_VXLAN_ID)?.u32()?,
+            port: u16::from_be_bytes(port),
+            local: data.nested().find(IFLA_VXLAN_LOCAL).and_then(|a| a.ipv4()),
+            underlay: data.nested().find(IFLA_VXLAN_LINK).and_then(|a| a.u32()).filter(|index| *index != 0),
+        })
+    }
+
+    fn write(&self, data: &mut Message) {
+        data.u32(IFLA_VXLAN_ID, self.vni).be16(IFLA_VXLAN_PORT, self.port);
+        // Who is where is told, not learned: a forged frame must not move an address.
+        data.u8(IFLA_VXLAN_LEARNING, 0);
+        if let Some(local) = self.local {
+            data.bytes(IFLA_VXLAN_LOCAL, &local.octets());
+        }
+        if let Some(underlay) = self.underlay {
+            data.u32(IFLA_VXLAN_LINK, underlay);
+        }
+    }
 }
 
 impl Link {
@@ -94,7 +140,12 @@ impl Link {
                 IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
                 IFLA_MASTER => link.master = attribute.u32(),
                 IFLA_ADDRESS => link.mac = attribute.data.try_into().ok().map(MacAddress),
-                IFLA_LINKINFO => link.kind = attribute.nested().find(IFLA_INFO_KIND).map(|a| a.text()),
+                IFLA_LINKINFO => {
+                    link.kind = attribute.nested().find(IFLA_INFO_KIND).map(|a| a.text());
+                    if link.kind.as_deref() == Some("vxlan") {
+                        link.vxlan = Vxlan::parse(attribute.nested());
+                    }
+                }
                 IFLA_LINK_NETNSID => link.peer_elsewhere = true,
                 IFLA_IFALIAS => link.alias = attribute.text(),
                 _ => {}
@@ -133,6 +184,8 @@ pub enum LinkKind<'a> {
     Veth(VethPeer<'a>),
     /// A device that swallows what it is sent.
     Dummy,
+    /// A tunnel to other hosts.
+    Vxlan(Vxlan),
 }
 
 /// A link to be made.
@@ -169,6 +222,10 @@ pub fn new_link(link: &NewLink<'_>) -> Message {
         }
         LinkKind::Dummy => {
             info_nest.str(IFLA_INFO_KIND, "dummy");
+        }
+        LinkKind::Vxlan(vxlan) => {
+            info_nest.str(IFLA_INFO_KIND, "vxlan");
+            info_nest.nest(IFLA_INFO_DATA, |data| vxlan.write(data));
         }
         LinkKind::Veth(peer) => {
             info_nest.str(IFLA_INFO_KIND, "veth");
@@ -391,6 +448,15 @@ mod tests {
         assert_eq!((link.name.as_str(), link.mtu, link.master), ("sk0", 1400, Some(7)));
         assert_eq!(link.kind.as_deref(), Some("bridge"));
         assert_eq!(link.mac.expect("has one").to_string(), "02:42:01:02:03:04");
+    }
+
+    #[test]
+    fn a_tunnel_reads_back_as_it_was_asked_for() {
+        let vxlan = Vxlan { vni: 1, port: 8472, local: Some(Ipv4Addr::new(192, 0, 2, 1)), underlay: Some(3) };
+        let kind = LinkKind::Vxlan(vxlan);
+        let request = new_link(&NewLink { name: "vx", kind, mtu: None, mac: None, master: None });
+        let link = Link::parse(&Answer { kind: RTM_NEWLINK, body: request.body().to_vec() }).expect("a link");
+        assert_eq!(link.vxlan, Some(vxlan));
     }
 
     proptest! {

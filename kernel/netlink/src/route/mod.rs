@@ -9,11 +9,13 @@ mod table;
 pub use address::{Address, add_address, addresses, delete_address};
 pub use link::{
     AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, NewLink, Place,
-    VethPeer, delete_link, link_by_index, link_by_name, link_request, links, links_request, new_link,
+    VethPeer, Vxlan, delete_link, link_by_index, link_by_name, link_request, links, links_request, new_link,
     set_bridge_port, set_link,
 };
-pub use neighbour::delete_neighbour;
+pub use neighbour::{
+    Neighbour, delete_forwarding, delete_neighbour, forwarding, neighbours, set_forwarding, set_neighbour,
+};
 pub use policy::{PolicyRule, policy_rules};
-pub use table::{Route, RouteKind, add_route, delete_route, routes};
+pub use table::{Route, RouteKind, add_route, delete_route, replace_route, routes};
 
 pub(crate) const AF_INET: u8 = 2;

@@ -18,6 +18,7 @@ const RTA_PRIORITY: u16 = 6;
 const RTA_PREFSRC: u16 = 7;
 const RTA_TABLE: u16 = 15;
 const RTM_F_CLONED: u32 = 0x200;
+const RTNH_F_ONLINK: u32 = 4;
 const INFO_LEN: usize = 12;
 const TABLE_MAIN: u8 = 254;
 const PROTOCOL_BOOT: u8 = 3;
@@ -64,6 +65,10 @@ pub struct Route {
     pub source: Option<Ipv4Addr>,
     /// The routing table; 254 is `main`.
     pub table: u32,
+    /// The next hop is on the link whatever its address says.
+    pub onlink: bool,
+    /// Who made it: `RTPROT_*`.
+    pub protocol: u8,
 }
 
 impl Route {
@@ -78,6 +83,8 @@ impl Route {
             metric: 0,
             source: None,
             table: u32::from(TABLE_MAIN),
+            onlink: false,
+            protocol: PROTOCOL_BOOT,
         }
     }
 
@@ -104,6 +111,8 @@ impl Route {
             metric: 0,
             source: None,
             table: u32::from(body[4]),
+            onlink: wire::read_u32(body, 8)? & RTNH_F_ONLINK != 0,
+            protocol: body[5],
         };
         for attribute in Attributes::after(body, INFO_LEN) {
             match attribute.kind {
@@ -125,6 +134,11 @@ pub fn add_route(route: &Route) -> Message {
     about(RTM_NEWROUTE, wire::F_CREATE | wire::F_EXCL, route)
 }
 
+/// `RTM_NEWROUTE` that replaces the route to the same destination with the same metric.
+pub fn replace_route(route: &Route) -> Message {
+    about(RTM_NEWROUTE, wire::F_CREATE | wire::F_REPLACE, route)
+}
+
 /// `RTM_DELROUTE`.
 pub fn delete_route(route: &Route) -> Message {
     about(RTM_DELROUTE, 0, route)
@@ -143,9 +157,12 @@ fn about(kind: u16, flags: u16, route: &Route) -> Message {
     fixed[0] = AF_INET;
     fixed[1] = route.prefix;
     fixed[4] = u8::try_from(route.table).unwrap_or(0);
-    fixed[5] = PROTOCOL_BOOT;
+    fixed[5] = route.protocol;
     fixed[6] = if route.gateway.is_some() { SCOPE_UNIVERSE } else { SCOPE_LINK };
     fixed[7] = route.kind.number();
+    if route.onlink {
+        fixed[8..12].copy_from_slice(&RTNH_F_ONLINK.to_ne_bytes());
+    }
     let mut message = Message::new(kind, flags).fixed(&fixed);
     if route.prefix > 0 {
         message.bytes(RTA_DST, &route.destination.octets());
@@ -174,7 +191,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn comes_back_as_written(destination in any::<u32>(), prefix in 1u8..=32, gateway in proptest::option::of(any::<u32>()), link in any::<u32>(), metric in any::<u32>(), table in 1u32..100_000) {
+        fn comes_back_as_written(destination in any::<u32>(), prefix in 1u8..=32, gateway in proptest::option::of(any::<u32>()), link in any::<u32>(), metric in any::<u32>(), table in 1u32..100_000, onlink in any::<bool>(), protocol in any::<u8>()) {
             let route = Route {
                 kind: RouteKind::Unicast,
                 destination: destination.into(),
@@ -184,6 +201,8 @@ mod tests {
                 metric,
                 source: None,
                 table,
+                onlink,
+                protocol,
             };
             let answer = Answer { kind: RTM_NEWROUTE, body: add_route(&route).body().to_vec() };
             prop_assert_eq!(Route::parse(&answer), Some(route));

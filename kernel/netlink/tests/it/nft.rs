@@ -2,7 +2,7 @@
 
 use netlink::nft::{
     Base, Chain, ChainKind, Compare, CtKey, Element, Expr, Family, Hook, HookPoint, MetaKey, Register,
-    RejectWith, Rule, Set, SetType, Transaction, Verdict, ct_state, dump,
+    RejectWith, Rule, Set, SetOptions, SetType, Transaction, Verdict, ct_state, dump,
 };
 use netlink::{Protocol, Socket};
 use rustix::io::Errno;
@@ -20,8 +20,13 @@ fn table() -> Transaction {
     t.add_table(Some("ours")).add_chain(&Chain { name: "in", hook: Some(hook) });
     t.add_chain(&Chain { name: "more", hook: None });
     let endpoint = SetType::IPV4.then(SetType::PORT);
-    t.add_set(&Set { name: "links", key: SetType::LINK_NAME, value: None });
-    t.add_set(&Set { name: "ports", key: SetType::PROTOCOL.then(SetType::PORT), value: Some(endpoint) });
+    t.add_set(&Set { name: "links", key: SetType::LINK_NAME, value: None, options: SetOptions::default() });
+    t.add_set(&Set {
+        name: "ports",
+        key: SetType::PROTOCOL.then(SetType::PORT),
+        value: Some(endpoint),
+        options: SetOptions::default(),
+    });
     t
 }
 

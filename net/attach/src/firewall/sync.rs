@@ -309,7 +309,7 @@ fn intact(
             .iter()
             .filter_map(|element| match element {
                 Element::Value { key, value } => Some((key.clone(), value.clone())),
-                Element::Copy(_) => None,
+                Element::Verdict { .. } | Element::Range { .. } | Element::Copy(_) => None,
             })
             .collect();
         if held != expected {
@@ -335,6 +335,9 @@ fn shape(wanted: &Wanted, legacy: Option<(Judgement, Judgement)>) -> String {
     let mut shape = format!("{} {} {legacy:?}", wanted.table, wanted.closed_transit);
     for network in &wanted.networks {
         shape.push_str(&format!(" {}={}", network.bridge, network.subnet));
+        if let Some(pods) = &network.pods {
+            shape.push_str(&format!(" {pods:?}"));
+        }
     }
     shape
 }
