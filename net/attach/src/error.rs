@@ -90,6 +90,69 @@ pub enum Error {
         /// How many there are.
         capacity: u32,
     },
+    /// All pod addresses of a node are given.
+    #[error(
+        "pod IPs used up on node {node} ({held} of {capacity}) in {range}; delete pods there or give the node a larger range"
+    )]
+    PodAddressesUsedUp {
+        /// The node.
+        node: String,
+        /// Its range.
+        range: Cidr,
+        /// How many are held.
+        held: usize,
+        /// How many there are.
+        capacity: u32,
+    },
+    /// A node's range is too small for pods.
+    #[error("node {node} has the pod range {range}, which has no room for pods; give it a /29 or larger")]
+    PodRangeTooSmall {
+        /// The node.
+        node: String,
+        /// Its range.
+        range: Cidr,
+    },
+    /// The node's range changed while pods hold addresses of the old one.
+    #[error(
+        "node {node} was given the pod range {range}, but {held} pods hold addresses of {old}; drain the node first"
+    )]
+    PodRangeChanged {
+        /// The node.
+        node: String,
+        /// Its new range.
+        range: Cidr,
+        /// The old one.
+        old: Cidr,
+        /// How many are held.
+        held: usize,
+    },
+    /// A link of our name is somebody else's.
+    #[error("link {name} is there already and was not made by this pod network; delete it or name another")]
+    ForeignLink {
+        /// Its name.
+        name: String,
+    },
+    /// The node's own address cannot be told.
+    #[error(
+        "no address of this node is known to send to other nodes from: no default route leads to one; name the node's address"
+    )]
+    NoUnderlay,
+    /// A pod has no network.
+    #[error("sandbox {id} has no address in the pod network")]
+    NotAttached {
+        /// The sandbox.
+        id: String,
+    },
+    /// A pod's link is not as it was made.
+    #[error("sandbox {id}: link {link} {problem}; the sandbox must be made anew")]
+    LinkBroken {
+        /// The sandbox.
+        id: String,
+        /// The link.
+        link: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// The wanted address is not one a container can have.
     #[error("address {address} cannot be given in network {network}: choose one between {first} and {last}")]
     AddressOutside {
@@ -214,16 +277,22 @@ impl Classified for Error {
             }
             Self::Kernel { source, .. } => source.class(),
             Self::Corrupt { .. } => ErrorClass::Corrupt,
-            Self::NoSuchNetwork { .. } => ErrorClass::NotFound,
-            Self::InvalidNetworkName { .. } | Self::AddressOutside { .. } | Self::NotOurAddress { .. } => {
-                ErrorClass::Invalid
-            }
-            Self::NoFreeSubnet { .. } | Self::AddressesUsedUp { .. } | Self::PortsUsedUp { .. } => {
-                ErrorClass::ResourceExhausted
-            }
-            Self::AddressInUse { .. } | Self::AlreadyAttached { .. } | Self::LinkExists { .. } => {
-                ErrorClass::Conflict
-            }
+            Self::NoSuchNetwork { .. } | Self::NotAttached { .. } => ErrorClass::NotFound,
+            Self::InvalidNetworkName { .. }
+            | Self::AddressOutside { .. }
+            | Self::NotOurAddress { .. }
+            | Self::PodRangeTooSmall { .. }
+            | Self::NoUnderlay => ErrorClass::Invalid,
+            Self::NoFreeSubnet { .. }
+            | Self::AddressesUsedUp { .. }
+            | Self::PodAddressesUsedUp { .. }
+            | Self::PortsUsedUp { .. } => ErrorClass::ResourceExhausted,
+            Self::AddressInUse { .. }
+            | Self::AlreadyAttached { .. }
+            | Self::LinkExists { .. }
+            | Self::LinkBroken { .. }
+            | Self::ForeignLink { .. }
+            | Self::PodRangeChanged { .. } => ErrorClass::Conflict,
             Self::PortInUse { .. } => ErrorClass::AlreadyExists,
             Self::Ipv6 { .. } => ErrorClass::Unsupported,
         }

@@ -2,7 +2,8 @@
 //!
 //! [`Networks`] is the front: [`attach`](Networks::attach),
 //! [`detach`](Networks::detach), [`reconcile`](Networks::reconcile),
-//! [`describe`](Networks::describe). Below it the deciding parts are pure (which range
+//! [`describe`](Networks::describe). [`PodNetwork`] is the other front: a node's part of a
+//! cluster's pod network, with routes to the other nodes. Below them the deciding parts are pure (which range
 //! and address, which port, which rules) and the acting parts are a netlink message
 //! each.
 //!
@@ -23,6 +24,7 @@ mod ledger;
 mod links;
 mod networks;
 mod plan;
+mod pods;
 mod ports;
 mod publish;
 
@@ -34,6 +36,10 @@ pub use host_files::{HostFiles, HostFilesRequest};
 pub use links::bring_up_loopback;
 pub use netlink::route::MacAddress;
 pub use networks::{FAILPOINTS, Networks};
+pub use pods::{
+    DEFAULT_POD_BRIDGE, DEFAULT_POD_TABLE, DEFAULT_TUNNEL, Mode, NodeRoute, POD_FAILPOINTS, PodAttachment,
+    PodNetwork, PodNetworkConfig, PodRequest, Recovered,
+};
 pub use publish::{HostPort, InvalidPortMapping, PortMapping, PortMappingProblem, Protocol, PublishedPort};
 
 /// The name of the default network.

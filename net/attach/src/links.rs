@@ -56,9 +56,24 @@ pub(crate) fn mac_of(address: Ipv4Addr) -> MacAddress {
     MacAddress([0x02, 0x42, a, b, c, d])
 }
 
+/// A pair of links to be made for a container.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pair<'a> {
+    /// The name of our end.
+    pub(crate) name: &'a str,
+    /// The bridge's name.
+    pub(crate) bridge: &'a str,
+    /// Whom it is for, for messages.
+    pub(crate) owner: &'a str,
+    /// Largest packet in bytes.
+    pub(crate) mtu: u32,
+    /// The hardware address of the container's end.
+    pub(crate) mac: MacAddress,
+}
+
 /// The host's side: one socket in the host's namespace.
 pub(crate) struct HostLinks {
-    socket: Socket,
+    pub(crate) socket: Socket,
 }
 
 impl HostLinks {
@@ -149,17 +164,16 @@ impl HostLinks {
     /// Makes a container's pair: our end on the bridge and up, the other in `netns`.
     pub(crate) fn make_pair(
         &mut self,
-        attachment: &Attachment,
-        mac: MacAddress,
+        pair: &Pair<'_>,
         bridge: &Link,
         netns: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        let name = &attachment.host_link;
-        let peer = VethPeer { name: CONTAINER_LINK, mac, netns: Some(netns) };
+        let name = pair.name;
+        let peer = VethPeer { name: CONTAINER_LINK, mac: pair.mac, netns: Some(netns) };
         let new = NewLink {
             name,
             kind: LinkKind::Veth(peer),
-            mtu: Some(attachment.mtu),
+            mtu: Some(pair.mtu),
             mac: None,
             master: Some(bridge.index),
         };
@@ -169,11 +183,7 @@ impl HostLinks {
             ..LinkChange::default()
         };
         let step = |source| Error::Kernel {
-            step: format!(
-                "make link {name} on {} for container {}",
-                attachment.bridge,
-                attachment.id.short()
-            ),
+            step: format!("make link {name} on {} for container {}", pair.bridge, pair.owner),
             source,
         };
         let messages = [route::new_link(&new), route::set_link(Place::Name(name), &up)];
@@ -201,8 +211,7 @@ impl HostLinks {
     /// its first port) in a work item some time later, and until then drops what it is
     /// given: a container's first connection would lose a second to a retransmission.
     /// Asking for a link runs that work item at once (since Linux 6.8).
-    pub(crate) fn settle(&mut self, attachment: &Attachment, bridge: &Link) -> Result<(), Error> {
-        let name = &attachment.host_link;
+    pub(crate) fn settle(&mut self, name: &str, bridge: &Link) -> Result<(), Error> {
         let messages =
             [route::link_request(Place::Name(name)), route::link_request(Place::Index(bridge.index))];
         let step = |source| Error::Kernel { step: format!("wait for link {name}"), source };
@@ -272,14 +281,14 @@ pub fn bring_up_loopback(netns: BorrowedFd<'_>) -> Result<(), Error> {
     Ok(())
 }
 
-fn loopback_up() -> netlink::Message {
+pub(crate) fn loopback_up() -> netlink::Message {
     let change = LinkChange { up: Some(true), ..LinkChange::default() };
     route::set_link(Place::Index(LOOPBACK_INDEX), &change)
 }
 
 /// With bridged packets passing netfilter, a redirection back to where the packet came
 /// from is done by the bridge, which refuses it without hairpin mode.
-fn bridge_netfilter_is_on() -> bool {
+pub(crate) fn bridge_netfilter_is_on() -> bool {
     std::fs::read("/proc/sys/net/bridge/bridge-nf-call-iptables").is_ok_and(|text| text.starts_with(b"1"))
 }
 

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::files::{self, Durable};
 use crate::firewall::{Applied, Change, Firewall, NetworkView, Wanted};
 use crate::ledger::Ledger;
-use crate::links::{self, HostLinks};
+use crate::links::{self, HostLinks, Pair};
 use crate::plan::{self, Observed};
 use crate::ports::{self, ThisHost};
 use crate::publish::{Protocol, PublishedPort};
@@ -113,10 +113,17 @@ impl Networks {
         (host, bridge): (&mut HostLinks, &netlink::route::Link),
         netns: BorrowedFd<'_>,
     ) -> Result<(), Error> {
-        host.make_pair(attachment, mac, bridge, netns)?;
+        let pair = Pair {
+            name: &attachment.host_link,
+            bridge: &attachment.bridge,
+            owner: attachment.id.short(),
+            mtu: attachment.mtu,
+            mac,
+        };
+        host.make_pair(&pair, bridge, netns)?;
         failpoint::hit("attach.link-made");
         links::configure_container(attachment, netns)?;
-        host.settle(attachment, bridge)?;
+        host.settle(&attachment.host_link, bridge)?;
         failpoint::hit("attach.container-configured");
         let change = Change::Publish(&attachment.ports, attachment.address);
         let applied = self.firewall.apply(&self.wanted(ledger)?, change)?;
@@ -365,7 +372,7 @@ impl Networks {
             table: table.map_or_else(|| crate::DEFAULT_TABLE.to_owned(), |d| d.table.clone()),
             networks: definitions
                 .iter()
-                .map(|d| NetworkView { bridge: d.bridge.clone(), subnet: d.subnet })
+                .map(|d| NetworkView { bridge: d.bridge.clone(), subnet: d.subnet, pods: None })
                 .collect(),
             closed_transit: ledger.forwarding_turned_on,
             published: ledger.published().collect(),

@@ -22,5 +22,5 @@ mod mirror;
 mod program;
 mod sync;
 
-pub(crate) use program::{NetworkView, endpoint_text};
+pub(crate) use program::{NetworkView, PodView, endpoint_text};
 pub(crate) use sync::{Applied, Change, Firewall, Wanted};

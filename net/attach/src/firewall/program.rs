@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 
 use netlink::nft::{
     Base, Chain, ChainKind, Compare, CtKey, Element, Expr, Hook, HookPoint, MetaKey, Register, Rule, Set,
-    SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
+    SetOptions, SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
 };
 
 use crate::cidr::Cidr;
@@ -26,12 +26,30 @@ const PRIORITY_SRCNAT: i32 = 100;
 /// Between the host's marking at -150 and our redirection at -100.
 const PRIORITY_GATES: i32 = -120;
 const LOOPBACK: Cidr = Cidr::of(Ipv4Addr::LOCALHOST, 8);
+const MULTICAST: Cidr = Cidr::of(Ipv4Addr::new(224, 0, 0, 0), 4);
+/// Mark of a packet of a pod to a host port of its own node; the kubelet's and the service
+/// proxy's marks are below.
+const LOOPED: u32 = 0x1_0000;
 
 /// What the rules need to know of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NetworkView {
     pub(crate) bridge: String,
     pub(crate) subnet: Cidr,
+    /// It is a node's part of a cluster's pod network.
+    pub(crate) pods: Option<PodView>,
+}
+
+/// What is different in a pod network: its members are reached by everybody, and leave
+/// with their own address inside the cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct PodView {
+    /// The addresses of all pods of all nodes.
+    pub(crate) cluster: Cidr,
+    /// Pods leave the cluster with the node's address.
+    pub(crate) masquerade: bool,
+    /// The link to other nodes' pods.
+    pub(crate) tunnel: Option<String>,
 }
 
 /// All that decides the rules, except the published ports.
@@ -61,19 +79,41 @@ impl Program<'_> {
         self.mirror.write_chains(t, expirations);
         self.gates(t);
         self.mirror.write_rules(t, located);
-        publish(t);
-        self.isolate(t);
+        publish(t, self.pods());
+        if self.pods() {
+            self.pass_pods(t);
+            self.silence_redirects(t);
+        } else {
+            self.isolate(t);
+        }
         self.masquerade(t);
+    }
+
+    /// Whether this is the table of a pod network.
+    fn pods(&self) -> bool {
+        self.networks.iter().any(|network| network.pods.is_some())
     }
 
     fn sets(&self, t: &mut Transaction) {
         let endpoint = SetType::IPV4.then(SetType::PORT);
         let port = SetType::PROTOCOL.then(SetType::PORT);
-        t.add_set(&Set { name: BRIDGES, key: SetType::LINK_NAME, value: None });
-        t.add_set(&Set { name: PUBLISHED, key: port, value: Some(endpoint) });
+        t.add_set(&Set {
+            name: BRIDGES,
+            key: SetType::LINK_NAME,
+            value: None,
+            options: SetOptions::default(),
+        });
+        t.add_set(&Set { name: PUBLISHED, key: port, value: Some(endpoint), options: SetOptions::default() });
         let at = SetType::IPV4.then(SetType::PROTOCOL).then(SetType::PORT);
-        t.add_set(&Set { name: PUBLISHED_AT, key: at, value: Some(endpoint) });
-        let names: Vec<Element> = self.networks.iter().map(|n| Element::key(link_name(&n.bridge))).collect();
+        t.add_set(&Set {
+            name: PUBLISHED_AT,
+            key: at,
+            value: Some(endpoint),
+            options: SetOptions::default(),
+        });
+        let tunnels = self.networks.iter().filter_map(|n| n.pods.as_ref()?.tunnel.as_ref());
+        let names = self.networks.iter().map(|n| &n.bridge).chain(tunnels);
+        let names: Vec<Element> = names.map(|name| Element::key(link_name(name))).collect();
         t.add_elements(BRIDGES, &names);
     }
 
@@ -89,6 +129,10 @@ impl Program<'_> {
             ("masquerade", hook(nat, HookPoint::Postrouting, PRIORITY_SRCNAT)),
         ] {
             t.add_chain(&Chain { name, hook });
+        }
+        if self.pods() {
+            let hook = hook(filter, HookPoint::Output, PRIORITY_FILTER);
+            t.add_chain(&Chain { name: "no-redirects", hook });
         }
     }
 
@@ -131,6 +175,49 @@ impl Program<'_> {
         }
     }
 
+    /// Pods are reached by everybody; where forwarding was off, nothing else is passed on.
+    fn pass_pods(&self, t: &mut Transaction) {
+        if !self.closed_transit {
+            return;
+        }
+        let chain = "isolate";
+        let accept = || Expr::Verdict(Verdict::Accept);
+        let mut answers = ct_has(CtKey::State, ct_state::ESTABLISHED | ct_state::RELATED);
+        answers.push(accept());
+        add(t, chain, &answers, "answers");
+        for (key, comment) in [(MetaKey::InputName, "from pods"), (MetaKey::OutputName, "to pods")] {
+            let mut rule = in_set(key, false);
+            rule.push(accept());
+            add(t, chain, &rule, comment);
+        }
+        let mut redirected = ct_has(CtKey::Status, ct_status::DESTINATION_NAT);
+        redirected.push(accept());
+        add(t, chain, &redirected, "published ports and services");
+        add(
+            t,
+            chain,
+            &[Expr::Verdict(Verdict::Drop)],
+            "forwarding was off before: others' packets are not passed on",
+        );
+    }
+
+    /// A pod reaches its neighbours by the node, so that answers are translated back there;
+    /// it must not be told of a shorter way.
+    fn silence_redirects(&self, t: &mut Transaction) {
+        const ICMP: u8 = 1;
+        const REDIRECT: u8 = 5;
+        let register = Register(0);
+        let mut rule = in_set(MetaKey::OutputName, false);
+        rule.extend([
+            Expr::Meta { key: MetaKey::Transport, to: register },
+            Expr::Compare { register, how: Compare::Equal, value: vec![ICMP] },
+            Expr::Payload { base: Base::Transport, offset: 0, length: 1, to: register },
+            Expr::Compare { register, how: Compare::Equal, value: vec![REDIRECT] },
+            Expr::Verdict(Verdict::Drop),
+        ]);
+        add(t, "no-redirects", &rule, "pods reach each other by the node");
+    }
+
     /// Into a network: only answers, published ports, and its own members. Between
     /// networks the same.
     fn isolate(&self, t: &mut Transaction) {
@@ -144,6 +231,13 @@ impl Program<'_> {
             outward.extend(in_set(MetaKey::OutputName, true));
             outward.push(accept());
             add(t, chain, &outward, "containers to the outside");
+            for key in [MetaKey::InputName, MetaKey::OutputName] {
+                for link in [crate::pods::DEFAULT_POD_BRIDGE, crate::pods::DEFAULT_TUNNEL] {
+                    let mut pods = name_is(key, link, Compare::Equal);
+                    pods.push(accept());
+                    add(t, chain, &pods, "the pod network has rules of its own");
+                }
+            }
             let mut transit = in_set(MetaKey::OutputName, true);
             transit.push(Expr::Verdict(Verdict::Drop));
             add(t, chain, &transit, "forwarding was off before: others' packets are not passed on");
@@ -167,6 +261,14 @@ impl Program<'_> {
     fn masquerade(&self, t: &mut Transaction) {
         let chain = "masquerade";
         for network in self.networks {
+            let mut local = in_network(SOURCE, LOOPBACK, false);
+            local.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Equal));
+            local.push(Expr::Masquerade);
+            add(t, chain, &local, "the host by 127.0.0.1");
+            if let Some(pods) = &network.pods {
+                masquerade_pods(t, network, pods);
+                continue;
+            }
             let mut out = in_network(SOURCE, network.subnet, false);
             out.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Differs));
             out.push(Expr::Masquerade);
@@ -176,15 +278,32 @@ impl Program<'_> {
             hairpin.extend(ct_has(CtKey::Status, ct_status::DESTINATION_NAT));
             hairpin.push(Expr::Masquerade);
             add(t, chain, &hairpin, "to a published port of the same network: answers come back this way");
-            let mut local = in_network(SOURCE, LOOPBACK, false);
-            local.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Equal));
-            local.push(Expr::Masquerade);
-            add(t, chain, &local, "the host by 127.0.0.1");
         }
     }
 }
 
-fn publish(t: &mut Transaction) {
+/// Pods keep their address inside the cluster.
+fn masquerade_pods(t: &mut Transaction, network: &NetworkView, pods: &PodView) {
+    let chain = "masquerade";
+    let register = Register(0);
+    let looped = [
+        Expr::Meta { key: MetaKey::Mark, to: register },
+        Expr::Mask { register, mask: LOOPED.to_ne_bytes().to_vec() },
+        Expr::Compare { register, how: Compare::Differs, value: vec![0; 4] },
+        Expr::Masquerade,
+    ];
+    add(t, chain, &looped, "from a pod to a host port of this node: it may be its own");
+    if pods.masquerade {
+        let mut out = in_network(SOURCE, network.subnet, false);
+        out.extend(in_network(DESTINATION, pods.cluster, true));
+        out.extend(in_network(DESTINATION, MULTICAST, true));
+        out.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Differs));
+        out.push(Expr::Masquerade);
+        add(t, chain, &out, "pods leave the cluster with the node's address");
+    }
+}
+
+fn publish(t: &mut Transaction, pods: bool) {
     for chain in ["publish-from-outside", "publish-from-host"] {
         let mut transit = destination_is_local(Compare::Differs);
         transit.push(Expr::Verdict(Verdict::Return));
@@ -201,6 +320,23 @@ fn publish(t: &mut Transaction) {
     for (lookup, comment) in
         [(published_at(), "published on one address"), (published(), "published on all addresses")]
     {
+        if pods {
+            let (mark, bit) = (Register(8), LOOPED.to_ne_bytes());
+            let mut rule = in_set(MetaKey::InputName, false);
+            rule.extend(lookup.clone());
+            rule.extend([
+                Expr::Meta { key: MetaKey::Mark, to: mark },
+                Expr::Bits {
+                    from: mark,
+                    to: mark,
+                    mask: (!LOOPED).to_ne_bytes().to_vec(),
+                    flip: bit.to_vec(),
+                },
+                Expr::SetMark { from: mark },
+                redirect.clone(),
+            ]);
+            add(t, PUBLISH, &rule, "from a pod");
+        }
         let mut rule = lookup;
         rule.push(redirect.clone());
         add(t, PUBLISH, &rule, comment);

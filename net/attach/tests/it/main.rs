@@ -3,6 +3,7 @@
 mod addressing;
 mod crash;
 mod host_policy;
+mod pods;
 mod publishing;
 mod reaching;
 mod speed;
