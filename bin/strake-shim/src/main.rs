@@ -13,6 +13,7 @@ strake-shim: supervises one container
   strake-shim serve                 serve the launch socket on stdin (for the engine)
   strake-shim adopt STATE_DIR       give a container whose shim was killed a new one
   strake-shim init -- COMMAND...    run a command as a container's init
+  strake-shim pause                 hold a sandbox's namespaces open
   strake-shim --version | --help
 ";
 
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
         },
         ["adopt", _] => adopt(PathBuf::from(args[1].clone())),
         ["init", "--", ..] => init(args.into_iter().skip(2)),
+        ["pause"] => status(shim::pause(), shim::InitError::exit_code),
         ["--version" | "-V"] => say(concat!("strake-shim ", env!("CARGO_PKG_VERSION"), "\n")),
         ["--help" | "-h" | "help"] => say(USAGE),
         _ => usage(),

@@ -96,6 +96,44 @@ pub enum Error {
         #[source]
         source: attach::Error,
     },
+    /// Its control group.
+    #[error("the control group of container {name}")]
+    Cgroup {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: cgroup::Error,
+    },
+    /// Limits that its control group cannot have.
+    #[error("the limits of container {name}")]
+    CgroupPlan {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: cgroup::PlanError,
+    },
+    /// The name of its control group.
+    #[error("the control group of container {name}")]
+    CgroupPath {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: cgroup::PathError,
+    },
+    /// Nobody answers on a port in its network.
+    #[error("connect to port {port} in the network of container {name}")]
+    Dial {
+        /// The container.
+        name: String,
+        /// The port.
+        port: u16,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// Its supervisor could not be started, or could not make it.
     #[error("start container {name}")]
     Launch {
@@ -187,6 +225,10 @@ impl Error {
         move |source| Self::Snapshot { name: name.to_owned(), source }
     }
 
+    pub(crate) fn cgroup(name: &str) -> impl FnOnce(cgroup::Error) -> Self {
+        move |source| Self::Cgroup { name: name.to_owned(), source }
+    }
+
     pub(crate) fn network(name: &str) -> impl FnOnce(attach::Error) -> Self {
         move |source| Self::Network { name: name.to_owned(), source }
     }
@@ -236,6 +278,10 @@ impl Classified for Error {
             Self::NoSuchVolume { .. } | Self::NoLog { .. } => ErrorClass::NotFound,
             Self::Snapshot { source, .. } => source.class(),
             Self::Network { source, .. } => source.class(),
+            Self::Cgroup { source, .. } => source.class(),
+            Self::CgroupPlan { source, .. } => source.class(),
+            Self::CgroupPath { source, .. } => source.class(),
+            Self::Dial { source, .. } => ErrorClass::of_io(source),
             Self::Launch { source, .. } => source.class(),
             Self::Shim { source, .. } => source.class(),
             Self::Runtime { source, .. } => source.class(),

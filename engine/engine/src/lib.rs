@@ -26,8 +26,8 @@ pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::{Error, chain as error_chain};
 pub use ops::{
-    ExecRequest, FAILPOINTS, ImageSource, InspectOptions, Listed, Reconciled, RemoveOptions, RunningExec,
-    StartOptions, Started, all_failpoints, exposed_ports,
+    Attachment, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed, Reconciled,
+    RemoveOptions, RunningExec, StartOptions, Started, all_failpoints, exposed_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::Volume;

@@ -206,7 +206,7 @@ impl Engine {
                     MountSource::Volume { name, path, copy_up, .. } => {
                         MountSource::Volume { name, path, copy_up, anonymous: false }
                     }
-                    bind @ MountSource::Bind { .. } => bind,
+                    bind @ (MountSource::Bind { .. } | MountSource::Image { .. }) => bind,
                     MountSource::Tmpfs { .. } => continue,
                 };
                 put(
@@ -235,8 +235,12 @@ impl Engine {
             MountKind::Bind { source, options } => {
                 let path = std::path::absolute(source).map_err(Error::file("resolve", source))?;
                 ensure_source(&path, &wanted.target, options.if_missing)?;
-                let (propagation, non_recursive) = (options.propagation.clone(), options.non_recursive);
-                MountSource::Bind { path, propagation, non_recursive }
+                MountSource::Bind {
+                    path,
+                    propagation: options.propagation.clone(),
+                    non_recursive: options.non_recursive,
+                    recursive_read_only: options.recursive_read_only,
+                }
             }
             MountKind::Volume { name, no_copy } => {
                 let anonymous = name.is_none();
@@ -248,8 +252,28 @@ impl Engine {
                 MountSource::Volume { path: self.volume_data(&name), name, anonymous, copy_up: !no_copy }
             }
             MountKind::Tmpfs(options) => MountSource::Tmpfs { options: tmpfs_options(options) },
+            MountKind::Image { image } => self.image_layers(image)?,
         };
         Ok(MountRecord { target: wanted.target.clone(), source, read_only: wanted.read_only })
+    }
+}
+
+impl Engine {
+    /// The layers of an image, unpacked, each once.
+    fn image_layers(&self, name: &str) -> Result<MountSource, Error> {
+        let images = self.images()?;
+        let image = images.find(name, None)?;
+        images.unpack(&image, &mut crate::images::Silent)?;
+        let mut layers: Vec<PathBuf> = Vec::new();
+        if let Some(chain) = image.chain_id() {
+            let found = self.snapshots()?.layers(&chain).map_err(Error::snapshot(name))?;
+            for layer in found.into_iter().rev() {
+                if !layers.contains(&layer.path) {
+                    layers.push(layer.path);
+                }
+            }
+        }
+        Ok(MountSource::Image { name: image.called, layers })
     }
 }
 

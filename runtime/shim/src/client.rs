@@ -158,6 +158,11 @@ impl Client {
         self.done(Call::Resume)
     }
 
+    /// Lets the shim write to a new log file, after the old one was renamed.
+    pub fn reopen_log(&mut self) -> Result<(), ClientError> {
+        self.done(Call::ReopenLog)
+    }
+
     /// What the shim knows.
     pub fn status(&mut self) -> Result<Status, ClientError> {
         match self.call(Call::Status, &[])? {

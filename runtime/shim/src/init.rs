@@ -88,6 +88,23 @@ pub fn init(command: &[OsString]) -> Result<u8, InitError> {
     }
 }
 
+/// Holds a sandbox's namespaces open: sleeps, reaps what is left to it where it is process 1,
+/// and ends when it is asked to.
+pub fn pause() -> Result<u8, InitError> {
+    let signals = [Signal::TERM, Signal::INT, Signal::CHLD];
+    let signals = sys::signal::signalfd(&signals).map_err(InitError::Signals)?;
+    loop {
+        wait_readable(&signals).map_err(InitError::Signals)?;
+        while let Ok(Some(received)) = sys::signal::read_signalfd(&signals) {
+            if received.signal != Signal::CHLD {
+                return Ok(0);
+            }
+            // No process has this number: all are reaped, and none is waited for.
+            reap(0);
+        }
+    }
+}
+
 fn name_of(program: &OsStr) -> String {
     program.to_string_lossy().into_owned()
 }

@@ -25,7 +25,7 @@ mod timestamp;
 
 pub use client::{Attached, Client, ClientError, ExecRequest, ExecSession, ExecWaiter, Waiter};
 pub use exit::{EXIT_FILE, EXIT_VERSION, Exit, ExitCause, ExitRecordError, Requester, Victim};
-pub use init::{InitError, init};
+pub use init::{InitError, init, pause};
 pub use launch::{Adopt, Adopted, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
 pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream};
 pub use paths::{DIAGNOSTICS, LOCK, SHIM_FILE, SOCKET};

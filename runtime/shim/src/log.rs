@@ -6,7 +6,7 @@ mod splitter;
 mod tail;
 mod writer;
 
-pub use entry::{LogEntry, LogStream, parse_entry, write_entry};
+pub use entry::{LogEntry, LogStream, parse_entry, write_cri_entry, write_entry};
 pub use reader::{LogOptions, LogReadError, LogReader};
 pub use splitter::{PARTIAL_MAX, Splitter};
 pub use writer::LogWriter;

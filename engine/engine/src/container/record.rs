@@ -81,6 +81,9 @@ pub enum MountSource {
         propagation: Option<String>,
         /// Whether mounts below it stay out.
         non_recursive: bool,
+        /// Whether mounts below it are read-only too.
+        #[serde(default)]
+        recursive_read_only: bool,
     },
     /// A volume.
     Volume {
@@ -97,6 +100,13 @@ pub enum MountSource {
     Tmpfs {
         /// Options as `mount(8)` knows them.
         options: Vec<String>,
+    },
+    /// The layers of an image, read-only.
+    Image {
+        /// The image's name.
+        name: String,
+        /// The directories of its layers, the topmost first.
+        layers: Vec<PathBuf>,
     },
 }
 

@@ -6,7 +6,10 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use registry::{Client, Config, DockerConfig, HelperOutput, HelperRunner, Hosts, RetryPolicy, Timeouts};
+use registry::{
+    Client, Config, Credential, CredentialError, CredentialSource, DockerConfig, HelperOutput, HelperRunner,
+    Hosts, RetryPolicy, Timeouts,
+};
 
 use super::Error;
 
@@ -15,6 +18,8 @@ use super::Error;
 pub struct Remote {
     /// Docker's `config.json` with the credentials; without one everything is anonymous.
     pub docker_config: Option<PathBuf>,
+    /// What to show to every registry, instead of what the file has: a caller's own credential.
+    pub credential: Option<Credential>,
     /// Directories with a `hosts.toml` per registry, first match first.
     pub hosts_directories: Vec<PathBuf>,
     /// Registries that may be spoken to without verified TLS.
@@ -35,7 +40,9 @@ impl Remote {
             push_chunk_bytes: self.push_chunk_bytes,
             ..Config::default()
         };
-        if let Some(docker_config) = self.credentials() {
+        if let Some(credential) = &self.credential {
+            config.credentials = Arc::new(Given(credential.clone()));
+        } else if let Some(docker_config) = self.credentials() {
             config.credentials = Arc::new(docker_config);
         }
         config.retry = self.retry.unwrap_or(config.retry);
@@ -46,6 +53,15 @@ impl Remote {
     /// Where credentials are kept.
     pub(super) fn credentials(&self) -> Option<DockerConfig> {
         self.docker_config.as_ref().map(|path| DockerConfig::new(path, Arc::new(HelperProcesses)))
+    }
+}
+
+/// One credential, whoever asks.
+struct Given(Credential);
+
+impl CredentialSource for Given {
+    fn lookup(&self, _registry: &str) -> Result<Option<Credential>, CredentialError> {
+        Ok(Some(self.0.clone()))
     }
 }
 

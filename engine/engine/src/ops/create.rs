@@ -1,7 +1,7 @@
 //! Making a container: name, writable layer, volumes, record.
 
-use base::{ContainerId, failpoint};
-use oci_spec::image::ContainerConfig;
+use base::{ContainerId, Digest, failpoint};
+use oci_spec::image::{ContainerConfig, Platform};
 use shim::Timestamp;
 use snapshot::IdMap;
 
@@ -11,7 +11,9 @@ use crate::container::{
 };
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{CreateRequest, InvalidOption, IpcMode, NetworkMode, PidMode, UserMode};
+use crate::request::{
+    CreateRequest, InvalidOption, IpcMode, NetworkMode, PidMode, SandboxRole, UserMode, UtsMode,
+};
 use crate::volumes::Undo;
 
 /// What a container is made of.
@@ -21,6 +23,21 @@ pub struct ImageSource {
     pub image: ImageRef,
     /// Its defaults.
     pub config: ContainerConfig,
+}
+
+impl ImageSource {
+    /// What a sandbox's holder is made of: nothing. Its program is ours.
+    pub fn holder() -> Self {
+        let nothing = Digest::sha256_of(b"{}");
+        let image = ImageRef {
+            name: "strake.local/pause".to_owned(),
+            id: nothing.clone(),
+            manifest: nothing,
+            chain: None,
+            platform: Platform::host().to_string(),
+        };
+        Self { image, config: ContainerConfig::default() }
+    }
 }
 
 impl From<&crate::images::Image> for ImageSource {
@@ -41,7 +58,8 @@ impl Engine {
     pub fn create(&self, mut request: CreateRequest, source: ImageSource) -> Result<Record, Error> {
         let warnings = validate(&request)?;
         self.pin_joined(&mut request)?;
-        if crate::spec::command_line(&source.config, &request.process).is_empty() {
+        let needs_command = request.sandbox != Some(SandboxRole::Holder);
+        if needs_command && crate::spec::command_line(&source.config, &request.process).is_empty() {
             let why = "it says no command: give one after the image, or --entrypoint";
             return Err(InvalidOption::new("image", &request.image, why).into());
         }
@@ -119,6 +137,9 @@ impl Engine {
             pin(name)?;
         }
         if let NetworkMode::Container(name) = &mut request.network.mode {
+            pin(name)?;
+        }
+        if let UtsMode::Container(name) = &mut request.namespaces.uts {
             pin(name)?;
         }
         Ok(())

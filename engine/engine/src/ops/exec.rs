@@ -14,6 +14,7 @@ use super::start::{read_in, still_there};
 use crate::container::{Lifecycle, Record};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::request::ImageGroups;
 use crate::spec::{ExecProcess, exec_process, parse_group, parse_passwd, resolve_user};
 
 /// What is to run.
@@ -90,9 +91,10 @@ impl Engine {
         let group = parse_group(&read_in(&root, "/etc/group")?);
         let own = container.user();
         let user = match &request.user {
-            Some(user) => resolve_user(user, &[], &passwd, &group)?,
+            Some(user) => resolve_user(user, &[], ImageGroups::default(), &passwd, &group)?,
             None => {
-                let mut user = resolve_user(&format!("{}:{}", own.uid(), own.gid()), &[], &passwd, &group)?;
+                let own_ids = format!("{}:{}", own.uid(), own.gid());
+                let mut user = resolve_user(&own_ids, &[], ImageGroups::Never, &passwd, &group)?;
                 user.groups = own.additional_gids().clone().unwrap_or_default();
                 user
             }

@@ -142,6 +142,7 @@ fn mount(mount: &MountRecord) -> Value {
         }
         MountSource::Volume { name, path, .. } => ("volume", name.as_str(), json!(path), "local", ""),
         MountSource::Tmpfs { .. } => ("tmpfs", "", json!(""), "", ""),
+        MountSource::Image { name, .. } => ("image", name.as_str(), json!(""), "", ""),
     };
     let mode = if mount.read_only { "ro" } else { "" };
     // Every key is there for every kind, so that one template fits all of them.
@@ -259,7 +260,11 @@ fn host_config(record: &Record, cgroup: &str) -> Value {
         "PublishAllPorts": network.publish_all,
         "ReadonlyRootfs": request.files.read_only,
         "SecurityOpt": if options.is_empty() { Value::Null } else { json!(options) },
-        "UTSMode": if request.namespaces.uts == UtsMode::Host { "host" } else { "" },
+        "UTSMode": match &request.namespaces.uts {
+            UtsMode::Private => String::new(),
+            UtsMode::Host => "host".to_owned(),
+            UtsMode::Container(id) => format!("container:{id}"),
+        },
         "UsernsMode": userns_mode(&request.namespaces.user),
         "ShmSize": request.files.shm_size_bytes.unwrap_or(64 << 20),
         "Sysctls": security.sysctls,

@@ -14,7 +14,9 @@ impl Engine {
             return Err(Error::NoLog { name: record.name });
         }
         options.follow &= record.lifecycle.is_running();
-        let reader = LogReader::open(&self.paths().log(id), &self.paths().record_dir(id), options);
+        let own = self.paths().log(id);
+        let path = record.request.log.cri_file.as_deref().unwrap_or(&own);
+        let reader = LogReader::open(path, &self.paths().record_dir(id), options);
         reader.map_err(|source| Error::Log { name: record.name, source })
     }
 }

@@ -18,7 +18,7 @@ use crate::companions::SHIM;
 use crate::container::{Event, Lifecycle, Locked, MountSource, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
+use crate::request::{IpcMode, NetworkMode, PidMode, SandboxRole, UserMode, UtsMode};
 use crate::spec::{
     self, HostFilePaths, NamespacePaths, ResolvedUser, SpecInput, parse_group, parse_passwd, resolve_user,
 };
@@ -51,7 +51,7 @@ pub struct Started {
 struct Prepared {
     rootfs: OwnedFd,
     files: Option<HostFilePaths>,
-    init: Option<PathBuf>,
+    own_program: Option<PathBuf>,
     /// Containers whose namespaces it joins.
     joined: Vec<Record>,
     warnings: Vec<String>,
@@ -155,7 +155,8 @@ impl Engine {
             }
         }
         make_workdir(&root, record)?;
-        let init = match record.request.process.init {
+        let is_holder = record.request.sandbox == Some(SandboxRole::Holder);
+        let own_program = match record.request.process.init || is_holder {
             true => Some(self.companions()?.path(SHIM, &self.paths().state).map_err(Error::Companion)?),
             false => None,
         };
@@ -173,7 +174,7 @@ impl Engine {
                 Some(host_file_paths(&state_dir))
             }
         };
-        Ok(Prepared { rootfs, files, init, joined: Vec::new(), warnings })
+        Ok(Prepared { rootfs, files, own_program, joined: Vec::new(), warnings })
     }
 
     /// `config.json`, from which the runtime makes the container.
@@ -183,7 +184,7 @@ impl Engine {
         let user = find_user(&RootDir::from_fd(copy), record)?;
         let host = crate::host::facts(request.security.privileged)?;
         let devices = crate::host::look_up(&request.security.devices)?;
-        let hostname = hostname_inside(record);
+        let hostname = self.hostname_inside(record)?;
         let joined = self.joined(record, &mut prepared.joined)?;
         let input = SpecInput {
             id: &record.id,
@@ -195,7 +196,7 @@ impl Engine {
             joined: &joined,
             hostname: &hostname,
             devices: &devices,
-            init: prepared.init.as_ref(),
+            own_program: prepared.own_program.as_ref(),
             cgroup_path: &self.cgroup_path(record),
             host: &host,
         };
@@ -238,6 +239,9 @@ impl Engine {
         let log = &record.request.log;
         if !log.keep {
             return LogConfig::none();
+        }
+        if let Some(path) = &log.cri_file {
+            return LogConfig::cri(path.clone());
         }
         LogConfig {
             driver: LogDriver::JsonFile,
@@ -287,7 +291,7 @@ impl Engine {
         let network = &record.request.network;
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let host_network = network.mode == NetworkMode::Host;
-        let hostname = hostname_inside(record);
+        let hostname = self.hostname_inside(record)?;
         let extra_hosts: Vec<_> = network
             .add_host
             .iter()
@@ -344,8 +348,25 @@ impl Engine {
         if let NetworkMode::Container(other) = &record.request.network.mode {
             joined.network = Some(path(other, "--network", "net")?);
         }
+        if let UtsMode::Container(other) = &record.request.namespaces.uts {
+            joined.uts = Some(path(other, "--uts", "uts")?);
+        }
         still_there(of)?;
         Ok(joined)
+    }
+
+    /// The host's own with its network or its UTS namespace, as docker has it; the sandbox's in
+    /// a sandbox.
+    fn hostname_inside(&self, record: &Record) -> Result<String, Error> {
+        let request = &record.request;
+        if let UtsMode::Container(holder) = &request.namespaces.uts {
+            return self.hostname_inside(&self.running(holder, "--uts")?);
+        }
+        let shares_network = request.network.mode == NetworkMode::Host && request.network.hostname.is_none();
+        Ok(match request.namespaces.uts {
+            UtsMode::Private if !shares_network => hostname(request, &record.id),
+            _ => host_name(),
+        })
     }
 
     /// The container whose namespaces are to be joined; it must run.
@@ -415,16 +436,6 @@ fn end_unstarted(mut client: Client) {
     let _ = client.cleaned_up();
 }
 
-/// The host's own with its network or its UTS namespace, as docker has it.
-fn hostname_inside(record: &Record) -> String {
-    let request = &record.request;
-    let shares_network = request.network.mode == NetworkMode::Host && request.network.hostname.is_none();
-    match request.namespaces.uts {
-        UtsMode::Private if !shares_network => hostname(request, &record.id),
-        _ => host_name(),
-    }
-}
-
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }
@@ -446,7 +457,7 @@ fn find_user(root: &RootDir, record: &Record) -> Result<ResolvedUser, Error> {
     let wanted = process.user.as_deref().unwrap_or(&record.config.user);
     let passwd = parse_passwd(&read_in(root, "/etc/passwd")?);
     let group = parse_group(&read_in(root, "/etc/group")?);
-    Ok(resolve_user(wanted, &process.group_add, &passwd, &group)?)
+    Ok(resolve_user(wanted, &process.group_add, process.image_groups, &passwd, &group)?)
 }
 
 /// The working directory is made when the image lacks it, as docker does.

@@ -9,6 +9,7 @@ mod mount;
 mod namespace;
 mod port;
 mod resources;
+mod sandbox;
 mod security;
 mod signal;
 
@@ -25,6 +26,7 @@ pub use mount::{BindOptions, MountKind, MountRequest, TmpfsOptions, Vanish, Volu
 pub use namespace::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
 pub use port::PortRequest;
 pub use resources::{ResourceRequest, Ulimit, memory_limit, nano_cpus};
+pub use sandbox::{FrontNote, SandboxRole};
 pub use security::{AppArmor, SeccompRequest, SecurityOption, capability_name};
 pub use signal::{InvalidSignal, Signal};
 
@@ -84,6 +86,10 @@ pub struct CreateRequest {
     pub security: SecurityRequest,
     /// Where its output goes.
     pub log: LogRequest,
+    /// What it is to a sandbox; nothing for a container of its own.
+    pub sandbox: Option<SandboxRole>,
+    /// What the front that made it keeps with it.
+    pub front: Option<FrontNote>,
 }
 
 /// What runs in a container, and how it is stopped.
@@ -102,6 +108,8 @@ pub struct ProcessRequest {
     pub user: Option<String>,
     /// Further groups.
     pub group_add: Vec<String>,
+    /// When the groups count that the image knows its user to be in.
+    pub image_groups: ImageGroups,
     /// Whether it has a terminal.
     pub tty: bool,
     /// Whether standard input stays open with nobody attached.
@@ -116,6 +124,19 @@ pub struct ProcessRequest {
     pub stop_signal: Option<Signal>,
     /// Seconds until it is killed; negative waits for ever.
     pub stop_timeout_seconds: Option<i64>,
+}
+
+/// When the groups count that the image's `/etc/group` puts the user in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageGroups {
+    /// When no group was asked for, as docker has it.
+    #[default]
+    WithoutGroup,
+    /// Always.
+    Always,
+    /// Never: only those asked for.
+    Never,
 }
 
 /// What a container sees of files.
@@ -196,6 +217,10 @@ pub struct SecurityRequest {
     pub no_new_privileges: bool,
     /// Whether nothing of `/proc` and `/sys` is masked or read-only.
     pub systempaths_unconfined: bool,
+    /// What is masked, instead of the default.
+    pub masked_paths: Option<Vec<String>>,
+    /// What is read-only, instead of the default.
+    pub readonly_paths: Option<Vec<String>>,
     /// Devices of the host.
     pub devices: Vec<DeviceRequest>,
     /// Classes of devices that may be used.
@@ -213,11 +238,14 @@ pub struct LogRequest {
     pub max_size_bytes: Option<u64>,
     /// How many files are kept.
     pub max_files: u32,
+    /// Where it goes in the CRI's form instead; whoever asked for it rotates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cri_file: Option<std::path::PathBuf>,
 }
 
 impl Default for LogRequest {
     fn default() -> Self {
-        Self { keep: true, max_size_bytes: Some(10 << 20), max_files: 3 }
+        Self { keep: true, max_size_bytes: Some(10 << 20), max_files: 3, cri_file: None }
     }
 }
 

@@ -38,6 +38,11 @@ pub enum MountKind {
     },
     /// An empty file system in memory.
     Tmpfs(TmpfsOptions),
+    /// The files of an image, which cannot be changed.
+    Image {
+        /// The image, which is here.
+        image: String,
+    },
 }
 
 /// How a host path is bound.
@@ -49,6 +54,9 @@ pub struct BindOptions {
     pub if_missing: Vanish,
     /// Whether mounts below the source stay out.
     pub non_recursive: bool,
+    /// Whether mounts below the source are read-only too, when this one is.
+    #[serde(default)]
+    pub recursive_read_only: bool,
 }
 
 /// What to do about a missing source.
@@ -322,6 +330,7 @@ mod tests {
             MountKind::Volume { name, no_copy } => {
                 format!("volume {}{}", name.as_deref().unwrap_or("-"), if *no_copy { " nocopy" } else { "" })
             }
+            MountKind::Image { image } => format!("image {image}"),
             MountKind::Tmpfs(o) => format!("tmpfs {:?} {:?} {:?}", o.size_bytes, o.mode, o.options),
         };
         format!("{kind} at {}{ro}", mount.target.display())

@@ -43,6 +43,8 @@ pub enum UtsMode {
     Private,
     /// The host's.
     Host,
+    /// Another container's.
+    Container(String),
 }
 
 /// `--userns`.

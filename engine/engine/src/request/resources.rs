@@ -1,5 +1,7 @@
 //! How much a container may use.
 
+use std::collections::BTreeMap;
+
 use base::ByteSize;
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +41,10 @@ pub struct ResourceRequest {
     pub pids_limit: Option<i64>,
     /// `setrlimit(2)`.
     pub ulimits: Vec<Ulimit>,
+    /// Bytes of huge pages, by their size as `2MB`.
+    pub hugepage_limits: BTreeMap<String, u64>,
+    /// Files of cgroup v2 and what is written to them.
+    pub unified: BTreeMap<String, String>,
     /// Control group below which the container's is made.
     pub cgroup_parent: Option<String>,
 }

@@ -24,7 +24,10 @@ use crate::request::{CreateRequest, InvalidOption, UserMode};
 
 pub use capabilities::capabilities;
 pub use namespaces::NamespacePaths;
-pub use process::{DEFAULT_PATH, ExecProcess, INIT_TARGET, command_line, environment, exec_process};
+pub use process::{
+    DEFAULT_PATH, ExecProcess, INIT_TARGET, PAUSE_TARGET, command_line, environment, exec_process,
+};
+pub(crate) use resources::resources;
 pub use user::{GroupLine, InvalidUser, PasswdLine, ResolvedUser, parse_group, parse_passwd, resolve_user};
 
 /// What the host is and can do.
@@ -93,8 +96,8 @@ pub struct SpecInput<'a> {
     pub hostname: &'a str,
     /// Devices asked for, looked up: on the host, and the path in the container and the access.
     pub devices: &'a [(HostDevice, PathBuf, String)],
-    /// Our init's executable on the host, when one was asked for.
-    pub init: Option<&'a PathBuf>,
+    /// Our own program on the host, for a container with our init or a sandbox's holder.
+    pub own_program: Option<&'a PathBuf>,
     /// The control group, as `cgroupsPath`.
     pub cgroup_path: &'a str,
     /// What the host can do.
@@ -143,11 +146,14 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     }
     let (nodes, rules): (Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>) = devices::devices(input);
     linux.set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()));
-    linux.set_resources(Some(resources::resources(&request.resources, rules, input.host, &mut warnings)?));
+    linux.set_resources(Some(resources(&request.resources, rules, input.host, &mut warnings)?));
     linux.set_seccomp(seccomp::seccomp(&request.security, &caps)?);
     let masks = !privileged && !request.security.systempaths_unconfined;
-    linux.set_masked_paths(masks.then(|| oci_spec::defaults::masked_paths(input.host.cpus as usize)));
-    linux.set_readonly_paths(masks.then(oci_spec::defaults::readonly_paths));
+    let security = &request.security;
+    let masked = || oci_spec::defaults::masked_paths(input.host.cpus as usize);
+    linux.set_masked_paths(masks.then(|| security.masked_paths.clone().unwrap_or_else(masked)));
+    let read_only = || security.readonly_paths.clone().unwrap_or_else(oci_spec::defaults::readonly_paths);
+    linux.set_readonly_paths(masks.then(read_only));
     linux.set_rootfs_propagation(mounts::rootfs_propagation(input.mounts).map(str::to_owned));
     spec.set_linux(Some(linux));
     Ok(Planned { spec, warnings })

@@ -1,21 +1,22 @@
 //! Mounts: the system's, the files of `/etc`, and what was asked for.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::Mount;
 
 use super::SpecInput;
 use super::namespaces::id_mapping;
-use super::process::{INIT_TARGET, shares_ids};
+use super::process::{INIT_TARGET, PAUSE_TARGET, shares_ids};
 use crate::container::{MountRecord, MountSource};
-use crate::request::{IpcMode, NetworkMode, UserMode};
+use crate::request::{IpcMode, NetworkMode, SandboxRole, UserMode};
 
 /// All mounts, those of parents before those below them.
 pub(super) fn mounts(input: &SpecInput<'_>) -> Vec<Mount> {
     let mut mounts = system(input);
     mounts.extend(host_files(input));
-    if let Some(init) = input.init {
-        mounts.push(bind(init, INIT_TARGET, &["ro"]));
+    if let Some(program) = input.own_program {
+        let is_holder = input.request.sandbox == Some(SandboxRole::Holder);
+        mounts.push(bind(program, if is_holder { PAUSE_TARGET } else { INIT_TARGET }, &["ro"]));
     }
     for record in input.mounts {
         // A mount of the user's replaces the system's at the same place.
@@ -106,9 +107,10 @@ fn asked_for(record: &MountRecord, input: &SpecInput<'_>) -> Mount {
     let target: &str = &record.target.to_string_lossy();
     let access = if record.read_only { "ro" } else { "rw" };
     match &record.source {
-        MountSource::Bind { path, propagation, non_recursive } => {
+        MountSource::Bind { path, propagation, non_recursive, recursive_read_only } => {
             let kind = if *non_recursive { "bind" } else { "rbind" };
             let propagation = propagation.as_deref().unwrap_or("rprivate");
+            let access = if record.read_only && *recursive_read_only { "rro" } else { access };
             let mut mount = mount("bind", target, &[kind, access, propagation]);
             mount.set_source(Some(path.clone()));
             mount
@@ -127,6 +129,19 @@ fn asked_for(record: &MountRecord, input: &SpecInput<'_>) -> Mount {
             let mut all: Vec<&str> = vec!["nosuid", "nodev", "noexec", access];
             all.extend(options.iter().map(String::as_str));
             mount("tmpfs", target, &all)
+        }
+        MountSource::Image { layers, .. } => image(target, layers),
+    }
+}
+
+/// The layers of an image merged, read-only; overlayfs wants two of them at least.
+fn image(target: &str, layers: &[PathBuf]) -> Mount {
+    match layers {
+        [] => mount("tmpfs", target, &["nosuid", "nodev", "noexec", "ro", "mode=755"]),
+        [layer] => bind(layer, target, &["ro"]),
+        layers => {
+            let paths: Vec<String> = layers.iter().map(|path| path.display().to_string()).collect();
+            mount("overlay", target, &["ro", &format!("lowerdir={}", paths.join(":"))])
         }
     }
 }

@@ -16,6 +16,8 @@ pub struct NamespacePaths {
     pub ipc: Option<PathBuf>,
     /// `--network container:X`.
     pub network: Option<PathBuf>,
+    /// The host name of a sandbox.
+    pub uts: Option<PathBuf>,
 }
 
 pub(super) fn namespaces(input: &SpecInput<'_>) -> Vec<LinuxNamespace> {
@@ -28,7 +30,7 @@ pub(super) fn namespaces(input: &SpecInput<'_>) -> Vec<LinuxNamespace> {
         list.push(namespace(LinuxNamespaceType::Ipc, input.joined.ipc.clone()));
     }
     if wanted.uts != UtsMode::Host {
-        list.push(namespace(LinuxNamespaceType::Uts, None));
+        list.push(namespace(LinuxNamespaceType::Uts, input.joined.uts.clone()));
     }
     if input.request.network.mode != NetworkMode::Host {
         list.push(namespace(LinuxNamespaceType::Network, input.joined.network.clone()));

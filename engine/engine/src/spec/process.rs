@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 
 use super::capabilities::{name, typed};
 use super::{ResolvedUser, SpecInput};
-use crate::request::{AppArmor, InvalidOption, ProcessRequest, Ulimit, UserMode};
+use crate::request::{AppArmor, InvalidOption, ProcessRequest, SandboxRole, Ulimit, UserMode};
 
 /// Where programs are looked for when the image does not say.
 pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -18,14 +18,21 @@ pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/u
 /// Where our init is in a container that asked for it.
 pub const INIT_TARGET: &str = "/sbin/docker-init";
 
+/// Where our program is in a sandbox's holder.
+pub const PAUSE_TARGET: &str = "/pause";
+
 pub(super) fn process(input: &SpecInput<'_>, caps: &[String]) -> Result<Process, InvalidOption> {
     let request = &input.request.process;
-    let mut args = command_line(input.image, request);
+    let is_holder = input.request.sandbox == Some(SandboxRole::Holder);
+    let mut args = match is_holder {
+        true => [PAUSE_TARGET, "pause"].map(str::to_owned).to_vec(),
+        false => command_line(input.image, request),
+    };
     if args.is_empty() {
         let why = "the image says no command: give one after the image, or --entrypoint";
         return Err(InvalidOption::new("image", &input.request.image, why));
     }
-    if input.init.is_some() {
+    if input.own_program.is_some() && !is_holder {
         // Everything behind `--` is the program, as `tini` has it.
         args.splice(0..0, [INIT_TARGET, "init", "--"].map(str::to_owned));
     }

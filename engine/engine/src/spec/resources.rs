@@ -1,6 +1,9 @@
 //! Limits and weights.
 
-use oci_spec::runtime::{LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxMemory, LinuxPids, LinuxResources};
+use oci_spec::runtime::{
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxHugepageLimitBuilder, LinuxMemory,
+    LinuxPids, LinuxResources,
+};
 
 use super::HostFacts;
 use crate::request::{InvalidOption, ResourceRequest};
@@ -8,7 +11,8 @@ use crate::request::{InvalidOption, ResourceRequest};
 /// Docker's period; the kernel's default too.
 const PERIOD_US: u64 = 100_000;
 
-pub(super) fn resources(
+/// The limits as the runtime takes them.
+pub(crate) fn resources(
     request: &ResourceRequest,
     rules: Vec<LinuxDeviceCgroup>,
     host: &HostFacts,
@@ -21,7 +25,13 @@ pub(super) fn resources(
         .set_memory(memory(request, host, warnings))
         .set_cpu(cpu(request, host)?)
         .set_pids(pids(request))
-        .set_block_io(block_io(request));
+        .set_block_io(block_io(request))
+        .set_hugepage_limits(hugepages(request))
+        .set_unified(
+            Some(request.unified.clone())
+                .filter(|unified| !unified.is_empty())
+                .map(|unified| unified.into_iter().collect()),
+        );
     Ok(resources)
 }
 
@@ -72,6 +82,14 @@ fn pids(request: &ResourceRequest) -> Option<LinuxPids> {
     let mut pids = LinuxPids::default();
     pids.set_limit(limit.max(-1));
     Some(pids)
+}
+
+fn hugepages(request: &ResourceRequest) -> Option<Vec<LinuxHugepageLimit>> {
+    let limits = request.hugepage_limits.iter().filter_map(|(size, bytes)| {
+        let limit = i64::try_from(*bytes).unwrap_or(i64::MAX);
+        LinuxHugepageLimitBuilder::default().page_size(size.clone()).limit(limit).build().ok()
+    });
+    Some(limits.collect()).filter(|limits: &Vec<_>| !limits.is_empty())
 }
 
 fn block_io(request: &ResourceRequest) -> Option<LinuxBlockIo> {

@@ -31,9 +31,12 @@ fn planned_with(
     let mut request = CreateRequest::default();
     let mut mounts = Vec::new();
     change(&mut request, &mut mounts);
-    let user = resolve_user(request.process.user.as_deref().unwrap_or(""), &[], &[], &[]).unwrap();
+    let user =
+        resolve_user(request.process.user.as_deref().unwrap_or(""), &[], ImageGroups::default(), &[], &[])
+            .unwrap();
     let files = HostFilePaths { hosts: "/h".into(), hostname: "/n".into(), resolv_conf: "/r".into() };
-    let init = request.process.init.then(|| PathBuf::from("/shim"));
+    let own_program = request.process.init || request.sandbox == Some(SandboxRole::Holder);
+    let init = own_program.then(|| PathBuf::from("/shim"));
     let input = SpecInput {
         id: &id,
         request: &request,
@@ -41,10 +44,10 @@ fn planned_with(
         user: &user,
         mounts: &mounts,
         host_files: Some(&files),
-        joined: &NamespacePaths { pid: None, ipc: None, network: None },
+        joined: &NamespacePaths::default(),
         hostname: "abab",
         devices: &[],
-        init: init.as_ref(),
+        own_program: init.as_ref(),
         cgroup_path: "/strake/x",
         host,
     };
@@ -80,6 +83,9 @@ fn command_lines_merge_as_dockers() {
         json!(["x"]),
     );
     check("/process/args", |r| r.process.init = true, json!([INIT_TARGET, "init", "--", "/entry", "serve"]));
+    check("/process/args", |r| r.sandbox = Some(SandboxRole::Holder), json!([PAUSE_TARGET, "pause"]));
+    let holder = planned(|r| r.sandbox = Some(SandboxRole::Holder));
+    assert_eq!(mount_at(&holder, PAUSE_TARGET).unwrap()["source"], "/shim");
     let nothing = planned_with(&host(), |r, _| r.process.entrypoint = Some(vec![]));
     assert!(nothing.unwrap_err().contains("no command"));
 }
@@ -237,6 +243,7 @@ fn mounts_are_ordered_and_replace_the_systems() {
                 path: "/src".into(),
                 propagation: Some("rshared".into()),
                 non_recursive: false,
+                recursive_read_only: false,
             },
             read_only: true,
         });

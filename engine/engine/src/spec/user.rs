@@ -1,5 +1,7 @@
 //! Who runs: `user[:group]` against the image's `/etc/passwd` and `/etc/group`.
 
+use crate::request::ImageGroups;
+
 /// A line of `/etc/passwd`, `passwd(5)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PasswdLine {
@@ -86,7 +88,8 @@ pub fn parse_group(text: &str) -> Vec<GroupLine> {
     text.lines().filter_map(line).collect()
 }
 
-/// Finds `spec` (`user[:group]`, names or numbers; empty means root) and `extra` groups.
+/// Finds `spec` (`user[:group]`, names or numbers; empty means root) and `extra` groups, and
+/// the user's own in the image when `from_image` says so.
 ///
 /// A name is looked for before it is read as a number, and a number need not be known
 /// (OCI image-spec `config.md`, "User"). Ids above 2³¹-1 are refused: they wrap in places
@@ -94,6 +97,7 @@ pub fn parse_group(text: &str) -> Vec<GroupLine> {
 pub fn resolve_user(
     spec: &str,
     extra: &[String],
+    from_image: ImageGroups,
     passwd: &[PasswdLine],
     group: &[GroupLine],
 ) -> Result<ResolvedUser, InvalidUser> {
@@ -114,7 +118,12 @@ pub fn resolve_user(
         None => line.map_or(0, |line| line.gid),
     };
     let mut groups = Vec::new();
-    if let (None, Some(line)) = (explicit, line) {
+    let counts = match from_image {
+        ImageGroups::WithoutGroup => explicit.is_none(),
+        ImageGroups::Always => true,
+        ImageGroups::Never => false,
+    };
+    if let (true, Some(line)) = (counts, line) {
         let is_member = |candidate: &&GroupLine| candidate.members.contains(&line.name);
         groups.extend(group.iter().filter(is_member).map(|line| line.gid));
     }
@@ -159,11 +168,25 @@ mod tests {
     #[track_caller]
     fn check(spec: &str, extra: &[&str], expected: &str) {
         let extra: Vec<String> = extra.iter().map(|name| (*name).to_owned()).collect();
-        let shown = match resolve_user(spec, &extra, &parse_passwd(PASSWD), &parse_group(GROUP)) {
+        assert_eq!(shown(spec, &extra, ImageGroups::WithoutGroup), expected, "{spec}");
+    }
+
+    fn shown(spec: &str, extra: &[String], from_image: ImageGroups) -> String {
+        match resolve_user(spec, extra, from_image, &parse_passwd(PASSWD), &parse_group(GROUP)) {
             Ok(user) => format!("{}:{} {:?} {}", user.uid, user.gid, user.groups, user.home),
             Err(error) => error.to_string().split(':').next().unwrap_or("").to_owned(),
-        };
-        assert_eq!(shown, expected, "{spec}");
+        }
+    }
+
+    #[test]
+    fn the_images_groups_count_when_they_are_wanted() {
+        for (spec, from_image, expected) in [
+            ("33:7", ImageGroups::Always, "33:7 [4, 9, 44] /var/www"),
+            ("33:7", ImageGroups::WithoutGroup, "33:7 [9] /var/www"),
+            ("33", ImageGroups::Never, "33:33 [9] /var/www"),
+        ] {
+            assert_eq!(shown(spec, &["9".to_owned()], from_image), expected);
+        }
     }
 
     #[test]

@@ -49,14 +49,13 @@ struct Raw<'a> {
     time: Cow<'a, str>,
 }
 
-/// Reads one line of a log file; `None` when it is not an entry.
+/// Reads one line of a log file, in docker's form or the CRI's; `None` when it is not an entry.
 pub fn parse_entry(line: &[u8]) -> Option<LogEntry> {
+    if line.first().is_some_and(u8::is_ascii_digit) {
+        return parse_cri_entry(line);
+    }
     let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
-    let stream = match &*raw.stream {
-        "stdout" => LogStream::Stdout,
-        "stderr" => LogStream::Stderr,
-        _ => return None,
-    };
+    let stream = stream_of(&raw.stream)?;
     Some(LogEntry { text: raw.log.into_owned(), stream, time: Timestamp::parse(&raw.time).ok()? })
 }
 
@@ -77,6 +76,35 @@ pub fn write_entry(out: &mut Vec<u8>, text: &[u8], ends_line: bool, stream: LogS
     out.extend_from_slice(b"\",\"time\":\"");
     time.write_nano(out);
     out.extend_from_slice(b"\"}\n");
+}
+
+/// Appends an entry in the form of the Container Runtime Interface: time, stream, `F` for a
+/// whole line and `P` for a part of one, and the bytes as they are.
+pub fn write_cri_entry(out: &mut Vec<u8>, text: &[u8], ends_line: bool, stream: LogStream, time: Timestamp) {
+    time.write_nano(out);
+    out.push(b' ');
+    out.extend_from_slice(stream.name().as_bytes());
+    out.extend_from_slice(if ends_line { b" F " } else { b" P " });
+    out.extend_from_slice(text);
+    out.push(b'\n');
+}
+
+/// Reads one line of a log in that form.
+fn parse_cri_entry(line: &[u8]) -> Option<LogEntry> {
+    let mut fields = line.splitn(4, |byte| *byte == b' ');
+    let time = Timestamp::parse(std::str::from_utf8(fields.next()?).ok()?).ok()?;
+    let stream = stream_of(std::str::from_utf8(fields.next()?).ok()?)?;
+    let is_part = fields.next()?.split(|byte| *byte == b':').any(|tag| tag == b"P");
+    let mut text = String::from_utf8_lossy(fields.next().unwrap_or_default()).into_owned();
+    text.truncate(text.trim_end_matches('\n').len());
+    if !is_part {
+        text.push('\n');
+    }
+    Some(LogEntry { text, stream, time })
+}
+
+fn stream_of(name: &str) -> Option<LogStream> {
+    [LogStream::Stdout, LogStream::Stderr].into_iter().find(|stream| stream.name() == name)
 }
 
 fn escape(out: &mut Vec<u8>, text: &str) {
@@ -107,6 +135,26 @@ const HEX: &[u8; 16] = b"0123456789abcdef";
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn writes_and_reads_the_cris_form() {
+        let time = Timestamp::from_unix(1, 5);
+        for (text, whole, line, read) in [
+            (&b"two words"[..], true, "stdout F two words\n", "two words\n"),
+            (b"begin", false, "stdout P begin\n", "begin"),
+            (b"", true, "stdout F \n", "\n"),
+        ] {
+            let mut out = Vec::new();
+            write_cri_entry(&mut out, text, whole, LogStream::Stdout, time);
+            let expected = format!("1970-01-01T00:00:01.000000005Z {line}");
+            assert_eq!(String::from_utf8(out.clone()).unwrap(), expected);
+            let entry = parse_entry(&out).unwrap();
+            assert_eq!((entry.text.as_str(), entry.stream, entry.time), (read, LogStream::Stdout, time));
+        }
+        for line in ["1", "1970-01-01T00:00:01Z", "1970-01-01T00:00:01Z stdin F x", "now stdout F x"] {
+            assert_eq!(parse_entry(line.as_bytes()), None, "{line}");
+        }
+    }
 
     #[track_caller]
     fn check(text: &[u8], ends_line: bool, json: &str, read: &str) {

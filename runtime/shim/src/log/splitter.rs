@@ -5,8 +5,9 @@
 //! the line began; what is left at the end of the stream is an entry without a newline.
 //! A cut never falls inside a UTF-8 character (docker's may).
 
-use super::entry::{LogStream, write_entry};
+use super::entry::{LogStream, write_cri_entry, write_entry};
 use crate::Timestamp;
+use crate::protocol::LogDriver;
 
 /// The most bytes of one line in one entry.
 pub const PARTIAL_MAX: usize = 16 * 1024;
@@ -15,6 +16,7 @@ pub const PARTIAL_MAX: usize = 16 * 1024;
 #[derive(Debug)]
 pub struct Splitter {
     stream: LogStream,
+    form: LogDriver,
     /// Bytes of a line whose end has not come.
     pending: Vec<u8>,
     /// When the unfinished line was cut for the first time.
@@ -22,9 +24,17 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// A cutter for `stream`.
-    pub fn new(stream: LogStream) -> Self {
-        Self { stream, pending: Vec::new(), cut_at: None }
+    /// A cutter for `stream`, whose entries are of that form.
+    pub fn new(stream: LogStream, form: LogDriver) -> Self {
+        Self { stream, form, pending: Vec::new(), cut_at: None }
+    }
+
+    /// Appends one entry; `ends_line`: it is a whole line, or the last part of one.
+    fn entry(&self, out: &mut Vec<u8>, text: &[u8], ends_line: bool, time: Timestamp) {
+        match self.form {
+            LogDriver::Cri => write_cri_entry(out, text, ends_line, self.stream, time),
+            LogDriver::JsonFile | LogDriver::None => write_entry(out, text, ends_line, self.stream, time),
+        }
     }
 
     /// Takes bytes that were read at `now` and appends whole entries to `out`.
@@ -35,11 +45,11 @@ impl Splitter {
             let line = self.cut(line, now, out);
             let time = self.cut_at.take().unwrap_or(now);
             if self.pending.is_empty() {
-                write_entry(out, line, true, self.stream, time);
+                self.entry(out, line, true, time);
             } else {
                 self.pending.extend_from_slice(line);
                 let whole = std::mem::take(&mut self.pending);
-                write_entry(out, &whole, true, self.stream, time);
+                self.entry(out, &whole, true, time);
             }
             rest = after;
         }
@@ -52,7 +62,8 @@ impl Splitter {
         let time = self.cut_at.take().unwrap_or(now);
         if !self.pending.is_empty() {
             let left = std::mem::take(&mut self.pending);
-            write_entry(out, &left, false, self.stream, time);
+            // A reader of the CRI's form joins parts to the next whole one: the last is one.
+            self.entry(out, &left, self.form == LogDriver::Cri, time);
         }
     }
 
@@ -65,7 +76,7 @@ impl Splitter {
             let keep = incomplete_tail(&self.pending);
             let tail = self.pending.split_off(self.pending.len() - keep);
             let time = *self.cut_at.get_or_insert(now);
-            write_entry(out, &self.pending, false, self.stream, time);
+            self.entry(out, &self.pending, false, time);
             self.pending = tail;
         }
         line
@@ -95,7 +106,7 @@ mod tests {
 
     /// Pushes the pieces at times 1, 2, 3 … and lists `time:length of text`, `$` for a newline.
     fn run(pieces: &[&[u8]]) -> Vec<String> {
-        let mut splitter = Splitter::new(LogStream::Stdout);
+        let mut splitter = Splitter::new(LogStream::Stdout, LogDriver::JsonFile);
         let mut out = Vec::new();
         for (at, piece) in pieces.iter().enumerate() {
             splitter.push(piece, Timestamp::from_unix(at as i64 + 1, 0), &mut out);

@@ -42,6 +42,20 @@ impl LogWriter {
         self.config.driver != LogDriver::None
     }
 
+    /// The form of its entries.
+    pub(crate) fn form(&self) -> LogDriver {
+        self.config.driver
+    }
+
+    /// Lets go of the file and opens what is at its path now, making it when it is missing.
+    pub(crate) fn open_anew(&mut self) -> io::Result<()> {
+        if !self.keeps() {
+            return Ok(());
+        }
+        self.file = None;
+        self.reopen(false)
+    }
+
     /// Bytes of entries that could not be written.
     pub fn lost(&self) -> u64 {
         self.lost
@@ -147,6 +161,21 @@ mod tests {
             log.append(entry.as_bytes());
         }
         assert_eq!((text(dir.join("log")), text(dir.join("log.1"))), ("b\n".into(), "-".into()));
+    }
+
+    #[test]
+    fn goes_on_in_a_new_file_when_it_is_told() {
+        let dir = TempDir::new();
+        let mut log = writer(&dir, 1000, 3);
+        log.append(b"old\n");
+        fs::rename(dir.join("log"), dir.join("rotated")).unwrap();
+        log.append(b"still old\n");
+        log.open_anew().unwrap();
+        log.append(b"new\n");
+        assert_eq!(
+            (text(dir.join("rotated")), text(dir.join("log"))),
+            ("old\nstill old\n".into(), "new\n".into())
+        );
     }
 
     #[test]

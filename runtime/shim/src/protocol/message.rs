@@ -94,6 +94,8 @@ pub enum Call {
     HoldCleanup,
     /// The holder has cleaned up: the shim need not.
     CleanedUp,
+    /// The log file was renamed: write to a new one.
+    ReopenLog,
 }
 
 /// What a new container needs.
@@ -165,6 +167,8 @@ pub enum LogDriver {
     /// docker's `json-file`.
     #[default]
     JsonFile,
+    /// The Container Runtime Interface's: `TIME STREAM F TEXT`, with `P` for a part of a line.
+    Cri,
     /// Nothing is kept.
     None,
 }
@@ -173,6 +177,11 @@ impl LogConfig {
     /// docker's form at `path`, three files of 10 MiB.
     pub fn json_file(path: PathBuf) -> Self {
         Self { driver: LogDriver::JsonFile, path, max_size: Some(10 << 20), max_file: 3 }
+    }
+
+    /// The Container Runtime Interface's form at `path`, rotated by whoever asked for it.
+    pub fn cri(path: PathBuf) -> Self {
+        Self { driver: LogDriver::Cri, path, max_size: None, max_file: 1 }
     }
 
     /// No log.

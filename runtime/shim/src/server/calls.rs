@@ -96,6 +96,7 @@ impl Supervisor {
                 }
                 Ok(Outcome::Now(Reply::Done))
             }
+            Call::ReopenLog => self.reopen_log().map(done),
             Call::CleanedUp => {
                 self.cleaned_up = true;
                 self.settle();
@@ -232,6 +233,13 @@ impl Supervisor {
         if self.phase == Phase::Paused && self.container.resume().is_ok() {
             self.phase = Phase::Running;
         }
+    }
+
+    fn reopen_log(&mut self) -> Result<(), Failure> {
+        self.living()?;
+        self.streams.reopen_log().map_err(|e| {
+            Failure::new(e.class(), format!("open the log of container {} anew: {e}", self.container.id))
+        })
     }
 
     fn living(&self) -> Result<(), Failure> {

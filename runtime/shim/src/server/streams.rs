@@ -62,9 +62,10 @@ impl Streams {
         log: LogWriter,
         poller: &Poller,
     ) -> std::io::Result<Self> {
+        let form = log.form();
         let output = |fd: OwnedFd, stream| Output {
             fd,
-            splitter: Splitter::new(stream),
+            splitter: Splitter::new(stream, form),
             polled: false,
             hung_up: false,
         };
@@ -89,6 +90,11 @@ impl Streams {
     /// Log bytes that could not be written.
     pub(super) fn log_bytes_lost(&self) -> u64 {
         self.log.lost()
+    }
+
+    /// Writes to a new file from now on, after somebody renamed the old one.
+    pub(super) fn reopen_log(&mut self) -> std::io::Result<()> {
+        self.log.open_anew()
     }
 
     /// How many clients are attached.

@@ -42,6 +42,7 @@ pub(super) fn request(
         resources: resources(&options.resources)?,
         security: security(&options.security, context)?,
         log: LogRequest::parse(&options.process.log_driver, &options.process.log_opt)?,
+        ..CreateRequest::default()
     };
     request.name = request.name.filter(|name| !name.is_empty());
     Ok(request)
@@ -74,6 +75,7 @@ fn process(
         init: own.init,
         stop_signal,
         stop_timeout_seconds: own.stop_timeout,
+        ..ProcessRequest::default()
     })
 }
 
@@ -254,6 +256,7 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         pids_limit: options.pids_limit,
         ulimits: options.ulimit.iter().map(|text| Ulimit::parse(text)).collect::<Result<_, _>>()?,
         cgroup_parent: options.cgroup_parent.clone(),
+        ..ResourceRequest::default()
     })
 }
 

@@ -105,6 +105,7 @@ fn mount_name(mount: &engine::container::MountRecord, full: bool) -> Option<Stri
     let name = match &mount.source {
         MountSource::Bind { path, .. } => path.display().to_string(),
         MountSource::Volume { name, .. } => name.clone(),
+        MountSource::Image { name, .. } => name.clone(),
         MountSource::Tmpfs { .. } => return None,
     };
     Some(if full { name } else { shorten(&name, 15) })

@@ -75,6 +75,7 @@ fn mount(record: &MountRecord) -> MountFacts {
         MountSource::Bind { path, .. } => ("bind", None, path.display().to_string()),
         MountSource::Volume { name, path, .. } => ("volume", Some(name.clone()), path.display().to_string()),
         MountSource::Tmpfs { .. } => ("tmpfs", None, "tmpfs".to_owned()),
+        MountSource::Image { name, .. } => ("image", Some(name.clone()), name.clone()),
     };
     MountFacts {
         kind: kind.to_owned(),

@@ -1,0 +1,47 @@
+//! What a container uses, and changing what it may use while it runs.
+
+use base::ContainerId;
+use cgroup::{Cgroup, CgroupPath, Driver, Layout, Stats};
+
+use crate::container::Record;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::request::ResourceRequest;
+
+impl Engine {
+    /// Changes what a container may use: at once when it runs, else from its next start on.
+    /// What `wanted` leaves open stays as the control group has it.
+    ///
+    /// The record follows the kernel: when a limit is refused the old ones are recorded.
+    pub fn update_resources(&self, id: &ContainerId, wanted: ResourceRequest) -> Result<Vec<String>, Error> {
+        let mut locked = self.settled(id)?;
+        let mut warnings = Vec::new();
+        let host = crate::host::facts(false)?;
+        let resources = crate::spec::resources(&wanted, Vec::new(), &host, &mut warnings)?;
+        if locked.record.lifecycle.is_running() {
+            let name = &locked.record.name;
+            let layout = Layout::detect().map_err(Error::cgroup(name))?;
+            let plan = cgroup::plan_update(&resources, &layout)
+                .map_err(|source| Error::CgroupPlan { name: name.clone(), source })?;
+            let applied = self.cgroup_of(&locked.record, &layout)?.apply(&plan);
+            let refused = applied.map_err(Error::cgroup(name))?;
+            warnings.extend(refused.iter().map(ToString::to_string));
+        }
+        locked.record.request.resources = wanted;
+        locked.write()?;
+        Ok(warnings)
+    }
+
+    /// What a running container uses now.
+    pub fn stats(&self, record: &Record) -> Result<Stats, Error> {
+        let layout = Layout::detect().map_err(Error::cgroup(&record.name))?;
+        Ok(self.cgroup_of(record, &layout)?.stats())
+    }
+
+    fn cgroup_of(&self, record: &Record, layout: &Layout) -> Result<Cgroup, Error> {
+        let path = self.cgroup_path(record);
+        let path = CgroupPath::parse(Some(&path), record.id.as_str(), Driver::Cgroupfs)
+            .map_err(|source| Error::CgroupPath { name: record.name.clone(), source })?;
+        Ok(Cgroup::locate(&path, layout))
+    }
+}
