@@ -19,6 +19,7 @@ pub mod plan;
 mod pods;
 mod read;
 pub mod resources;
+pub mod server;
 pub mod spec;
 pub mod status;
 mod traffic;

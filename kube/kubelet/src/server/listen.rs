@@ -1,0 +1,115 @@
+//! Connections: accepted, wrapped in TLS, served in HTTP/1.1, which is what upgrades need.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use auth::authn::any_client_certificate;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+
+use super::Server;
+use super::access::Peer;
+
+/// How long a client may take for its handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long the head of a request may take.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
+
+/// Where connections come from; the newest configuration counts for each new connection.
+#[derive(Debug)]
+pub struct Listener {
+    /// The socket.
+    pub socket: TcpListener,
+    /// What the server shows.
+    pub tls: watch::Receiver<Arc<ServerConfig>>,
+}
+
+/// What the server shows and asks for, in PEM.
+#[derive(Clone)]
+pub struct TlsMaterial {
+    /// The certificate and those between it and its authority.
+    pub certificates: Vec<u8>,
+    /// Its key.
+    pub key: Vec<u8>,
+    /// Who signs clients' certificates.
+    pub client_authorities: Vec<u8>,
+}
+
+/// The configuration cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A certificate or key cannot be read.
+    #[error("kubelet's serving certificate or key")]
+    Pem(#[source] rustls::pki_types::pem::Error),
+    /// They do not belong together.
+    #[error("kubelet's TLS configuration")]
+    Tls(#[source] rustls::Error),
+}
+
+/// The configuration of a TLS server that asks for client certificates and takes none too.
+pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.certificates).collect();
+    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(TlsError::Pem)?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Tls)?
+        .with_client_cert_verifier(any_client_certificate(&material.client_authorities))
+        .with_single_cert(certificates.map_err(TlsError::Pem)?, key)
+        .map_err(TlsError::Tls)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+pub(super) async fn serve(server: Arc<Server>, listener: Listener) {
+    let mut shutdown = server.shutdown.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.socket.accept() => match accepted {
+                Ok((stream, _)) => {
+                    // Keys that are typed should not wait for more.
+                    drop(stream.set_nodelay(true));
+                    let acceptor = TlsAcceptor::from(Arc::clone(&listener.tls.borrow()));
+                    connections.spawn(connection(Arc::clone(&server), acceptor, stream));
+                }
+                // Out of descriptors, mostly: connections end meanwhile.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            },
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            () = asked_to_end(&mut shutdown) => break,
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// Returns when the end is asked for, or nobody can ask any more.
+pub(super) async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|ended| *ended).await;
+}
+
+async fn connection(server: Arc<Server>, acceptor: TlsAcceptor, stream: TcpStream) {
+    let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream));
+    let Ok(Ok(stream)) = handshake.await else { return };
+    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+    let peer = Peer { certificates };
+    let service = service_fn(move |request| {
+        let (server, peer) = (Arc::clone(&server), peer.clone());
+        async move { Ok::<_, Infallible>(server.handle(&peer, request).await) }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    // A client that goes away or talks nonsense is no news.
+    drop(connection.await);
+}
