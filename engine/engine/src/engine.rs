@@ -3,9 +3,9 @@
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use attach::Networks;
+use attach::{Networks, PodNetwork};
 use base::ContainerId;
 use snapshot::Snapshots;
 
@@ -82,6 +82,7 @@ pub struct Engine {
     containers: Containers,
     snapshots: OnceLock<Snapshots>,
     networks: OnceLock<Networks>,
+    pods: OnceLock<Arc<PodNetwork>>,
 }
 
 impl Engine {
@@ -103,6 +104,7 @@ impl Engine {
             shim_failpoint: None,
             snapshots: OnceLock::new(),
             networks: OnceLock::new(),
+            pods: OnceLock::new(),
         })
     }
 
@@ -171,6 +173,18 @@ impl Engine {
         }
         let opened = Networks::open(&self.paths.root, &self.paths.state).map_err(Error::network("store"))?;
         Ok(self.networks.get_or_init(|| opened))
+    }
+
+    /// Sandboxes of pods are attached to `network` from now on; what ended ones have left there
+    /// is removed. The first network that is given stays.
+    pub fn use_pod_network(&self, network: Arc<PodNetwork>) -> Result<attach::Recovered, Error> {
+        let network = self.pods.get_or_init(|| network);
+        network.recover(|id| self.holds_network(id)).map_err(Error::network("pods"))
+    }
+
+    /// The network of pods, once it is known.
+    pub fn pod_network(&self) -> Option<&Arc<PodNetwork>> {
+        self.pods.get()
     }
 
     pub(crate) fn companions(&self) -> Result<&Companions, Error> {

@@ -96,6 +96,14 @@ pub enum Error {
         #[source]
         source: attach::Error,
     },
+    /// The network of pods is not known yet.
+    #[error(
+        "the network of pods is not set up, so container {name} can have no address there; wait until the node has its range"
+    )]
+    NoPodNetwork {
+        /// The container.
+        name: String,
+    },
     /// Its control group.
     #[error("the control group of container {name}")]
     Cgroup {
@@ -278,6 +286,7 @@ impl Classified for Error {
             Self::NoSuchVolume { .. } | Self::NoLog { .. } => ErrorClass::NotFound,
             Self::Snapshot { source, .. } => source.class(),
             Self::Network { source, .. } => source.class(),
+            Self::NoPodNetwork { .. } => ErrorClass::Unavailable,
             Self::Cgroup { source, .. } => source.class(),
             Self::CgroupPlan { source, .. } => source.class(),
             Self::CgroupPath { source, .. } => source.class(),

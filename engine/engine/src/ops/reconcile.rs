@@ -43,19 +43,23 @@ impl Engine {
         self.reconcile_remains(&mut done);
         self.reconcile_states(&mut done)?;
         // Asked for each one while nobody attaches: who begins meanwhile keeps its own.
-        let holds_network = |id: &ContainerId| match self.containers().read(id) {
-            Ok(record) => {
-                matches!(record.lifecycle, Lifecycle::Running { .. } | Lifecycle::Starting { .. })
-            }
-            Err(error) => !matches!(error, crate::container::StoreError::NotFound { .. }),
-        };
         let networks = self.networks()?;
-        done.network = networks.reconcile(holds_network).map_err(Error::network("store"))?;
+        done.network = networks.reconcile(|id| self.holds_network(id)).map_err(Error::network("store"))?;
         if self.containers().ids()?.is_empty() {
             // The last one has gone: the bridge and the table are made again with the next.
             networks.remove_idle().map_err(Error::network("store"))?;
         }
         Ok(done)
+    }
+
+    /// Whether a container may hold addresses: it runs, or is being started.
+    pub(crate) fn holds_network(&self, id: &ContainerId) -> bool {
+        match self.containers().read(id) {
+            Ok(record) => {
+                matches!(record.lifecycle, Lifecycle::Running { .. } | Lifecycle::Starting { .. })
+            }
+            Err(error) => !matches!(error, crate::container::StoreError::NotFound { .. }),
+        }
     }
 
     fn reconcile_one(&self, id: &ContainerId, done: &mut Reconciled) -> Result<(), Error> {

@@ -1,12 +1,14 @@
 //! What a container uses, and changing what it may use while it runs.
 
+use std::net::IpAddr;
+
 use base::ContainerId;
 use cgroup::{Cgroup, CgroupPath, Driver, Layout, Stats};
 
 use crate::container::Record;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::ResourceRequest;
+use crate::request::{NetworkMode, ResourceRequest};
 
 impl Engine {
     /// Changes what a container may use: at once when it runs, else from its next start on.
@@ -36,6 +38,25 @@ impl Engine {
     pub fn stats(&self, record: &Record) -> Result<Stats, Error> {
         let layout = Layout::detect().map_err(Error::cgroup(&record.name))?;
         Ok(self.cgroup_of(record, &layout)?.stats())
+    }
+
+    /// What all of a sandbox uses: the control group that its containers share. Without one,
+    /// what its holder uses.
+    pub fn stats_of_parent(&self, record: &Record) -> Result<Stats, Error> {
+        let layout = Layout::detect().map_err(Error::cgroup(&record.name))?;
+        let Some(parent) = &record.request.resources.cgroup_parent else { return self.stats(record) };
+        let path = CgroupPath::parse(Some(parent), record.id.as_str(), Driver::Cgroupfs)
+            .map_err(|source| Error::CgroupPath { name: record.name.clone(), source })?;
+        Ok(Cgroup::locate(&path, &layout).stats())
+    }
+
+    /// The addresses of a running container's own network, the main one first.
+    pub fn addresses(&self, record: &Record) -> Result<Vec<IpAddr>, Error> {
+        if let (NetworkMode::Pod, Some(pods)) = (&record.request.network.mode, self.pod_network()) {
+            let found = pods.describe(&record.id).map_err(Error::network(&record.name))?;
+            return Ok(found.map(|attachment| attachment.addresses).unwrap_or_default());
+        }
+        Ok(self.attachment(record)?.map(|attachment| attachment.address.into()).into_iter().collect())
     }
 
     fn cgroup_of(&self, record: &Record, layout: &Layout) -> Result<Cgroup, Error> {

@@ -8,6 +8,7 @@ use shim::{Adopt, Adopted, Client, ClientError, EXIT_VERSION, Exit, ExitCause, P
 use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::request::NetworkMode;
 
 /// How long a supervisor is given to make its container, or to remove what the runtime keeps:
 /// five seconds.
@@ -166,8 +167,15 @@ impl Engine {
     /// its state directory.
     pub(crate) fn release(&self, locked: &Locked) -> Result<(), Error> {
         let record = &locked.record;
-        if record.request.network.mode == crate::request::NetworkMode::Bridge {
-            self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
+        match (&record.request.network.mode, self.pod_network()) {
+            (NetworkMode::Bridge, _) => {
+                self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
+            }
+            // Without the network at hand, whoever has it next finds what is left there.
+            (NetworkMode::Pod, Some(pods)) => {
+                pods.remove(&record.id).map_err(Error::network(&record.name))?;
+            }
+            _ => {}
         }
         // Before the directory goes that shows whether its shim lives.
         self.remove_remains(&record.id)?;

@@ -2,14 +2,15 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use attach::{Attachment, HostFiles, HostFilesRequest};
+use attach::{HostFiles, HostFilesRequest, PodRequest, PublishedPort};
 use base::{ContainerId, failpoint};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
-use shim::{Attached, Client, Launch, LogConfig, LogDriver, ShimExe, StdinMode, StreamSet, Timestamp};
+use shim::{Client, Launch, LogConfig, LogDriver, ShimExe, StdinMode, StreamSet, Timestamp};
 use snapshot::MountOptions;
 use sys::root::RootDir;
 
@@ -42,9 +43,16 @@ pub struct Started {
     /// The connection to its supervisor.
     pub client: Client,
     /// Its streams, when they were asked for.
-    pub attached: Option<Attached>,
+    pub attached: Option<shim::Attached>,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What a container got of a network.
+struct Attached {
+    address: IpAddr,
+    gateway: Ipv4Addr,
+    warnings: Vec<String>,
 }
 
 /// What a start has in hand.
@@ -122,7 +130,7 @@ impl Engine {
         process: (i32, u64),
         options: &StartOptions,
         warnings: &mut Vec<String>,
-    ) -> Result<Option<Attached>, Error> {
+    ) -> Result<Option<shim::Attached>, Error> {
         let attachment = self.attach_network(record, process)?;
         if let Some(attachment) = attachment {
             self.write_host_files(record, Some(&attachment), warnings)?;
@@ -256,9 +264,9 @@ impl Engine {
         &self,
         record: &Record,
         (pid, start_time): (i32, u64),
-    ) -> Result<Option<Attachment>, Error> {
+    ) -> Result<Option<Attached>, Error> {
         let network = &record.request.network;
-        if !matches!(network.mode, NetworkMode::Bridge | NetworkMode::None) {
+        if matches!(network.mode, NetworkMode::Host | NetworkMode::Container(_)) {
             return Ok(None);
         }
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
@@ -271,13 +279,29 @@ impl Engine {
             attach::bring_up_loopback(netns.as_fd()).map_err(Error::network(&record.name))?;
             return Ok(None);
         }
+        if network.mode == NetworkMode::Pod {
+            return self.attach_pod(record, &netns).map(Some);
+        }
         let mut request = attach::Request::new(record.id.clone(), record.name.clone());
         request.ports = published(record);
         request.address = network.ip;
         request.mac = network.mac_address.as_deref().and_then(mac_address);
         let attachment =
             self.networks()?.attach(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
-        Ok(Some(attachment))
+        Ok(Some(Attached {
+            address: attachment.address.into(),
+            gateway: attachment.gateway,
+            warnings: attachment.warnings,
+        }))
+    }
+
+    fn attach_pod(&self, record: &Record, netns: &File) -> Result<Attached, Error> {
+        let pods = self.pod_network().ok_or_else(|| Error::NoPodNetwork { name: record.name.clone() })?;
+        let ports = published(record).into_iter().filter_map(fixed).collect();
+        let request = PodRequest { id: record.id.clone(), name: record.name.clone(), ports };
+        let attachment = pods.add(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
+        let address = attachment.addresses.first().copied().unwrap_or(attachment.gateway.into());
+        Ok(Attached { address, gateway: attachment.gateway, warnings: Vec::new() })
     }
 
     /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`; written in place, since they
@@ -285,7 +309,7 @@ impl Engine {
     fn write_host_files(
         &self,
         record: &Record,
-        attachment: Option<&Attachment>,
+        attachment: Option<&Attached>,
         warnings: &mut Vec<String>,
     ) -> Result<(), Error> {
         let network = &record.request.network;
@@ -305,7 +329,7 @@ impl Engine {
         let made = HostFiles::make(&HostFilesRequest {
             hostname: &hostname,
             domainname: network.domainname.as_deref().unwrap_or(""),
-            address: attachment.map(|attachment| attachment.address.into()),
+            address: attachment.map(|attachment| attachment.address),
             host_network,
             host_hosts: &if host_network { read("/etc/hosts") } else { String::new() },
             host_resolv_conf: &read("/etc/resolv.conf"),
@@ -396,6 +420,18 @@ fn published(record: &Record) -> Vec<attach::PortMapping> {
         }
     }
     ports
+}
+
+/// A port of the host that is named: pods get no other.
+fn fixed(port: attach::PortMapping) -> Option<PublishedPort> {
+    let attach::HostPort::Fixed(host_port) = port.host_port else { return None };
+    let host_ip = match port.host_ip {
+        Some(IpAddr::V4(address)) => address,
+        Some(IpAddr::V6(address)) if !address.is_unspecified() => return None,
+        _ => Ipv4Addr::UNSPECIFIED,
+    };
+    let attach::PortMapping { protocol, container_port, .. } = port;
+    Some(PublishedPort { protocol, host_ip, host_port, container_port })
 }
 
 /// Six hexadecimal bytes between colons.

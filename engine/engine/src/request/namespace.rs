@@ -85,6 +85,8 @@ pub enum NetworkMode {
     Host,
     /// Only a loopback interface.
     None,
+    /// The pods' network of a cluster.
+    Pod,
     /// Another container's.
     Container(String),
 }
@@ -205,6 +207,7 @@ impl NetworkMode {
             Self::Bridge => "bridge".to_owned(),
             Self::Host => "host".to_owned(),
             Self::None => "none".to_owned(),
+            Self::Pod => "pod".to_owned(),
             Self::Container(name) => format!("container:{name}"),
         }
     }

@@ -164,7 +164,8 @@ fn sysctls(input: &SpecInput<'_>) -> Result<Option<HashMap<String, String>>, Inv
     use crate::request::{IpcMode, NetworkMode};
     let request = input.request;
     let mut sysctls = HashMap::new();
-    let own_network = matches!(request.network.mode, NetworkMode::Bridge | NetworkMode::None);
+    let own_network =
+        matches!(request.network.mode, NetworkMode::Bridge | NetworkMode::None | NetworkMode::Pod);
     if own_network && !request.security.privileged && request.namespaces.user == UserMode::Host {
         // As docker: ports below 1024 and ping need no capability in the container's own network.
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());

@@ -66,6 +66,7 @@ fn network_mode(mode: &NetworkMode) -> Option<String> {
         NetworkMode::Bridge => None,
         NetworkMode::Host => Some("host".to_owned()),
         NetworkMode::None => Some("none".to_owned()),
+        NetworkMode::Pod => Some("pod".to_owned()),
         NetworkMode::Container(name) => Some(format!("container:{name}")),
     }
 }
