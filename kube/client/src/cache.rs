@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use kube_object::cluster::Cluster;
 use kube_object::resource::{GroupResource, GroupVersionResource};
@@ -14,14 +15,15 @@ use serde_json::Value;
 use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 
-use crate::api::{Api, BoxFuture, BoxStream, WatchOptions};
+use crate::api::{Api, BoxFuture, BoxStream, Call, WatchOptions};
 use crate::item::{EventKind, Item, WatchEvent};
 use crate::mirror::{Change, Mirror};
 
 /// Objects of some resources, kept up to date. Dropping it ends its watches.
 pub struct Cache {
-    collections: HashMap<GroupResource, Arc<Collection>>,
-    _tasks: JoinSet<()>,
+    api: Arc<dyn Api>,
+    collections: RwLock<HashMap<GroupResource, Arc<Collection>>>,
+    tasks: Mutex<JoinSet<()>>,
 }
 
 struct Collection {
@@ -47,20 +49,33 @@ impl Cache {
         api: &Arc<dyn Api>,
         resources: Vec<(GroupVersionResource, WatchOptions)>,
     ) -> Arc<Self> {
-        let mut tasks = JoinSet::new();
-        let mut collections = HashMap::new();
+        let cache =
+            Self { api: Arc::clone(api), collections: RwLock::default(), tasks: Mutex::new(JoinSet::new()) };
         for (resource, selected) in resources {
-            let collection = Arc::new(Collection {
-                resource: resource.clone(),
-                selected,
-                items: RwLock::default(),
-                revision: watch::Sender::new(0),
-                changes: broadcast::Sender::new(CHANGES_MAX),
-            });
-            collections.insert(resource.group_resource(), Arc::clone(&collection));
-            tasks.spawn(follow(Arc::clone(api), collection));
+            cache.begin(&resource, selected);
         }
-        Arc::new(Self { collections, _tasks: tasks })
+        Arc::new(cache)
+    }
+
+    fn begin(&self, resource: &GroupVersionResource, selected: WatchOptions) {
+        let mut collections = self.collections.write().unwrap_or_else(PoisonError::into_inner);
+        if collections.contains_key(&resource.group_resource()) {
+            return;
+        }
+        let collection = Arc::new(Collection {
+            resource: resource.clone(),
+            selected,
+            items: RwLock::default(),
+            revision: watch::Sender::new(0),
+            changes: broadcast::Sender::new(CHANGES_MAX),
+        });
+        collections.insert(resource.group_resource(), Arc::clone(&collection));
+        let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
+        tasks.spawn(follow(Arc::clone(&self.api), collection));
+    }
+
+    fn collection(&self, resource: &GroupResource) -> Option<Arc<Collection>> {
+        self.collections.read().unwrap_or_else(PoisonError::into_inner).get(resource).cloned()
     }
 }
 
@@ -90,10 +105,15 @@ async fn watch_once(api: &dyn Api, collection: &Collection) -> Result<(), Status
     let mut initial = (known == 0).then(BTreeMap::new);
     let mut events = match api.watch(&collection.resource, options).await {
         Ok(events) => events,
-        Err(status) => return Err(collection.forget_if_expired(status)),
+        // Servers before 1.34 may not send what is there by a watch.
+        Err(status) if known == 0 && matches!(status.code, 400 | 422) => {
+            initial = None;
+            list(api, collection).await?
+        }
+        Err(status) => return Err(collection.not_followed(status)),
     };
     while let Some(event) = events.next().await {
-        let event = event.map_err(|status| collection.forget_if_expired(status))?;
+        let event = event.map_err(|status| collection.not_followed(status))?;
         match (&mut initial, event.kind) {
             (Some(items), EventKind::Bookmark) if ends_initial_events(&event.object) => {
                 let items = std::mem::take(items);
@@ -113,6 +133,45 @@ async fn watch_once(api: &dyn Api, collection: &Collection) -> Result<(), Status
     Ok(())
 }
 
+/// The older way: a list, page by page, and a watch from its revision.
+async fn list(
+    api: &dyn Api,
+    collection: &Collection,
+) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
+    let (mut items, mut next) = (BTreeMap::new(), None);
+    let revision = loop {
+        let namespace = collection.selected.namespace.as_deref().unwrap_or_default();
+        let call = Call::list(&collection.resource, namespace).with(|options| {
+            options.label_selector.clone_from(&collection.selected.label_selector);
+            options.field_selector.clone_from(&collection.selected.field_selector);
+            options.limit = Some(PAGE);
+            options.continue_token = next.take();
+        });
+        let mut page = api.call(call).await.map_err(|status| collection.not_followed(status))?;
+        let meta = |page: &Value, name: &str| {
+            page.get("metadata").and_then(|meta| meta.get(name)).and_then(Value::as_str).map(str::to_owned)
+        };
+        let (revision, token) = (meta(&page, "resourceVersion"), meta(&page, "continue"));
+        if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
+            for object in found {
+                let item = Item::read(Bytes::from(object.to_string())).map_err(Status::internal)?;
+                items.insert(Arc::clone(item.key()), Arc::new(item));
+            }
+        }
+        match token.filter(|token| !token.is_empty()) {
+            Some(token) => next = Some(token),
+            None => break revision.and_then(|text| text.parse::<u64>().ok()).unwrap_or(0),
+        }
+    };
+    collection.replace(items, revision);
+    let options = WatchOptions {
+        resource_version: Some(revision.to_string()),
+        bookmarks: true,
+        ..collection.selected.clone()
+    };
+    api.watch(&collection.resource, options).await.map_err(|status| collection.not_followed(status))
+}
+
 /// The annotation behind the last of the initial events.
 pub const INITIAL_EVENTS_END: &str = "k8s.io/initial-events-end";
 
@@ -123,10 +182,14 @@ fn ends_initial_events(bookmark: &Item) -> bool {
 }
 
 impl Collection {
-    /// A revision that the server no longer has must not be asked for again.
-    fn forget_if_expired(&self, status: Status) -> Status {
+    /// A revision that the server no longer has must not be asked for again; of what it does not serve there
+    /// is nothing.
+    fn not_followed(&self, status: Status) -> Status {
         if status.code == 410 {
             self.revision.send_if_modified(|revision| std::mem::take(revision) != 0);
+        }
+        if status.code == 404 && *self.revision.borrow() == 0 {
+            self.replace(BTreeMap::new(), FIRST_REVISION);
         }
         status
     }
@@ -172,22 +235,31 @@ impl Cluster for Cache {
     }
 
     fn changed(&self, resource: &GroupResource) -> u64 {
-        self.collections.get(resource).map_or(0, |collection| *collection.revision.borrow())
+        self.collection(resource).map_or(0, |collection| *collection.revision.borrow())
     }
 }
 
 impl Mirror for Cache {
     fn synced(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
-            for collection in self.collections.values() {
+            let collections: Vec<_> = {
+                let collections = self.collections.read().unwrap_or_else(PoisonError::into_inner);
+                collections.values().cloned().collect()
+            };
+            for collection in collections {
                 // The sender lives in the collection.
                 drop(collection.revision.subscribe().wait_for(|revision| *revision > 0).await);
             }
         })
     }
 
+    fn follow(&self, resource: &GroupVersionResource) {
+        self.begin(resource, WatchOptions::default());
+    }
+
     fn item(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Item>> {
-        let items = self.collections.get(resource)?.items.read().unwrap_or_else(PoisonError::into_inner);
+        let collection = self.collection(resource)?;
+        let items = collection.items.read().unwrap_or_else(PoisonError::into_inner);
         if namespace.is_empty() {
             items.get(name).cloned()
         } else {
@@ -196,7 +268,7 @@ impl Mirror for Cache {
     }
 
     fn items(&self, resource: &GroupResource, namespace: Option<&str>) -> Vec<Arc<Item>> {
-        let Some(collection) = self.collections.get(resource) else { return Vec::new() };
+        let Some(collection) = self.collection(resource) else { return Vec::new() };
         let items = collection.items.read().unwrap_or_else(PoisonError::into_inner);
         let Some(namespace) = namespace.filter(|namespace| !namespace.is_empty()) else {
             return items.values().cloned().collect();
@@ -208,7 +280,7 @@ impl Mirror for Cache {
 
     fn changes(&self, resource: &GroupResource) -> BoxStream<'static, Change> {
         let first = stream::once(async { Change::Resync });
-        match self.collections.get(resource) {
+        match self.collection(resource) {
             Some(collection) => Box::pin(first.chain(received(collection.changes.subscribe()))),
             None => Box::pin(first),
         }
@@ -232,3 +304,7 @@ const CHANGES_MAX: usize = 1024;
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// A server that is away is not asked more often.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// Items of a list's page.
+const PAGE: u64 = 500;
+/// Older than everything: a watch from there tells all, or that it cannot.
+const FIRST_REVISION: u64 = 1;

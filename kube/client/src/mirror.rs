@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use kube_object::cluster::Cluster;
-use kube_object::resource::GroupResource;
+use kube_object::resource::{GroupResource, GroupVersionResource};
 
 use crate::api::{BoxFuture, BoxStream};
 use crate::item::Item;
@@ -15,6 +15,9 @@ use crate::item::Item;
 pub trait Mirror: Cluster {
     /// Returns when everything that was there at the start is in memory.
     fn synced(&self) -> BoxFuture<'_, ()>;
+
+    /// Also keep this resource from now on. A mirror of everything has nothing to do.
+    fn follow(&self, _resource: &GroupVersionResource) {}
 
     /// One object; `namespace` is empty for objects of the cluster.
     fn item(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Item>>;

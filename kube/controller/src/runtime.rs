@@ -222,6 +222,7 @@ impl State {
     }
 
     fn follow(&mut self, resource: GroupVersionResource) {
+        self.runtime.config.mirror.follow(&resource);
         let mut changes = self.runtime.config.mirror.changes(&resource.group_resource());
         let (sender, of) = (self.sender.clone(), resource.clone());
         let follower = self.followers.spawn(async move {
