@@ -166,20 +166,25 @@ pub struct Diagnosis {
 impl Diagnosis {
     /// Upstream's sentence of the `FailedScheduling` event and the `PodScheduled` condition.
     pub fn message(&self) -> String {
-        let head = format!("0/{} nodes are available", self.nodes);
         if let Some(why) = &self.everywhere {
-            return format!("{head}: {why}.");
+            return format!("0/{} nodes are available: {why}.", self.nodes);
         }
         let mut counts: BTreeMap<String, usize> = BTreeMap::new();
         for reason in self.misfits.iter().flat_map(|(_, misfit)| misfit.reasons()) {
             *counts.entry(reason).or_default() += 1;
         }
-        let mut reasons: Vec<String> =
-            counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
-        reasons.sort_unstable();
-        match reasons.is_empty() {
-            true => format!("{head}."),
-            false => format!("{head}: {}.", reasons.join(", ")),
-        }
+        sentence(self.nodes, counts)
+    }
+}
+
+/// How many nodes are out of the question for which reason.
+pub(crate) fn sentence(nodes: usize, counts: BTreeMap<String, usize>) -> String {
+    let head = format!("0/{nodes} nodes are available");
+    let mut reasons: Vec<String> =
+        counts.into_iter().map(|(reason, count)| format!("{count} {reason}")).collect();
+    reasons.sort_unstable();
+    match reasons.is_empty() {
+        true => format!("{head}."),
+        false => format!("{head}: {}.", reasons.join(", ")),
     }
 }

@@ -1,12 +1,13 @@
 //! Whom to end so that a more important pod fits.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube_object::label_selector::LabelSelector;
 
 use crate::cycle::{Cycle, Wanted};
-use crate::misfit::Diagnosis;
+use crate::misfit::{Diagnosis, sentence};
 use crate::pod::Pod;
 use crate::snapshot::Snapshot;
 
@@ -33,27 +34,45 @@ pub struct Preemption {
 }
 
 /// Finds the node where making room costs least: fewest budgets broken, then the least important
-/// victims, then the fewest. The snapshot is the same afterwards.
+/// victims, then the fewest. The snapshot is the same afterwards. If there is none, the error says
+/// why in upstream's words.
 pub fn preempt(
     snapshot: &mut Snapshot,
     pod: &Pod,
     diagnosis: &Diagnosis,
     budgets: &[DisruptionBudget],
-) -> Option<Preemption> {
+) -> Result<Preemption, String> {
     if !pod.preempts {
-        return None;
+        return Err("not eligible due to preemptionPolicy=Never.".to_owned());
+    }
+    if waits_for_victims(snapshot, pod) {
+        return Err(WAITS_FOR_VICTIMS.to_owned());
     }
     let clearable = diagnosis.misfits.iter().filter(|(_, misfit)| misfit.may_be_cleared());
     let places: Vec<usize> = clearable.filter_map(|(name, _)| snapshot.place_of(name)).collect();
     let tried = (places.len() / 10).max(CANDIDATES_MIN);
     let mut found: Vec<Preemption> = Vec::new();
+    let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
+    let hopeless = diagnosis.nodes.saturating_sub(places.len());
+    if hopeless > 0 {
+        reasons.insert("Preemption is not helpful for scheduling".to_owned(), hopeless);
+    }
     for place in places {
-        found.extend(victims(snapshot, pod, place, budgets));
+        match victims(snapshot, pod, place, budgets) {
+            Ok(preemption) => found.push(preemption),
+            Err(why) => why.into_iter().for_each(|reason| *reasons.entry(reason).or_default() += 1),
+        }
         if found.len() >= tried {
             break;
         }
     }
-    found.into_iter().min_by_key(cost)
+    found.into_iter().min_by_key(cost).ok_or_else(|| sentence(diagnosis.nodes, reasons))
+}
+
+/// Whether others are ending already on the node that the pod waits for.
+fn waits_for_victims(snapshot: &Snapshot, pod: &Pod) -> bool {
+    let node = pod.nominated.as_ref().and_then(|name| snapshot.node(name));
+    node.is_some_and(|node| node.pods.iter().any(|other| other.is_ending && other.priority < pod.priority))
 }
 
 /// Compared in this order.
@@ -71,20 +90,22 @@ fn victims(
     pod: &Pod,
     place: usize,
     budgets: &[DisruptionBudget],
-) -> Option<Preemption> {
-    let node = snapshot.at(place)?;
+) -> Result<Preemption, Vec<String>> {
+    let nobody = || vec!["No preemption victims found for incoming pod".to_owned()];
+    let node = snapshot.at(place).ok_or_else(nobody)?;
     let name = Arc::clone(&node.name);
     let mut lower: Vec<Arc<Pod>> =
         node.pods.iter().filter(|other| other.priority < pod.priority).cloned().collect();
     if lower.is_empty() {
-        return None;
+        return Err(nobody());
     }
     for other in &lower {
         snapshot.remove_pod(&other.uid);
     }
     let mut victims = Vec::new();
     let mut violations = 0;
-    let fits = fits(snapshot, pod, place);
+    let refused = refusal(snapshot, pod, place);
+    let fits = refused.is_none();
     if fits {
         // Who matters most, or breaks a budget, is spared first.
         lower.sort_by(|a, b| b.priority.cmp(&a.priority).then_with(|| a.created.cmp(&b.created)));
@@ -93,7 +114,7 @@ fn victims(
             breaking.into_iter().map(|pod| (pod, true)).chain(harmless.into_iter().map(|pod| (pod, false)))
         {
             snapshot.put(&other, place);
-            if !self::fits(snapshot, pod, place) {
+            if refusal(snapshot, pod, place).is_some() {
                 snapshot.remove_pod(&other.uid);
                 violations += usize::from(breaks);
                 victims.push(other);
@@ -103,13 +124,22 @@ fn victims(
     let gone = if fits { &victims } else { &lower };
     gone.iter().for_each(|other| snapshot.put(other, place));
     victims.sort_by_key(|victim| Reverse(victim.priority));
-    (fits && !victims.is_empty()).then_some(Preemption { node: name, victims, violations })
+    match refused {
+        Some(reasons) => Err(reasons),
+        None if victims.is_empty() => Err(nobody()),
+        None => Ok(Preemption { node: name, victims, violations }),
+    }
 }
 
-fn fits(snapshot: &mut Snapshot, pod: &Pod, place: usize) -> bool {
+/// What keeps the pod from a node, in upstream's words.
+fn refusal(snapshot: &mut Snapshot, pod: &Pod, place: usize) -> Option<Vec<String>> {
     let wanted = Wanted::of(snapshot, pod);
-    let Ok(cycle) = Cycle::new(snapshot, pod, &wanted) else { return false };
-    cycle.snapshot.at(place).is_some_and(|node| cycle.check(place, node).is_none())
+    let cycle = match Cycle::new(snapshot, pod, &wanted) {
+        Ok(cycle) => cycle,
+        Err(why) => return Some(vec![why]),
+    };
+    let node = cycle.snapshot.at(place)?;
+    cycle.check(place, node).map(|misfit| misfit.reasons())
 }
 
 /// Those whose end breaks a budget, and the others, in the same order.
@@ -126,6 +156,9 @@ fn split(pods: &[Arc<Pod>], budgets: &[DisruptionBudget]) -> (Vec<Arc<Pod>>, Vec
         breaks
     })
 }
+
+/// Why nobody else has to go for a pod that others are going for.
+pub const WAITS_FOR_VICTIMS: &str = "not eligible due to a terminating pod on the nominated node.";
 
 /// Upstream's `minCandidateNodesAbsolute`.
 const CANDIDATES_MIN: usize = 100;

@@ -40,8 +40,10 @@ pub struct Queue {
     ready: BTreeSet<(Reverse<i64>, Duration, PodKey)>,
     /// Those that wait out their back-off, by its end.
     waiting: BTreeSet<(Duration, PodKey)>,
-    /// Those that nothing has happened for yet.
-    asleep: HashSet<PodKey>,
+    /// Those that nothing has happened for yet, by when they were tried.
+    asleep: BTreeSet<(Duration, PodKey)>,
+    /// Those that are being decided about, or whose decision is being carried out.
+    tried: HashSet<PodKey>,
 }
 
 #[derive(Clone, Debug)]
@@ -103,6 +105,7 @@ impl Queue {
         let entry = self.entries.get_mut(&key)?;
         entry.state = State::Tried { missed: false };
         entry.attempts += 1;
+        self.tried.insert(key.clone());
         Some(key)
     }
 
@@ -130,14 +133,14 @@ impl Queue {
     pub fn happened(&mut self, change: Change, now: Duration) {
         let helped =
             |key: &&PodKey| self.entries.get(*key).is_some_and(|entry| entry.helped_by.contains(&change));
-        let woken: Vec<PodKey> = self.asleep.iter().filter(helped).cloned().collect();
+        let woken: Vec<PodKey> = self.asleep.iter().map(|(_, key)| key).filter(helped).cloned().collect();
         for key in woken {
             self.rouse(&key, now);
         }
         // What is being decided about has not seen it.
-        for entry in self.entries.values_mut() {
-            if let State::Tried { missed } = &mut entry.state {
-                *missed = true;
+        for key in &self.tried {
+            if let Some(entry) = self.entries.get_mut(key) {
+                entry.state = State::Tried { missed: true };
             }
         }
     }
@@ -145,9 +148,13 @@ impl Queue {
     /// When [`Queue::next`] should be called though nothing happens.
     pub fn look_again(&self) -> Option<Duration> {
         let backoff = self.waiting.first().map(|(until, _)| *until);
-        let tired =
-            self.asleep.iter().filter_map(|key| Some(self.entries.get(key)?.tried + ASLEEP_MAX)).min();
+        let tired = self.asleep.first().map(|(tried, _)| *tried + ASLEEP_MAX);
         backoff.into_iter().chain(tired).min()
+    }
+
+    /// Whether any may be tried now.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     /// How many may be tried now, wait out their back-off, sleep, and are gated.
@@ -162,10 +169,11 @@ impl Queue {
         {
             self.set(&key, State::Ready);
         }
-        let tired =
-            |key: &&PodKey| self.entries.get(*key).is_some_and(|entry| entry.tried + ASLEEP_MAX <= now);
-        let tired: Vec<PodKey> = self.asleep.iter().filter(tired).cloned().collect();
-        tired.iter().for_each(|key| self.rouse(key, now));
+        while let Some((tried, key)) = self.asleep.first().cloned()
+            && tried + ASLEEP_MAX <= now
+        {
+            self.rouse(&key, now);
+        }
     }
 
     fn rouse(&mut self, key: &str, now: Duration) {
@@ -186,8 +194,9 @@ impl Queue {
         match entry.state {
             State::Ready => drop(self.ready.remove(&(Reverse(entry.priority), entry.since, key.to_owned()))),
             State::Waiting(until) => drop(self.waiting.remove(&(until, key.to_owned()))),
-            State::Asleep => drop(self.asleep.remove(key)),
-            State::Tried { .. } | State::Gated => {}
+            State::Asleep => drop(self.asleep.remove(&(entry.tried, key.to_owned()))),
+            State::Tried { .. } => drop(self.tried.remove(key)),
+            State::Gated => {}
         }
         Some(entry)
     }
@@ -196,8 +205,9 @@ impl Queue {
         match entry.state {
             State::Ready => drop(self.ready.insert((Reverse(entry.priority), entry.since, key.to_owned()))),
             State::Waiting(until) => drop(self.waiting.insert((until, key.to_owned()))),
-            State::Asleep => drop(self.asleep.insert(key.to_owned())),
-            State::Tried { .. } | State::Gated => {}
+            State::Asleep => drop(self.asleep.insert((entry.tried, key.to_owned()))),
+            State::Tried { .. } => drop(self.tried.insert(key.to_owned())),
+            State::Gated => {}
         }
         self.entries.insert(key.to_owned(), entry);
     }

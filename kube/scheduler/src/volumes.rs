@@ -27,8 +27,8 @@ struct Claim {
     mode: String,
     size: i64,
     is_ending: bool,
-    /// Whether the node was chosen before, and a volume is being made there.
-    chosen: bool,
+    /// The node that was chosen before, where a volume is being made.
+    chosen: String,
 }
 
 #[derive(Clone, Debug)]
@@ -56,6 +56,39 @@ pub(crate) struct Demands<'a> {
     bound: Vec<(&'a str, &'a Volume)>,
     /// Claims for which a volume must be found on the node, and what there is.
     open: Vec<(&'a str, Vec<&'a Volume>)>,
+    /// Claims for which a volume is being made, and where.
+    chosen: Vec<(&'a str, &'a str)>,
+}
+
+/// What has to be done before a pod can go to its node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeStep {
+    /// A volume becomes the claim's.
+    Bind {
+        /// The claim, in the pod's namespace.
+        claim: String,
+        /// The volume.
+        volume: String,
+    },
+    /// A volume is made for the claim, where the node reaches it.
+    Provision {
+        /// The claim, in the pod's namespace.
+        claim: String,
+    },
+    /// That was begun before.
+    Await {
+        /// The claim, in the pod's namespace.
+        claim: String,
+    },
+}
+
+impl VolumeStep {
+    /// The claim.
+    pub fn claim(&self) -> &str {
+        match self {
+            Self::Bind { claim, .. } | Self::Provision { claim } | Self::Await { claim } => claim,
+        }
+    }
 }
 
 impl Volumes {
@@ -69,7 +102,7 @@ impl Volumes {
             mode: mode(spec),
             size: size(member(member(spec, "resources"), "requests")),
             is_ending: metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null()),
-            chosen: member(metadata, "annotations").get(SELECTED_NODE).is_some(),
+            chosen: text(member(metadata, "annotations"), SELECTED_NODE).to_owned(),
         };
         self.claims.insert(key(metadata), claim);
     }
@@ -134,12 +167,59 @@ impl Volumes {
             if !class.is_some_and(|class| class.waits) {
                 return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
             }
-            if !class.is_some_and(|class| class.provisions) && !claim.chosen {
+            if !claim.chosen.is_empty() {
+                demands.chosen.push((name, &claim.chosen));
+            } else if !class.is_some_and(|class| class.provisions) {
                 let fits = |volume: &&Volume| volume.suits(claim, &own);
                 demands.open.push((name, self.volumes.values().filter(fits).collect()));
             }
         }
         Ok(demands)
+    }
+
+    /// What has to be done for the claims of a pod that goes to a node; none if it cannot go there.
+    /// Volumes that are there come before new ones, small ones before large ones.
+    pub fn steps(&self, pod: &Pod, node: &Node) -> Option<Vec<VolumeStep>> {
+        let mut steps = Vec::new();
+        let mut taken: Vec<&str> = Vec::new();
+        for name in &pod.claims {
+            let own = format!("{}/{name}", pod.namespace);
+            let claim = self.claims.get(&own)?;
+            if !claim.volume.is_empty() {
+                continue;
+            }
+            if !claim.chosen.is_empty() {
+                steps.push(VolumeStep::Await { claim: name.clone() });
+                continue;
+            }
+            let fits = |name: &str, volume: &Volume| {
+                volume.suits(claim, &own) && volume.reaches(node) && !taken.contains(&name)
+            };
+            let fitting = self.volumes.iter().filter(|(name, volume)| fits(name, volume));
+            match fitting.min_by_key(|(name, volume)| (volume.size, (*name).clone())) {
+                Some((volume, _)) => {
+                    taken.push(volume);
+                    steps.push(VolumeStep::Bind { claim: name.clone(), volume: volume.clone() });
+                }
+                None if self.classes.get(&claim.class).is_some_and(|class| class.provisions) => {
+                    steps.push(VolumeStep::Provision { claim: name.clone() });
+                }
+                None => return None,
+            }
+        }
+        Some(steps)
+    }
+
+    /// A volume is being given to a claim (`namespace/name`): nobody else may have it.
+    pub fn assume(&mut self, volume: &str, claim: &str) {
+        if let Some(volume) = self.volumes.get_mut(volume) {
+            volume.claim = claim.to_owned();
+        }
+    }
+
+    /// Whether a claim (`namespace/name`) has its volume; none if there is no such claim.
+    pub fn is_bound(&self, claim: &str) -> Option<bool> {
+        self.claims.get(claim).map(|claim| !claim.volume.is_empty())
     }
 }
 
@@ -163,6 +243,9 @@ impl Demands<'_> {
         let elsewhere = self.bound.iter().find(|(_, volume)| !volume.reaches(node));
         if let Some((name, _)) = elsewhere {
             return Some(Misfit::VolumeElsewhere { volume: (*name).to_owned() });
+        }
+        if let Some((claim, _)) = self.chosen.iter().find(|(_, chosen)| **chosen != *node.name) {
+            return Some(Misfit::NoVolume { claim: (*claim).to_owned() });
         }
         let none = self.open.iter().find(|(_, found)| !found.iter().any(|volume| volume.reaches(node)));
         none.map(|(claim, _)| Misfit::NoVolume { claim: (*claim).to_owned() })
