@@ -4,6 +4,7 @@
 //! at the top level are flattened into [`Command`].
 
 pub mod cgroup;
+pub mod cluster;
 pub mod container;
 pub mod explain;
 pub mod image;
@@ -51,7 +52,10 @@ pub enum Command {
     /// Show what the kernel really holds of a container or process, and what it means
     Explain(explain::Args),
     /// Say why something is as it is
-    #[command(subcommand, after_help = "Examples:\n  strake why dead web")]
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake why dead web\n  strake why pending web-7d9f8 -n shop"
+    )]
     Why(why::WhyCommand),
     /// List, make and enter namespaces
     #[command(
@@ -70,6 +74,14 @@ pub enum Command {
     System(system::SystemCommand),
     /// Run the control plane of a Kubernetes cluster
     Server(Box<server::Args>),
+    /// Run the scheduler alone, for any Kubernetes cluster
+    Scheduler(cluster::scheduler::Args),
+    /// Run the loops of the control plane alone, for any Kubernetes cluster
+    Controllers(cluster::controllers::Args),
+    /// Answer for the names of a Kubernetes cluster
+    Dns(cluster::dns::Args),
+    /// Say how many more pods of a kind a cluster takes, and what runs out first
+    Capacity(cluster::capacity::Args),
     /// Look after the control plane's store
     #[command(
         subcommand,
@@ -96,6 +108,10 @@ impl Command {
             Self::Cgroup(command) => command.run(context),
             Self::System(command) => command.run(context),
             Self::Server(args) => server::run(&args, context),
+            Self::Scheduler(args) => cluster::scheduler::run(&args, context),
+            Self::Controllers(args) => cluster::controllers::run(&args, context),
+            Self::Dns(args) => cluster::dns::run(&args, context),
+            Self::Capacity(args) => cluster::capacity::run(&args, context),
             Self::Store(command) => command.run(context),
             Self::Token(command) => command.run(context),
         }

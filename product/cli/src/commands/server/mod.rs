@@ -5,7 +5,7 @@ mod keys;
 mod loops;
 mod manifests;
 mod run;
-mod signals;
+pub(crate) mod signals;
 mod storage;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -5,19 +5,19 @@ use std::io;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Signals that ask the server to end. Made within the runtime.
-pub(super) struct Ends {
+pub(crate) struct Ends {
     terminate: Signal,
     interrupt: Signal,
 }
 
 impl Ends {
     /// Takes the signals out of their usual way.
-    pub(super) fn take() -> io::Result<Self> {
+    pub(crate) fn take() -> io::Result<Self> {
         Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
     }
 
     /// Returns at the first one.
-    pub(super) async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}

@@ -1,6 +1,7 @@
 //! `strake why`: the reasons that were recorded.
 
 pub mod dead;
+pub mod pending;
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -10,6 +11,8 @@ use crate::error::{CliError, Status};
 pub enum WhyCommand {
     /// Say how a container ended: code or signal, sent by whom, and what is not known
     Dead(dead::Args),
+    /// Say what keeps a pod from each node, and the least that would help
+    Pending(pending::Args),
 }
 
 impl WhyCommand {
@@ -17,6 +20,7 @@ impl WhyCommand {
     pub fn run(self, context: &Context) -> Result<Status, CliError> {
         match self {
             Self::Dead(args) => dead::run(&args, context),
+            Self::Pending(args) => pending::run(&args, context),
         }
     }
 }

@@ -1,0 +1,54 @@
+//! Parts of a cluster that run alone against any Kubernetes, and questions to one: all of them find the server
+//! by a kubeconfig.
+
+pub mod capacity;
+pub mod controllers;
+pub mod dns;
+pub mod scheduler;
+
+use std::fs;
+
+use tokio::sync::watch;
+
+use super::server::signals::Ends;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Runs a part until a signal asks for its end.
+pub(crate) fn serve<F: Future<Output = ()> + Send + 'static>(
+    name: &str,
+    start: impl AsyncFnOnce(watch::Receiver<bool>) -> Result<F, CliError>,
+    context: &Context,
+) -> Result<Status, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build()?;
+    let result = runtime.block_on(async {
+        let mut ends = Ends::take()?;
+        let (shutdown, ended) = watch::channel(false);
+        let part = tokio::spawn(start(ended).await?);
+        context.say(format_args!("strake {name} runs"));
+        ends.wait().await;
+        shutdown.send_replace(true);
+        part.await.map_err(CliError::from)
+    });
+    runtime.shutdown_background();
+    result.map(|()| Status::SUCCESS)
+}
+
+/// Waits for an answer.
+pub(crate) fn ask<T>(question: impl Future<Output = Result<T, CliError>>) -> Result<T, CliError> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(question)
+}
+
+/// What this process calls itself beside others: the machine and the process.
+pub(crate) fn identity() -> String {
+    let host = host();
+    format!("{host}_{}", std::process::id())
+}
+
+/// The machine's name.
+pub(crate) fn host() -> String {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = name.trim();
+    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+}
