@@ -13,17 +13,29 @@
 //! containers as they run, and their numbers of restarts in the runtime's metadata.
 
 mod config;
+mod events;
 mod handle;
+mod images;
+mod jobs;
+mod kubelet;
 pub mod model;
+mod node;
+mod objects;
 pub mod plan;
 mod pods;
+mod probes;
 mod read;
 pub mod resources;
+mod runtime;
 pub mod server;
 pub mod spec;
+mod static_pods;
 pub mod status;
 mod traffic;
+mod volumes;
+mod worker;
 
 pub use config::{Config, Eviction, ImageCollection, LogRotation, NodeConfig, Paths};
 pub use handle::{ContainerRef, Handle};
+pub use kubelet::Kubelet;
 pub use traffic::{NoTraffic, PodRef, Traffic};

@@ -184,6 +184,7 @@ mod tests {
 
     use super::*;
 
+    #[allow(clippy::needless_pass_by_value)]
     fn pod(containers: Value) -> Value {
         json!({"metadata": {"uid": "u"}, "spec": {"containers": containers}})
     }

@@ -15,6 +15,7 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(NOW + seconds).unwrap()
 }
 
+#[allow(clippy::needless_pass_by_value)]
 fn pod(spec: Value) -> Value {
     json!({"metadata": {"name": "p", "namespace": "n", "uid": "u"}, "spec": spec})
 }

@@ -43,7 +43,6 @@ pub fn sandbox_config(pod: &Value, attempt: u32, node: &Node) -> PodSandboxConfi
         labels: labels.into_iter().collect(),
         annotations: text_map(pod, &["metadata", "annotations"]).into_iter().collect(),
         linux: Some(linux(pod, node)),
-        ..PodSandboxConfig::default()
     }
 }
 

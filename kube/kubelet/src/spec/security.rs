@@ -88,7 +88,6 @@ pub(super) fn context(
         readonly_paths: paths(READ_ONLY),
         seccomp: Some(seccomp(effective(pod, container, "seccompProfile"), privileged)),
         apparmor: effective(pod, container, "appArmorProfile").map(profile),
-        ..LinuxContainerSecurityContext::default()
     }
 }
 

@@ -111,11 +111,12 @@ fn initialized(context: &Context<'_>) -> Condition {
                 Role::Sidecar => flag(status, &["started"]),
                 _ => number(status, &["state", "terminated", "exitCode"]) == Some(0),
             });
-            !is_done && !(had_main && wanted.role == Role::Sidecar)
+            !(is_done || had_main && wanted.role == Role::Sidecar)
         })
         .map(|wanted| wanted.name())
         .collect();
-    if !names.is_empty() && !(had_main && context.seen.containers.is_empty()) {
+    let is_forgotten = had_main && context.seen.containers.is_empty();
+    if !(names.is_empty() || is_forgotten) {
         condition.is_true = false;
         condition.reason = "ContainersNotInitialized".to_owned();
         condition.message = format!("containers with incomplete status: [{}]", names.join(" "));

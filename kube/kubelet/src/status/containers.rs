@@ -60,7 +60,7 @@ fn one(
     let crash = crash_waiting(pod, wanted, seen, now);
     let waits = failure.map(|failure| shown_failure(wanted, failure, now)).or(crash);
     if let (Some(waiting), None) = (waits, ending) {
-        wait(&mut status, newest, waiting);
+        wait(&mut status, newest, &waiting);
     }
     if let Some(previous) = seen.containers.iter().filter(|found| found.name == name).nth(1)
         && at(&status, &["lastState", "terminated"]).is_none()
@@ -86,7 +86,7 @@ fn hook_runs(seen: Observed<'_>, name: &str) -> bool {
 }
 
 /// Puts `waiting` in the place of what is shown; an end moves to `lastState`.
-fn wait(status: &mut Value, newest: Option<&Container>, waiting: Value) {
+fn wait(status: &mut Value, newest: Option<&Container>, waiting: &Value) {
     if newest.is_some_and(|newest| newest.life == Life::Running) {
         return;
     }
@@ -286,4 +286,4 @@ fn volume_mounts(status: &mut Value, wanted: &Wanted<'_>) {
 }
 
 /// Seconds that a failed pull is shown as itself.
-const FRESH: i64 = 2;
+pub(crate) const FRESH: i64 = 2;

@@ -4,6 +4,7 @@ mod conditions;
 mod containers;
 mod phase;
 
+pub(crate) use containers::FRESH;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 

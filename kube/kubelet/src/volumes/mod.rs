@@ -1,0 +1,156 @@
+//! A pod's volumes: made before its containers, kept up to date, taken away after them.
+//!
+//! What a volume holds is read from the API first ([`content`]); then files and mounts are made in
+//! one go on a thread for blocking work. Making again what is there changes nothing, so that a
+//! restarted kubelet simply makes all volumes again.
+
+mod atomic;
+mod content;
+mod disk;
+mod owner;
+mod sub_path;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube_object::resource::GroupVersionResource;
+use serde_json::Value;
+
+pub(crate) use atomic::Payload;
+pub(crate) use content::Tokens;
+pub(crate) use disk::{remove, used_bytes};
+pub(crate) use sub_path::sub_paths;
+
+use crate::kubelet::Shared;
+use crate::read::{at, flag, items, name, namespace, text, uid};
+use crate::spec::Mounted;
+use client::Call;
+
+/// The volumes of a pod, made.
+#[derive(Debug, Default)]
+pub(crate) struct Made {
+    /// By name.
+    pub(crate) mounts: BTreeMap<String, Mounted>,
+    /// When tokens have to be asked for anew.
+    pub(crate) refresh_after: Option<Duration>,
+}
+
+/// What is to be made of a volume: decided, not yet done.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// An empty folder; in memory up to so many bytes where that is asked for.
+    Empty { in_memory: bool, size: Option<i64> },
+    /// Files that are written, and again when they change.
+    Files { payload: Payload, in_memory: bool },
+    /// A place of the node. What has to be there, in upstream's word.
+    Host { path: String, kind: String, owned: bool },
+    /// An image; the runtime mounts it.
+    Image(String),
+}
+
+/// A volume cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VolumeError {
+    #[error("MountVolume.SetUp failed for volume {volume:?} : {why}")]
+    SetUp { volume: String, why: String },
+    #[error(
+        "volume {volume:?} is of a kind that this node cannot make: use emptyDir, hostPath, configMap, secret, projected, downwardAPI, image, or a claim of a local or hostPath volume"
+    )]
+    Unknown { volume: String },
+}
+
+/// Makes all volumes of a pod.
+pub(crate) async fn make(shared: &Shared, pod: &Value, addresses: &[String]) -> Result<Made, VolumeError> {
+    let mut made = Made::default();
+    let mut work = Vec::new();
+    for volume in items(pod, &["spec", "volumes"]) {
+        let named = text(volume, &["name"]);
+        let failed = |why: String| VolumeError::SetUp { volume: named.to_owned(), why };
+        let found = source(shared, pod, volume, addresses, &mut made.refresh_after).await;
+        let Some(source) = found.map_err(failed)? else {
+            return Err(VolumeError::Unknown { volume: named.to_owned() });
+        };
+        let is_read_only = flag(volume, &["persistentVolumeClaim", "readOnly"]);
+        work.push((named.to_owned(), source, is_read_only));
+    }
+    let folder = shared.config.paths.pod(uid(pod));
+    let owner = owner::Owner::of(pod);
+    let done = tokio::task::spawn_blocking(move || {
+        std::fs::create_dir_all(&folder).map_err(|error| VolumeError::SetUp {
+            volume: folder.display().to_string(),
+            why: error.to_string(),
+        })?;
+        let mut mounts = BTreeMap::new();
+        for (named, source, is_read_only) in work {
+            let mounted = disk::make(&folder, &named, source, &owner);
+            let mut mounted = mounted.map_err(|why| VolumeError::SetUp { volume: named.clone(), why })?;
+            mounted.is_read_only |= is_read_only;
+            mounts.insert(named, mounted);
+        }
+        Ok(mounts)
+    });
+    made.mounts = match done.await {
+        Ok(mounts) => mounts?,
+        Err(error) => return Err(VolumeError::SetUp { volume: String::new(), why: error.to_string() }),
+    };
+    Ok(made)
+}
+
+/// What is to be made of a volume; nothing where its kind is not ours.
+async fn source(
+    shared: &Shared,
+    pod: &Value,
+    volume: &Value,
+    addresses: &[String],
+    refresh: &mut Option<Duration>,
+) -> Result<Option<Source>, String> {
+    if let Some(empty) = at(volume, &["emptyDir"]) {
+        let in_memory = text(empty, &["medium"]) == "Memory";
+        let size = at(empty, &["sizeLimit"]).and_then(kube_api::quantity::Quantity::from_value);
+        let size = size.map(kube_api::quantity::Quantity::value).filter(|size| *size > 0);
+        return Ok(Some(Source::Empty { in_memory, size }));
+    }
+    if let Some(host) = at(volume, &["hostPath"]) {
+        let (path, kind) = (text(host, &["path"]).to_owned(), text(host, &["type"]).to_owned());
+        return Ok(Some(Source::Host { path, kind, owned: false }));
+    }
+    if let Some(image) = at(volume, &["image"]) {
+        return crate::images::volume(shared, pod, image).await.map(|image| Some(Source::Image(image)));
+    }
+    if let Some(claim) = at(volume, &["persistentVolumeClaim"]) {
+        return claimed(shared, namespace(pod), text(claim, &["claimName"])).await.map(Some);
+    }
+    if at(volume, &["ephemeral"]).is_some() {
+        let claim = format!("{}-{}", name(pod), text(volume, &["name"]));
+        return claimed(shared, namespace(pod), &claim).await.map(Some);
+    }
+    let in_memory = at(volume, &["secret"]).is_some() || at(volume, &["projected"]).is_some();
+    let payload = content::payload(shared, pod, volume, addresses, refresh).await?;
+    Ok(payload.map(|payload| Source::Files { payload, in_memory }))
+}
+
+/// The place of a claim's volume on this node.
+async fn claimed(shared: &Shared, namespace: &str, claim: &str) -> Result<Source, String> {
+    let claims = GroupVersionResource::new("", "v1", "persistentvolumeclaims");
+    let volumes = GroupVersionResource::new("", "v1", "persistentvolumes");
+    let api = &shared.config.api;
+    let found = api.call(Call::get(&claims, namespace, claim)).await.map_err(|status| status.to_string())?;
+    let bound = text(&found, &["spec", "volumeName"]);
+    if bound.is_empty() || text(&found, &["status", "phase"]) != "Bound" {
+        return Err(format!("persistentvolumeclaim \"{claim}\" is not bound"));
+    }
+    let volume = api.call(Call::get(&volumes, "", bound)).await.map_err(|status| status.to_string())?;
+    for (kind, owned) in [("local", true), ("hostPath", true)] {
+        if let Some(place) = at(&volume, &["spec", kind]) {
+            let (path, kind) = (text(place, &["path"]).to_owned(), text(place, &["type"]).to_owned());
+            return Ok(Source::Host { path, kind, owned });
+        }
+    }
+    Err(format!("persistentvolume \"{bound}\" is neither local nor hostPath: this node has no other drivers"))
+}
+
+/// Where a volume of a kind lies in its pod's folder, as upstream has it.
+pub(crate) fn place(folder: &Path, kind: &str, volume: &str) -> PathBuf {
+    folder.join("volumes").join(kind).join(volume)
+}
