@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::ApiServer;
-use crate::aggregate::{Aggregator, Direct, Identity};
+use crate::aggregate::{Aggregator, Identity};
 use crate::http::health::Health;
 use crate::http::limits::Limits;
 use crate::http::{Front, FrontConfig, OpenId};
 use crate::identity::{Permissions, RbacGuard, TokenIssuer};
+use crate::nodes::{Nodes, NodesConfig};
 use crate::registry::{Body, Core, DeleteOptions, NodeProxy, Target, WriteOptions};
 use crate::server::server_context;
 
@@ -38,7 +39,7 @@ pub struct Setup<'a> {
     pub limits: Limits,
     /// Settings of admission.
     pub admission: admission::Config,
-    /// The way to nodes; without one only what has an address of its own is reached.
+    /// The way to nodes; without one kubelets are reached at their addresses.
     pub node_proxy: Option<Arc<dyn NodeProxy>>,
     /// True from when the server ends: `/readyz` fails then.
     pub shutdown: watch::Receiver<bool>,
@@ -54,6 +55,8 @@ pub struct Composed {
     pub authorizer: Arc<Authorizer>,
     /// Knows the other servers; its loop is [`crate::aggregate::run`].
     pub aggregator: Arc<Aggregator>,
+    /// Knows the ways to nodes; told when keys are renewed.
+    pub nodes: Arc<Nodes>,
     bootstrapped: Arc<AtomicBool>,
 }
 
@@ -84,7 +87,14 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
     };
     let others = Arc::clone(cache) as Arc<dyn Cluster>;
     let aggregator = Arc::new(Aggregator::new(others, identity, setup.shutdown.clone()));
-    let direct = Direct::new(setup.shutdown.clone());
+    let nodes = Arc::new(Nodes::new(NodesConfig {
+        cluster: Arc::clone(cache) as Arc<dyn Cluster>,
+        identity: kubelet_client(setup.pki),
+        authorities: setup.pki.server_ca.certificate.clone(),
+        tunnels: None,
+        shutdown: setup.shutdown.clone(),
+    }));
+    let node_proxy = setup.node_proxy.unwrap_or_else(|| Arc::clone(&nodes) as Arc<dyn NodeProxy>);
     let bootstrapped = Arc::new(AtomicBool::new(false));
     let counted = Arc::clone(cache);
     let front = Front::new(FrontConfig {
@@ -92,7 +102,7 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         authenticator: Arc::clone(&authenticator),
         authorizer: Arc::clone(&authorizer),
         aggregator: Arc::clone(&aggregator),
-        node_proxy: Some(setup.node_proxy.unwrap_or_else(|| Arc::new(direct))),
+        node_proxy: Some(node_proxy),
         health: health(core, &bootstrapped, setup.shutdown),
         limits: setup.limits,
         stored: Arc::new(move || {
@@ -105,7 +115,12 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         address: setup.address,
         authority: setup.pki.server_ca.certificate.clone(),
     });
-    Ok(Composed { front, authenticator, authorizer, aggregator, bootstrapped })
+    Ok(Composed { front, authenticator, authorizer, aggregator, nodes, bootstrapped })
+}
+
+/// What kubelets know as the API server.
+fn kubelet_client(pki: &Pki) -> Identity {
+    Identity { certificate: pki.kubelet_client.certificate.clone(), key: pki.kubelet_client.key.clone() }
 }
 
 impl Composed {

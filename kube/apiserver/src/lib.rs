@@ -20,6 +20,7 @@ mod identity;
 pub mod kinds;
 mod local;
 pub mod metrics;
+pub mod nodes;
 pub mod openapi;
 pub mod registry;
 mod rules;

@@ -67,7 +67,7 @@ pub(crate) enum ForwardError {
 
 impl ForwardError {
     /// The error as clients know it from upstream.
-    pub(super) fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         match self {
             Self::Connect { address, source } => {
                 let why = match source.kind() {
@@ -199,8 +199,13 @@ async fn join(
 pub(super) async fn until(mut shutdown: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
-        _ = shutdown.wait_for(|ended| *ended) => {}
+        () = asked_to_end(&mut shutdown) => {}
     }
+}
+
+/// Returns when the end is asked for, or nobody can ask any more.
+pub(crate) async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|ended| *ended).await;
 }
 
 /// Takes away what is between two neighbours only, and what the client showed us of itself.

@@ -31,7 +31,7 @@ pub use direct::Direct;
 use crate::discovery::Foreign;
 use crate::http::Body;
 use crate::registry::random;
-use forward::forward;
+pub(crate) use forward::{ForwardError, Way, asked_to_end, forward, send, server_name};
 use pool::Pool;
 pub(crate) use remote::Remote;
 use remote::api_services;

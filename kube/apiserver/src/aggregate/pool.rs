@@ -19,7 +19,7 @@ const IDLE_MAX: usize = 25;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// What is kept for one other server.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     /// What the APIService said when this was made.
     pub(super) spec: Value,
     pub(super) config: Arc<ClientConfig>,

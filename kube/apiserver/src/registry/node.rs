@@ -12,7 +12,7 @@ pub struct NodeTarget {
     pub kind: NodeRequest,
     /// The node that answers; empty where the way leads to an address instead.
     pub node: String,
-    /// Host and port, for proxies to pods and services.
+    /// Host and port, for proxies to pods and services; `:PORT` for proxies to a node's own port.
     pub address: String,
     /// Whether the proxied server speaks TLS.
     pub tls: bool,

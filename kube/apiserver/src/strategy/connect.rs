@@ -33,7 +33,8 @@ pub(crate) async fn connect(
         ("nodes", "proxy") => Ok(NodeTarget {
             kind: NodeRequest::Proxy,
             node: name.to_owned(),
-            address: String::new(),
+            // A port that was asked for; the kubelet's where there is none.
+            address: if port.is_empty() { String::new() } else { format!(":{port}") },
             tls,
             path: rest.to_owned(),
         }),

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use apiserver::aggregate::{Aggregator, Identity};
 use apiserver::http::{ServeError, TlsMaterial, server_config};
+use apiserver::nodes::Nodes;
 use auth::Authenticator;
 use auth::pki::{self, KeyPair, Pki, PkiError, ServerNames};
 use jiff::Timestamp;
@@ -82,7 +83,7 @@ impl Keys {
         self,
         first_look: Timestamp,
         tls: watch::Sender<Arc<ServerConfig>>,
-        (authenticator, aggregator): (Arc<Authenticator>, Arc<Aggregator>),
+        (authenticator, aggregator, nodes): (Arc<Authenticator>, Arc<Aggregator>, Arc<Nodes>),
         mut shutdown: watch::Receiver<bool>,
     ) {
         let mut look_at = first_look;
@@ -104,6 +105,8 @@ impl Keys {
             }
             let KeyPair { certificate, key } = pki.front_proxy_client;
             aggregator.show(Identity { certificate, key });
+            let KeyPair { certificate, key } = pki.kubelet_client;
+            nodes.show(&Identity { certificate, key });
         }
     }
 }

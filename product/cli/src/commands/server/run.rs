@@ -84,7 +84,7 @@ async fn run(
     tasks.spawn(keys.clone().renewal(
         pki.look_again_at,
         tls,
-        (Arc::clone(&composed.authenticator), Arc::clone(&composed.aggregator)),
+        (Arc::clone(&composed.authenticator), Arc::clone(&composed.aggregator), Arc::clone(&composed.nodes)),
         ended.clone(),
     ));
     composed.bootstrap(&server).await?;
