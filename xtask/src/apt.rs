@@ -18,6 +18,7 @@ pub(crate) const IMAGES: &[&str] =
 pub(crate) const TESTS: &[&str] = &[
     "apache2-utils",
     "attr",
+    "bind9-dnsutils",
     "conmon",
     "crun",
     "curl",

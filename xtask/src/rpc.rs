@@ -15,7 +15,8 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     let target = root.join("base/rpc/src/generated");
     std::fs::create_dir_all(&target).with_context(|| format!("make {}", target.display()))?;
     for name in ["etcd.proto", "cri.proto"] {
-        let files = protox::compile([proto.join(name)], [&proto]).with_context(|| format!("compile {name}"))?;
+        let files =
+            protox::compile([proto.join(name)], [&proto]).with_context(|| format!("compile {name}"))?;
         let mut code =
             tonic_prost_build::configure().bytes(".").out_dir(&target).emit_rerun_if_changed(false);
         if name == "cri.proto" {

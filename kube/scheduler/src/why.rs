@@ -50,7 +50,8 @@ pub fn why(snapshot: &mut Snapshot, pod: &Pod) -> Why {
 fn effort(misfit: &Misfit) -> i64 {
     match misfit {
         Misfit::Unschedulable => 10,
-        Misfit::Taint(_) | Misfit::NodeRules { .. } | Misfit::NoTopologyLabel { .. } => 30,
+        Misfit::Taint(_) | Misfit::NoTopologyLabel { .. } => 30,
+        Misfit::NodeRules { .. } => 35,
         Misfit::Spread { here, least, max_skew, .. } => 30 + (here - least - max_skew).max(0),
         Misfit::Port(_) | Misfit::TooManyPods { .. } => 40,
         Misfit::Resources(shortages) => {

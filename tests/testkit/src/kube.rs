@@ -73,6 +73,32 @@ pub struct KubeServer {
     said: Messages,
 }
 
+/// A part of a cluster in a process of its own; killed on drop.
+#[derive(Debug)]
+pub struct Part {
+    child: Child,
+    said: String,
+}
+
+impl Part {
+    /// What it said until it ran.
+    pub fn said(&self) -> &str {
+        &self.said
+    }
+
+    /// The process.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// What a server has said on its standard error.
 type Messages = Arc<Mutex<String>>;
 
@@ -140,6 +166,34 @@ impl KubeServer {
     /// All that it has said on its standard error until now, also before a restart.
     pub fn messages(&self) -> String {
         self.said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts `strake ARGS --kubeconfig …`, a part of a cluster that runs alone, and waits until it runs.
+    ///
+    /// # Panics
+    /// When it does not come up; its messages are in the text.
+    pub fn part(&self, args: &[&str]) -> Part {
+        let mut command = self.command(&bin("strake"), args);
+        command.arg("--kubeconfig").arg(self.kubeconfig());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strake starts");
+        let messages = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        let (send, receive) = mpsc::channel();
+        std::thread::spawn(move || {
+            for line in messages.lines().map_while(Result::ok) {
+                let _ = send.send(line);
+            }
+        });
+        let mut said = String::new();
+        while let Ok(line) = receive.recv_timeout(READY_WITHIN) {
+            said += &line;
+            said.push('\n');
+            if line.starts_with("strake ") && line.ends_with(" runs") {
+                return Part { child, said };
+            }
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("strake {args:?} does not run:\n{said}");
     }
 
     /// Its port on 127.0.0.1.

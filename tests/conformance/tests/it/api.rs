@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
+use testkit::kube::Part;
 
 use crate::rig::{Answer, MERGE_PATCH, Rig, STRATEGIC_PATCH, Watch, rig, wait_for};
 
@@ -14,7 +15,17 @@ pub(crate) fn server() -> Api {
     Api(rig())
 }
 
+/// A server of a test's own.
+pub(crate) fn own(rig: Rig) -> Api {
+    Api(Arc::new(rig))
+}
+
 impl Api {
+    /// Starts a part of the cluster beside the server.
+    pub(crate) fn part(&self, args: &[&str]) -> Part {
+        self.0.server.part(args)
+    }
+
     /// A namespace of the test's own.
     pub(crate) fn namespace(&self) -> String {
         self.0.namespace()

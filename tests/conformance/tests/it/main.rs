@@ -18,5 +18,6 @@ mod cli;
 mod instrumentation;
 mod network;
 mod node;
+mod placement;
 mod scheduling;
 mod storage;

@@ -3,6 +3,8 @@
 mod backup;
 mod full;
 mod kills;
+mod names;
+mod placement;
 mod python;
 mod stalled;
 mod tour;
