@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use client::{Api, Call, PatchType, Verb};
-use controllers::{Action, Failure, Key, Target, object};
+use client::{Api, BoxFuture, Call, PatchType, Verb};
+use controllers::{Action, Ask, Failure, Key, Target, object};
 use futures_util::future::join_all;
 use kube_object::resource::GroupVersionResource;
 use kube_object::status::Status;
@@ -22,6 +22,12 @@ pub trait Signer: Send + Sync {
     fn sign(&self, request: &Value) -> Option<Value>;
 }
 
+/// Answers to a `GET` of any path that the API has, such as those of metrics.
+pub trait Paths: Send + Sync {
+    /// The object at a path with its query.
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Value, Status>>;
+}
+
 /// How a plan went.
 #[derive(Debug, Default)]
 pub(crate) struct Acted {
@@ -38,6 +44,7 @@ pub(crate) struct Acted {
 pub(crate) struct Actor {
     pub(crate) api: Arc<dyn Api>,
     pub(crate) signer: Option<Arc<dyn Signer>>,
+    pub(crate) paths: Option<Arc<dyn Paths>>,
     pub(crate) teller: Arc<Teller>,
     pub(crate) name: &'static str,
 }
@@ -51,6 +58,25 @@ enum Stop {
 }
 
 impl Actor {
+    /// Asks the API, all questions at once.
+    pub(crate) async fn ask(&self, asks: &[Ask]) -> Vec<(Ask, Result<Value, Status>)> {
+        join_all(asks.iter().map(|ask| async move { (ask.clone(), self.answer(ask).await) })).await
+    }
+
+    async fn answer(&self, ask: &Ask) -> Result<Value, Status> {
+        match (ask, &self.paths) {
+            (Ask::Part { target, part }, _) => {
+                let call = Call::get(&target.resource, &target.namespace, &target.name).at(part);
+                self.api.call(call).await
+            }
+            (Ask::Path(path), Some(paths)) => paths.get(path).await,
+            (Ask::Path(path), None) => {
+                let message = format!("the server could not find the requested resource (get {path})");
+                Err(Status::new(404, "NotFound", message))
+            }
+        }
+    }
+
     /// Carries out the actions.
     pub(crate) async fn act(&self, actions: &[Action]) -> Acted {
         let mut acted = Acted::default();
@@ -104,28 +130,52 @@ impl Actor {
     }
 
     async fn one(&self, action: &Action, barriers: &mut Vec<Barrier>) -> Result<(), Stop> {
+        let (end, tale) = match action {
+            Action::Told { action, tale } => (self.bare(action.bare(), barriers).await, tale),
+            bare => return self.bare(bare, barriers).await.map(drop),
+        };
+        let event = match &end {
+            Ok(name) => Some(tale.event(Ok(name))),
+            Err(Stop::Refused(failure)) => Some(tale.event(Err(&failure.status.message))),
+            Err(Stop::Stale) => None,
+        };
+        if let Some(event) = event {
+            self.teller.tell(&*self.api, self.name, &event).await;
+        }
+        end.map(drop)
+    }
+
+    /// Carries out an action of which nothing is told; the name of what was written.
+    async fn bare(&self, action: &Action, barriers: &mut Vec<Barrier>) -> Result<String, Stop> {
+        let done = |()| String::new();
         match action {
             Action::Event(event) => {
                 self.teller.tell(&*self.api, self.name, event).await;
-                Ok(())
+                Ok(String::new())
             }
-            Action::Present(target) => self.guard(self.living(target).await?),
+            Action::Present(target) => self.guard(self.living(target).await?).map(done),
             Action::Absent(target) => {
                 let found = self.found(target).await?;
-                self.guard(found.is_none())
+                self.guard(found.is_none()).map(done)
             }
-            Action::Empty { resource, namespace } => self.guard(self.is_empty(resource, namespace).await?),
+            Action::Empty { resource, namespace } => {
+                self.guard(self.is_empty(resource, namespace).await?).map(done)
+            }
             Action::Approve { request } => {
                 let signer = self.signer.as_ref();
-                self.certify("approval", signer.and_then(|signer| signer.approve(request)), barriers).await
+                self.certify("approval", signer.and_then(|signer| signer.approve(request)), barriers)
+                    .await
+                    .map(done)
             }
             Action::Sign { request } => {
                 let signer = self.signer.as_ref();
-                self.certify("status", signer.and_then(|signer| signer.sign(request)), barriers).await
+                self.certify("status", signer.and_then(|signer| signer.sign(request)), barriers)
+                    .await
+                    .map(done)
             }
             write => {
                 let (resource, call) = call_of(write);
-                let Some(call) = call else { return Ok(()) };
+                let Some(call) = call else { return Ok(String::new()) };
                 let answer = self.api.call(call).await;
                 self.judge(write, &resource, answer, barriers)
             }
@@ -138,23 +188,26 @@ impl Actor {
         resource: &GroupVersionResource,
         answer: Result<Value, Status>,
         barriers: &mut Vec<Barrier>,
-    ) -> Result<(), Stop> {
-        let ended = match action {
-            Action::Delete { target, .. } => Some(Barrier::Ended(key_of(target), target.uid.clone())),
-            _ => None,
+    ) -> Result<String, Stop> {
+        let (ended, name) = match action {
+            Action::Delete { target, .. } => {
+                (Some(Barrier::Ended(key_of(target), target.uid.clone())), target.name.clone())
+            }
+            _ => (None, String::new()),
         };
         match answer {
             Ok(object) => {
+                let name = if ended.is_some() { name } else { object::name(&object).to_owned() };
                 let revision = object::revision(&object).parse().ok().filter(|_| !is_list(action));
                 barriers.extend(ended.or_else(|| Some(Barrier::Revision(resource.clone(), revision?))));
-                Ok(())
+                Ok(name)
             }
             // Gone is what was wanted; it may be the index that does not know yet. What is not served is not there.
             Err(status) if status.code == 404 && ended.is_some() => {
                 barriers.extend(ended);
-                Ok(())
+                Ok(name)
             }
-            Err(status) if matches!(status.code, 404 | 405) && is_list(action) => Ok(()),
+            Err(status) if matches!(status.code, 404 | 405) && is_list(action) => Ok(name),
             Err(status) => Err(refused(action, resource, status)),
         }
     }
@@ -171,7 +224,7 @@ impl Actor {
         let action = Action::Update { resource: resource.clone(), part: Some(part), object: request };
         let (resource, Some(call)) = call_of(&action) else { return Ok(()) };
         let answer = self.api.call(call).await;
-        self.judge(&action, &resource, answer, barriers)
+        self.judge(&action, &resource, answer, barriers).map(drop)
     }
 
     fn guard(&self, holds: bool) -> Result<(), Stop> {
@@ -265,10 +318,13 @@ fn with_manager(mut call: Call) -> Call {
 
 /// Whether two actions may go at the same time: they concern different objects of one resource.
 fn is_batch(first: &Action, other: &Action) -> bool {
-    match (first, other) {
+    match (first.bare(), other.bare()) {
         (Action::Create { resource: one, .. }, Action::Create { resource: two, .. }) => one == two,
         (Action::Delete { target: one, .. }, Action::Delete { target: two, .. }) => {
             one.resource == two.resource
+        }
+        (Action::Patch { target: one, .. }, Action::Patch { target: two, .. }) => {
+            one.resource == two.resource && (&one.namespace, &one.name) != (&two.namespace, &two.name)
         }
         (Action::Empty { .. }, Action::Empty { .. }) => true,
         (Action::DeleteAll { .. }, Action::DeleteAll { .. }) => true,

@@ -20,7 +20,7 @@ mod queue;
 mod record;
 mod runtime;
 
-pub use act::Signer;
+pub use act::{Paths, Signer};
 pub use clock::{Clock, SystemClock};
 pub use discovery::{builtin, with_definitions};
 pub use elect::{Elector, ElectorStep};

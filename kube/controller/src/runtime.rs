@@ -5,14 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use client::{Api, Call, Change as Seen, Mirror};
-use controllers::{Change, Failure, Key, Loop, Observed, Plan, Settings, View, Watches, known};
+use controllers::{Ask, Change, Failure, Key, Loop, Observed, Plan, Settings, View, Watches, known};
 use futures_util::StreamExt;
 use kube_object::resource::GroupVersionResource;
+use kube_object::status::Status;
 use kube_object::user::User;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 
-use crate::act::{Acted, Actor, MANAGER, Signer};
+use crate::act::{Acted, Actor, MANAGER, Paths, Signer};
 use crate::clock::Clock;
 use crate::discovery;
 use crate::elect::{Elector, ElectorStep};
@@ -47,6 +49,8 @@ pub struct Config {
     pub settings: Settings,
     /// Who signs certificates, if anybody does.
     pub signer: Option<Arc<dyn Signer>>,
+    /// Who answers to paths that are no resources of the API's own, such as those of metrics.
+    pub paths: Option<Arc<dyn Paths>>,
     /// How this runtime gets to act beside others; alone it acts at once.
     pub election: Option<Election>,
 }
@@ -126,6 +130,13 @@ struct Worked {
     acted: Acted,
 }
 
+/// A key, and what is left of its last plan.
+struct Past<'a> {
+    key: &'a Key,
+    failure: Option<&'a Failure>,
+    memory: &'a Value,
+}
+
 /// What the one task owns.
 struct State {
     runtime: Arc<Runtime>,
@@ -146,6 +157,8 @@ struct Lane {
     queue: Queue,
     actor: Actor,
     failures: HashMap<Key, Failure>,
+    /// What plans remembered.
+    memories: HashMap<Key, Value>,
     /// Whether all that it watches has been seen once.
     ready: bool,
 }
@@ -160,10 +173,12 @@ impl State {
             actor: Actor {
                 api: config.clients.of(one.user(), MANAGER),
                 signer: config.signer.clone(),
+                paths: config.paths.clone(),
                 teller: Arc::clone(&teller),
                 name: one.name,
             },
             failures: HashMap::new(),
+            memories: HashMap::new(),
             ready: false,
         };
         let lanes = config.loops.iter().map(lane).collect();
@@ -291,9 +306,19 @@ impl State {
         for (at, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.ready) {
             while let Some(key) = lane.queue.take(now, |barrier| index.is_reached(barrier)) {
                 let failure = lane.failures.remove(&key);
+                let memory = lane.memories.remove(&key).unwrap_or_default();
                 let (runtime, actor, one) = (Arc::clone(&self.runtime), lane.actor.clone(), lane.of);
                 self.jobs.spawn(async move {
-                    let plan = runtime.decide(one, &key, failure.as_ref());
+                    let past = Past { key: &key, failure: failure.as_ref(), memory: &memory };
+                    let mut plan = runtime.decide(one, &past, &[]);
+                    if !plan.asks.is_empty() {
+                        let answers = actor.ask(&plan.asks).await;
+                        plan = runtime.decide(one, &past, &answers);
+                    }
+                    // What is gone is forgotten, unless the loop says otherwise.
+                    if plan.remember.is_none() && runtime.has(&key) {
+                        plan.remember = Some(memory);
+                    }
                     let acted = actor.act(&plan.actions).await;
                     Worked { at, key, plan, acted }
                 });
@@ -316,6 +341,9 @@ impl State {
         self.runtime.records.keep(&key, record);
         let done =
             Done { failed: acted.stopped, look_again_after: plan.look_again_after, barriers: acted.barriers };
+        if let Some(memory) = plan.remember.filter(|memory| !memory.is_null()) {
+            lane.memories.insert(key.clone(), memory);
+        }
         if let Some(failure) = acted.failure {
             lane.failures.insert(key.clone(), failure);
         }
@@ -383,13 +411,19 @@ impl State {
 }
 
 impl Runtime {
-    fn decide(&self, one: &Loop, key: &Key, failure: Option<&Failure>) -> Plan {
+    fn has(&self, key: &Key) -> bool {
+        View::get(&*self.index, &key.resource, &key.namespace, &key.name).is_some()
+    }
+
+    fn decide(&self, one: &Loop, past: &Past<'_>, answers: &[(Ask, Result<Value, Status>)]) -> Plan {
         (one.reconcile)(&Observed {
-            key,
+            key: past.key,
             view: &*self.index,
             now: self.config.clock.now(),
-            failure,
+            failure: past.failure,
             settings: &self.config.settings,
+            memory: past.memory,
+            answers,
         })
     }
 }

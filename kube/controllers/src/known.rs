@@ -46,5 +46,8 @@ resources! {
     storage_classes = "storage.k8s.io" "v1" "storageclasses";
     volume_attributes_classes = "storage.k8s.io" "v1" "volumeattributesclasses";
     ip_addresses = "networking.k8s.io" "v1" "ipaddresses";
+    autoscalers = "autoscaling" "v2" "horizontalpodautoscalers";
+    resource_claims = "resource.k8s.io" "v1" "resourceclaims";
+    resource_claim_templates = "resource.k8s.io" "v1" "resourceclaimtemplates";
     definitions = "apiextensions.k8s.io" "v1" "customresourcedefinitions";
 }

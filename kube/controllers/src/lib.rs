@@ -13,25 +13,31 @@ mod addresses;
 mod aggregation;
 mod certificates;
 mod claim;
+mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoints;
 mod expiry;
 mod garbage;
+mod history;
 mod namespace;
 mod observed;
+mod placement;
 mod plan;
 mod protection;
 mod quota;
 mod replicas;
 mod root_ca;
 mod service_accounts;
+mod settings;
 #[cfg(test)]
 mod sim;
+mod stateful_set;
 mod volumes;
 
-pub use observed::{Change, Failure, Key, Loop, Observed, Resource, Settings, View, Watches};
-pub use plan::{Action, Event, Plan, Target};
+pub use observed::{Change, Failure, Key, Loop, Observed, Resource, View, Watches};
+pub use plan::{Action, Ask, Event, Plan, Tale, Target};
+pub use settings::{AutoscalerSettings, NodeRange, NodeSettings, Settings};
 
 /// All loops.
 pub fn all() -> &'static [Loop] {
@@ -61,4 +67,6 @@ const ALL: &[Loop] = &[
     replicas::REPLICA_SETS,
     replicas::REPLICATION_CONTROLLERS,
     deployment::LOOP,
+    stateful_set::LOOP,
+    daemon_set::LOOP,
 ];

@@ -10,7 +10,8 @@ use kube_object::user::User;
 use serde_json::Value;
 
 use crate::object;
-use crate::plan::Plan;
+use crate::plan::{Ask, Plan};
+use crate::settings::Settings;
 
 /// The newest known objects, of the resources that the loop watches.
 pub trait View: Send + Sync {
@@ -149,9 +150,18 @@ pub struct Observed<'a> {
     pub failure: Option<&'a Failure>,
     /// What the operator set.
     pub settings: &'a Settings,
+    /// What the key's last plan remembered; null if there is nothing.
+    pub memory: &'a Value,
+    /// Answers to what this loop asked just now.
+    pub answers: &'a [(Ask, Result<Value, Status>)],
 }
 
 impl Observed<'_> {
+    /// The answer to a question, if it was asked.
+    pub fn answer(&self, ask: &Ask) -> Option<&Result<Value, Status>> {
+        self.answers.iter().find(|(asked, _)| asked == ask).map(|(_, answer)| answer)
+    }
+
     /// The object of the key.
     pub fn object(&self) -> Option<Arc<Value>> {
         self.view.get(&self.key.resource, &self.key.namespace, &self.key.name)
@@ -185,15 +195,6 @@ pub struct Failure {
     pub status: Status,
 }
 
-/// What the operator set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Settings {
-    /// The certificates by which pods know the API, as PEM.
-    pub root_ca: String,
-    /// Who signs for the signers of `kubernetes.io`; none sign without it.
-    pub signs_certificates: bool,
-}
-
 /// What wakes a loop.
 #[derive(Clone, Copy)]
 pub enum Watches {
@@ -205,7 +206,7 @@ pub enum Watches {
 
 /// A loop: what the runtime must know to run it. All of it is data and pure functions.
 pub struct Loop {
-    /// The name, as upstream's; also of its service account in `kube-system`.
+    /// The name, as upstream's events have it.
     pub name: &'static str,
     /// How many keys it may work on at the same time.
     pub concurrency: usize,
@@ -229,7 +230,7 @@ impl Loop {
             };
         }
         User {
-            name: format!("system:serviceaccount:kube-system:{}", self.name),
+            name: format!("system:serviceaccount:kube-system:{}", account(self.name)),
             groups: groups(&[
                 "system:serviceaccounts",
                 "system:serviceaccounts:kube-system",
@@ -243,6 +244,18 @@ impl Loop {
 impl std::fmt::Debug for Loop {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Loop").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// The service account in `kube-system` that a loop acts as: of its own name, but where upstream's differs.
+fn account(name: &str) -> &str {
+    match name {
+        "daemonset-controller" => "daemon-set-controller",
+        "taint-eviction-controller" | "node-ipam-controller" => "node-controller",
+        "local-path-provisioner" => "persistent-volume-binder",
+        "resourceclaim-controller" => "resource-claim-controller",
+        "ephemeral_volume" => "ephemeral-volume-controller",
+        name => name,
     }
 }
 

@@ -14,6 +14,26 @@ pub struct Plan {
     pub look_again_after: Option<Duration>,
     /// Why, in a sentence: the decision record.
     pub why: String,
+    /// What the key's next plan finds in [`Observed::memory`](crate::Observed::memory); none leaves it as it is.
+    /// It is lost when the process ends, so nothing may hang on it but patience.
+    pub remember: Option<Value>,
+    /// What the loop must know first: the runtime asks, and lets it decide again with the answers. A plan that
+    /// asks does nothing else.
+    pub asks: Vec<Ask>,
+}
+
+/// A question that no watch answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// A part of an object, such as `scale`.
+    Part {
+        /// Which object.
+        target: Target,
+        /// Which part.
+        part: &'static str,
+    },
+    /// What the API answers to a `GET` of this path and query.
+    Path(String),
 }
 
 /// One step. It names all that it needs.
@@ -98,6 +118,25 @@ pub enum Action {
     },
     /// Tell what happened, for people.
     Event(Event),
+    /// Do something, and tell how it went.
+    Told {
+        /// What.
+        action: Box<Action>,
+        /// What is told then.
+        tale: Tale,
+    },
+}
+
+/// What is told of an action: a machine's word and a sentence for each end. `{}` in a sentence is the name of
+/// what was made or ended, or what went wrong.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tale {
+    /// The object that the events are about.
+    pub about: Value,
+    /// If all went well.
+    pub done: (&'static str, String),
+    /// If the API refused.
+    pub failed: (&'static str, String),
 }
 
 /// One object. With an identity it is that one and no successor of its name.
@@ -134,7 +173,19 @@ impl Plan {
 
     /// These steps.
     pub fn of(why: impl Into<String>, actions: Vec<Action>) -> Self {
-        Self { actions, why: why.into(), look_again_after: None }
+        Self { actions, why: why.into(), ..Self::default() }
+    }
+
+    /// These questions first.
+    pub fn asking(asks: Vec<Ask>) -> Self {
+        Self { asks, why: "more must be known".to_owned(), ..Self::default() }
+    }
+
+    /// And remember this.
+    #[must_use]
+    pub fn remembering(mut self, memory: Value) -> Self {
+        self.remember = Some(memory);
+        self
     }
 
     /// And look again, at the latest then.
@@ -202,6 +253,20 @@ impl Action {
         Self::Event(Event { about: reference(about), warning: true, reason, message: message.into() })
     }
 
+    /// The action, and what is told of it.
+    #[must_use]
+    pub fn told(self, about: &Value, done: (&'static str, String), failed: (&'static str, String)) -> Self {
+        Self::Told { action: Box::new(self), tale: Tale { about: reference(about), done, failed } }
+    }
+
+    /// The action without what is told of it.
+    pub fn bare(&self) -> &Self {
+        match self {
+            Self::Told { action, .. } => action.bare(),
+            other => other,
+        }
+    }
+
     /// The verb and the resource, for records.
     pub fn summary(&self) -> String {
         let of = |verb: &str, target: &Target| format!("{verb} {} {}", target.resource.resource, target.name);
@@ -221,7 +286,19 @@ impl Action {
             Self::Approve { request } => format!("approve {}", crate::object::name(request)),
             Self::Sign { request } => format!("sign {}", crate::object::name(request)),
             Self::Event(event) => format!("event {}", event.reason),
+            Self::Told { action, .. } => action.summary(),
         }
+    }
+}
+
+impl Tale {
+    /// The event of an end: the name of what was done, or what went wrong.
+    pub fn event(&self, end: Result<&str, &str>) -> Event {
+        let ((reason, text), what, warning) = match end {
+            Ok(name) => (&self.done, name, false),
+            Err(trouble) => (&self.failed, trouble, true),
+        };
+        Event { about: self.about.clone(), warning, reason, message: text.replacen("{}", what, 1) }
     }
 }
 

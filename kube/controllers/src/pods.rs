@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::conditions;
-use crate::object::{at, created, is_deleting, items, number, remove, set, text, time};
+use crate::known::pods;
+use crate::object::{at, created, is_deleting, items, namespace, number, remove, set, text, time};
+use crate::plan::Action;
 
 /// Whether it ended, well or not.
 pub fn is_finished(pod: &Value) -> bool {
@@ -85,6 +87,24 @@ pub fn from_template(template: &Value, prefix: &str, namespace: &str, controller
     }
     remove(&mut pod, &["status"]);
     pod
+}
+
+/// Makes a pod, and tells of it in its owner's name.
+pub fn creation(owner: &Value, pod: Value) -> Action {
+    Action::create(pods(), namespace(owner), pod).told(
+        owner,
+        ("SuccessfulCreate", "Created pod: {}".to_owned()),
+        ("FailedCreate", "Error creating: {}".to_owned()),
+    )
+}
+
+/// Ends a pod, and tells of it in its owner's name.
+pub fn deletion(owner: &Value, pod: &Value) -> Action {
+    Action::delete(pods(), pod).told(
+        owner,
+        ("SuccessfulDelete", "Deleted pod: {}".to_owned()),
+        ("FailedDelete", "Error deleting: {}".to_owned()),
+    )
 }
 
 /// `web-`; a prefix that would be no name with a dash goes without.

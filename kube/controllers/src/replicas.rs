@@ -17,7 +17,7 @@ use crate::object::{
 };
 use crate::observed::{Change, Key, Loop, Observed, View, Watches};
 use crate::plan::{Action, Plan};
-use crate::pods::{deletion_rank, from_template, is_active, is_available, is_ready};
+use crate::pods::{creation, deletion, deletion_rank, from_template, is_active, is_available, is_ready};
 
 /// The loop of `apps/v1` ReplicaSet.
 pub(crate) const REPLICA_SETS: Loop = Loop {
@@ -103,7 +103,7 @@ fn reconcile(observed: &Observed<'_>, kind: &Kind) -> Plan {
             actions.extend(creations(&set, kind, (wanted - have).min(BURST_MAX)));
         } else if have > wanted {
             let count = (have - wanted).min(BURST_MAX) as usize;
-            actions.extend(victims(&active, count, observed.seconds()));
+            actions.extend(victims(&set, &active, count, observed.seconds()));
         }
     }
     Plan::of(why, actions).again_after(due)
@@ -113,10 +113,10 @@ fn creations(set: &Value, kind: &Kind, count: i64) -> Vec<Action> {
     let Some(template) = at(set, &["spec", "template"]) else { return Vec::new() };
     let controller = controller_reference(set, kind.api_version, kind.kind);
     let pod = from_template(template, name(set), namespace(set), &controller);
-    (0..count).map(|_| Action::create(pods(), namespace(set), pod.clone())).collect()
+    (0..count).map(|_| creation(set, pod.clone())).collect()
 }
 
-fn victims(active: &[Arc<Value>], count: usize, now: i64) -> Vec<Action> {
+fn victims(set: &Value, active: &[Arc<Value>], count: usize, now: i64) -> Vec<Action> {
     let mut crowds: HashMap<&str, usize> = HashMap::new();
     for pod in active {
         *crowds.entry(text(pod, &["spec", "nodeName"])).or_default() += 1;
@@ -124,7 +124,7 @@ fn victims(active: &[Arc<Value>], count: usize, now: i64) -> Vec<Action> {
     let crowd = |pod: &Value| crowds.get(text(pod, &["spec", "nodeName"])).copied().unwrap_or(0);
     let mut ranked: Vec<_> = active.iter().collect();
     ranked.sort_by_cached_key(|pod| deletion_rank(pod, crowd(pod), now));
-    ranked.into_iter().take(count).map(|pod| Action::delete(pods(), pod)).collect()
+    ranked.into_iter().take(count).map(|pod| deletion(set, pod)).collect()
 }
 
 /// The status that is true now, and when it may change by time alone.

@@ -11,8 +11,9 @@ use kube_object::status::Status;
 use serde_json::{Value, json};
 
 use crate::object::{self, labels, owners, set, text};
-use crate::observed::{Change, Failure, Key, Loop, Observed, Resource, Settings, View, Watches};
-use crate::plan::{Action, Plan, Target};
+use crate::observed::{Change, Failure, Key, Loop, Observed, Resource, View, Watches};
+use crate::plan::{Action, Ask, Plan, Target};
+use crate::settings::Settings;
 
 /// What changed, before and after.
 type Step = (GroupVersionResource, Option<Arc<Value>>, Option<Arc<Value>>);
@@ -21,6 +22,8 @@ pub(crate) struct World {
     objects: BTreeMap<(String, String, String), Arc<Value>>,
     revision: u64,
     names: u64,
+    /// The name of what was made last.
+    newest: String,
     pub(crate) now: i64,
     pub(crate) settings: Settings,
     pub(crate) events: Vec<String>,
@@ -29,6 +32,9 @@ pub(crate) struct World {
     pub(crate) refuse: Option<(&'static str, Status)>,
     changes: Vec<Step>,
     failures: BTreeMap<(String, Key), Failure>,
+    memories: BTreeMap<(String, Key), Value>,
+    /// What is answered to a path, or to `scale` of a name.
+    pub(crate) answers: BTreeMap<String, Value>,
     pub(crate) deadlines: Vec<Duration>,
 }
 
@@ -38,13 +44,16 @@ impl Default for World {
             objects: BTreeMap::new(),
             revision: 1,
             names: 0,
+            newest: String::new(),
             now: 1_767_225_600,
-            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: true },
+            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: true, ..Settings::default() },
             events: Vec::new(),
             log: Vec::new(),
             refuse: None,
             changes: Vec::new(),
             failures: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            answers: BTreeMap::new(),
             deadlines: Vec::new(),
         }
     }
@@ -78,6 +87,9 @@ const RESOURCES: &[(&str, &str, &str, &str, bool)] = &[
     ("storage.k8s.io", "v1", "storageclasses", "StorageClass", false),
     ("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", false),
     ("networking.k8s.io", "v1", "ipaddresses", "IPAddress", false),
+    ("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true),
+    ("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", true),
+    ("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", true),
     ("example.com", "v1", "widgets", "Widget", true),
     ("example.com", "v1", "racks", "Rack", false),
 ];
@@ -197,11 +209,14 @@ impl World {
         let failure = self.failures.remove(&id);
         let plan = self.plan(one, key, failure.as_ref());
         self.deadlines.extend(plan.look_again_after);
+        if let Some(memory) = plan.remember {
+            self.memories.insert(id.clone(), memory);
+        }
         for action in plan.actions {
             self.log.push(format!("{}: {}", one.name, action.summary()));
             if let Err(status) = self.act(&action) {
                 let stopped = failure.as_ref().is_some_and(|failure| failure.status == status);
-                let resource = match &action {
+                let resource = match action.bare() {
                     Action::Create { resource, .. } => resource.resource.clone(),
                     _ => String::new(),
                 };
@@ -218,7 +233,32 @@ impl World {
 
     pub(crate) fn plan(&self, one: &Loop, key: &Key, failure: Option<&Failure>) -> Plan {
         let now = Timestamp::from_second(self.now).unwrap();
-        (one.reconcile)(&Observed { key, view: self, now, failure, settings: &self.settings })
+        let memory = self.memories.get(&(one.name.to_owned(), key.clone())).unwrap_or(&Value::Null);
+        let decide = |answers: &[(Ask, Result<Value, Status>)]| {
+            (one.reconcile)(&Observed {
+                key,
+                view: self,
+                now,
+                failure,
+                settings: &self.settings,
+                memory,
+                answers,
+            })
+        };
+        let plan = decide(&[]);
+        if plan.asks.is_empty() {
+            return plan;
+        }
+        decide(&plan.asks.into_iter().map(|ask| (ask.clone(), self.answer(&ask))).collect::<Vec<_>>())
+    }
+
+    fn answer(&self, ask: &Ask) -> Result<Value, Status> {
+        let path = match ask {
+            Ask::Part { target, part } => format!("{}/{}/{part}", target.resource.resource, target.name),
+            Ask::Path(path) => path.clone(),
+        };
+        let none = || Status::new(404, "NotFound", format!("nothing at {path}"));
+        self.answers.get(&path).cloned().ok_or_else(none)
     }
 
     fn act(&mut self, action: &Action) -> Result<(), Status> {
@@ -255,6 +295,21 @@ impl World {
                 self.events.push(format!("{}: {}", event.reason, event.message));
                 Ok(())
             }
+            Action::Told { action, tale } => {
+                let end = self.act(action);
+                let name = match &**action {
+                    Action::Create { .. } => self.newest.clone(),
+                    Action::Delete { target, .. } => target.name.clone(),
+                    Action::Update { object, .. } => object::name(object).to_owned(),
+                    _ => String::new(),
+                };
+                let event = tale.event(match &end {
+                    Ok(()) => Ok(&name),
+                    Err(status) => Err(&status.message),
+                });
+                self.events.push(format!("{}: {}", event.reason, event.message));
+                end
+            }
         }
     }
 
@@ -285,6 +340,7 @@ impl World {
         if View::get(self, gvr, namespace, object::name(&value)).is_some() {
             return Err(Status::already_exists(&gvr.group_resource(), object::name(&value)));
         }
+        self.newest = object::name(&value).to_owned();
         set(&mut value, &["metadata", "generation"], json!(1));
         object::remove(&mut value, &["metadata", "uid"]);
         self.put(&gvr.resource.clone(), value);
@@ -392,6 +448,11 @@ fn merge(value: &mut Value, patch: &Value, strategic: bool) {
     for (key, new) in patch {
         if new.is_null() {
             object::remove(value, &[key]);
+        } else if let Some(key) = key.strip_prefix("$deleteFromPrimitiveList/") {
+            let gone = new.as_array().unwrap();
+            let mut all = object::items(value, &[key]).to_vec();
+            all.retain(|found| !gone.contains(found));
+            set(value, &[key], Value::Array(all));
         } else if strategic && key == "ownerReferences" {
             let mut all = object::items(value, &[key]).to_vec();
             for one in new.as_array().unwrap() {

@@ -42,8 +42,9 @@ impl Cluster {
             clients: Arc::new(clients),
             mirror: server.cache().clone(),
             clock: Arc::new(SystemClock::default()),
-            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: false },
+            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: false, ..Settings::default() },
             signer: None,
+            paths: None,
             election: None,
         });
         let (shutdown, signal) = watch::channel(false);

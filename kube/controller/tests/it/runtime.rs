@@ -30,6 +30,7 @@ fn start(fake: &Arc<Fake>, clock: &Arc<Hand>, identity: Option<&str>) -> Running
         clock: clock.clone(),
         settings: Settings::default(),
         signer: None,
+        paths: None,
         election: identity.map(|identity| Election {
             identity: identity.to_owned(),
             namespace: "kube-system".to_owned(),

@@ -88,7 +88,9 @@ fn makes_a_replica_set_and_tells_of_it() {
             "deployment.kubernetes.io/desired-replicas": "4", "deployment.kubernetes.io/max-replicas": "5"})
     );
     assert_eq!(of(&world)["metadata"]["annotations"]["deployment.kubernetes.io/revision"], "1");
-    assert_eq!(world.events, [format!("ScalingReplicaSet: Scaled up replica set web-{hash} from 0 to 4")]);
+    assert_eq!(world.events[0], format!("ScalingReplicaSet: Scaled up replica set web-{hash} from 0 to 4"));
+    assert!(world.events[1].starts_with(&format!("SuccessfulCreate: Created pod: web-{hash}-")));
+    assert_eq!(world.events.len(), 5);
     let found = of(&world);
     assert_eq!(
         text(conditions::find(&found, "Available").unwrap(), &["reason"]),

@@ -52,8 +52,13 @@ pub(super) fn runtime(
         clients: Arc::new(clients),
         mirror: server.cache().clone(),
         clock: Arc::new(clock),
-        settings: Settings { root_ca: pki.server_ca.certificate.clone(), signs_certificates: true },
+        settings: Settings {
+            root_ca: pki.server_ca.certificate.clone(),
+            signs_certificates: true,
+            ..Settings::default()
+        },
         signer: Some(Arc::new(certificates)),
+        paths: None,
         election: parts.identity.map(|identity| Election {
             identity,
             namespace: "kube-system".to_owned(),
