@@ -8,6 +8,7 @@
 
 mod columns;
 mod convert;
+pub mod cron;
 mod defaults;
 #[cfg(test)]
 mod exercise;
@@ -16,6 +17,7 @@ mod qos;
 pub mod quantity;
 pub mod quota;
 mod strategy;
+mod time_zones;
 mod validation;
 mod value;
 mod warnings;

@@ -4,7 +4,9 @@ use kube_object::field_error::FieldError;
 use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
-use super::{job, schedule, time_zones};
+use super::job;
+use crate::cron::Schedule;
+use crate::time_zones;
 use crate::validation::common::subdomain_name;
 use crate::validation::pod::words;
 use crate::validation::{Errors, PathRef, Rules};
@@ -55,7 +57,7 @@ fn specification(spec: &Value, old: Option<&Value>, errors: &mut Errors) {
 
 fn when(spec: &Value, old: Option<&Value>, path: &PathRef<'_>, errors: &mut Errors) {
     let schedule = text(&spec["schedule"]);
-    if let Some(why) = schedule::fault(schedule) {
+    if let Err(why) = Schedule::parse(schedule) {
         errors.push(FieldError::invalid(path, schedule, why));
     }
     if !schedule.contains("TZ") {

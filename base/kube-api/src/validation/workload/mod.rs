@@ -12,12 +12,10 @@ mod job;
 mod job_policies;
 mod job_status;
 mod replicas;
-mod schedule;
 mod selection;
 mod stateful_set;
 #[cfg(test)]
 mod tests;
-mod time_zones;
 
 use kube_object::resource::GroupVersionKind;
 
