@@ -279,10 +279,10 @@ fn call_of(action: &Action) -> (GroupVersionResource, Option<Call>) {
             let call = Call::update(resource, object.clone());
             (resource, part.map(|part| call.clone().at(part)).unwrap_or(call))
         }
-        Action::Patch { target, strategic, patch } => {
+        Action::Patch { target, part, strategic, patch } => {
             let how = if *strategic { PatchType::Strategic } else { PatchType::Merge };
             let call = Call::patch(&target.resource, &target.namespace, &target.name, how, patch.clone());
-            (&target.resource, call)
+            (&target.resource, part.map(|part| call.clone().at(part)).unwrap_or(call))
         }
         Action::Apply { target, manager, config } => {
             let call =

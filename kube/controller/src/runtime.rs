@@ -310,9 +310,13 @@ impl State {
                 let (runtime, actor, one) = (Arc::clone(&self.runtime), lane.actor.clone(), lane.of);
                 self.jobs.spawn(async move {
                     let past = Past { key: &key, failure: failure.as_ref(), memory: &memory };
-                    let mut plan = runtime.decide(one, &past, &[]);
-                    if !plan.asks.is_empty() {
-                        let answers = actor.ask(&plan.asks).await;
+                    let mut answers = Vec::new();
+                    let mut plan = runtime.decide(one, &past, &answers);
+                    for _ in 0..ASK_ROUNDS_MAX {
+                        if plan.asks.is_empty() {
+                            break;
+                        }
+                        answers.extend(actor.ask(&plan.asks).await);
                         plan = runtime.decide(one, &past, &answers);
                     }
                     // What is gone is forgotten, unless the loop says otherwise.
@@ -465,3 +469,5 @@ async fn sleep_until(clock: &dyn Clock, deadline: Option<Duration>) {
 
 /// Changes that followers may be ahead of the owner.
 const INBOX_MAX: usize = 1024;
+/// Rounds of questions of one look; a loop that asks on would never act.
+const ASK_ROUNDS_MAX: usize = 8;

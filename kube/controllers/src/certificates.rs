@@ -114,7 +114,7 @@ mod tests {
         assert!(
             found(&world).unwrap().get("status").is_none_or(|status| status.get("certificate").is_none())
         );
-        assert_eq!(world.deadlines, [std::time::Duration::from_secs(86400)]);
+        assert_eq!(world.deadlines, [Duration::from_secs(86400)]);
         world.change("certificatesigningrequests", "", "r", |request| {
             request["status"] = json!({"conditions": [{"type": "Approved", "status": "True"}]});
         });

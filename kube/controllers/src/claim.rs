@@ -7,7 +7,7 @@ use kube_object::resource::GroupVersionResource;
 use serde_json::{Value, json};
 
 use crate::object::{
-    controller_of, controller_reference, is_controlled_by, is_deleting, labels, namespace, uid,
+    controller_of, controller_reference, is_controlled_by, is_deleting, labels, namespace, set, uid,
 };
 use crate::observed::View;
 use crate::plan::{Action, Target};
@@ -26,6 +26,8 @@ pub(crate) struct Claim<'a> {
     pub(crate) claimed: &'a GroupVersionResource,
     /// What it selects.
     pub(crate) selector: LabelSelector,
+    /// The finalizer of what it owns, if it counts the ends of that.
+    pub(crate) finalizer: Option<&'static str>,
 }
 
 /// What an owner has, and what makes that so.
@@ -73,13 +75,19 @@ impl Claim<'_> {
 
     fn adopt(&self, object: &Value) -> Action {
         let reference = controller_reference(self.owner, self.api_version, self.kind);
-        let patch = json!({"metadata": {"uid": uid(object), "ownerReferences": [reference]}});
+        let mut patch = json!({"metadata": {"uid": uid(object), "ownerReferences": [reference]}});
+        if let Some(finalizer) = self.finalizer {
+            set(&mut patch, &["metadata", "finalizers"], json!([finalizer]));
+        }
         Action::patch(self.claimed, object, patch)
     }
 
     fn release(&self, object: &Value) -> Action {
         let reference = json!({"$patch": "delete", "uid": uid(self.owner)});
-        let patch = json!({"metadata": {"uid": uid(object), "ownerReferences": [reference]}});
+        let mut patch = json!({"metadata": {"uid": uid(object), "ownerReferences": [reference]}});
+        if let Some(finalizer) = self.finalizer {
+            set(&mut patch, &["metadata", "$deleteFromPrimitiveList/finalizers"], json!([finalizer]));
+        }
         Action::patch(self.claimed, object, patch)
     }
 }

@@ -253,6 +253,7 @@ fn drop_finalizer(observed: &Observed<'_>, object: &Value, finalizer: &str) -> A
 fn merge(key: &Key, object: &Value, member: &str, value: &Value) -> Action {
     Action::Patch {
         target: Target::of(&key.resource, object),
+        part: None,
         strategic: false,
         patch: json!({"metadata": {"resourceVersion": revision(object), "uid": uid(object), member: value}}),
     }

@@ -51,6 +51,7 @@ impl History {
             kind: kind.kind,
             claimed: controller_revisions(),
             selector: selector(owner, &["spec", "selector"]),
+            finalizer: None,
         };
         let claimed = claim.of(view, |_| true);
         let mut all = claimed.mine;

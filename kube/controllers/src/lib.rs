@@ -11,22 +11,31 @@ pub mod pods;
 
 mod addresses;
 mod aggregation;
+mod autoscaler;
 mod certificates;
 mod claim;
+mod cron_job;
 mod daemon_set;
 mod deployment;
 mod disruption;
 mod endpoints;
+mod ephemeral;
 mod expiry;
 mod garbage;
 mod history;
+mod job;
+mod load_balancer;
+pub mod local_path;
 mod namespace;
+mod node;
 mod observed;
 mod placement;
 mod plan;
+mod pod_gc;
 mod protection;
 mod quota;
 mod replicas;
+mod resource_claims;
 mod root_ca;
 mod service_accounts;
 mod settings;
@@ -69,4 +78,15 @@ const ALL: &[Loop] = &[
     deployment::LOOP,
     stateful_set::LOOP,
     daemon_set::LOOP,
+    job::LOOP,
+    cron_job::LOOP,
+    node::HEALTH,
+    node::EVICTION,
+    node::RANGES,
+    pod_gc::LOOP,
+    load_balancer::LOOP,
+    local_path::LOOP,
+    ephemeral::LOOP,
+    resource_claims::LOOP,
+    autoscaler::LOOP,
 ];

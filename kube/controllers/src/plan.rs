@@ -61,6 +61,8 @@ pub enum Action {
     Patch {
         /// Which object.
         target: Target,
+        /// Which part, such as `status`; none is all but the status.
+        part: Option<&'static str>,
         /// Whether the patch knows list keys (strategic) or not (merge).
         strategic: bool,
         /// The patch.
@@ -240,7 +242,12 @@ impl Action {
 
     /// Changes an object with a patch that knows list keys.
     pub fn patch(resource: &GroupVersionResource, object: &Value, patch: Value) -> Self {
-        Self::Patch { target: Target::of(resource, object), strategic: true, patch }
+        Self::Patch { target: Target::of(resource, object), part: None, strategic: true, patch }
+    }
+
+    /// Changes an object's status with a patch that knows list keys.
+    pub fn patch_status(resource: &GroupVersionResource, object: &Value, patch: Value) -> Self {
+        Self::Patch { target: Target::of(resource, object), part: Some("status"), strategic: true, patch }
     }
 
     /// Tells something about an object.
@@ -276,7 +283,10 @@ impl Action {
                 let part = part.map(|part| format!("/{part}")).unwrap_or_default();
                 format!("update {}{part} {}", resource.resource, crate::object::name(object))
             }
-            Self::Patch { target, .. } => of("patch", target),
+            Self::Patch { target, part, .. } => {
+                let part = part.map(|part| format!("/{part}")).unwrap_or_default();
+                format!("patch {}{part} {}", target.resource.resource, target.name)
+            }
             Self::Apply { target, .. } => of("apply", target),
             Self::Delete { target, .. } => of("delete", target),
             Self::DeleteAll { resource, .. } => format!("delete all {}", resource.resource),

@@ -85,6 +85,7 @@ fn reconcile(observed: &Observed<'_>, kind: &Kind) -> Plan {
         kind: kind.kind,
         claimed: pods(),
         selector: (kind.selector)(&set),
+        finalizer: None,
     };
     let mut claimed = claim.of(observed.view, is_active);
     let mut actions = std::mem::take(&mut claimed.actions);

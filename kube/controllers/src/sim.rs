@@ -36,6 +36,8 @@ pub(crate) struct World {
     /// What is answered to a path, or to `scale` of a name.
     pub(crate) answers: BTreeMap<String, Value>,
     pub(crate) deadlines: Vec<Duration>,
+    /// When keys want to be looked at again, in milliseconds.
+    due: BTreeMap<(String, Key), i64>,
 }
 
 impl Default for World {
@@ -55,6 +57,7 @@ impl Default for World {
             memories: BTreeMap::new(),
             answers: BTreeMap::new(),
             deadlines: Vec::new(),
+            due: BTreeMap::new(),
         }
     }
 }
@@ -173,6 +176,9 @@ impl World {
     pub(crate) fn settle(&mut self, loops: &[Loop]) {
         self.deadlines.clear();
         let mut pending: BTreeSet<(usize, Key)> = BTreeSet::new();
+        for ((name, key), _) in self.due.iter().filter(|(_, due)| **due <= self.now * 1000) {
+            pending.extend(loops.iter().position(|one| one.name == name).map(|at| (at, key.clone())));
+        }
         for _ in 0..2000 {
             self.dispatch(loops, &mut pending);
             let Some((at, key)) = pending.pop_first() else { return };
@@ -207,8 +213,12 @@ impl World {
     fn run(&mut self, one: &Loop, key: &Key, pending: &mut BTreeSet<(usize, Key)>, at: usize) {
         let id = (one.name.to_owned(), key.clone());
         let failure = self.failures.remove(&id);
+        self.due.remove(&id);
         let plan = self.plan(one, key, failure.as_ref());
         self.deadlines.extend(plan.look_again_after);
+        if let Some(after) = plan.look_again_after {
+            self.due.insert(id.clone(), self.now * 1000 + after.as_millis() as i64);
+        }
         if let Some(memory) = plan.remember {
             self.memories.insert(id.clone(), memory);
         }
@@ -245,11 +255,13 @@ impl World {
                 answers,
             })
         };
-        let plan = decide(&[]);
-        if plan.asks.is_empty() {
-            return plan;
+        let mut answers = Vec::new();
+        let mut plan = decide(&answers);
+        while !plan.asks.is_empty() {
+            answers.extend(plan.asks.into_iter().map(|ask| (ask.clone(), self.answer(&ask))));
+            plan = decide(&answers);
         }
-        decide(&plan.asks.into_iter().map(|ask| (ask.clone(), self.answer(&ask))).collect::<Vec<_>>())
+        plan
     }
 
     fn answer(&self, ask: &Ask) -> Result<Value, Status> {
@@ -265,7 +277,7 @@ impl World {
         match action {
             Action::Create { resource, namespace, object } => self.create(resource, namespace, object),
             Action::Update { resource, part, object } => self.update(resource, *part, object),
-            Action::Patch { target, patch, strategic } => self.patch(target, patch, *strategic),
+            Action::Patch { target, patch, strategic, .. } => self.patch(target, patch, *strategic),
             Action::Apply { target, config, .. } => self.patch(target, config, false),
             Action::Delete { target, propagation, .. } => self.delete(target, *propagation),
             Action::DeleteAll { resource, namespace, propagation } => {
@@ -363,6 +375,11 @@ impl World {
         }
         let mut value = value.clone();
         match part {
+            Some("scale") => {
+                let replicas = value["spec"]["replicas"].clone();
+                value = (*old).clone();
+                set(&mut value, &["spec", "replicas"], replicas);
+            }
             // Metadata comes with a status, as the server has it; it does not count.
             Some("status") => {
                 let (status, metadata) = (value["status"].clone(), value["metadata"].clone());
@@ -452,6 +469,18 @@ fn merge(value: &mut Value, patch: &Value, strategic: bool) {
             let gone = new.as_array().unwrap();
             let mut all = object::items(value, &[key]).to_vec();
             all.retain(|found| !gone.contains(found));
+            set(value, &[key], Value::Array(all));
+        } else if strategic && key == "finalizers" {
+            let mut all = object::items(value, &[key]).to_vec();
+            all.extend(new.as_array().unwrap().iter().cloned());
+            all.dedup();
+            set(value, &[key], Value::Array(all));
+        } else if strategic && key == "conditions" {
+            let mut all = object::items(value, &[key]).to_vec();
+            for one in new.as_array().unwrap() {
+                all.retain(|found| found["type"] != one["type"]);
+                all.push(one.clone());
+            }
             set(value, &[key], Value::Array(all));
         } else if strategic && key == "ownerReferences" {
             let mut all = object::items(value, &[key]).to_vec();

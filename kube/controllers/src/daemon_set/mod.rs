@@ -76,6 +76,7 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
         kind: KIND.kind,
         claimed: pods(),
         selector: selected,
+        finalizer: None,
     };
     let mut claimed = claim.of(observed.view, |_| true);
     actions.append(&mut claimed.actions);

@@ -77,6 +77,7 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
         kind: "Deployment",
         claimed: replica_sets(),
         selector: selected,
+        finalizer: None,
     };
     let claimed = claim.of(observed.view, |_| true);
     if !claimed.actions.is_empty() {

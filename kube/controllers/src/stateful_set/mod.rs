@@ -68,6 +68,7 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
         kind: KIND.kind,
         claimed: pods(),
         selector: selector(&found, &["spec", "selector"]),
+        finalizer: None,
     };
     let claimed = claim.of(observed.view, |pod| ordinal(&found, pod).is_some());
     let mut history = History::of(observed.view, &found, &KIND);
