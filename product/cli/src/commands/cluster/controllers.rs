@@ -52,8 +52,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
             clients: Arc::new(move |_: User, _: &str| Arc::clone(&own)),
             mirror: Cache::start(&api, &[::controllers::known::definitions().clone()]),
             clock: Arc::new(SystemClock::default()),
-            settings: Settings { root_ca, signs_certificates: false },
+            settings: Settings { root_ca, ..Settings::default() },
             signer: None,
+            paths: None,
             election,
         });
         Ok(runtime.run(ended))
