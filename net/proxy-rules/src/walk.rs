@@ -1,0 +1,669 @@
+//! A packet walks through the chains: the rules against what the specification says.
+//!
+//! [`Kernel`] runs the very expressions that are sent to the kernel over the very elements.
+//! [`expected`] says what Kubernetes promises, straight from services and endpoints.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+
+use netlink::nft::{
+    Compare, CtKey, Expr, HookPoint, MetaKey, Register, SetOperation, Verdict, ct_state, ct_status, fib_type,
+};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+
+use crate::elements::{Key, Map, Value, endpoint_of};
+use crate::facts::{Facts, Range};
+use crate::plan::Endpoint;
+use crate::program::{self, AFFINITY, MASQUERADE_MARK, PICKS, Pick};
+use crate::ruleset::{Changes, Input, Ruleset};
+use crate::service::{Protocol, Service, ServiceName};
+use crate::slice::Slice;
+
+/// The first packet of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Packet {
+    source: Ipv4Addr,
+    destination: Ipv4Addr,
+    protocol: Protocol,
+    port: u16,
+    mark: u32,
+    translated: bool,
+}
+
+/// What became of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Sent {
+        to: Endpoint,
+        masqueraded: bool,
+    },
+    Rejected,
+    Dropped,
+    /// Nobody looked after it.
+    Passed,
+}
+
+/// Registers, by byte; what a rule has not written may not be read.
+struct Registers {
+    bytes: [u8; 64],
+    written: [bool; 16],
+}
+
+impl Registers {
+    fn new() -> Self {
+        Self { bytes: [0xee; 64], written: [false; 16] }
+    }
+
+    fn write(&mut self, to: Register, data: &[u8]) {
+        let words = data.len().div_ceil(4);
+        let start = usize::from(to.0);
+        self.bytes[start * 4..(start + words) * 4].fill(0);
+        self.bytes[start * 4..start * 4 + data.len()].copy_from_slice(data);
+        self.written[start..start + words].fill(true);
+    }
+
+    fn read(&self, from: Register, length: usize) -> Vec<u8> {
+        let start = usize::from(from.0);
+        let words = start..start + length.div_ceil(4);
+        assert!(
+            self.written[words.clone()].iter().all(|w| *w),
+            "reads words {words:?}, which this rule has not written"
+        );
+        self.bytes[start * 4..start * 4 + length].to_vec()
+    }
+}
+
+enum Step {
+    NextRule,
+    NextChain,
+    Done(Fate),
+}
+
+/// A table, held as the kernel holds it.
+struct Kernel {
+    facts: Facts,
+    chains: HashMap<String, Vec<Vec<Expr>>>,
+    hooks: BTreeMap<(HookPoint, i32), Vec<String>>,
+    maps: HashMap<&'static str, HashMap<Vec<u8>, Vec<u8>>>,
+    picks: HashMap<Vec<u8>, String>,
+    affinity: HashMap<Vec<u8>, Vec<u8>>,
+    /// The next random number.
+    dice: u32,
+}
+
+impl Kernel {
+    fn new(facts: &Facts) -> Self {
+        let mut hooks: BTreeMap<_, Vec<String>> = BTreeMap::new();
+        let mut chains = HashMap::new();
+        for chain in program::chains(facts) {
+            if let Some(hook) = chain.hook {
+                hooks.entry((hook.point, hook.priority)).or_default().push(chain.name.to_owned());
+            }
+            chains.insert(chain.name.to_owned(), chain.rules.into_iter().map(|(rule, _)| rule).collect());
+        }
+        let (maps, picks, affinity) = (HashMap::new(), HashMap::new(), HashMap::new());
+        Self { facts: facts.clone(), chains, hooks, maps, picks, affinity, dice: 0 }
+    }
+
+    fn apply(&mut self, changes: &Changes) {
+        for (key, value) in &changes.remove {
+            let held = self.maps.entry(key.map.name()).or_default().remove(&key.bytes[..]);
+            assert_eq!(held.as_deref(), Some(&value[..]), "removed what was not there: {key:?}");
+        }
+        for pick in &changes.picks {
+            self.chains.entry(pick.chain()).or_insert_with(|| pick.rules());
+            self.picks.insert(pick.key(), pick.chain());
+        }
+        for (key, value) in &changes.add {
+            let held =
+                self.maps.entry(key.map.name()).or_default().insert(key.bytes.to_vec(), value.to_vec());
+            assert_eq!(held, None, "added what was there: {key:?}");
+        }
+    }
+
+    fn find(&self, set: &str, key: &[u8]) -> Option<Vec<u8>> {
+        if set == AFFINITY {
+            return self.affinity.get(key).cloned();
+        }
+        let map = self.maps.get(set)?;
+        if set == Map::Allowed.name() {
+            let inside = |(first, last): (&Vec<u8>, &Vec<u8>)| first[..] <= *key && *key <= last[..];
+            return map.iter().find(|(f, l)| f[..12] == key[..12] && inside((f, l))).map(|_| Vec::new());
+        }
+        map.get(key).cloned()
+    }
+
+    fn key_length(set: &str) -> usize {
+        match set {
+            "endpoints" | AFFINITY | "services" | "services-outside" | "reject" | "drop" | "restricted" => 12,
+            "sticky" | "allowed" => 16,
+            "loops" => 8,
+            "cluster-ips" => 4,
+            other => panic!("{other}"),
+        }
+    }
+
+    fn is_local(&self, address: Ipv4Addr) -> bool {
+        address.is_loopback() || self.facts.addresses.contains(&address)
+    }
+
+    /// From the first hook to the last.
+    fn walk(&mut self, mut packet: Packet) -> Fate {
+        let own = self.is_local(packet.source);
+        let mut points = vec![if own { HookPoint::Output } else { HookPoint::Prerouting }];
+        let mut sent = None;
+        let mut masqueraded = false;
+        let mut at = 0;
+        while let Some(point) = points.get(at).copied() {
+            at += 1;
+            let hooked: Vec<String> = self
+                .hooks
+                .iter()
+                .filter(|((p, _), _)| *p == point)
+                .flat_map(|(_, names)| names.clone())
+                .collect();
+            for chain in hooked {
+                match self.run(&chain, &mut packet) {
+                    Some(Fate::Sent { masqueraded: true, .. }) => masqueraded = true,
+                    Some(Fate::Sent { to, .. }) => {
+                        sent = Some(to);
+                        packet.destination = to.address;
+                        packet.translated = true;
+                    }
+                    Some(Fate::Passed) | None => {}
+                    Some(end) => return end,
+                }
+            }
+            let next = match point {
+                HookPoint::Prerouting if self.is_local(packet.destination) => Some(HookPoint::Input),
+                HookPoint::Prerouting => Some(HookPoint::Forward),
+                HookPoint::Output | HookPoint::Forward => Some(HookPoint::Postrouting),
+                HookPoint::Input | HookPoint::Postrouting => None,
+            };
+            points.extend(next);
+        }
+        sent.map_or(Fate::Passed, |to| Fate::Sent { to, masqueraded })
+    }
+
+    fn run(&mut self, chain: &str, packet: &mut Packet) -> Option<Fate> {
+        let rules = self.chains.get(chain).unwrap_or_else(|| panic!("no chain {chain}")).clone();
+        for rule in rules {
+            let mut registers = Registers::new();
+            for expression in &rule {
+                match self.step(expression, &mut registers, packet) {
+                    None => {}
+                    Some(Step::NextRule) => break,
+                    Some(Step::NextChain) => return None,
+                    Some(Step::Done(fate)) => return Some(fate),
+                }
+            }
+        }
+        None
+    }
+
+    fn step(&mut self, expression: &Expr, r: &mut Registers, packet: &mut Packet) -> Option<Step> {
+        match expression {
+            Expr::Meta { key: MetaKey::Transport, to } => r.write(*to, &[packet.protocol.number()]),
+            Expr::Meta { key: MetaKey::Mark, to } => r.write(*to, &packet.mark.to_ne_bytes()),
+            Expr::SetMark { from } => {
+                packet.mark = u32::from_ne_bytes(r.read(*from, 4).try_into().expect("a word"));
+            }
+            Expr::Ct { key: CtKey::State, to } => r.write(*to, &ct_state::NEW.to_ne_bytes()),
+            Expr::Ct { key: CtKey::Status, to } => {
+                let status = if packet.translated { ct_status::DESTINATION_NAT } else { 0 };
+                r.write(*to, &status.to_ne_bytes());
+            }
+            Expr::DestinationType { to } => {
+                let kind = if self.is_local(packet.destination) { fib_type::LOCAL } else { 1 };
+                r.write(*to, &kind.to_ne_bytes());
+            }
+            Expr::Payload { offset: 12, to, .. } => r.write(*to, &packet.source.octets()),
+            Expr::Payload { offset: 16, to, .. } => r.write(*to, &packet.destination.octets()),
+            Expr::Payload { offset: 2, to, .. } => r.write(*to, &packet.port.to_be_bytes()),
+            Expr::Load { value, to } => r.write(*to, value),
+            Expr::Mask { register, mask } => {
+                let masked: Vec<u8> =
+                    r.read(*register, mask.len()).iter().zip(mask).map(|(a, b)| a & b).collect();
+                r.write(*register, &masked);
+            }
+            Expr::Bits { from, to, mask, flip } => {
+                let read = r.read(*from, mask.len());
+                let bits: Vec<u8> = read.iter().zip(mask).zip(flip).map(|((a, b), c)| (a & b) ^ c).collect();
+                r.write(*to, &bits);
+            }
+            Expr::Compare { register, how, value } => {
+                let equal = r.read(*register, value.len()) == *value;
+                return (equal != (*how == Compare::Equal)).then_some(Step::NextRule);
+            }
+            Expr::Random { below, to } => r.write(*to, &(self.dice % below).to_ne_bytes()),
+            Expr::Lookup { set, key, to, absent } => {
+                let found = self.find(set, &r.read(*key, Self::key_length(set)));
+                if found.is_some() == *absent {
+                    return Some(Step::NextRule);
+                }
+                if let (Some(value), Some(to)) = (found, to) {
+                    r.write(*to, &value);
+                }
+            }
+            Expr::Dispatch { map, key } => {
+                assert_eq!(map, PICKS);
+                let chain = self.picks.get(&r.read(*key, 8))?.clone();
+                return Some(match self.run(&chain, packet) {
+                    Some(fate) => Step::Done(fate),
+                    None => Step::NextChain,
+                });
+            }
+            Expr::Dynamic { operation, key, value, timeout_ms, .. } => {
+                let key = r.read(*key, 12);
+                if *operation == SetOperation::Delete {
+                    self.affinity.remove(&key);
+                    return None;
+                }
+                assert!(timeout_ms.is_some_and(|timeout| timeout >= 1000));
+                let value = r.read(value.expect("a map"), 8);
+                self.affinity.entry(key).or_insert(value);
+            }
+            Expr::DestinationNat { address, port } => {
+                assert_eq!(port.0, address.0 + 1);
+                let to = endpoint_of(&r.read(*address, 8)).expect("an endpoint");
+                return Some(Step::Done(Fate::Sent { to, masqueraded: false }));
+            }
+            Expr::Masquerade => {
+                let to = Endpoint { address: packet.destination, port: packet.port };
+                return Some(Step::Done(Fate::Sent { to, masqueraded: true }));
+            }
+            Expr::Reject(_) => return Some(Step::Done(Fate::Rejected)),
+            Expr::Verdict(Verdict::Drop) => return Some(Step::Done(Fate::Dropped)),
+            Expr::Verdict(Verdict::Jump(chain)) => return self.run(chain, packet).map(Step::Done),
+            Expr::Verdict(Verdict::Goto(chain)) => {
+                return Some(self.run(chain, packet).map_or(Step::NextChain, Step::Done));
+            }
+            other => panic!("{other:?}"),
+        }
+        None
+    }
+}
+
+/// Where a packet may go by the specification, and whether masqueraded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Promise {
+    OneOf(BTreeSet<Endpoint>, bool),
+    Reject,
+    Drop,
+    Pass,
+}
+
+/// An endpoint of the world: what its slice says.
+#[derive(Clone, Debug)]
+struct Pod {
+    address: Ipv4Addr,
+    here: bool,
+    ready: bool,
+    serving_terminating: bool,
+}
+
+/// What Kubernetes promises for a packet to a service's frontend.
+fn expected(world: &World, packet: &Packet) -> Promise {
+    let from_pod = world.facts.cluster.iter().any(|range| range.contains(packet.source));
+    let own = world.facts.addresses.contains(&packet.source);
+    for (name, service) in &world.services {
+        let pods = &world.pods[name];
+        for port in &service.ports {
+            if port.protocol != packet.protocol {
+                continue;
+            }
+            let at_port = packet.port == port.port;
+            let internal = at_port && packet.destination == service.cluster_ip;
+            let outer_ips = service.balancer_ips.iter().chain(&service.external_ips);
+            let at_outer = at_port && outer_ips.clone().any(|ip| *ip == packet.destination);
+            let at_node =
+                world.facts.addresses.contains(&packet.destination) && port.node_port == Some(packet.port);
+            if !internal && !at_outer && !at_node {
+                continue;
+            }
+            let balanced = at_port && service.balancer_ips.contains(&packet.destination);
+            if let Some(ranges) = service.source_ranges.as_ref().filter(|_| balanced)
+                && !ranges.iter().any(|range| range.contains(packet.source))
+            {
+                return Promise::Drop;
+            }
+            let stays =
+                if internal { service.internal_local } else { service.external_local && !from_pod && !own };
+            let usable = |here_only: bool| -> BTreeSet<Endpoint> {
+                let endpoint = |pod: &Pod| Endpoint { address: pod.address, port: 8080 };
+                let here = |pod: &&Pod| pod.here || !here_only;
+                let ready: BTreeSet<_> = pods.iter().filter(here).filter(|p| p.ready).map(endpoint).collect();
+                let ending = pods.iter().filter(here).filter(|p| p.serving_terminating).map(endpoint);
+                if ready.is_empty() { ending.collect() } else { ready }
+            };
+            let (choice, anywhere) = (usable(stays), usable(false));
+            if anywhere.is_empty() {
+                return Promise::Reject;
+            }
+            if choice.is_empty() {
+                return Promise::Drop;
+            }
+            let masquerade = own || (!from_pod && !stays) || (!internal && !service.external_local);
+            let masquerade = masquerade || (internal && !from_pod);
+            return Promise::OneOf(choice, masquerade);
+        }
+    }
+    let cluster_ip = world.services.values().any(|service| service.cluster_ip == packet.destination);
+    match cluster_ip {
+        true => Promise::Reject,
+        false if world.facts.services.iter().any(|range| range.contains(packet.destination)) => Promise::Drop,
+        false => Promise::Pass,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct World {
+    facts: Facts,
+    services: BTreeMap<ServiceName, Service>,
+    pods: BTreeMap<ServiceName, Vec<Pod>>,
+}
+
+const CHOICES: usize = 12;
+
+/// A service from a few random numbers; few addresses, so that much meets.
+fn service(index: usize, dice: [u8; CHOICES]) -> (Json, Vec<Pod>, Json) {
+    let bit = |at: usize| dice[at].is_multiple_of(2);
+    let policy = |local: bool| if local { "Local" } else { "Cluster" };
+    let kind = ["ClusterIP", "NodePort", "LoadBalancer"][usize::from(dice[0] % 3)];
+    let protocol = ["TCP", "UDP", "SCTP"][usize::from(dice[1] % 3)];
+    let name = format!("s{index}");
+    let mut spec = json!({
+        "type": kind, "clusterIP": format!("10.43.0.{}", index + 1), "internalTrafficPolicy": policy(dice[2].is_multiple_of(3)),
+        "externalTrafficPolicy": policy(bit(3)), "sessionAffinity": if dice[4].is_multiple_of(4) { "ClientIP" } else { "None" },
+        "ports": [{"name": "p", "port": 80, "protocol": protocol, "nodePort": 30000 + index}],
+    });
+    if bit(5) {
+        spec["externalIPs"] = json!([format!("198.51.100.{}", index + 1)]);
+    }
+    if bit(6) {
+        spec["loadBalancerSourceRanges"] = json!(["203.0.113.0/28", "10.42.0.0/24"]);
+    }
+    let status = json!({"loadBalancer": {"ingress": [{"ip": format!("198.51.101.{}", index + 1)}]}});
+    let service = json!({"metadata": {"namespace": "a", "name": name}, "spec": spec, "status": status});
+    let mut pods = Vec::new();
+    for number in 0..usize::from(dice[7] % 4) {
+        let state = dice[8 + number] % 4;
+        pods.push(Pod {
+            address: Ipv4Addr::new(
+                10,
+                42,
+                dice[8 + number] % 2,
+                u8::try_from(10 + index * 4 + number).expect("small"),
+            ),
+            here: (dice[8 + number] / 4).is_multiple_of(2),
+            ready: state < 2,
+            serving_terminating: state == 2,
+        });
+    }
+    let endpoints: Vec<Json> = pods
+        .iter()
+        .map(|pod| {
+            let serving = pod.ready || pod.serving_terminating;
+            json!({"addresses": [pod.address.to_string()], "nodeName": if pod.here { "here" } else { "there" },
+                "conditions": {"ready": pod.ready, "serving": serving, "terminating": pod.serving_terminating}})
+        })
+        .collect();
+    let slice = json!({"metadata": {"namespace": "a", "name": format!("{name}-x"),
+            "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4", "ports": [{"name": "p", "port": 8080, "protocol": protocol}], "endpoints": endpoints});
+    (service, pods, slice)
+}
+
+fn facts() -> Facts {
+    Facts {
+        node: "here".to_owned(),
+        zone: String::new(),
+        addresses: vec![Ipv4Addr::new(192, 0, 2, 10)],
+        cluster: vec![Range::parse("10.42.0.0/16").expect("a range")],
+        services: vec![Range::parse("10.43.0.0/16").expect("a range")],
+        node_ports: Vec::new(),
+        external_ips: true,
+        masquerade_all: false,
+    }
+}
+
+/// All packets that meet something, from a pod, from outside (allowed and not) and from the node.
+fn packets(count: usize) -> Vec<Packet> {
+    let sources = [[10, 42, 0, 200], [10, 42, 1, 200], [203, 0, 113, 1], [203, 0, 113, 99], [192, 0, 2, 10]];
+    let mut all = Vec::new();
+    for index in 0..=count {
+        let last = u8::try_from(index + 1).expect("small");
+        let node_port = 30000 + u16::try_from(index).expect("small");
+        let at = [
+            ([10, 43, 0, last], 80),
+            ([10, 43, 0, last], 81),
+            ([198, 51, 100, last], 80),
+            ([198, 51, 101, last], 80),
+            ([192, 0, 2, 10], node_port),
+        ];
+        for (destination, port) in at {
+            for source in sources {
+                for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
+                    let (source, destination) = (source.into(), destination.into());
+                    all.push(Packet { source, destination, protocol, port, mark: 0, translated: false });
+                }
+            }
+        }
+    }
+    all
+}
+
+#[track_caller]
+fn agree(kernel: &mut Kernel, world: &World, packet: Packet) {
+    let promise = expected(world, &packet);
+    let mut seen = BTreeSet::new();
+    let throws = if let Promise::OneOf(choice, _) = &promise { choice.len() as u32 } else { 1 };
+    for dice in 0..throws {
+        kernel.dice = dice;
+        kernel.affinity.clear();
+        let fate = kernel.walk(packet);
+        let same = match (&promise, fate) {
+            (Promise::OneOf(choice, masquerade), Fate::Sent { to, masqueraded }) => {
+                seen.insert(to);
+                choice.contains(&to) && *masquerade == masqueraded
+            }
+            (Promise::Reject, Fate::Rejected)
+            | (Promise::Drop, Fate::Dropped)
+            | (Promise::Pass, Fate::Passed) => true,
+            _ => false,
+        };
+        assert!(same, "{packet:?}: promised {promise:?}, became {fate:?}\n{:#?}", world.services);
+    }
+    if let Promise::OneOf(choice, _) = promise {
+        assert_eq!(seen, choice, "all are reached, each by one number: {packet:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nd_10_packets_go_where_kubernetes_promises(
+        steps in proptest::collection::vec((0usize..4, any::<[u8; CHOICES]>(), any::<u8>()), 1..12),
+    ) {
+        let facts = facts();
+        let mut kernel = Kernel::new(&facts);
+        let mut rules = Ruleset::new(facts.clone());
+        let mut world = World { facts, services: BTreeMap::new(), pods: BTreeMap::new() };
+        for (index, dice, how) in steps {
+            let (object, pods, slice) = service(index, dice);
+            let name = ServiceName::new("a", &format!("s{index}"));
+            let slice_name: std::sync::Arc<str> = format!("s{index}-x").into();
+            let mut inputs = Vec::new();
+            if how % 8 == 0 {
+                world.services.remove(&name);
+                inputs.push(Input::Service(name.clone(), None));
+                inputs.push(Input::Slice("a".into(), slice_name, None));
+            } else {
+                let service = Service::parse(&object).expect("proxied");
+                world.services.insert(name.clone(), service.clone());
+                world.pods.insert(name.clone(), pods);
+                inputs.push(Input::Slice("a".into(), slice_name, Slice::parse(&slice)));
+                inputs.push(Input::Service(name.clone(), Some(service)));
+            }
+            let changes = rules.change(inputs);
+            kernel.apply(&changes);
+        }
+        for packet in packets(4) {
+            agree(&mut kernel, &world, packet);
+        }
+        // One that starts anew finds nothing to change, and from nothing makes the same.
+        let held: HashMap<Key, Value> = rules.elements().map(|(key, value)| (key.clone(), value.clone())).collect();
+        prop_assert!(rules.difference(held.clone()).is_empty());
+        let whole = rules.difference(HashMap::new());
+        prop_assert_eq!(whole.add.len(), held.len());
+        let in_kernel: usize = kernel.maps.values().map(HashMap::len).sum();
+        prop_assert_eq!(in_kernel, held.len());
+    }
+}
+
+fn single(dice: [u8; CHOICES], change: impl FnOnce(&mut Json, &mut Json)) -> (Kernel, Ruleset, Service) {
+    let (mut object, _, mut slice) = service(0, dice);
+    change(&mut object, &mut slice);
+    let service = Service::parse(&object).expect("proxied");
+    let mut rules = Ruleset::new(facts());
+    let inputs = [
+        Input::Service(service.name.clone(), Some(service.clone())),
+        Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice)),
+    ];
+    let mut kernel = Kernel::new(&facts());
+    kernel.apply(&rules.change(inputs));
+    (kernel, rules, service)
+}
+
+fn endpoints(count: u8) -> Json {
+    (0..count).map(|n| json!({"addresses": [format!("10.42.0.{}", n + 10)], "nodeName": "here"})).collect()
+}
+
+fn from_pod(last: u8) -> Packet {
+    Packet {
+        source: Ipv4Addr::new(10, 42, 0, last),
+        destination: Ipv4Addr::new(10, 43, 0, 1),
+        protocol: Protocol::Tcp,
+        port: 80,
+        mark: 0,
+        translated: false,
+    }
+}
+
+#[test]
+fn lc_05_each_endpoint_gets_its_share() {
+    for count in 1..=7 {
+        let (mut kernel, ..) = single([0; CHOICES], |object, slice| {
+            object["spec"]["internalTrafficPolicy"] = json!("Cluster");
+            object["spec"]["sessionAffinity"] = json!("None");
+            slice["endpoints"] = endpoints(count);
+        });
+        let mut hits: BTreeMap<Endpoint, u32> = BTreeMap::new();
+        for dice in 0..u32::from(count) * 10 {
+            kernel.dice = dice;
+            let Fate::Sent { to, .. } = kernel.walk(from_pod(200)) else { panic!("not sent") };
+            *hits.entry(to).or_default() += 1;
+        }
+        assert_eq!(hits.len(), usize::from(count));
+        assert!(hits.values().all(|hit| *hit == 10), "{hits:?}");
+    }
+}
+
+#[test]
+fn a_client_stays_with_its_endpoint_while_that_serves() {
+    let change = |object: &mut Json, slice: &mut Json| {
+        object["spec"]["internalTrafficPolicy"] = json!("Cluster");
+        object["spec"]["sessionAffinity"] = json!("ClientIP");
+        slice["endpoints"] = endpoints(4);
+    };
+    let (mut kernel, mut rules, _) = single([0; CHOICES], change);
+    let sent = |kernel: &mut Kernel, dice: u32, last: u8| {
+        kernel.dice = dice;
+        match kernel.walk(from_pod(last)) {
+            Fate::Sent { to, .. } => to.address.octets()[3],
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!((sent(&mut kernel, 1, 200), sent(&mut kernel, 2, 201)), (11, 12));
+    for dice in 0..8 {
+        assert_eq!((sent(&mut kernel, dice, 200), sent(&mut kernel, dice, 201)), (11, 12));
+    }
+    let (_, _, mut slice) = service(0, [0; CHOICES]);
+    slice["endpoints"] = endpoints(4)
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter(|e| e["addresses"][0] != "10.42.0.11")
+        .cloned()
+        .collect();
+    kernel.apply(&rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]));
+    assert_eq!(sent(&mut kernel, 2, 200), 13, "its endpoint is gone: another");
+    assert_eq!((sent(&mut kernel, 0, 200), sent(&mut kernel, 0, 201)), (13, 12));
+}
+
+#[test]
+fn one_that_asks_itself_is_masqueraded() {
+    let (mut kernel, ..) = single([0; CHOICES], |object, slice| {
+        object["spec"]["internalTrafficPolicy"] = json!("Cluster");
+        object["spec"]["sessionAffinity"] = json!("None");
+        slice["endpoints"] = endpoints(1);
+    });
+    let to = Endpoint { address: Ipv4Addr::new(10, 42, 0, 10), port: 8080 };
+    assert_eq!(kernel.walk(from_pod(10)), Fate::Sent { to, masqueraded: true });
+    assert_eq!(kernel.walk(from_pod(11)), Fate::Sent { to, masqueraded: false });
+    assert_eq!(
+        kernel.walk(Packet { mark: MASQUERADE_MARK, ..from_pod(11) }),
+        Fate::Sent { to, masqueraded: true }
+    );
+}
+
+#[test]
+fn two_that_want_one_address_have_an_order() {
+    let mut rules = Ruleset::new(facts());
+    let mut kernel = Kernel::new(&facts());
+    let mut put = |index: usize, there: bool| {
+        let (mut object, _, mut slice) = service(index, [0; CHOICES]);
+        object["spec"]["externalIPs"] = json!(["198.51.100.99"]);
+        slice["endpoints"] = json!([{"addresses": [format!("10.42.0.{}", 10 + index)]}]);
+        let service = Service::parse(&object).expect("proxied");
+        let name: std::sync::Arc<str> = format!("s{index}-x").into();
+        let inputs = [
+            Input::Service(service.name.clone(), there.then_some(service)),
+            Input::Slice("a".into(), name, Slice::parse(&slice).filter(|_| there)),
+        ];
+        let changes = rules.change(inputs);
+        kernel.apply(&changes);
+        match kernel.walk(Packet { destination: Ipv4Addr::new(198, 51, 100, 99), ..from_pod(200) }) {
+            Fate::Sent { to, .. } => to.address.octets()[3],
+            _ => 0,
+        }
+    };
+    assert_eq!(
+        [put(1, true), put(0, true), put(2, true), put(0, false), put(1, false), put(2, false)],
+        [11, 10, 10, 11, 12, 0]
+    );
+}
+
+#[test]
+fn a_changed_endpoint_is_a_few_elements() {
+    let (_, mut rules, _) = single([0; CHOICES], |object, slice| {
+        object["spec"]["internalTrafficPolicy"] = json!("Cluster");
+        object["spec"]["externalIPs"] = json!([]);
+        object["spec"]["sessionAffinity"] = json!("None");
+        slice["endpoints"] = endpoints(3);
+    });
+    let (_, _, mut slice) = service(0, [0; CHOICES]);
+    slice["endpoints"] = endpoints(4);
+    let changes = rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]);
+    let by_map = |changes: &[(Key, Value)]| changes.iter().map(|(key, _)| key.map).collect::<Vec<_>>();
+    assert!(by_map(&changes.add).contains(&Map::Endpoints));
+    assert_eq!((changes.add.len(), changes.remove.len()), (3, 1), "{changes:?}");
+    assert!(changes.picks.iter().all(|pick: &Pick| pick.count == 4));
+    assert!(rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]).is_empty());
+    assert!(rules.receives(Ipv4Addr::new(10, 42, 0, 13)));
+    slice["endpoints"][3]["conditions"] = json!({"ready": false, "serving": true, "terminating": true});
+    rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]);
+    assert!(!rules.receives(Ipv4Addr::new(10, 42, 0, 13)) && rules.receives(Ipv4Addr::new(10, 42, 0, 12)));
+}
