@@ -191,7 +191,8 @@ impl Pick {
             operation,
             set: AFFINITY.to_owned(),
             key: Register(8),
-            value: (!deletes).then_some(Register(6)),
+            // The kernel wants one also where it does not look at it.
+            value: Some(Register(6)),
             timeout_ms: (!deletes).then_some(u64::from(self.kind.affinity) * 1000),
         }
     }

@@ -198,6 +198,11 @@ impl Ruleset {
         self.owners.keys()
     }
 
+    /// How many elements are wanted.
+    pub fn element_count(&self) -> usize {
+        self.elements.len()
+    }
+
     /// How many services are proxied.
     pub fn len(&self) -> usize {
         self.services.len()

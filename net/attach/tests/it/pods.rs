@@ -58,15 +58,10 @@ struct Node {
 impl Node {
     fn new(index: u8, dir: &Path, mode: Mode) -> Self {
         let netns = Netns::new();
-        let (pid, tid) = netns.run(|| {
-            let link = std::fs::read_link("/proc/thread-self").expect("own thread");
-            let text = link.to_string_lossy().into_owned();
-            let (pid, tid) = text.split_once("/task/").expect("a thread");
-            (pid.to_owned(), tid.to_owned())
-        });
         let address = Ipv4Addr::new(192, 0, 2, 10 + index);
         sh(&format!(
-            "ip link add w{index} type veth peer name under0 netns /proc/{pid}/task/{tid}/ns/net; ip link set w{index} master wire up"
+            "ip link add w{index} type veth peer name under0 netns {}; ip link set w{index} master wire up",
+            netns.path()
         ));
         netns.sh(&format!(
             "ip link set lo up; ip addr add {address}/24 dev under0; ip link set under0 up; ip route add default via 192.0.2.1"

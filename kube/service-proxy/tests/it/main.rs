@@ -1,0 +1,7 @@
+//! The service proxy against the kernel: nodes and pods are network namespaces, the API is a
+//! mirror that the test fills.
+
+mod mirror;
+mod scale;
+mod services;
+mod world;
