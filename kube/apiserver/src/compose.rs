@@ -24,6 +24,7 @@ use crate::identity::{Permissions, RbacGuard, TokenIssuer};
 use crate::nodes::{Nodes, NodesConfig};
 use crate::registry::{Body, Core, DeleteOptions, NodeProxy, Target, WriteOptions};
 use crate::server::server_context;
+use crate::usage::Usage;
 
 /// What a front is made of besides the server.
 pub struct Setup<'a> {
@@ -85,8 +86,6 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         certificate: setup.pki.front_proxy_client.certificate.clone(),
         key: setup.pki.front_proxy_client.key.clone(),
     };
-    let others = Arc::clone(cache) as Arc<dyn Cluster>;
-    let aggregator = Arc::new(Aggregator::new(others, identity, setup.shutdown.clone()));
     let nodes = Arc::new(Nodes::new(NodesConfig {
         cluster: Arc::clone(cache) as Arc<dyn Cluster>,
         identity: kubelet_client(setup.pki),
@@ -94,6 +93,10 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         tunnels: None,
         shutdown: setup.shutdown.clone(),
     }));
+    let objects = || Arc::clone(cache) as Arc<dyn Cluster>;
+    let usage = Usage::new(objects(), Arc::clone(&nodes), setup.shutdown.clone());
+    let aggregator = Aggregator::new(objects(), identity, setup.shutdown.clone()).with(Arc::new(usage));
+    let aggregator = Arc::new(aggregator);
     let node_proxy = setup.node_proxy.unwrap_or_else(|| Arc::clone(&nodes) as Arc<dyn NodeProxy>);
     let bootstrapped = Arc::new(AtomicBool::new(false));
     let counted = Arc::clone(cache);

@@ -28,6 +28,7 @@ pub mod server;
 mod storage;
 mod strategy;
 pub mod table;
+mod usage;
 
 pub use local::LocalApi;
 pub use server::{ApiServer, Config};

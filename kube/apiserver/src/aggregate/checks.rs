@@ -51,7 +51,7 @@ async fn follow(registry: &Registry, aggregator: &Aggregator) {
     loop {
         kinds.mark_unchanged();
         // What fails now is tried again with the next change or look.
-        let synced = local::sync(registry).await;
+        let synced = local::sync(registry, &aggregator.all_here()).await;
         let mut next = synced.is_err().then_some(RETRY);
         let remotes = aggregator.remotes();
         aggregator.tidy(&remotes);

@@ -8,7 +8,7 @@ use kube_object::status::Status;
 use serde_json::{Value, json};
 
 use super::remote::api_services;
-use crate::discovery::group_priority;
+use crate::discovery::{Foreign, group_priority};
 use crate::kinds::{Resource, Table};
 use crate::registry::{Body, DeleteOptions, Registry, Target, WriteOptions};
 use crate::server::server_context;
@@ -17,8 +17,9 @@ use crate::server::server_context;
 const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
 
 /// Makes the objects agree with the kinds.
-pub(super) async fn sync(registry: &Registry) -> Result<(), Status> {
-    let wanted = wanted(&registry.kinds().table());
+pub(super) async fn sync(registry: &Registry, here: &[Foreign]) -> Result<(), Status> {
+    let mut wanted = wanted(&registry.kinds().table());
+    wanted.extend(here.iter().map(answered_here));
     let kinds = registry.kinds();
     let resource = kinds.resolve("apiregistration.k8s.io", "v1", "apiservices");
     let resource = resource.ok_or_else(Status::no_such_path)?;
@@ -94,6 +95,20 @@ fn wanted(table: &Table) -> BTreeMap<String, Value> {
         }
     }
     wanted
+}
+
+/// The object of a group that is no kind's but answered in this process.
+fn answered_here(here: &Foreign) -> (String, Value) {
+    let name = format!("{}.{}", here.version, here.group);
+    let object = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
+        "metadata": {"name": name, "labels": {MANAGED: "onstart"}},
+        "spec": {
+            "group": here.group, "version": here.version,
+            "groupPriorityMinimum": here.priority.0, "versionPriority": here.priority.1,
+        },
+    });
+    (name, object)
 }
 
 fn local_condition(now: &str) -> Value {

@@ -6,6 +6,7 @@
 mod checks;
 mod direct;
 mod forward;
+mod here;
 mod local;
 mod pool;
 mod remote;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 pub use checks::run;
 pub use client::http::Identity;
 pub use direct::Direct;
+pub use here::{Asking, Here};
 
 use crate::discovery::Foreign;
 use crate::http::Body;
@@ -45,6 +47,8 @@ pub struct Aggregator {
     discoveries: AtomicU64,
     /// Connections to each, by the APIService's name.
     pools: Mutex<HashMap<String, Arc<Pool>>>,
+    /// Groups that are answered in this process.
+    here: Vec<Arc<dyn Here>>,
     shutdown: watch::Receiver<bool>,
 }
 
@@ -57,8 +61,31 @@ impl Aggregator {
             discovered: Mutex::default(),
             discoveries: AtomicU64::new(0),
             pools: Mutex::default(),
+            here: Vec::new(),
             shutdown,
         }
+    }
+
+    /// Answers for a group as well.
+    #[must_use]
+    pub fn with(mut self, here: Arc<dyn Here>) -> Self {
+        self.here.push(here);
+        self
+    }
+
+    /// The group that this process answers, unless another server has taken its place.
+    pub(crate) fn here(&self, group: &str, version: &str) -> Option<&Arc<dyn Here>> {
+        let found = self.here.iter().find(|here| {
+            let known = here.discovered();
+            known.group == group && known.version == version
+        })?;
+        let object = self.cluster.get(&api_services(), "", &format!("{version}.{group}"))?;
+        Remote::of(&object).is_none().then_some(found)
+    }
+
+    /// What this process answers besides its kinds.
+    pub(crate) fn all_here(&self) -> Vec<Foreign> {
+        self.here.iter().map(|here| here.discovered()).collect()
     }
 
     /// Shows another certificate from now on.
@@ -72,8 +99,19 @@ impl Aggregator {
         Remote::of(&object)
     }
 
-    /// What others serve, and a number that changes when this does.
+    /// What others serve and what is answered here, and a number that changes when this does.
     pub(crate) fn foreign(&self) -> (Vec<Foreign>, u64) {
+        let (mut foreign, change) = self.others();
+        for here in self.all_here() {
+            if self.here(&here.group, &here.version).is_some() {
+                foreign.push(here);
+            }
+        }
+        (foreign, change)
+    }
+
+    /// What others serve, and a number that changes when this does.
+    pub(crate) fn others(&self) -> (Vec<Foreign>, u64) {
         let change = self.cluster.changed(&api_services());
         let discovered = self.discovered.lock().unwrap_or_else(PoisonError::into_inner);
         let foreign = self.remotes().into_iter().map(|remote| Foreign {

@@ -55,7 +55,7 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
         ["api", ..] | ["apis", ..] => discovery(asked, &parts),
         ["openapi", rest @ ..] => {
             let front = asked.front;
-            let (foreign, _) = front.aggregator.foreign();
+            let (foreign, _) = front.aggregator.others();
             crate::openapi::serve(front.openapi(), &foreign, rest, &asked.query, asked.headers())
         }
         _ => Ok(answer::page_not_found()),
@@ -80,7 +80,9 @@ fn discovery(asked: &Asked<'_>, parts: &[&str]) -> Result<Response<Body>, Status
         }
         ["api", version] => discovery.resources("", version),
         ["apis", group] => discovery.group(group, &foreign),
-        ["apis", group, version] => discovery.resources(group, version),
+        ["apis", group, version] => discovery
+            .resources(group, version)
+            .or_else(|| asked.front.aggregator.here(group, version).map(|here| here.resources())),
         _ => None,
     };
     match found {

@@ -16,6 +16,7 @@ use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
 use super::{Front, decode, watch};
+use crate::aggregate::Asking;
 use crate::kinds::Resource;
 use crate::metrics::Subject;
 use crate::registry::{DeleteOptions, GetOptions, ListOptions, Outcome, Target, WriteOptions};
@@ -52,13 +53,27 @@ pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
     }
 }
 
-/// What this server does not serve, another one may.
+/// What no kind serves, another server may, or a group of this one without kinds.
 async fn elsewhere(asked: Asked<'_>) -> Result<Response<Body>, Status> {
-    let Asked { front, info, context, request, .. } = asked;
-    match front.aggregator.find(&info.group, &info.version) {
-        Some(remote) => front.aggregator.serve(&remote, &context.user, request).await,
-        None => Ok(answer::page_not_found()),
+    let Asked { front, info, query, context, request } = asked;
+    if let Some(remote) = front.aggregator.find(&info.group, &info.version) {
+        return front.aggregator.serve(&remote, &context.user, request).await;
     }
+    let Some(here) = front.aggregator.here(&info.group, &info.version) else {
+        return Ok(answer::page_not_found());
+    };
+    if !matches!(info.verb.as_str(), "get" | "list") || !info.subresource.is_empty() {
+        return Ok(method_not_allowed());
+    }
+    let asking = Asking {
+        verb: &info.verb,
+        resource: &info.resource,
+        namespace: &info.namespace,
+        name: &info.name,
+        query: query.pairs(),
+    };
+    let value = here.answer(asking).await?;
+    Ok(answer::bytes_answer(200, "application/json", value.to_string()))
 }
 
 /// create, update, patch, delete and deletecollection: the verbs that may have a body.
