@@ -116,11 +116,14 @@ pub fn patch(pod: &Value, new: &Value) -> Option<Value> {
     let new = new.as_object()?;
     let mut changes = Map::new();
     for (name, value) in new {
-        if old.get(name) == Some(value) {
+        if old.get(name).is_some_and(|old| same(old, value)) {
             continue;
         }
         let change = match name.as_str() {
-            "conditions" => changed_conditions(old.get(name), value),
+            "conditions" => match changed_conditions(old.get(name), value) {
+                changes if changes.is_empty() => continue,
+                changes => Value::Array(changes),
+            },
             // A list that merges by key: say that it is replaced.
             "podIPs" => {
                 let mut list = value.as_array().cloned().unwrap_or_default();
@@ -140,10 +143,27 @@ pub fn patch(pod: &Value, new: &Value) -> Option<Value> {
     Some(json!({"metadata": {"uid": crate::read::uid(pod)}, "status": changes}))
 }
 
-fn changed_conditions(old: Option<&Value>, new: &Value) -> Value {
+/// Whether two values say the same: a null is nothing.
+fn same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Object(one), Value::Object(other)) => {
+            let covers = |one: &Map<String, Value>, other: &Map<String, Value>| {
+                one.iter().all(|(name, value)| same(value, other.get(name).unwrap_or(&Value::Null)))
+            };
+            covers(one, other) && covers(other, one)
+        }
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| same(one, other))
+        }
+        (one, other) => one == other,
+    }
+}
+
+fn changed_conditions(old: Option<&Value>, new: &Value) -> Vec<Value> {
     let old = old.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let new = new.as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut changes: Vec<Value> = new.iter().filter(|condition| !old.contains(condition)).cloned().collect();
+    let mut changes: Vec<Value> =
+        new.iter().filter(|condition| !old.iter().any(|before| same(before, condition))).cloned().collect();
     for condition in &mut changes {
         // What is left out of a merge stays: a reason that no longer holds must be taken away.
         let kind = text(condition, &["type"]).to_owned();
@@ -158,5 +178,5 @@ fn changed_conditions(old: Option<&Value>, new: &Value) -> Value {
         !new.iter().any(|other| text(other, &["type"]) == kind)
     });
     changes.extend(gone.map(|condition| json!({"$patch": "delete", "type": text(condition, &["type"])})));
-    Value::Array(changes)
+    changes
 }
