@@ -14,6 +14,7 @@ pub mod humanize;
 pub mod kubeconfig;
 pub mod node;
 pub mod notices;
+mod signals;
 pub mod template;
 pub mod tools;
 mod usage;

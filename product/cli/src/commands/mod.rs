@@ -6,6 +6,7 @@
 pub mod cgroup;
 pub mod cluster;
 pub mod container;
+pub mod cri;
 pub mod explain;
 pub mod image;
 pub mod ns;
@@ -72,6 +73,8 @@ pub enum Command {
         after_help = "Examples:\n  strake system df\n  strake system reconcile      after a crash"
     )]
     System(system::SystemCommand),
+    /// Serve the containers of this machine to a kubelet of somebody else's
+    Cri(cri::Args),
     /// Run the control plane of a Kubernetes cluster
     Server(Box<server::Args>),
     /// Run the scheduler alone, for any Kubernetes cluster
@@ -107,6 +110,7 @@ impl Command {
             Self::Ns(command) => command.run(context),
             Self::Cgroup(command) => command.run(context),
             Self::System(command) => command.run(context),
+            Self::Cri(args) => cri::run(&args, context),
             Self::Server(args) => server::run(&args, context),
             Self::Scheduler(args) => cluster::scheduler::run(&args, context),
             Self::Controllers(args) => cluster::controllers::run(&args, context),

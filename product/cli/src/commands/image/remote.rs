@@ -16,14 +16,18 @@ const HOSTS_DIRECTORIES: [&str; 3] =
 /// The images, with credentials from docker's `config.json` and hosts from `certs.d`
 /// under the data root or `/etc`.
 pub fn images(context: &Context) -> Result<Images, CliError> {
+    Ok(context.engine()?.images()?.with_remote(remote(context)))
+}
+
+/// How registries are reached.
+pub fn remote(context: &Context) -> Remote {
     let mut hosts_directories = vec![context.root.join("certs.d")];
     hosts_directories.extend(HOSTS_DIRECTORIES.map(PathBuf::from));
-    let remote = Remote {
+    Remote {
         docker_config: context.docker_config_dir().map(|directory| directory.join("config.json")),
         hosts_directories,
         ..Remote::default()
-    };
-    Ok(context.engine()?.images()?.with_remote(remote))
+    }
 }
 
 /// The image that `name` means, pulled as `policy` says and ready to run. What is

@@ -5,7 +5,6 @@ mod keys;
 mod loops;
 mod manifests;
 mod run;
-pub(crate) mod signals;
 mod storage;
 
 use std::net::{IpAddr, Ipv4Addr};

@@ -18,11 +18,11 @@ use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
 use super::manifests::Manifests;
-use super::signals::Ends;
 use super::{Args, joining, loops, storage};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::notices::{self, Notices};
+use crate::signals::Ends;
 
 /// Serves until a signal asks for the end.
 pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {

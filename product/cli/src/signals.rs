@@ -1,4 +1,4 @@
-//! SIGTERM and SIGINT as an event of the server's runtime.
+//! SIGTERM and SIGINT as an event of a server's runtime.
 
 use std::io;
 

@@ -1,0 +1,76 @@
+//! The parts of the runtime, put together.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use cri::{Config, Cri, SandboxNetwork};
+use engine::Engine;
+use tokio::net::UnixListener;
+use tokio::sync::watch;
+
+use super::Args;
+use crate::commands::image::remote::remote;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+use crate::signals::Ends;
+
+/// Serves until a signal asks for the end. Containers go on.
+pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("cri").build()?;
+    let result = runtime.block_on(run(args, context));
+    runtime.shutdown_background();
+    result.map(|()| Status::SUCCESS)
+}
+
+async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
+    let mut ends = Ends::take()?;
+    let engine = Engine::open(&context.root, &context.state)?
+        .with_companions(context.environment.companions.clone())
+        .with_cgroup_parent(&args.cgroup_parent);
+    // The built-in image is there for a pod that asks for it; a strake that is not static has none.
+    if let Err(error) = engine.ensure_tools_image(&context.environment.executable, &crate::tools::TOOLS) {
+        context.warn(engine::error_chain(&error));
+    }
+    let engine = Arc::new(engine);
+    let (shutdown, ended) = watch::channel(false);
+    let address = SocketAddr::new(args.stream_address, 0);
+    let (server, streams) = cri::open_streams(Arc::clone(&engine), address, ended.clone()).await?;
+    let runtime = Cri::start(Config {
+        engine,
+        remote: remote(context),
+        network: SandboxNetwork::Bridge,
+        streams: Some(Arc::clone(&server)),
+    })
+    .await?;
+    let socket = args.socket.clone().unwrap_or_else(|| context.state.join("cri.sock"));
+    let listener = listen(&socket)?;
+    let runtime = Arc::new(runtime);
+    let streams = tokio::spawn(server.serve(streams));
+    let calls = tokio::spawn(cri::serve(listener, Arc::clone(&runtime) as _, runtime as _, ended));
+    context.say(format_args!("strake: the container runtime listens on unix://{}", socket.display()));
+    context.flush()?;
+    ends.wait().await;
+    shutdown.send_replace(true);
+    let _ = streams.await;
+    match calls.await {
+        Ok(done) => Ok(done?),
+        Err(_) => Ok(()),
+    }
+}
+
+/// Listens on a socket, in place of one that nobody listens on any more.
+fn listen(socket: &Path) -> Result<UnixListener, CliError> {
+    if let Some(directory) = socket.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    if std::os::unix::net::UnixStream::connect(socket).is_ok() {
+        let message = format!("somebody listens on {} already", socket.display());
+        return Err(CliError::message(message).with_fix("end that one, or name another --socket"));
+    }
+    match std::fs::remove_file(socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+        _ => {}
+    }
+    Ok(UnixListener::bind(socket)?)
+}
