@@ -12,6 +12,7 @@ pub mod fdpass;
 pub mod idmap;
 pub mod keyring;
 pub mod lock;
+pub mod memory;
 pub mod mount;
 pub mod namespace;
 pub mod netlink_options;

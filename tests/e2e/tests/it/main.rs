@@ -9,6 +9,7 @@
 mod bad_input;
 mod cg;
 mod chaos;
+mod cri;
 mod en;
 mod fs;
 mod images;
