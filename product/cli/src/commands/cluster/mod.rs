@@ -10,9 +10,9 @@ use std::fs;
 
 use tokio::sync::watch;
 
-use super::server::signals::Ends;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::signals::Ends;
 
 /// Runs a part until a signal asks for its end.
 pub(crate) fn serve<F: Future<Output = ()> + Send + 'static>(

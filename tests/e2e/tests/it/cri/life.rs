@@ -113,7 +113,7 @@ fn logs_go_on_in_a_new_file() {
         let file = node.logs().join("web/app/0.log");
         let rotated = node.logs().join("web/app/0.log.20260101");
         std::fs::rename(&file, &rotated).unwrap();
-        node.ok(node.remote.reopen_container_log(ReopenContainerLogRequest { container_id: app.clone() }));
+        node.ok(node.remote.reopen_container_log(ReopenContainerLogRequest { container_id: app }));
         let fresh =
             wait_for("a line in the new file", || Some(node.log("web", "app")).filter(|log| !log.is_empty()));
         assert!(!fresh.contains("line 1\n"), "{fresh}");

@@ -156,7 +156,8 @@ fn a_pods_names_parameters_and_ports_are_its_own() {
         let read = node.exec(&app, "cat /etc/resolv.conf");
         let mut lines: Vec<&str> =
             read.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect();
-        (wanted.sort_unstable(), lines.sort_unstable());
+        wanted.sort_unstable();
+        lines.sort_unstable();
         assert_eq!(lines, wanted);
         assert_eq!(node.exec(&app, "cat /proc/sys/net/core/somaxconn"), "777");
         let address = node.sandbox_status(&sandbox).network.unwrap().ip;
