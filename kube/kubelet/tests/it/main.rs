@@ -6,5 +6,6 @@ mod fake;
 mod node;
 mod pods;
 mod rig;
+mod server;
 mod statics;
 mod volumes;
