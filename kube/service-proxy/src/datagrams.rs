@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 
 use netlink::conntrack::{self, Connection};
 use netlink::{Protocol, Socket};
-use proxy_rules::{Datagrams, Endpoint};
+use proxy_rules::{Endpoint, Leads};
 
 use crate::error::Error;
 
@@ -13,7 +13,7 @@ const UDP: u8 = 17;
 
 /// Deletes tracked connections to the frontends that lead elsewhere than they may; returns how
 /// many.
-pub(crate) fn forget(changed: &[Datagrams]) -> Result<usize, Error> {
+pub(crate) fn forget(changed: &[Leads]) -> Result<usize, Error> {
     if changed.is_empty() {
         return Ok(0);
     }
@@ -28,11 +28,11 @@ struct Stale<'a> {
 }
 
 impl<'a> Stale<'a> {
-    fn new(changed: &'a [Datagrams]) -> Self {
+    fn new(changed: &'a [Leads]) -> Self {
         let mut allowed: HashMap<_, HashSet<&Endpoint>> = HashMap::new();
-        for Datagrams { frontends, endpoints } in changed {
-            for frontend in frontends {
-                allowed.entry(*frontend).or_default().extend(endpoints);
+        for Leads { frontends, endpoints } in changed {
+            for (address, _, port) in frontends {
+                allowed.entry((*address, *port)).or_default().extend(endpoints);
             }
         }
         Self { allowed }

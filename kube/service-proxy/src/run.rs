@@ -8,7 +8,7 @@ use client::{Change, Mirror};
 use futures_util::stream::{BoxStream, SelectAll};
 use futures_util::{FutureExt as _, StreamExt as _};
 use netlink::nft::{Family, Monitor, Noticed as Heard, Subject};
-use proxy_rules::{Changes, Datagrams, Ruleset};
+use proxy_rules::{Changes, Leads, Ruleset};
 use tokio::io::unix::AsyncFd;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -240,6 +240,7 @@ impl Work {
         for changes in steps {
             let done = self.with_table(move |table| {
                 table.apply(&changes)?;
+                table.forget_clients(&changes.sticky)?;
                 Ok((changes, Adopted::default()))
             });
             let outcome = done.await;
@@ -265,8 +266,9 @@ impl Work {
         let outcome = self
             .with_table(move |table| {
                 let adopted = table.adopt(&shared)?;
-                let changes = Changes { datagrams: shared.datagrams(), ..Changes::default() };
-                Ok((changes, adopted))
+                let memories = shared.memories();
+                table.forget_clients(&memories.sticky)?;
+                Ok((memories, adopted))
             })
             .await;
         self.rules = Arc::try_unwrap(rules).unwrap_or_else(|shared| (*shared).clone());
@@ -347,7 +349,7 @@ impl Work {
     }
 }
 
-async fn forget(changed: Vec<Datagrams>) -> Result<(), Error> {
+async fn forget(changed: Vec<Leads>) -> Result<(), Error> {
     if changed.is_empty() {
         return Ok(());
     }

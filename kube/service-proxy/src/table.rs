@@ -1,13 +1,13 @@
 //! Our table in the kernel: read, compared, changed.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use base::digest::{Algorithm, DigestHasher};
 use netlink::nft::{Element, Family, Transaction, dump};
 use netlink::{Protocol, Socket};
-use proxy_rules::elements::{Key, Map, Value};
-use proxy_rules::program::{self, PICKS, Pick};
-use proxy_rules::{Changes, Facts, Ruleset};
+use proxy_rules::elements::{Key, Map, Value, endpoint_of, remembered_frontend};
+use proxy_rules::program::{self, AFFINITY};
+use proxy_rules::{Changes, Endpoint, Facts, Leads, Ruleset};
 
 use crate::error::Error;
 
@@ -22,8 +22,8 @@ pub struct Table {
     name: String,
     socket: Socket,
     port: u32,
-    /// The picking chains that the kernel has.
-    picks: BTreeSet<Pick>,
+    /// The maps made on demand that the kernel has.
+    demanded: BTreeSet<Map>,
 }
 
 /// What [`Table::adopt`] did.
@@ -41,7 +41,7 @@ impl Table {
         let failed = |source| Error::Table { step: "open a socket for", table: name.to_owned(), source };
         let socket = Socket::open(Protocol::Netfilter).map_err(failed)?;
         let port = socket.port().map_err(failed)?;
-        Ok(Self { name: name.to_owned(), socket, port, picks: BTreeSet::new() })
+        Ok(Self { name: name.to_owned(), socket, port, demanded: BTreeSet::new() })
     }
 
     /// Its name.
@@ -57,19 +57,19 @@ impl Table {
     /// Writes `changes`. On an error the kernel holds what it held.
     pub fn apply(&mut self, changes: &Changes) -> Result<(), Error> {
         let mut transaction = Transaction::on(FAMILY, &self.name);
-        let new: Vec<Pick> = changes.picks.difference(&self.picks).copied().collect();
-        for pick in &new {
-            program::write_pick(pick, &mut transaction);
+        let new: Vec<Map> = changes.demanded.difference(&self.demanded).copied().collect();
+        for map in &new {
+            program::write_demanded(*map, &mut transaction);
         }
         for run in runs(&changes.remove) {
-            transaction.delete_elements(run[0].0.map.name(), &as_elements(run));
+            transaction.delete_elements(&run[0].0.map.name(), &as_elements(run));
         }
         let (first, rest) = changes.add.split_at(changes.add.len().min(ELEMENTS_PER_COMMIT));
         for run in runs(first) {
-            transaction.add_elements(run[0].0.map.name(), &as_elements(run));
+            transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
         }
         self.commit(&transaction)?;
-        self.picks.extend(new);
+        self.demanded.extend(new);
         self.add_rest(rest)
     }
 
@@ -77,8 +77,8 @@ impl Table {
     pub fn adopt(&mut self, rules: &Ruleset) -> Result<Adopted, Error> {
         let (comment, fixed) = self.comment(rules.facts());
         match self.read(&comment, fixed)? {
-            Some((held, picks)) => {
-                self.picks = picks;
+            Some((held, demanded)) => {
+                self.demanded = demanded;
                 let changes = rules.difference(held);
                 self.apply(&changes)?;
                 let changed = changes.add.len() + changes.remove.len();
@@ -91,11 +91,40 @@ impl Table {
         }
     }
 
+    /// Takes clients from endpoints that their services do not have any more.
+    ///
+    /// A packet that is on its way may bring one back, so it is looked again until none is there.
+    pub fn forget_clients(&mut self, services: &[Leads]) -> Result<(), Error> {
+        if services.is_empty() {
+            return Ok(());
+        }
+        for _ in 0..FORGET_TRIES_MAX {
+            let elements = dump::elements(&mut self.socket, FAMILY, &self.name, AFFINITY);
+            let elements = elements.map_err(self.failed("read the clients of"))?;
+            let clients: Vec<_> = elements.iter().filter_map(dump::key_and_value).collect();
+            let stale = stale_clients(&clients, services);
+            if stale.is_empty() {
+                break;
+            }
+            for key in stale {
+                let mut transaction = Transaction::on(FAMILY, &self.name);
+                transaction.delete_elements(AFFINITY, &[Element::key(key)]);
+                match transaction.commit(&mut self.socket, None) {
+                    // Its time is over.
+                    Err(source) if source.raw_os_error() == Some(ENOENT) => {}
+                    Err(source) => return Err(self.failed("change")(source)),
+                    Ok(()) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Deletes the table.
     pub fn remove(&mut self) -> Result<(), Error> {
         let mut transaction = Transaction::on(FAMILY, &self.name);
         transaction.delete_table();
-        self.picks.clear();
+        self.demanded.clear();
         match transaction.commit(&mut self.socket, None) {
             Err(source) if source.raw_os_error() != Some(ENOENT) => Err(self.failed("delete")(source)),
             _ => Ok(()),
@@ -108,15 +137,15 @@ impl Table {
         // Made if it is missing, so that it can be deleted whether or not it was there.
         transaction.add_table(None).delete_table().add_table(Some(comment));
         program::write(rules.facts(), &mut transaction);
-        for pick in &changes.picks {
-            program::write_pick(pick, &mut transaction);
+        for map in &changes.demanded {
+            program::write_demanded(*map, &mut transaction);
         }
         let (first, rest) = changes.add.split_at(changes.add.len().min(ELEMENTS_PER_COMMIT));
         for run in runs(first) {
-            transaction.add_elements(run[0].0.map.name(), &as_elements(run));
+            transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
         }
         self.commit(&transaction)?;
-        self.picks.clone_from(&changes.picks);
+        self.demanded.clone_from(&changes.demanded);
         self.add_rest(rest)?;
         Ok(changes.add.len())
     }
@@ -125,7 +154,7 @@ impl Table {
         for piece in rest.chunks(ELEMENTS_PER_COMMIT) {
             let mut transaction = Transaction::on(FAMILY, &self.name);
             for run in runs(piece) {
-                transaction.add_elements(run[0].0.map.name(), &as_elements(run));
+                transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
             }
             self.commit(&transaction)?;
         }
@@ -146,7 +175,7 @@ impl Table {
         &mut self,
         comment: &str,
         fixed: usize,
-    ) -> Result<Option<(HashMap<Key, Value>, BTreeSet<Pick>)>, Error> {
+    ) -> Result<Option<(HashMap<Key, Value>, BTreeSet<Map>)>, Error> {
         match self.read_through(comment, fixed) {
             Ok(found) => Ok(found),
             // It went while we looked.
@@ -160,27 +189,22 @@ impl Table {
         &mut self,
         comment: &str,
         fixed: usize,
-    ) -> Result<Option<(HashMap<Key, Value>, BTreeSet<Pick>)>, netlink::Error> {
+    ) -> Result<Option<(HashMap<Key, Value>, BTreeSet<Map>)>, netlink::Error> {
         let table = dump::table(&mut self.socket, FAMILY, &self.name)?;
         if table.is_none_or(|table| table.comment.as_deref() != Some(comment)) {
             return Ok(None);
         }
-        let elements = dump::elements(&mut self.socket, FAMILY, &self.name, PICKS)?;
-        let leads = elements.iter().filter_map(dump::key_and_verdict);
-        let picks: BTreeSet<Pick> = leads
-            .filter_map(|(key, verdict)| match verdict {
-                netlink::nft::Verdict::Goto(chain) => Pick::parse(&chain).filter(|pick| pick.key() == key),
-                _ => None,
-            })
-            .collect();
+        let sets = dump::sets(&mut self.socket, FAMILY, &self.name)?;
+        let maps: Vec<Map> = sets.iter().filter_map(|set| Map::parse(&set.name)).collect();
+        let demanded: BTreeSet<Map> = maps.iter().copied().filter(|map| map.is_made_on_demand()).collect();
         let rules = dump::rules(&mut self.socket, FAMILY, &self.name)?.len();
-        let own: usize = picks.iter().map(|pick| pick.rules().len()).sum();
-        if picks.len() != elements.len() || rules != own + fixed {
+        let own: usize = demanded.iter().map(|map| program::demanded_rules(*map).len()).sum();
+        if rules != own + fixed {
             return Ok(None);
         }
         let mut held = HashMap::new();
-        for map in Map::ALL {
-            for element in dump::elements(&mut self.socket, FAMILY, &self.name, map.name())? {
+        for map in maps {
+            for element in dump::elements(&mut self.socket, FAMILY, &self.name, &map.name())? {
                 let pair = if map.has_ranges() {
                     dump::range(&element)
                 } else {
@@ -191,7 +215,7 @@ impl Table {
                 }
             }
         }
-        Ok(Some((held, picks)))
+        Ok(Some((held, demanded)))
     }
 
     /// What lists show beside the table, by which we know it again, and how many rules it has
@@ -214,6 +238,25 @@ impl Table {
     }
 }
 
+/// The keys of clients of `services` that are with an endpoint which is none of theirs.
+fn stale_clients(clients: &[(Vec<u8>, Option<Vec<u8>>)], services: &[Leads]) -> Vec<Vec<u8>> {
+    let mut allowed: HashMap<_, HashSet<Endpoint>> = HashMap::new();
+    for Leads { frontends, endpoints } in services {
+        for (address, protocol, port) in frontends {
+            allowed.entry((*address, protocol.number(), *port)).or_default().extend(endpoints);
+        }
+    }
+    let stale = clients.iter().filter(|(key, value)| {
+        let at = remembered_frontend(key).and_then(|(address, protocol, port)| {
+            let exact = allowed.get(&(Some(address), protocol, port));
+            exact.or_else(|| allowed.get(&(None, protocol, port)))
+        });
+        let endpoint = value.as_deref().and_then(endpoint_of);
+        at.is_some_and(|allowed| endpoint.is_none_or(|endpoint| !allowed.contains(&endpoint)))
+    });
+    stale.map(|(key, _)| key.clone()).collect()
+}
+
 /// Stretches of elements of one map.
 fn runs(elements: &[(Key, Value)]) -> impl Iterator<Item = &[(Key, Value)]> {
     elements.chunk_by(|(a, _), (b, _)| a.map == b.map)
@@ -233,3 +276,5 @@ fn as_elements(run: &[(Key, Value)]) -> Vec<Element> {
 
 const COMMENT: &str = "made by strake, changes are overwritten";
 const ENOENT: i32 = 2;
+/// Clients that come back as they are forgotten do so in the microseconds of a packet.
+const FORGET_TRIES_MAX: u32 = 8;

@@ -1,79 +1,176 @@
-//! A plan as elements of maps.
+//! A plan as elements of sets and maps.
 //!
-//! | map | key | value |
+//! | set or map | key | value |
 //! |---|---|---|
-//! | `services` | address (0 for the node's) . transport . port | pool (2 words) . number of endpoints . [`Kind`] |
-//! | `services-outside` | the same, for connections from outside where they differ | the same |
-//! | `endpoints` | pool . index | address . port |
-//! | `sticky` | pool . endpoint: what a remembered client may still use | |
-//! | `reject`, `drop` | as `services` | |
-//! | `restricted` | as `services`, where not everybody may ask | |
-//! | `allowed` | as `services` . source address | |
+//! | `services`, `node-ports` (`-inside`, `-outside`) | frontend | |
+//! | `to-…-N` | frontend . index, of those with N endpoints | address . port |
+//! | `sticky-…` | frontends whose clients are remembered | |
+//! | `reject`, `drop` (`node-…`) | frontend | |
+//! | `restricted` | frontend where not everybody may ask | |
+//! | `allowed` | frontend . source address | |
 //! | `loops` | an endpoint of this node, twice: as source and as destination | |
 //! | `cluster-ips` | cluster address | |
 //!
-//! All words have four bytes. Numbers that rules compute (the index) are in host byte order.
+//! A frontend is address . transport . port, or transport . port for the node's own addresses.
+//! All words have four bytes; numbers that rules compute (the index) are in host byte order.
 
+use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-use crate::plan::{At, Endpoint, Frontend, Plan, PoolId, Target};
-use crate::program::Kind;
+use crate::plan::{At, Endpoint, Frontend, Plan, Target};
 use crate::service::{Protocol, Service};
+
+/// For whom a frontend leads to endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Scope {
+    /// For everybody.
+    All,
+    /// For pods and the node itself.
+    Inside,
+    /// For all others.
+    Outside,
+}
+
+impl Scope {
+    /// All three.
+    pub const ALL: [Self; 3] = [Self::All, Self::Inside, Self::Outside];
+
+    const fn word(self) -> &'static str {
+        match self {
+            Self::All => "all",
+            Self::Inside => "inside",
+            Self::Outside => "outside",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|scope| scope.word() == word)
+    }
+}
+
+/// Frontends that have the same number of endpoints and are treated alike: one map and one rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Class {
+    /// For whom.
+    pub scope: Scope,
+    /// They are node ports.
+    pub at_node: bool,
+    /// How many endpoints each has.
+    pub count: u32,
+    /// Endpoints see the node's address.
+    pub masquerade: bool,
+}
+
+/// Frontends whose clients stay with their endpoint equally long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Sticky {
+    /// They are node ports.
+    pub at_node: bool,
+    /// How many seconds.
+    pub seconds: u32,
+    /// Endpoints see the node's address.
+    pub masquerade: bool,
+}
 
 /// A set or map of our table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Map {
-    /// Endpoints by pool and index.
-    Endpoints,
-    /// Who may go on with a remembered endpoint.
-    Sticky,
-    /// Pools by address and port.
-    Services,
-    /// Pools for connections from outside.
-    Outside,
-    /// What is refused with an answer.
-    Reject,
-    /// What is dropped.
-    Drop,
-    /// Where not everybody may ask.
-    Restricted,
-    /// Who may.
-    Allowed,
+    /// Endpoints by frontend and index.
+    To(Class),
+    /// Frontends whose clients are remembered.
+    Sticky(Sticky),
     /// Endpoints that may ask themselves.
     Loops,
+    /// Who may ask where not everybody may.
+    Allowed,
+    /// Where not everybody may ask.
+    Restricted,
+    /// What is refused with an answer.
+    Reject,
+    /// The same at node ports.
+    NodeReject,
+    /// What is dropped.
+    Drop,
+    /// The same at node ports.
+    NodeDrop,
     /// All cluster addresses.
     ClusterIps,
+    /// Frontends with endpoints.
+    Services(Scope),
+    /// The same at node ports.
+    NodePorts(Scope),
 }
 
 impl Map {
-    /// All, in the order in which they are filled: what others lead to comes first.
-    pub const ALL: [Self; 10] = [
-        Self::Endpoints,
-        Self::Sticky,
+    /// Those that are always there.
+    pub const FIXED: [Self; 14] = [
         Self::Loops,
         Self::Allowed,
         Self::Restricted,
         Self::Reject,
+        Self::NodeReject,
         Self::Drop,
+        Self::NodeDrop,
         Self::ClusterIps,
-        Self::Outside,
-        Self::Services,
+        Self::Services(Scope::All),
+        Self::Services(Scope::Inside),
+        Self::Services(Scope::Outside),
+        Self::NodePorts(Scope::All),
+        Self::NodePorts(Scope::Inside),
+        Self::NodePorts(Scope::Outside),
     ];
 
     /// Its name in the kernel.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Endpoints => "endpoints",
-            Self::Sticky => "sticky",
-            Self::Services => "services",
-            Self::Outside => "services-outside",
-            Self::Reject => "reject",
-            Self::Drop => "drop",
-            Self::Restricted => "restricted",
-            Self::Allowed => "allowed",
+    pub fn name(self) -> Cow<'static, str> {
+        let at = |at_node: bool| if at_node { "node-" } else { "" };
+        let end = |masquerade: bool| if masquerade { "-m" } else { "" };
+        Cow::Borrowed(match self {
+            Self::To(Class { scope, at_node, count, masquerade }) => {
+                return format!("to-{}{}-{count}{}", at(at_node), scope.word(), end(masquerade)).into();
+            }
+            Self::Sticky(Sticky { at_node, seconds, masquerade }) => {
+                return format!("sticky-{}{seconds}{}", at(at_node), end(masquerade)).into();
+            }
             Self::Loops => "loops",
+            Self::Allowed => "allowed",
+            Self::Restricted => "restricted",
+            Self::Reject => "reject",
+            Self::NodeReject => "node-reject",
+            Self::Drop => "drop",
+            Self::NodeDrop => "node-drop",
             Self::ClusterIps => "cluster-ips",
+            Self::Services(Scope::All) => "services",
+            Self::Services(Scope::Inside) => "services-inside",
+            Self::Services(Scope::Outside) => "services-outside",
+            Self::NodePorts(Scope::All) => "node-ports",
+            Self::NodePorts(Scope::Inside) => "node-ports-inside",
+            Self::NodePorts(Scope::Outside) => "node-ports-outside",
+        })
+    }
+
+    /// Reads [`name`](Self::name).
+    pub fn parse(name: &str) -> Option<Self> {
+        let cut = |text: &str| -> (bool, String, bool) {
+            let (text, at_node) = text.strip_prefix("node-").map_or((text, false), |rest| (rest, true));
+            let (text, masquerade) = text.strip_suffix("-m").map_or((text, false), |rest| (rest, true));
+            (at_node, text.to_owned(), masquerade)
+        };
+        if let Some(rest) = name.strip_prefix("to-") {
+            let (at_node, rest, masquerade) = cut(rest);
+            let (scope, count) = rest.split_once('-')?;
+            let scope = Scope::parse(scope)?;
+            return Some(Self::To(Class { scope, at_node, count: count.parse().ok()?, masquerade }));
         }
+        if let Some(rest) = name.strip_prefix("sticky-") {
+            let (at_node, rest, masquerade) = cut(rest);
+            return Some(Self::Sticky(Sticky { at_node, seconds: rest.parse().ok()?, masquerade }));
+        }
+        Self::FIXED.into_iter().find(|map| map.name() == name)
+    }
+
+    /// Whether it is made when the first element needs it.
+    pub const fn is_made_on_demand(self) -> bool {
+        matches!(self, Self::To(_) | Self::Sticky(_))
     }
 
     /// Whether its elements are ranges: the value is then the last key.
@@ -96,95 +193,82 @@ pub type Value = Box<[u8]>;
 
 /// The elements that a plan consists of.
 pub fn elements(service: &Service, plan: &Plan) -> Vec<(Key, Value)> {
-    let mut all = Vec::new();
-    let mut put = |map: Map, key: Vec<u8>, value: Vec<u8>| {
-        all.push((Key { map, bytes: key.into_boxed_slice() }, value.into_boxed_slice()));
-    };
-    put(Map::ClusterIps, service.cluster_ip.octets().to_vec(), Vec::new());
-    for (pool, endpoints) in &plan.pools {
-        for (index, endpoint) in (0u32..).zip(endpoints) {
-            let mut key = pool_words(pool).to_vec();
-            key.extend(index.to_ne_bytes());
-            put(Map::Endpoints, key, endpoint_words(endpoint).to_vec());
-            if service.affinity.is_some() {
-                let key = [pool_words(pool), endpoint_words(endpoint)].concat();
-                put(Map::Sticky, key, Vec::new());
+    let mut all = Elements(Vec::new());
+    all.put(Map::ClusterIps, &service.cluster_ip.octets(), &[]);
+    for address in &plan.own_endpoints {
+        all.put(Map::Loops, &[address.octets(), address.octets()].concat(), &[]);
+    }
+    for frontend in &plan.frontends {
+        all.frontend(frontend, plan);
+    }
+    all.0
+}
+
+struct Elements(Vec<(Key, Value)>);
+
+impl Elements {
+    fn put(&mut self, map: Map, key: &[u8], value: &[u8]) {
+        self.0.push((Key { map, bytes: key.into() }, value.into()));
+    }
+
+    fn frontend(&mut self, frontend: &Frontend, plan: &Plan) {
+        let key = frontend_words(frontend.at, frontend.protocol, frontend.port);
+        if frontend.inside == frontend.outside {
+            self.pool(frontend, frontend.inside, Scope::All, plan);
+        } else {
+            self.pool(frontend, frontend.inside, Scope::Inside, plan);
+            self.pool(frontend, frontend.outside, Scope::Outside, plan);
+        }
+        // What leads somewhere inside was sent there; what is then still here came from outside.
+        let at_node = frontend.at == At::Node;
+        for (target, map) in [
+            (Target::Reject, if at_node { Map::NodeReject } else { Map::Reject }),
+            (Target::Drop, if at_node { Map::NodeDrop } else { Map::Drop }),
+        ] {
+            if frontend.outside == target || frontend.inside == target {
+                self.put(map, &key, &[]);
+            }
+        }
+        if let Some(ranges) = &frontend.sources {
+            self.put(Map::Restricted, &key, &[]);
+            for range in ranges {
+                let end = |address: Ipv4Addr| [&key[..], &address.octets()].concat();
+                self.put(Map::Allowed, &end(range.first), &end(range.last));
             }
         }
     }
-    for address in &plan.own_endpoints {
-        put(Map::Loops, [address.octets(), address.octets()].concat(), Vec::new());
-    }
-    for frontend in &plan.frontends {
-        frontend_elements(frontend, plan, &mut put);
-    }
-    all
-}
 
-fn frontend_elements(frontend: &Frontend, plan: &Plan, put: &mut impl FnMut(Map, Vec<u8>, Vec<u8>)) {
-    let key = frontend_words(frontend.at, frontend.protocol, frontend.port);
-    let differs = frontend.inside != frontend.outside;
-    let mut kind = Kind {
-        affinity: frontend.affinity.unwrap_or(0),
-        masquerade: frontend.masquerade,
-        at_node: frontend.at == At::Node,
-        inside_only: differs,
-        outside: false,
-    };
-    if let Some(value) = pool_value(frontend.inside, plan, kind) {
-        put(Map::Services, key.to_vec(), value);
-    }
-    if differs {
-        (kind.inside_only, kind.outside) = (false, true);
-        if let Some(value) = pool_value(frontend.outside, plan, kind) {
-            put(Map::Outside, key.to_vec(), value);
+    fn pool(&mut self, frontend: &Frontend, target: Target, scope: Scope, plan: &Plan) {
+        let Target::Pool(id) = target else { return };
+        let Some(endpoints) = plan.pools.get(&id) else { return };
+        let (at_node, masquerade) = (frontend.at == At::Node, frontend.masquerade);
+        let count = u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
+        let key = frontend_words(frontend.at, frontend.protocol, frontend.port);
+        self.put(if at_node { Map::NodePorts(scope) } else { Map::Services(scope) }, &key, &[]);
+        let class = Map::To(Class { scope, at_node, count, masquerade });
+        for (index, endpoint) in (0u32..).zip(endpoints) {
+            let mut key = key.clone();
+            if count > 1 {
+                key.extend(index.to_ne_bytes());
+            }
+            self.put(class, &key, &endpoint_words(endpoint));
         }
-    }
-    // What is refused inside has not been sent anywhere; what is then still here came from
-    // outside.
-    for (target, map) in [(Target::Reject, Map::Reject), (Target::Drop, Map::Drop)] {
-        if frontend.outside == target || frontend.inside == target {
-            put(map, key.to_vec(), Vec::new());
-        }
-    }
-    if let Some(ranges) = &frontend.sources {
-        put(Map::Restricted, key.to_vec(), Vec::new());
-        for range in ranges {
-            let first = [&key[..], &range.first.octets()].concat();
-            let last = [&key[..], &range.last.octets()].concat();
-            put(Map::Allowed, first, last);
+        if let Some(seconds) = frontend.affinity {
+            self.put(Map::Sticky(Sticky { at_node, seconds, masquerade }), &key, &[]);
         }
     }
 }
 
-fn pool_value(target: Target, plan: &Plan, kind: Kind) -> Option<Vec<u8>> {
-    let Target::Pool(id) = target else { return None };
-    let count = u32::try_from(plan.pools.get(&id)?.len()).ok()?;
-    let mut value = pool_words(&id).to_vec();
-    value.extend(count.to_ne_bytes());
-    value.extend(kind.word().to_ne_bytes());
-    Some(value)
-}
-
-/// The key of a frontend: three words.
-pub fn frontend_words(at: At, protocol: Protocol, port: u16) -> [u8; 12] {
-    let mut key = [0; 12];
+/// The key of a frontend: three words, or two at node ports.
+pub fn frontend_words(at: At, protocol: Protocol, port: u16) -> Vec<u8> {
+    let mut key = Vec::with_capacity(16);
     if let At::Address(address) = at {
-        key[..4].copy_from_slice(&address.octets());
+        key.extend(address.octets());
     }
-    key[4] = protocol.number();
-    key[8..10].copy_from_slice(&port.to_be_bytes());
+    key.extend([protocol.number(), 0, 0, 0]);
+    key.extend(port.to_be_bytes());
+    key.extend([0, 0]);
     key
-}
-
-/// The name of a pool: two words.
-pub fn pool_words(pool: &PoolId) -> [u8; 8] {
-    let mut words = [0; 8];
-    words[..4].copy_from_slice(&pool.cluster_ip.octets());
-    words[4] = u8::from(pool.local);
-    words[5] = pool.protocol.number();
-    words[6..].copy_from_slice(&pool.port.to_be_bytes());
-    words
 }
 
 /// An endpoint: two words.
@@ -200,4 +284,32 @@ pub fn endpoint_of(words: &[u8]) -> Option<Endpoint> {
     let address: [u8; 4] = words.get(..4)?.try_into().ok()?;
     let port: [u8; 2] = words.get(4..6)?.try_into().ok()?;
     Some(Endpoint { address: Ipv4Addr::from(address), port: u16::from_be_bytes(port) })
+}
+
+/// Reads the key of the map of remembered clients, without the client.
+pub fn remembered_frontend(key: &[u8]) -> Option<(Ipv4Addr, u8, u16)> {
+    let address: [u8; 4] = key.get(..4)?.try_into().ok()?;
+    let port: [u8; 2] = key.get(8..10)?.try_into().ok()?;
+    Some((address.into(), *key.get(4)?, u16::from_be_bytes(port)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        let class = |scope, at_node, count, masquerade| Map::To(Class { scope, at_node, count, masquerade });
+        let sticky = |at_node, seconds, masquerade| Map::Sticky(Sticky { at_node, seconds, masquerade });
+        let mut all = Map::FIXED.to_vec();
+        all.extend([class(Scope::All, false, 3, false), class(Scope::Outside, true, 500, true)]);
+        all.extend([sticky(false, 10_800, false), sticky(true, 1, true)]);
+        for map in all {
+            assert_eq!(Map::parse(&map.name()), Some(map));
+            assert!(map.name().len() < 32);
+        }
+        for other in ["picks", "to-all", "to-x-3", "to-all-x", "sticky-", "affinity"] {
+            assert_eq!(Map::parse(other), None, "{other}");
+        }
+    }
 }

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! [`plan`] is common to all ways of carrying it out; [`elements`] and [`program`] are the
-//! nf_tables way. There, a service is data and never a rule: chains exist per *number of
+//! nf_tables way. There, a service is data and never a rule: rules exist per *number of
 //! endpoints*, so that a change of one service among ten thousand is a few map elements in one
 //! small transaction, and the kernel has no rules to check again.
 //!
@@ -32,6 +32,6 @@ mod walk;
 
 pub use facts::{Facts, Range};
 pub use plan::{Endpoint, Plan};
-pub use ruleset::{Changes, Datagrams, HealthCheck, Input, Ruleset};
+pub use ruleset::{Changes, HealthCheck, Input, Leads, Ruleset};
 pub use service::{Protocol, Service, ServiceName, ServicePort};
 pub use slice::{Conditions, Slice, SliceEndpoint, SlicePort};

@@ -2,204 +2,123 @@
 //!
 //! ```text
 //!   hook         priority
-//!   prerouting   -110  restrict     who may not ask a load balancer's address is dropped
-//!                -100  arrive       pods → inside, others → outside ─┐
-//!   output       -110  restrict-own                                  │
-//!                -100  leave        the node itself → own ───────────┤
-//!                                                                    ▼
-//!                             services{address.transport.port} → pool, count, kind
-//!                             picks{count.kind} → pick-COUNT-KIND: random index, endpoint, dnat
-//!   input, forward, output  -90  refuse-*   what was not sent anywhere: reject, drop
-//!   postrouting   100  masquerade   what is marked, and endpoints that meet themselves
+//!   prerouting   -110  restrict-arriving   who may not ask a load balancer's address is dropped
+//!                -100  arrive              pods → inside, others → outside ─┐
+//!   output       -110  restrict-own                                         │
+//!                -100  leave               the node itself → own ───────────┤
+//!                                                                           ▼
+//!                   @services → for-all: recall, then one rule per number of endpoints:
+//!                   dnat to frontend . random number map @to-all-N
+//!   prerouting, output     -90  remember-*  which client got which endpoint, for sticky services
+//!   input, forward, output -90  refuse-*    what was not sent anywhere: reject, drop
+//!   postrouting            100  as-the-node what is marked, and endpoints that meet themselves
 //! ```
 //!
-//! The rules of a chain do not share registers, so that each loads what it needs: the kernel
-//! refuses to read what the same rule has not written.
+//! A service is an element and never a rule. Rules exist per number of endpoints, per time that
+//! clients are remembered: a handful, which only the first packet of a connection to a service
+//! meets. No rule takes a key from a map's value: nft(8) could not list the table.
+
+use std::borrow::Cow;
 
 use netlink::nft::{
-    Base, ChainKind, Compare, CtKey, Element, Expr, Hook, HookPoint, MetaKey, Register, RejectWith,
-    SetOperation, SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
+    Base, ChainKind, Compare, CtKey, Expr, Hook, HookPoint, MetaKey, Register, RejectWith, SetOperation,
+    SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
 };
 
-use crate::elements::{Map, Value};
+use crate::elements::{Class, Map, Scope, Sticky};
 use crate::facts::{Facts, Range};
 
 /// The name of our table.
 pub const TABLE: &str = "strake-services";
-/// The map of verdicts by number of endpoints and kind.
-pub const PICKS: &str = "picks";
-/// Which client is with which endpoint.
+/// Which client is with which endpoint: frontend . client → address . port.
 pub const AFFINITY: &str = "affinity";
 /// Mark of packets that leave with the node's address; kube-proxy's, so that others know it.
 pub const MASQUERADE_MARK: u32 = 0x4000;
 /// Clients that are remembered at most.
 const AFFINITY_CLIENTS_MAX: u32 = 1 << 20;
-const PICK_PREFIX: &str = "pick-";
 const SOURCE: u32 = 12;
 const DESTINATION: u32 = 16;
 const PORT_UNREACHABLE: u8 = 3;
 
-/// What a pool's chain must know beside the number of endpoints: the fourth word of a value.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Kind {
-    /// Seconds that a client stays with its endpoint; 0 is not at all.
-    pub affinity: u32,
-    /// Endpoints see the node's address.
-    pub masquerade: bool,
-    /// The key has no address: it is a node port.
-    pub at_node: bool,
-    /// Not for connections from outside.
-    pub inside_only: bool,
-    /// The element is in the map for connections from outside.
-    pub outside: bool,
-}
-
-const KIND_MASQUERADE: u32 = 1 << 24;
-const KIND_AT_NODE: u32 = 1 << 25;
-const KIND_INSIDE_ONLY: u32 = 1 << 26;
-const KIND_OUTSIDE: u32 = 1 << 27;
-const KIND_AFFINITY: u32 = KIND_MASQUERADE - 1;
-
-impl Kind {
-    /// As a word.
-    pub fn word(self) -> u32 {
-        let bit = |set: bool, bit: u32| if set { bit } else { 0 };
-        (self.affinity & KIND_AFFINITY)
-            | bit(self.masquerade, KIND_MASQUERADE)
-            | bit(self.at_node, KIND_AT_NODE)
-            | bit(self.inside_only, KIND_INSIDE_ONLY)
-            | bit(self.outside, KIND_OUTSIDE)
-    }
-
-    fn of(word: u32) -> Self {
-        Self {
-            affinity: word & KIND_AFFINITY,
-            masquerade: word & KIND_MASQUERADE != 0,
-            at_node: word & KIND_AT_NODE != 0,
-            inside_only: word & KIND_INSIDE_ONLY != 0,
-            outside: word & KIND_OUTSIDE != 0,
+/// Where a map that is made on demand is read: chain and rule.
+pub fn demanded_rules(map: Map) -> Vec<(&'static str, Vec<Expr>)> {
+    match map {
+        Map::To(class) => vec![(picks(class.scope, class.at_node), pick(&class))],
+        Map::Sticky(sticky) => {
+            let recall = if sticky.at_node { "recall-node-port" } else { "recall" };
+            vec![(recall, recalled(&sticky)), ("remember", remembered(&sticky))]
         }
+        _ => Vec::new(),
     }
 }
 
-/// A chain that picks one of `count` endpoints.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Pick {
-    /// How many there are.
-    pub count: u32,
-    /// For what.
-    pub kind: Kind,
+/// The chain with the rules of a scope.
+const fn picks(scope: Scope, at_node: bool) -> &'static str {
+    match (scope, at_node) {
+        (Scope::All, false) => "for-all",
+        (Scope::Inside, false) => "only-inside",
+        (Scope::Outside, false) => "only-outside",
+        (Scope::All, true) => "node-for-all",
+        (Scope::Inside, true) => "node-only-inside",
+        (Scope::Outside, true) => "node-only-outside",
+    }
 }
 
-impl Pick {
-    /// The chain that a value of `services` or `services-outside` needs.
-    pub fn of_value(map: Map, value: &Value) -> Option<Self> {
-        let word = |at: usize| Some(u32::from_ne_bytes(value.get(at..at + 4)?.try_into().ok()?));
-        matches!(map, Map::Services | Map::Outside)
-            .then(|| Some(Self { count: word(8)?, kind: Kind::of(word(12)?) }))
-            .flatten()
+/// One of the endpoints of a frontend that has so many.
+fn pick(class: &Class) -> Vec<Expr> {
+    let mut rule = frontend(class.at_node);
+    if class.count > 1 {
+        let next = u8::try_from(rule.len()).unwrap_or(3);
+        rule.push(Expr::Random { below: class.count, to: Register(next) });
     }
+    rule.push(lookup(Map::To(*class), 0, Some(4)));
+    if class.masquerade {
+        rule.extend(mark(8));
+    }
+    rule.push(nat(4));
+    rule
+}
 
-    /// The chain's name.
-    pub fn chain(&self) -> String {
-        format!("{PICK_PREFIX}{}-{:x}", self.count, self.kind.word())
+/// The endpoint that the client had.
+fn recalled(sticky: &Sticky) -> Vec<Expr> {
+    let mut rule = frontend(sticky.at_node);
+    rule.push(lookup(Map::Sticky(*sticky), 0, None));
+    rule.extend(frontend(false));
+    rule.push(payload(SOURCE, 3));
+    rule.push(Expr::Lookup {
+        set: AFFINITY.to_owned(),
+        key: Register(0),
+        to: Some(Register(4)),
+        absent: false,
+    });
+    if sticky.masquerade {
+        rule.extend(mark(8));
     }
+    rule.push(nat(4));
+    rule
+}
 
-    /// Reads a chain's name.
-    pub fn parse(chain: &str) -> Option<Self> {
-        let (count, kind) = chain.strip_prefix(PICK_PREFIX)?.split_once('-')?;
-        Some(Self { count: count.parse().ok()?, kind: Kind::of(u32::from_str_radix(kind, 16).ok()?) })
-    }
-
-    /// The key in `picks`.
-    pub fn key(&self) -> Vec<u8> {
-        [self.count.to_ne_bytes(), self.kind.word().to_ne_bytes()].concat()
-    }
-
-    /// Its rules.
-    pub fn rules(&self) -> Vec<Vec<Expr>> {
-        if self.kind.affinity == 0 {
-            let mut rule = self.pool(4);
-            rule.extend(self.random(6));
-            rule.push(lookup(Map::Endpoints, 4, Some(8)));
-            rule.extend(self.mark(12));
-            rule.push(nat(8));
-            return vec![rule];
-        }
-        vec![self.remembered(), self.remember()]
-    }
-
-    /// Goes on with the endpoint that the client had, if that still serves.
-    fn remembered(&self) -> Vec<Expr> {
-        // Words 4…7: pool and endpoint; 8…10: pool and client.
-        let mut rule = self.pool(4);
-        rule.extend(self.client());
-        rule.push(Expr::Lookup {
-            set: AFFINITY.to_owned(),
-            key: Register(8),
-            to: Some(Register(6)),
-            absent: false,
-        });
-        rule.push(lookup(Map::Sticky, 4, None));
-        rule.push(self.dynamic(SetOperation::Update));
-        rule.extend(self.mark(12));
-        rule.push(nat(6));
-        rule
-    }
-
-    /// Picks one and remembers it.
-    fn remember(&self) -> Vec<Expr> {
-        let mut rule = self.pool(4);
-        rule.extend(self.client());
-        rule.extend(self.random(6));
-        rule.push(lookup(Map::Endpoints, 4, Some(6)));
-        // An element that is there keeps its value.
-        rule.push(self.dynamic(SetOperation::Delete));
-        rule.push(self.dynamic(SetOperation::Update));
-        rule.extend(self.mark(12));
-        rule.push(nat(6));
-        rule
-    }
-
-    fn map(&self) -> Map {
-        if self.kind.outside { Map::Outside } else { Map::Services }
-    }
-
-    /// The pool's value in words `to`…`to + 3`; uses words 0…2.
-    fn pool(&self, to: u8) -> Vec<Expr> {
-        let mut rule = frontend(self.kind.at_node);
-        rule.push(lookup(self.map(), 0, Some(to)));
-        rule
-    }
-
-    /// Pool and client in words 8…10.
-    fn client(&self) -> [Expr; 2] {
-        [lookup(self.map(), 0, Some(8)), payload(SOURCE, 10)]
-    }
-
-    fn random(&self, to: u8) -> [Expr; 1] {
-        let to = Register(to);
-        [match self.count {
-            0 | 1 => Expr::Load { value: vec![0; 4], to },
-            below => Expr::Random { below, to },
-        }]
-    }
-
-    fn dynamic(&self, operation: SetOperation) -> Expr {
-        let deletes = operation == SetOperation::Delete;
-        Expr::Dynamic {
-            operation,
-            set: AFFINITY.to_owned(),
-            key: Register(8),
-            // The kernel wants one also where it does not look at it.
-            value: Some(Register(6)),
-            timeout_ms: (!deletes).then_some(u64::from(self.kind.affinity) * 1000),
-        }
-    }
-
-    fn mark(&self, at: u8) -> Vec<Expr> {
-        if self.kind.masquerade { mark(at) } else { Vec::new() }
-    }
+/// Notes which endpoint a client got, or that it came again. Behind the translation: the packet
+/// has the endpoint, and its connection remembers what it was for.
+fn remembered(sticky: &Sticky) -> Vec<Expr> {
+    let ct = |key, to: u8| Expr::Ct { key, to: Register(to) };
+    let transport = |to: u8| Expr::Meta { key: MetaKey::Transport, to: Register(to) };
+    let mut rule = if sticky.at_node {
+        vec![transport(0), ct(CtKey::OriginalDestinationPort, 1)]
+    } else {
+        vec![ct(CtKey::OriginalDestination, 0), transport(1), ct(CtKey::OriginalDestinationPort, 2)]
+    };
+    rule.push(lookup(Map::Sticky(*sticky), 0, None));
+    rule.extend([ct(CtKey::OriginalDestination, 0), transport(1), ct(CtKey::OriginalDestinationPort, 2)]);
+    rule.extend([payload(SOURCE, 3), payload(DESTINATION, 4), port(5)]);
+    rule.push(Expr::Dynamic {
+        operation: SetOperation::Update,
+        set: AFFINITY.to_owned(),
+        key: Register(0),
+        value: Some(Register(4)),
+        timeout_ms: Some(u64::from(sticky.seconds) * 1000),
+    });
+    rule
 }
 
 /// A chain and its rules, each with a comment.
@@ -214,10 +133,10 @@ pub struct Chain {
 }
 
 /// A set or map.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Set {
     /// Its name.
-    pub name: &'static str,
+    pub name: Cow<'static, str>,
     /// Its keys.
     pub key: SetType,
     /// Its values.
@@ -228,34 +147,39 @@ pub struct Set {
     pub dynamic: bool,
 }
 
-/// All sets and maps.
-pub fn sets() -> Vec<Set> {
-    let frontend = SetType::IPV4.then(SetType::PROTOCOL).then(SetType::PORT);
-    let pool = SetType::IPV4.then(SetType::MARK);
+/// What a map is.
+pub fn set(map: Map) -> Set {
+    let at_node = SetType::PROTOCOL.then(SetType::PORT);
+    let at_address = SetType::IPV4.then(at_node);
     let endpoint = SetType::IPV4.then(SetType::PORT);
-    let plain = |name, key, value| Set { name, key, value, ranges: None, dynamic: false };
-    let service = pool.then(SetType::MARK).then(SetType::MARK);
-    let mut all: Vec<Set> = Map::ALL
-        .iter()
-        .map(|map| match map {
-            Map::Endpoints => plain(map.name(), pool.then(SetType::MARK), Some(endpoint)),
-            Map::Sticky => plain(map.name(), pool.then(endpoint), None),
-            Map::Services | Map::Outside => plain(map.name(), frontend, Some(service)),
-            Map::Reject | Map::Drop | Map::Restricted => plain(map.name(), frontend, None),
-            Map::Allowed => {
-                Set { ranges: Some(&[4, 1, 2, 4]), ..plain(map.name(), frontend.then(SetType::IPV4), None) }
-            }
-            Map::Loops => plain(map.name(), SetType::IPV4.then(SetType::IPV4), None),
-            Map::ClusterIps => plain(map.name(), SetType::IPV4, None),
-        })
-        .collect();
-    let picks = SetType::MARK.then(SetType::MARK);
-    all.push(plain(PICKS, picks, Some(SetType::VERDICT)));
-    all.push(Set { dynamic: true, ..plain(AFFINITY, pool.then(SetType::IPV4), Some(endpoint)) });
+    let frontend = |node: bool| if node { at_node } else { at_address };
+    let (key, value) = match map {
+        Map::To(Class { at_node, count, .. }) => {
+            let key = frontend(at_node);
+            (if count > 1 { key.then(SetType::MARK) } else { key }, Some(endpoint))
+        }
+        Map::Sticky(sticky) => (frontend(sticky.at_node), None),
+        Map::Services(_) | Map::Reject | Map::Drop | Map::Restricted => (at_address, None),
+        Map::NodePorts(_) | Map::NodeReject | Map::NodeDrop => (at_node, None),
+        Map::Allowed => (at_address.then(SetType::IPV4), None),
+        Map::Loops => (SetType::IPV4.then(SetType::IPV4), None),
+        Map::ClusterIps => (SetType::IPV4, None),
+    };
+    let ranges: Option<&'static [u32]> = if map.has_ranges() { Some(&[4, 1, 2, 4]) } else { None };
+    Set { name: map.name(), key, value, ranges, dynamic: false }
+}
+
+/// The sets and maps that are always there.
+pub fn sets() -> Vec<Set> {
+    let mut all: Vec<Set> = Map::FIXED.into_iter().map(set).collect();
+    let endpoint = SetType::IPV4.then(SetType::PORT);
+    let client = SetType::IPV4.then(SetType::PROTOCOL).then(SetType::PORT).then(SetType::IPV4);
+    let (name, value) = (Cow::Borrowed(AFFINITY), Some(endpoint));
+    all.push(Set { name, key: client, value, ranges: None, dynamic: true });
     all
 }
 
-/// All chains but those that pick.
+/// All chains, with the rules that are always there.
 pub fn chains(facts: &Facts) -> Vec<Chain> {
     let base = |kind, point, priority| Some(Hook { kind, point, priority });
     let (filter, nat) = (ChainKind::Filter, ChainKind::Nat);
@@ -266,9 +190,23 @@ pub fn chains(facts: &Facts) -> Vec<Chain> {
         chain("inside", None, lead(facts, Lead::Inside)),
         chain("outside", None, lead(facts, Lead::Outside)),
         chain("own", None, lead(facts, Lead::Own)),
+        chain("recall", None, Vec::new()),
+        chain("recall-node-port", None, Vec::new()),
+        chain("remember", None, Vec::new()),
         chain("refuse", None, refuse()),
         chain("unknown", None, unknown(facts)),
     ];
+    for scope in Scope::ALL {
+        for (at_node, recall) in [(false, "recall"), (true, "recall-node-port")] {
+            all.push(chain(picks(scope, at_node), None, vec![(vec![jump(recall)], "")]));
+        }
+    }
+    for (name, point) in [("remember-arriving", HookPoint::Prerouting), ("remember-own", HookPoint::Output)] {
+        let mut rule = ct_has(CtKey::State, ct_state::NEW);
+        rule.extend(ct_has(CtKey::Status, ct_status::DESTINATION_NAT));
+        rule.push(jump("remember"));
+        all.push(chain(name, base(filter, point, PRIORITY_REMEMBER), vec![(rule, "")]));
+    }
     for (name, point) in [("restrict-arriving", HookPoint::Prerouting), ("restrict-own", HookPoint::Output)] {
         let rules = vec![(new_only(jump("restrict")), "")];
         all.push(chain(name, base(filter, point, PRIORITY_RESTRICT), rules));
@@ -287,35 +225,31 @@ pub fn chains(facts: &Facts) -> Vec<Chain> {
         }
         all.push(chain(name, base(filter, point, PRIORITY_REFUSE), rules));
     }
-    all.push(chain("masquerade", base(nat, HookPoint::Postrouting, PRIORITY_SRCNAT), masquerade()));
+    all.push(chain("as-the-node", base(nat, HookPoint::Postrouting, PRIORITY_SRCNAT), masquerade()));
     all
 }
 
-/// Writes one picking chain and its element.
-pub fn write_pick(pick: &Pick, t: &mut Transaction) {
-    let name = pick.chain();
-    t.add_chain(&netlink::nft::Chain { name: &name, hook: None });
-    for expressions in pick.rules() {
-        t.add_rule(&netlink::nft::Rule {
-            chain: &name,
-            expressions: &expressions,
-            comment: None,
-            compat: None,
-        });
+/// Writes a map that is made on demand, and its rules.
+pub fn write_demanded(map: Map, t: &mut Transaction) {
+    write_set(&set(map), t);
+    for (chain, expressions) in demanded_rules(map) {
+        t.add_rule(&netlink::nft::Rule { chain, expressions: &expressions, comment: None, compat: None });
     }
-    let verdict = Verdict::Goto(name);
-    t.add_elements(PICKS, &[Element::Verdict { key: pick.key(), verdict }]);
+}
+
+fn write_set(set: &Set, t: &mut Transaction) {
+    let options = netlink::nft::SetOptions {
+        ranges: set.ranges,
+        dynamic_ms: set.dynamic.then_some(0),
+        size: set.dynamic.then_some(AFFINITY_CLIENTS_MAX),
+    };
+    t.add_set(&netlink::nft::Set { name: &set.name, key: set.key, value: set.value, options });
 }
 
 /// Writes sets, chains and rules into a table that is empty.
 pub fn write(facts: &Facts, t: &mut Transaction) {
     for set in sets() {
-        let options = netlink::nft::SetOptions {
-            ranges: set.ranges,
-            dynamic_ms: set.dynamic.then_some(0),
-            size: set.dynamic.then_some(AFFINITY_CLIENTS_MAX),
-        };
-        t.add_set(&netlink::nft::Set { name: set.name, key: set.key, value: set.value, options });
+        write_set(&set, t);
     }
     let chains = chains(facts);
     for chain in &chains {
@@ -333,6 +267,8 @@ const PRIORITY_RESTRICT: i32 = -110;
 const PRIORITY_DSTNAT: i32 = -100;
 /// Behind the translation, before the host's own filters.
 const PRIORITY_REFUSE: i32 = -90;
+/// Behind the translation as well.
+const PRIORITY_REMEMBER: i32 = -90;
 const PRIORITY_SRCNAT: i32 = 100;
 
 /// Whose connections a chain leads.
@@ -380,53 +316,53 @@ fn by_frontend(
     when: &[Expr],
     comment: &'static str,
 ) -> Vec<(Vec<Expr>, &'static str)> {
-    let picks = || Expr::Dispatch { map: PICKS.to_owned(), key: Register(6) };
-    let mut rules = Vec::new();
-    if who == Lead::Outside {
-        let mut first = when.to_vec();
-        first.extend(frontend(at_node));
-        first.extend([lookup(Map::Outside, 0, Some(4)), picks()]);
-        rules.push((first, comment));
-    }
-    let mut rule = when.to_vec();
-    rule.extend(frontend(at_node));
-    rule.push(lookup(Map::Services, 0, Some(4)));
-    if who == Lead::Outside {
-        let kept = KIND_INSIDE_ONLY.to_ne_bytes().to_vec();
-        rule.push(Expr::Bits { from: Register(7), to: Register(8), mask: kept, flip: vec![0; 4] });
-        rule.push(Expr::Compare { register: Register(8), how: Compare::Equal, value: vec![0; 4] });
-    }
-    // Nobody outside is known where pods are not: then only what its own kind says is done.
-    if who == Lead::Own || (who == Lead::Outside && !facts.cluster.is_empty()) {
-        rule.extend(mark(8));
-    }
-    rule.push(picks());
-    rules.push((rule, comment));
-    rules
+    let other = if who == Lead::Outside { Scope::Outside } else { Scope::Inside };
+    // Nobody outside is known where pods are not: then only what the frontend wants is done.
+    let marks = who == Lead::Own || (who == Lead::Outside && !facts.cluster.is_empty());
+    let lead = |scope: Scope| {
+        let mut rule = when.to_vec();
+        rule.extend(frontend(at_node));
+        let set = if at_node { Map::NodePorts(scope) } else { Map::Services(scope) };
+        rule.push(lookup(set, 0, None));
+        // From outside to endpoints of this node only, the source stays.
+        if marks && scope != Scope::Outside {
+            rule.extend(mark(8));
+        }
+        rule.push(Expr::Verdict(Verdict::Goto(picks(scope, at_node).to_owned())));
+        (rule, comment)
+    };
+    vec![lead(Scope::All), lead(other)]
 }
 
 fn restrict() -> Vec<(Vec<Expr>, &'static str)> {
     let mut rule = frontend(false);
     rule.push(payload(SOURCE, 3));
     rule.push(lookup(Map::Restricted, 0, None));
-    rule.push(Expr::Lookup { set: Map::Allowed.name().to_owned(), key: Register(0), to: None, absent: true });
+    rule.push(Expr::Lookup {
+        set: Map::Allowed.name().into_owned(),
+        key: Register(0),
+        to: None,
+        absent: true,
+    });
     rule.push(Expr::Verdict(Verdict::Drop));
     vec![(rule, "loadBalancerSourceRanges")]
 }
 
 fn refuse() -> Vec<(Vec<Expr>, &'static str)> {
+    let drop = || (Expr::Verdict(Verdict::Drop), "no endpoints on this node");
+    let reject = || (Expr::Reject(RejectWith::Icmp(PORT_UNREACHABLE)), "no endpoints");
     let mut rules = Vec::new();
-    for at_node in [false, true] {
-        for (map, end, comment) in [
-            (Map::Drop, Expr::Verdict(Verdict::Drop), "no endpoints on this node"),
-            (Map::Reject, Expr::Reject(RejectWith::Icmp(PORT_UNREACHABLE)), "no endpoints"),
-        ] {
-            let mut rule = if at_node { local() } else { Vec::new() };
-            rule.extend(frontend(at_node));
-            rule.push(lookup(map, 0, None));
-            rule.push(end);
-            rules.push((rule, comment));
-        }
+    for (map, at_node, (end, comment)) in [
+        (Map::Drop, false, drop()),
+        (Map::Reject, false, reject()),
+        (Map::NodeDrop, true, drop()),
+        (Map::NodeReject, true, reject()),
+    ] {
+        let mut rule = if at_node { local() } else { Vec::new() };
+        rule.extend(frontend(at_node));
+        rule.push(lookup(map, 0, None));
+        rule.push(end);
+        rules.push((rule, comment));
     }
     rules
 }
@@ -462,15 +398,17 @@ fn masquerade() -> Vec<(Vec<Expr>, &'static str)> {
     vec![(marked, "by the node's address"), (looped, "an endpoint that asks itself")]
 }
 
-/// Address, or none, transport and port of the destination in words 0…2.
+/// Address (not at node ports), transport and port of the destination, from word 0.
 fn frontend(at_node: bool) -> Vec<Expr> {
-    let address =
-        if at_node { Expr::Load { value: vec![0; 4], to: Register(0) } } else { payload(DESTINATION, 0) };
-    vec![
-        address,
-        Expr::Meta { key: MetaKey::Transport, to: Register(1) },
-        Expr::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(2) },
-    ]
+    let transport = |to: u8| Expr::Meta { key: MetaKey::Transport, to: Register(to) };
+    match at_node {
+        true => vec![transport(0), port(1)],
+        false => vec![payload(DESTINATION, 0), transport(1), port(2)],
+    }
+}
+
+fn port(to: u8) -> Expr {
+    Expr::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(to) }
 }
 
 fn payload(offset: u32, to: u8) -> Expr {
@@ -478,7 +416,7 @@ fn payload(offset: u32, to: u8) -> Expr {
 }
 
 fn lookup(map: Map, key: u8, to: Option<u8>) -> Expr {
-    Expr::Lookup { set: map.name().to_owned(), key: Register(key), to: to.map(Register), absent: false }
+    Expr::Lookup { set: map.name().into_owned(), key: Register(key), to: to.map(Register), absent: false }
 }
 
 fn nat(at: u8) -> Expr {
@@ -533,20 +471,3 @@ fn new_only(then: Expr) -> Vec<Expr> {
 
 const LOOPBACK: Range =
     Range { first: std::net::Ipv4Addr::new(127, 0, 0, 0), last: std::net::Ipv4Addr::new(127, 255, 255, 255) };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pick_is_known_by_its_chain() {
-        let kind =
-            Kind { affinity: 10_800, masquerade: true, at_node: true, inside_only: false, outside: true };
-        let pick = Pick { count: 7, kind };
-        assert_eq!(Pick::parse(&pick.chain()), Some(pick));
-        assert!(pick.chain().len() < 32);
-        for other in ["pick", "pick-", "pick-x-0", "inside", "pick-1-zz"] {
-            assert_eq!(Pick::parse(other), None, "{other}");
-        }
-    }
-}

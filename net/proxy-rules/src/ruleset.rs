@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::elements::{Key, Map, Value, elements};
 use crate::facts::Facts;
 use crate::plan::{At, Endpoint, Plan};
-use crate::program::Pick;
 use crate::service::{Protocol, Service, ServiceName};
 use crate::slice::Slice;
 
@@ -18,10 +17,12 @@ pub struct Changes {
     pub remove: Vec<(Key, Value)>,
     /// Then these come. An element with a new value is in both.
     pub add: Vec<(Key, Value)>,
-    /// The chains that the new elements lead to.
-    pub picks: BTreeSet<Pick>,
-    /// What connections without a handshake must not go on with.
-    pub datagrams: Vec<Datagrams>,
+    /// The maps among those that are made on demand.
+    pub demanded: BTreeSet<Map>,
+    /// The UDP part of the services that changed: tracked connections must not go on elsewhere.
+    pub datagrams: Vec<Leads>,
+    /// Those whose clients are remembered: they must not stay with endpoints that are gone.
+    pub sticky: Vec<Leads>,
 }
 
 impl Changes {
@@ -30,24 +31,30 @@ impl Changes {
         self.remove.is_empty() && self.add.is_empty()
     }
 
+    fn remember(&mut self, service: &Service, plan: &Plan) {
+        self.datagrams.extend(leads(plan, |protocol| protocol == Protocol::Udp));
+        if service.affinity.is_some() {
+            self.sticky.extend(leads(plan, |_| true));
+        }
+    }
+
     fn put(&mut self, key: Key, value: Value) {
-        self.picks.extend(Pick::of_value(key.map, &value));
+        self.demanded.extend(key.map.is_made_on_demand().then_some(key.map));
         self.add.push((key, value));
     }
 
     fn sort(&mut self) {
-        let order = |map: Map| Map::ALL.iter().position(|m| *m == map);
-        // What others lead to comes first and goes last.
-        self.add.sort_unstable_by(|(a, _), (b, _)| (order(a.map), a).cmp(&(order(b.map), b)));
-        self.remove.sort_unstable_by(|(a, _), (b, _)| (order(b.map), b).cmp(&(order(a.map), a)));
+        // Maps are in order: what others lead to comes first and goes last.
+        self.add.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.remove.sort_unstable_by(|(a, _), (b, _)| b.cmp(a));
     }
 }
 
-/// The UDP frontends of a service that changed, and where they may lead now.
+/// Frontends, and all endpoints that they may lead to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Datagrams {
-    /// Address (none for the node's) and port.
-    pub frontends: Vec<(Option<Ipv4Addr>, u16)>,
+pub struct Leads {
+    /// Address (none for the node's), transport and port.
+    pub frontends: Vec<(Option<Ipv4Addr>, Protocol, u16)>,
     /// All endpoints.
     pub endpoints: Vec<Endpoint>,
 }
@@ -163,10 +170,7 @@ impl Ruleset {
         let mut changes = Changes::default();
         for (key, value) in self.elements() {
             match held.remove(key) {
-                Some(known) if known == *value => {
-                    changes.picks.extend(Pick::of_value(key.map, value));
-                    continue;
-                }
+                Some(known) if known == *value => continue,
                 Some(other) => changes.remove.push((key.clone(), other)),
                 None => {}
             }
@@ -182,10 +186,16 @@ impl Ruleset {
         self.health.values()
     }
 
-    /// What connections without a handshake may go on with, of all services.
-    pub fn datagrams(&self) -> Vec<Datagrams> {
-        let udp = |service: &&Service| service.ports.iter().any(|port| port.protocol == Protocol::Udp);
-        self.services.values().filter(udp).filter_map(|service| datagrams(&self.plan(service))).collect()
+    /// Nothing to change, with all that connections and clients may go on with.
+    pub fn memories(&self) -> Changes {
+        let mut changes = Changes::default();
+        for service in self.services.values() {
+            let udp = service.ports.iter().any(|port| port.protocol == Protocol::Udp);
+            if udp || service.affinity.is_some() {
+                changes.remember(service, &self.plan(service));
+            }
+        }
+        changes
     }
 
     /// The names of all services that are proxied.
@@ -259,6 +269,7 @@ impl Ruleset {
         }
         let Some(service) = self.services.get(name) else { return };
         let plan = self.plan(service);
+        work.withdrawn.remember(service, &Plan { pools: BTreeMap::new(), ..plan.clone() });
         for (key, value) in elements(service, &plan) {
             work.touch(&key, self.elements.get(&key));
             match self.elements.remove(&key) {
@@ -278,14 +289,15 @@ impl Ruleset {
 
     /// Puts in what the services that changed want now.
     fn finish(&mut self, mut work: Work) -> Changes {
-        let mut changes = Changes::default();
+        // What led somewhere before leads nowhere, unless it is said again below.
+        let mut changes = std::mem::take(&mut work.withdrawn);
         for name in std::mem::take(&mut work.dirty) {
             let Some(service) = self.services.get(&name) else {
                 self.health.remove(&name);
                 continue;
             };
             let plan = self.plan(service);
-            changes.datagrams.extend(datagrams(&plan));
+            changes.remember(service, &plan);
             match service.health_port {
                 Some(port) => {
                     let local_endpoints = plan.local_endpoints;
@@ -325,6 +337,7 @@ impl Ruleset {
         }
         if changes.is_empty() {
             changes.datagrams.clear();
+            changes.sticky.clear();
         }
         changes.sort();
         changes
@@ -335,6 +348,8 @@ impl Ruleset {
 #[derive(Default)]
 struct Work {
     dirty: HashSet<ServiceName>,
+    /// What the frontends of before led to: nothing any more.
+    withdrawn: Changes,
     /// The values before.
     before: HashMap<Key, Option<Value>>,
 }
@@ -347,16 +362,16 @@ impl Work {
     }
 }
 
-/// The UDP part of a plan.
-fn datagrams(plan: &Plan) -> Option<Datagrams> {
-    let udp = plan.frontends.iter().filter(|frontend| frontend.protocol == Protocol::Udp);
-    let frontends: Vec<_> = udp
+/// Where the frontends of some transports lead.
+fn leads(plan: &Plan, of: impl Fn(Protocol) -> bool) -> Option<Leads> {
+    let frontends = plan.frontends.iter().filter(|frontend| of(frontend.protocol));
+    let frontends: Vec<_> = frontends
         .map(|frontend| match frontend.at {
-            At::Address(address) => (Some(address), frontend.port),
-            At::Node => (None, frontend.port),
+            At::Address(address) => (Some(address), frontend.protocol, frontend.port),
+            At::Node => (None, frontend.protocol, frontend.port),
         })
         .collect();
-    let pools = plan.pools.iter().filter(|(id, _)| id.protocol == Protocol::Udp);
+    let pools = plan.pools.iter().filter(|(id, _)| of(id.protocol));
     let endpoints: BTreeSet<Endpoint> = pools.flat_map(|(_, endpoints)| endpoints.iter().copied()).collect();
-    (!frontends.is_empty()).then(|| Datagrams { frontends, endpoints: endpoints.into_iter().collect() })
+    (!frontends.is_empty()).then(|| Leads { frontends, endpoints: endpoints.into_iter().collect() })
 }

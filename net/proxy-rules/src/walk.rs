@@ -7,15 +7,15 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
 
 use netlink::nft::{
-    Compare, CtKey, Expr, HookPoint, MetaKey, Register, SetOperation, Verdict, ct_state, ct_status, fib_type,
+    Base, Compare, CtKey, Expr, HookPoint, MetaKey, Register, Verdict, ct_state, ct_status, fib_type,
 };
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 
-use crate::elements::{Key, Map, Value, endpoint_of};
+use crate::elements::{Key, Map, Value, endpoint_of, remembered_frontend};
 use crate::facts::{Facts, Range};
 use crate::plan::Endpoint;
-use crate::program::{self, AFFINITY, MASQUERADE_MARK, PICKS, Pick};
+use crate::program::{self, AFFINITY, MASQUERADE_MARK};
 use crate::ruleset::{Changes, Input, Ruleset};
 use crate::service::{Protocol, Service, ServiceName};
 use crate::slice::Slice;
@@ -28,7 +28,8 @@ struct Packet {
     protocol: Protocol,
     port: u16,
     mark: u32,
-    translated: bool,
+    /// What it was for before it was translated.
+    original: Option<(Ipv4Addr, u16)>,
 }
 
 /// What became of it.
@@ -85,11 +86,11 @@ struct Kernel {
     facts: Facts,
     chains: HashMap<String, Vec<Vec<Expr>>>,
     hooks: BTreeMap<(HookPoint, i32), Vec<String>>,
-    maps: HashMap<&'static str, HashMap<Vec<u8>, Vec<u8>>>,
-    picks: HashMap<Vec<u8>, String>,
+    maps: HashMap<String, HashMap<Vec<u8>, Vec<u8>>>,
     affinity: HashMap<Vec<u8>, Vec<u8>>,
     /// The next random number.
     dice: u32,
+    demanded: BTreeSet<Map>,
 }
 
 impl Kernel {
@@ -102,24 +103,49 @@ impl Kernel {
             }
             chains.insert(chain.name.to_owned(), chain.rules.into_iter().map(|(rule, _)| rule).collect());
         }
-        let (maps, picks, affinity) = (HashMap::new(), HashMap::new(), HashMap::new());
-        Self { facts: facts.clone(), chains, hooks, maps, picks, affinity, dice: 0 }
+        let (maps, affinity) = (HashMap::new(), HashMap::new());
+        Self { facts: facts.clone(), chains, hooks, maps, affinity, dice: 0, demanded: BTreeSet::new() }
     }
 
     fn apply(&mut self, changes: &Changes) {
         for (key, value) in &changes.remove {
-            let held = self.maps.entry(key.map.name()).or_default().remove(&key.bytes[..]);
+            let held = self.maps.entry(key.map.name().into()).or_default().remove(&key.bytes[..]);
             assert_eq!(held.as_deref(), Some(&value[..]), "removed what was not there: {key:?}");
         }
-        for pick in &changes.picks {
-            self.chains.entry(pick.chain()).or_insert_with(|| pick.rules());
-            self.picks.insert(pick.key(), pick.chain());
+        self.forget(changes);
+        for map in &changes.demanded {
+            if self.demanded.insert(*map) {
+                for (chain, rule) in program::demanded_rules(*map) {
+                    self.chains.get_mut(chain).expect("a chain").push(rule);
+                }
+            }
         }
         for (key, value) in &changes.add {
-            let held =
-                self.maps.entry(key.map.name()).or_default().insert(key.bytes.to_vec(), value.to_vec());
+            let held = self
+                .maps
+                .entry(key.map.name().into())
+                .or_default()
+                .insert(key.bytes.to_vec(), value.to_vec());
             assert_eq!(held, None, "added what was there: {key:?}");
         }
+    }
+
+    /// As the service proxy does behind a commit.
+    fn forget(&mut self, changes: &Changes) {
+        let mut allowed: HashMap<_, BTreeSet<Endpoint>> = HashMap::new();
+        for leads in &changes.sticky {
+            for (address, protocol, port) in &leads.frontends {
+                allowed.entry((*address, protocol.number(), *port)).or_default().extend(&leads.endpoints);
+            }
+        }
+        self.affinity.retain(|key, endpoint| {
+            let (address, protocol, port) = remembered_frontend(key).expect("a frontend");
+            let exact = allowed.get(&(Some(address), protocol, port));
+            let endpoint = endpoint_of(endpoint).expect("an endpoint");
+            exact
+                .or_else(|| allowed.get(&(None, protocol, port)))
+                .is_none_or(|allowed| allowed.contains(&endpoint))
+        });
     }
 
     fn find(&self, set: &str, key: &[u8]) -> Option<Vec<u8>> {
@@ -135,12 +161,18 @@ impl Kernel {
     }
 
     fn key_length(set: &str) -> usize {
-        match set {
-            "endpoints" | AFFINITY | "services" | "services-outside" | "reject" | "drop" | "restricted" => 12,
-            "sticky" | "allowed" => 16,
-            "loops" => 8,
-            "cluster-ips" => 4,
-            other => panic!("{other}"),
+        if set == AFFINITY {
+            return 16;
+        }
+        let map = Map::parse(set).unwrap_or_else(|| panic!("{set}"));
+        let words = |at_node: bool| if at_node { 2 } else { 3 };
+        4 * match map {
+            Map::To(class) => words(class.at_node) + usize::from(class.count > 1),
+            Map::Sticky(sticky) => words(sticky.at_node),
+            Map::Services(_) | Map::Reject | Map::Drop | Map::Restricted => 3,
+            Map::NodePorts(_) | Map::NodeReject | Map::NodeDrop | Map::Loops => 2,
+            Map::Allowed => 4,
+            Map::ClusterIps => 1,
         }
     }
 
@@ -168,8 +200,8 @@ impl Kernel {
                     Some(Fate::Sent { masqueraded: true, .. }) => masqueraded = true,
                     Some(Fate::Sent { to, .. }) => {
                         sent = Some(to);
-                        packet.destination = to.address;
-                        packet.translated = true;
+                        packet.original = Some((packet.destination, packet.port));
+                        (packet.destination, packet.port) = (to.address, to.port);
                     }
                     Some(Fate::Passed) | None => {}
                     Some(end) => return end,
@@ -211,8 +243,14 @@ impl Kernel {
             }
             Expr::Ct { key: CtKey::State, to } => r.write(*to, &ct_state::NEW.to_ne_bytes()),
             Expr::Ct { key: CtKey::Status, to } => {
-                let status = if packet.translated { ct_status::DESTINATION_NAT } else { 0 };
+                let status = if packet.original.is_some() { ct_status::DESTINATION_NAT } else { 0 };
                 r.write(*to, &status.to_ne_bytes());
+            }
+            Expr::Ct { key: CtKey::OriginalDestination, to } => {
+                r.write(*to, &packet.original.map_or(packet.destination, |(address, _)| address).octets());
+            }
+            Expr::Ct { key: CtKey::OriginalDestinationPort, to } => {
+                r.write(*to, &packet.original.map_or(packet.port, |(_, port)| port).to_be_bytes());
             }
             Expr::DestinationType { to } => {
                 let kind = if self.is_local(packet.destination) { fib_type::LOCAL } else { 1 };
@@ -220,7 +258,9 @@ impl Kernel {
             }
             Expr::Payload { offset: 12, to, .. } => r.write(*to, &packet.source.octets()),
             Expr::Payload { offset: 16, to, .. } => r.write(*to, &packet.destination.octets()),
-            Expr::Payload { offset: 2, to, .. } => r.write(*to, &packet.port.to_be_bytes()),
+            Expr::Payload { base: Base::Transport, offset: 2, to, .. } => {
+                r.write(*to, &packet.port.to_be_bytes())
+            }
             Expr::Load { value, to } => r.write(*to, value),
             Expr::Mask { register, mask } => {
                 let masked: Vec<u8> =
@@ -246,23 +286,10 @@ impl Kernel {
                     r.write(*to, &value);
                 }
             }
-            Expr::Dispatch { map, key } => {
-                assert_eq!(map, PICKS);
-                let chain = self.picks.get(&r.read(*key, 8))?.clone();
-                return Some(match self.run(&chain, packet) {
-                    Some(fate) => Step::Done(fate),
-                    None => Step::NextChain,
-                });
-            }
-            Expr::Dynamic { operation, key, value, timeout_ms, .. } => {
-                let key = r.read(*key, 12);
-                if *operation == SetOperation::Delete {
-                    self.affinity.remove(&key);
-                    return None;
-                }
+            Expr::Dynamic { key, value, timeout_ms, .. } => {
                 assert!(timeout_ms.is_some_and(|timeout| timeout >= 1000));
                 let value = r.read(value.expect("a map"), 8);
-                self.affinity.entry(key).or_insert(value);
+                self.affinity.entry(r.read(*key, 16)).or_insert(value);
             }
             Expr::DestinationNat { address, port } => {
                 assert_eq!(port.0, address.0 + 1);
@@ -446,7 +473,7 @@ fn packets(count: usize) -> Vec<Packet> {
             for source in sources {
                 for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Sctp] {
                     let (source, destination) = (source.into(), destination.into());
-                    all.push(Packet { source, destination, protocol, port, mark: 0, translated: false });
+                    all.push(Packet { source, destination, protocol, port, mark: 0, original: None });
                 }
             }
         }
@@ -548,7 +575,7 @@ fn from_pod(last: u8) -> Packet {
         protocol: Protocol::Tcp,
         port: 80,
         mark: 0,
-        translated: false,
+        original: None,
     }
 }
 
@@ -598,7 +625,8 @@ fn a_client_stays_with_its_endpoint_while_that_serves() {
         .filter(|e| e["addresses"][0] != "10.42.0.11")
         .cloned()
         .collect();
-    kernel.apply(&rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]));
+    let changes = rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]);
+    kernel.apply(&changes);
     assert_eq!(sent(&mut kernel, 2, 200), 13, "its endpoint is gone: another");
     assert_eq!((sent(&mut kernel, 0, 200), sent(&mut kernel, 0, 201)), (13, 12));
 }
@@ -658,9 +686,10 @@ fn a_changed_endpoint_is_a_few_elements() {
     slice["endpoints"] = endpoints(4);
     let changes = rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]);
     let by_map = |changes: &[(Key, Value)]| changes.iter().map(|(key, _)| key.map).collect::<Vec<_>>();
-    assert!(by_map(&changes.add).contains(&Map::Endpoints));
-    assert_eq!((changes.add.len(), changes.remove.len()), (3, 1), "{changes:?}");
-    assert!(changes.picks.iter().all(|pick: &Pick| pick.count == 4));
+    // Three leave the map of those with three, four come to the one of those with four.
+    assert_eq!((changes.add.len(), changes.remove.len()), (5, 3), "{changes:?}");
+    assert_eq!(by_map(&changes.add).iter().filter(|map| matches!(map, Map::Loops)).count(), 1);
+    assert_eq!(changes.demanded.len(), 1);
     assert!(rules.change([Input::Slice("a".into(), "s0-x".into(), Slice::parse(&slice))]).is_empty());
     assert!(rules.receives(Ipv4Addr::new(10, 42, 0, 13)));
     slice["endpoints"][3]["conditions"] = json!({"ready": false, "serving": true, "terminating": true});

@@ -75,6 +75,22 @@ pub enum CtKey {
     State,
     /// Translated…: see [`ct_status`].
     Status,
+    /// The IPv4 address that its first packet was for, before translation.
+    OriginalDestination,
+    /// The port that its first packet was for, before translation.
+    OriginalDestinationPort,
+}
+
+impl CtKey {
+    /// The key, and the direction where it has one.
+    const fn numbers(self) -> (u32, Option<u8>) {
+        match self {
+            Self::State => (0, None),
+            Self::Status => (2, None),
+            Self::OriginalDestination => (20, Some(0)),
+            Self::OriginalDestinationPort => (12, Some(0)),
+        }
+    }
 }
 
 /// Bits of `ct state`.
@@ -373,7 +389,11 @@ impl Expr {
                 data.be32(1, to.number()).be32(2, key.number());
             }
             Self::Ct { key, to } => {
-                data.be32(1, to.number()).be32(2, if *key == CtKey::State { 0 } else { 2 });
+                let (number, direction) = key.numbers();
+                data.be32(1, to.number()).be32(2, number);
+                if let Some(direction) = direction {
+                    data.u8(3, direction);
+                }
             }
             Self::DestinationType { to } => {
                 // NFTA_FIB_F_DADDR, NFT_FIB_RESULT_ADDRTYPE
@@ -485,10 +505,13 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
         "numgen" if int(3)? == NUMGEN_RANDOM && int(4).unwrap_or(0) == 0 => {
             Some(Expr::Random { below: int(2)?, to: register(1)? })
         }
-        "ct" if attributes.find(3).is_none() => {
-            let key = match int(2)? {
-                0 => CtKey::State,
-                2 => CtKey::Status,
+        "ct" => {
+            let direction = attributes.find(3).and_then(|a| a.data.first().copied());
+            let key = match (int(2)?, direction) {
+                (0, None) => CtKey::State,
+                (2, None) => CtKey::Status,
+                (20, Some(0)) => CtKey::OriginalDestination,
+                (12, Some(0)) => CtKey::OriginalDestinationPort,
                 _ => return None,
             };
             Some(Expr::Ct { key, to: register(1)? })
@@ -596,6 +619,7 @@ mod tests {
         prop_oneof![
             register().prop_map(|to| Expr::Meta { key: MetaKey::OutputName, to }),
             register().prop_map(|to| Expr::Ct { key: CtKey::Status, to }),
+            register().prop_map(|to| Expr::Ct { key: CtKey::OriginalDestination, to }),
             register().prop_map(|to| Expr::DestinationType { to }),
             register().prop_map(|from| Expr::SetMark { from }),
             (register(), any::<u32>()).prop_map(|(to, below)| Expr::Random { below, to }),

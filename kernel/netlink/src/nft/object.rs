@@ -139,26 +139,32 @@ impl Chain<'_> {
 pub struct SetType {
     number: u32,
     length: u32,
+    /// How many parts it has, each with six bits of the number.
+    parts: u32,
 }
 
 impl SetType {
     /// `ipv4_addr`.
-    pub const IPV4: Self = Self { number: 7, length: 4 };
+    pub const IPV4: Self = Self { number: 7, length: 4, parts: 1 };
     /// `inet_proto`.
-    pub const PROTOCOL: Self = Self { number: 12, length: 4 };
+    pub const PROTOCOL: Self = Self { number: 12, length: 4, parts: 1 };
     /// `inet_service`.
-    pub const PORT: Self = Self { number: 13, length: 4 };
+    pub const PORT: Self = Self { number: 13, length: 4, parts: 1 };
     /// `mark`: a number in host byte order.
-    pub const MARK: Self = Self { number: 19, length: 4 };
+    pub const MARK: Self = Self { number: 19, length: 4, parts: 1 };
     /// A verdict, as the value of a map.
-    pub const VERDICT: Self = Self { number: 0xffff_ff00, length: 0 };
+    pub const VERDICT: Self = Self { number: 0xffff_ff00, length: 0, parts: 1 };
     /// `ifname`.
-    pub const LINK_NAME: Self = Self { number: 41, length: 16 };
+    pub const LINK_NAME: Self = Self { number: 41, length: 16, parts: 1 };
 
     /// `self . other`: each part takes whole words of four bytes.
     #[must_use]
     pub const fn then(self, other: Self) -> Self {
-        Self { number: (self.number << 6) | other.number, length: self.length + other.length }
+        Self {
+            number: (self.number << (6 * other.parts)) | other.number,
+            length: self.length + other.length,
+            parts: self.parts + other.parts,
+        }
     }
 }
 
