@@ -35,23 +35,22 @@ pub struct Config {
     /// The node's address towards the others; that of the default route's link without.
     pub underlay: Option<std::net::Ipv4Addr>,
     /// Gets the network when there is one.
-    pub give: Box<dyn Fn(Arc<PodNetwork>) -> Result<(), attach::Error> + Send + Sync>,
+    pub give: Box<dyn Fn(Arc<PodNetwork>) -> Result<(), Failure> + Send + Sync>,
     /// Is told what was passed over, and why.
     pub note: Box<dyn Fn(String) + Send + Sync>,
 }
 
+/// What a part of the network failed with.
+pub type Failure = Box<dyn std::error::Error + Send + Sync>;
+
 /// The network cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
-    /// The kernel or the disk refused something.
-    #[error("the pod network of node {node}")]
-    Attach {
-        /// Which node.
-        node: String,
-        /// Why.
-        #[source]
-        source: attach::Error,
-    },
+#[error("the pod network of node {node}")]
+pub struct Error {
+    /// Which node's.
+    pub node: String,
+    /// Why.
+    pub source: Failure,
 }
 
 /// The resources that must be watched.
@@ -87,7 +86,7 @@ async fn update(
 ) -> Result<(), Error> {
     let items = config.mirror.items(&nodes_resource(), None);
     let all: Vec<_> = items.iter().map(|item| item.value()).collect();
-    let failed = |source| Error::Attach { node: config.node.clone(), source };
+    let failed = |source| Error { node: config.node.clone(), source };
     if network.is_none() {
         let Some(range) = own_range(&all, &config.node) else { return Ok(()) };
         let at = Arc::clone(config);
@@ -106,7 +105,7 @@ async fn update(
         && wanted != *known
     {
         known.clone_from(&wanted);
-        let notes = blocking(move || network.nodes(&wanted)).await.map_err(failed)?;
+        let notes = blocking(move || Ok(network.nodes(&wanted)?)).await.map_err(failed)?;
         notes.into_iter().for_each(|note| (config.note)(note));
     }
     Ok(())
@@ -114,8 +113,8 @@ async fn update(
 
 /// Netlink waits for the kernel.
 async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, attach::Error> + Send + 'static,
-) -> Result<T, attach::Error> {
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),

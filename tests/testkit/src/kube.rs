@@ -267,7 +267,14 @@ fn launch(home: &Path, extra: &[String], port: u16, said: &Messages) -> (Child, 
 fn spawn(home: &Path, extra: &[String], port: u16) -> Child {
     let mut command = Command::new(bin("strake"));
     command
-        .args(["server", "--disable-agent", "--bind-address", "127.0.0.1", "--data-dir"])
+        .args([
+            "server",
+            "--disable-agent",
+            "--disable-scheduler",
+            "--bind-address",
+            "127.0.0.1",
+            "--data-dir",
+        ])
         .arg(home.join("data"));
     command.arg("--secure-port").arg(port.to_string());
     command.arg("--write-kubeconfig").arg(home.join("admin.kubeconfig")).args(extra);

@@ -8,6 +8,7 @@
 
 mod bin;
 mod cgroup_subtree;
+pub mod cluster;
 mod crash;
 mod fixture;
 pub mod images;

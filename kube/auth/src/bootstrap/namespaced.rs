@@ -57,6 +57,15 @@ pub(super) const ROLES: &[(&str, RoleFacts)] = &[
 pub(super) const BINDINGS: &[(&str, BindingFacts)] = &[
     (
         SYSTEM,
+        // Nodes learn from it whom the API server's certificate is signed by.
+        BindingFacts {
+            name: "strake:node-authentication-reader",
+            role: "extension-apiserver-authentication-reader",
+            subjects: "group:system:nodes",
+        },
+    ),
+    (
+        SYSTEM,
         BindingFacts {
             name: "system::extension-apiserver-authentication-reader",
             role: "extension-apiserver-authentication-reader",

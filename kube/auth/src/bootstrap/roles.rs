@@ -158,6 +158,7 @@ pub(super) const BINDINGS: &[BindingFacts] = &[
         role: "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
         subjects: "group:system:bootstrappers",
     },
+    BindingFacts { name: "strake:node-proxier", role: "system:node-proxier", subjects: "group:system:nodes" },
     BindingFacts {
         name: "strake:node-client-renewal",
         role: "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient",

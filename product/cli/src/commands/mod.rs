@@ -3,6 +3,7 @@
 //! `strake run` and `strake container run` are the same: the verbs that docker has
 //! at the top level are flattened into [`Command`].
 
+pub mod agent;
 pub mod cgroup;
 pub mod cluster;
 pub mod container;
@@ -75,8 +76,10 @@ pub enum Command {
     System(system::SystemCommand),
     /// Serve the containers of this machine to a kubelet of somebody else's
     Cri(cri::Args),
-    /// Run the control plane of a Kubernetes cluster
+    /// Run a Kubernetes cluster on this machine
     Server(Box<server::Args>),
+    /// Join this machine to a Kubernetes cluster as a node
+    Agent(Box<agent::Args>),
     /// Run the scheduler alone, for any Kubernetes cluster
     Scheduler(cluster::scheduler::Args),
     /// Run the loops of the control plane alone, for any Kubernetes cluster
@@ -112,6 +115,7 @@ impl Command {
             Self::System(command) => command.run(context),
             Self::Cri(args) => cri::run(&args, context),
             Self::Server(args) => server::run(&args, context),
+            Self::Agent(args) => agent::run(&args, context),
             Self::Scheduler(args) => cluster::scheduler::run(&args, context),
             Self::Controllers(args) => cluster::controllers::run(&args, context),
             Self::Dns(args) => cluster::dns::run(&args, context),

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,7 +46,8 @@ impl Keys {
             names.push(args.bind_address.to_string());
         }
         let service = args.service_cidr.first().map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |range| range.at(1));
-        let names = ServerNames::standard(&format!("https://{url}"), service, &args.cluster_domain, &names);
+        let names =
+            ServerNames::standard(&format!("https://{url}"), service, &args.node.cluster_domain, &names);
         let own = data.join("admin.kubeconfig");
         let kubeconfigs = std::iter::once(own).chain(args.write_kubeconfig.clone()).collect();
         Self { directory: data.join("pki"), names, kubeconfigs }
@@ -128,16 +129,6 @@ pub(super) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServeError> {
         key: pki.serving.key.clone().into_bytes(),
         client_authorities: pki.client_ca.certificate.clone().into_bytes(),
     })
-}
-
-/// The address by which others reach this machine: that of the way to anywhere else.
-pub(super) fn own_address() -> IpAddr {
-    // Nothing is sent: connecting a datagram socket only looks at the routes.
-    let found = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).and_then(|socket| {
-        socket.connect((Ipv4Addr::new(192, 0, 2, 1), 9))?;
-        socket.local_addr()
-    });
-    found.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip())
 }
 
 fn local(bound: IpAddr) -> IpAddr {

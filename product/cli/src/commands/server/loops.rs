@@ -10,7 +10,7 @@ use auth::csr::{Signers, Step, approve, approve_serving};
 use auth::pki::{Pki, PkiError};
 use client::Api;
 use controller::{Clock, Config, Election, Runtime, Signer, SystemClock};
-use controllers::Settings;
+use controllers::{NodeRange, Settings};
 use kube_object::cluster::Cluster;
 use kube_object::user::User;
 use serde_json::Value;
@@ -25,6 +25,8 @@ pub(super) struct Parts {
     pub(super) own_node: Option<String>,
     /// The ranges of services' addresses.
     pub(super) services: Vec<Cidr>,
+    /// Where nodes' ranges of pods' addresses come from.
+    pub(super) pods: NodeRange,
 }
 
 /// All loops, ready to run.
@@ -55,6 +57,7 @@ pub(super) fn runtime(
         settings: Settings {
             root_ca: pki.server_ca.certificate.clone(),
             signs_certificates: true,
+            node_ranges: vec![parts.pods],
             ..Settings::default()
         },
         signer: Some(Arc::new(certificates)),

@@ -1,11 +1,13 @@
-//! `strake server`: the control plane of a cluster.
+//! `strake server`: a cluster on one machine: the control plane, and a node.
 
 mod joining;
 mod keys;
 mod loops;
 mod manifests;
+mod own;
 mod run;
 mod storage;
+mod workers;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::ops::RangeInclusive;
@@ -18,10 +20,12 @@ use super::store::place::EtcdOptions;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::humanize::parse_duration;
+use crate::node::args::NodeArgs;
 
 /// Arguments of `strake server`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  \
+                        strake server\n  \
                         strake server --disable-agent\n  \
                         strake server --disable-agent --store https://10.0.0.1:2379 --etcd-cafile ca.pem\n  \
                         KUBECONFIG=/var/lib/strake/server/admin.kubeconfig kubectl get namespaces")]
@@ -29,6 +33,12 @@ pub struct Args {
     /// Run the control plane only: this machine takes no pods
     #[arg(long)]
     pub disable_agent: bool,
+    /// Leave pods to another scheduler
+    #[arg(long)]
+    pub disable_scheduler: bool,
+    /// Leave the loops to another controller manager
+    #[arg(long)]
+    pub disable_controllers: bool,
     /// Directory of the store and the keys (default: server, in the data root)
     #[arg(long, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -59,12 +69,12 @@ pub struct Args {
     /// Range of services' addresses; two, between a comma, for both families
     #[arg(long, value_name = "CIDR", value_delimiter = ',', default_value = "10.43.0.0/16", value_parser = cidr)]
     pub service_cidr: Vec<Cidr>,
+    /// Length of the prefix of a node's range of pods' addresses
+    #[arg(long, value_name = "BITS", default_value_t = 24)]
+    pub node_cidr_mask_size: u8,
     /// Ports that services may have on nodes
     #[arg(long, value_name = "FROM-TO", default_value = "30000-32767", value_parser = ports)]
     pub node_port_range: RangeInclusive<u16>,
-    /// Domain of the cluster's names
-    #[arg(long, value_name = "NAME", default_value = "cluster.local")]
-    pub cluster_domain: String,
     /// Folder of manifests to apply, now and whenever they change (default: manifests, in the data directory)
     #[arg(long, value_name = "DIR")]
     pub manifests: Option<PathBuf>,
@@ -80,14 +90,13 @@ pub struct Args {
     /// Admission plugins not to use, between commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub disable_admission_plugins: Vec<String>,
+    /// The node in this process
+    #[command(flatten)]
+    pub node: NodeArgs,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    if !args.disable_agent {
-        let message = "this version has no node agent yet";
-        return Err(CliError::message(message).with_fix("run `strake server --disable-agent`"));
-    }
     run::serve(args, context)
 }
 

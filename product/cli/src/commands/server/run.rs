@@ -9,19 +9,18 @@ use apiserver::aggregate;
 use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
-use apiserver::{ApiServer, Config, LocalApi, Network};
-use client::Api;
-use kube_object::user::User;
+use apiserver::{ApiServer, Config, Network};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
-use super::manifests::Manifests;
-use super::{Args, joining, loops, storage};
+use super::workers::Workers;
+use super::{Args, storage};
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::notices::{self, Notices};
+use crate::node::own_address;
+use crate::notices;
 use crate::signals::Ends;
 
 /// Serves until a signal asks for the end.
@@ -50,7 +49,7 @@ async fn run(
     let address = SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let port = listener.local_addr()?.port();
-    let advertised = args.advertise_address.unwrap_or_else(keys::own_address);
+    let advertised = args.advertise_address.unwrap_or_else(own_address);
     let keys = Keys::new(args, data, port, advertised);
     let pki = keys.ensure()?;
     let server = ApiServer::open(Config {
@@ -90,19 +89,10 @@ async fn run(
     composed.bootstrap(&server).await?;
     let aggregator = Arc::clone(&composed.aggregator);
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
-    // Servers with a store of their own have nobody to share the work with.
-    let identity = (!args.store.is_empty()).then(|| keys.url().to_owned());
-    let parts = loops::Parts {
-        identity,
-        reserved: keys.addresses().to_vec(),
-        own_node: None,
-        services: args.service_cidr.clone(),
-    };
-    tasks.spawn(loops::runtime(&server, &composed, &pki, parts)?.run(ended.clone()));
-    let own = Arc::new(local_api(&server, "strake-server"));
-    let token = joining::ensure(data, &pki.server_ca.certificate, own.as_ref()).await?;
     let (notices, mut said) = notices::channel();
-    tasks.spawn(manifests(args, data, &server, (own, notices)).run(ended));
+    let workers =
+        Workers { args, data, server: &server, composed: &composed, pki: &pki, keys: &keys, notices };
+    let token = workers.start(context, &mut tasks, ended).await?;
     say_ready(context, &keys, &token, started);
     tokio::select! {
         () = ends.wait() => {}
@@ -113,35 +103,6 @@ async fn run(
     server.close().await;
     while tasks.join_next().await.is_some() {}
     Ok(())
-}
-
-/// The API in the name of the server itself.
-fn local_api(server: &ApiServer, agent: &str) -> LocalApi {
-    let user = User {
-        name: "system:apiserver".to_owned(),
-        groups: vec!["system:masters".to_owned(), "system:authenticated".to_owned()],
-        ..User::default()
-    };
-    LocalApi::new(server.registry(), user, agent)
-}
-
-fn manifests(
-    args: &Args,
-    data: &Path,
-    server: &ApiServer,
-    (api, notices): (Arc<dyn Api>, Notices),
-) -> Manifests {
-    let kinds = Arc::clone(server.registry().kinds());
-    Manifests {
-        api,
-        find: Arc::new(move |gvk| {
-            let resource = kinds.by_gvk(gvk)?;
-            Some((resource.gvr.clone(), resource.namespaced))
-        }),
-        own: Vec::new(),
-        folder: args.manifests.clone().unwrap_or_else(|| data.join("manifests")),
-        notices,
-    }
 }
 
 fn say_ready(context: &Context, keys: &Keys, token: &Path, started: Instant) {

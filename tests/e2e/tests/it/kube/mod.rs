@@ -1,6 +1,7 @@
 //! The control plane, driven by the clients that the world uses, unchanged.
 
 mod backup;
+mod cluster;
 mod full;
 mod kills;
 mod names;

@@ -1,0 +1,83 @@
+//! The node's life: it joins, runs its parts, renews its certificate.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use client::{Api, Cache, Call, HttpClient, WatchOptions};
+use kube_object::resource::GroupVersionResource;
+use serde_json::Value;
+use tokio::sync::watch;
+
+use super::Args;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+use crate::node::Node;
+use crate::node::join::join;
+use crate::notices;
+use crate::signals::Ends;
+
+/// Runs until a signal asks for the end. Pods go on.
+pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let directory = args.data_dir.clone().unwrap_or_else(|| context.root.join("agent"));
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("agent").build()?;
+    let result = runtime.block_on(run(args, context, &directory));
+    runtime.shutdown_background();
+    result.map(|()| Status::SUCCESS)
+}
+
+async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), CliError> {
+    let mut ends = Ends::take()?;
+    let keys = directory.join("pki");
+    std::fs::create_dir_all(&keys)
+        .map_err(|error| CliError::message(format!("make {}: {error}", keys.display())))?;
+    let name = args.node.name();
+    let token = args.token(context)?;
+    let joined = tokio::select! {
+        joined = join(&args.server, token.as_ref(), &name, &keys) => joined?,
+        () = ends.wait() => return Ok(()),
+    };
+    let api: Arc<dyn Api> = Arc::new(HttpClient::new(joined.endpoint));
+    let client_authority = client_authority(api.as_ref()).await?;
+    let (shutdown, ended) = watch::channel(false);
+    let (notices, mut said) = notices::channel();
+    let node = Node {
+        args: args.node.clone(),
+        mirror: Cache::start_selected(&api, seen(&name)),
+        api,
+        client_authority,
+        directory: directory.to_owned(),
+        notices,
+    };
+    let mut tasks = node.start(context, ended).await?;
+    context.say(format_args!("strake agent: node {name} of {}", args.server));
+    tokio::select! {
+        () = ends.wait() => {}
+        never = said.pass_on(context) => match never {},
+    }
+    shutdown.send_replace(true);
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// What a node may see: services and where they lead, nodes, its own pods.
+fn seen(node: &str) -> Vec<(GroupVersionResource, WatchOptions)> {
+    let own =
+        WatchOptions { field_selector: Some(format!("spec.nodeName={node}")), ..WatchOptions::default() };
+    let all = WatchOptions::default;
+    vec![
+        (GroupVersionResource::new("", "v1", "services"), all()),
+        (GroupVersionResource::new("discovery.k8s.io", "v1", "endpointslices"), all()),
+        (GroupVersionResource::new("", "v1", "nodes"), all()),
+        (GroupVersionResource::new("", "v1", "pods"), own),
+    ]
+}
+
+/// Who signs the certificate that the API server shows to kubelets.
+async fn client_authority(api: &dyn Api) -> Result<String, CliError> {
+    let maps = GroupVersionResource::new("", "v1", "configmaps");
+    let map = api.call(Call::get(&maps, "kube-system", "extension-apiserver-authentication")).await?;
+    let found = map.pointer("/data/client-ca-file").and_then(Value::as_str);
+    found.map(str::to_owned).ok_or_else(|| {
+        CliError::message("config map kube-system/extension-apiserver-authentication has no client-ca-file")
+    })
+}
