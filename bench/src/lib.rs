@@ -4,8 +4,10 @@
 //! quote the ratios of one run, never absolute times.
 
 mod api;
+mod dns;
 mod sample;
 mod scenario;
+mod sim;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 pub use api::{ApiReport, WatchReport};
+pub use dns::DnsReport;
 pub use sample::{Candidate, Cost, Table};
+pub use sim::SimReport;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -28,6 +32,12 @@ pub enum Scenario {
     Api,
     /// what ten thousand watches cost the control plane, a thousand of them stalled
     Watches,
+    /// 50 simulated nodes with 150 pods each on one server
+    ClusterSim,
+    /// 1,000 simulated nodes that register and heartbeat on one server
+    NodesSim,
+    /// the cluster's names under load, beside figures of CoreDNS
+    Dns,
 }
 
 /// How it is measured.
@@ -50,6 +60,10 @@ pub enum Report {
     Api(ApiReport),
     /// Many watches.
     Watches(WatchReport),
+    /// Simulated nodes.
+    Sim(SimReport),
+    /// Names.
+    Dns(DnsReport),
 }
 
 /// Candidates that took turns.
@@ -66,6 +80,8 @@ impl fmt::Display for Report {
             Self::Turns(turns) => turns.fmt(f),
             Self::Api(report) => report.fmt(f),
             Self::Watches(report) => report.fmt(f),
+            Self::Sim(report) => report.fmt(f),
+            Self::Dns(report) => report.fmt(f),
         }
     }
 }
@@ -89,6 +105,15 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         Scenario::Watches => {
             return api::watches::measure().context("scenario watches").map(Report::Watches);
         }
+        Scenario::ClusterSim => {
+            let size = sim::Size { nodes: 50, pods_per_node: 150 };
+            return sim::measure(size).context("scenario cluster-sim").map(Report::Sim);
+        }
+        Scenario::NodesSim => {
+            let size = sim::Size { nodes: 1000, pods_per_node: 0 };
+            return sim::measure(size).context("scenario nodes-sim").map(Report::Sim);
+        }
+        Scenario::Dns => return dns::measure().context("scenario dns").map(Report::Dns),
         Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
     };
     turns.map(Report::Turns)

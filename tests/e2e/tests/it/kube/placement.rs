@@ -207,3 +207,30 @@ fn k3_02_what_capacity_says_fits_and_no_more() {
     let left: Value = serde_json::from_str(&cluster.ask(&["capacity", "--cpu", "300m", "--json"])).unwrap();
     assert_eq!(left["pods"], 0);
 }
+
+#[test]
+fn k3_05_capacity_shows_what_bounds_a_node() {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_lowercase();
+    let mut own = node(&host, "4", &json!({}), &json!([]));
+    // Five addresses are left of eight; what the API counts would be enough for twenty pods.
+    own["spec"]["podCIDR"] = json!("10.42.7.0/29");
+    let cluster = Cluster::new(&[own]);
+    let answer: Value = serde_json::from_str(&cluster.ask(&["capacity", "--cpu", "10m", "--json"])).unwrap();
+    assert_eq!(answer["pods"], 5, "{answer}");
+    assert_eq!(answer["limits"][0]["limit"], format!("addresses of {host}"));
+    let resources = answer["resources"].as_array().unwrap();
+    for name in [
+        "cpu",
+        "memory",
+        "pods",
+        "addresses",
+        "pids",
+        "files",
+        "inotify instances",
+        "inotify watches",
+        "network Mbit/s",
+    ] {
+        let found = resources.iter().find(|one| one["resource"] == name);
+        assert!(found.is_some_and(|one| one["used"].as_i64().unwrap() >= 0), "{name}: {answer}");
+    }
+}

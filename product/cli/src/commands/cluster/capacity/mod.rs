@@ -1,16 +1,18 @@
 //! `strake capacity`: how many more pods of a kind fit, and what runs out first.
 
+mod host;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use binder::{World, look};
 use client::{Api, Call};
-use controllers::known;
+use controllers::{known, object};
 use scheduler::{Pod, capacity};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::ask;
+use super::{ask, host as this_host};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::format::Table;
@@ -79,18 +81,32 @@ struct Use {
     node: String,
     resource: String,
     used: i64,
-    capacity: i64,
+    /// None where the kernel does not know.
+    capacity: Option<i64>,
 }
+
+/// Addresses of a node's range: how many its pods have, and how many there are.
+type Addresses = BTreeMap<String, (usize, usize)>;
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let api = args.cluster.client(context, "capacity")?;
-    let (mut world, pod) = ask(async {
+    let (mut world, pod, addresses) = ask(async {
         let world = look(&api).await?;
         let pod = pod(args, &api, &world).await?;
-        Ok((world, pod))
+        Ok((world, pod, addresses(&api).await?))
     })?;
-    let found = capacity(&mut world.snapshot, &pod, args.most);
+    let mut found = capacity(&mut world.snapshot, &pod, args.most);
+    // The scheduler does not count addresses; a pod without one does not start.
+    for (node, pods) in &mut found.by_node {
+        let Some((used, all)) = addresses.get(&**node) else { continue };
+        let free = all.saturating_sub(*used);
+        if free < *pods {
+            found.pods -= *pods - free;
+            *pods = free;
+            found.limits.insert(0, (format!("addresses of {node}"), 1));
+        }
+    }
     let answer = Answer {
         pods: found.pods,
         at_least: found.pods >= args.most,
@@ -104,7 +120,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
             .iter()
             .map(|(limit, nodes)| Limit { limit: limit.clone(), nodes: *nodes })
             .collect(),
-        resources: used(&world),
+        resources: used(&world, &addresses),
     };
     if args.json {
         context.print_line(serde_json::to_string_pretty(&answer)?)?;
@@ -137,6 +153,33 @@ async fn pod(args: &Args, api: &dyn Api, world: &World) -> Result<Pod, CliError>
     Ok(world.read_pod(&value))
 }
 
+/// What of each node's range of addresses is taken.
+async fn addresses(api: &dyn Api) -> Result<Addresses, CliError> {
+    let list = async |resource| {
+        let found = api.call(Call::list(resource, "")).await;
+        found.map_err(|status| CliError::message(format!("list {}: {status}", resource.resource)))
+    };
+    let (nodes, pods) = (list(known::nodes()).await?, list(known::pods()).await?);
+    let mut all = Addresses::new();
+    for node in object::items(&nodes, &["items"]) {
+        let range = object::text(node, &["spec", "podCIDR"]).split_once('/');
+        let bits = range.and_then(|(_, length)| 32u32.checked_sub(length.parse().ok()?));
+        if let Some(bits) = bits.filter(|bits| (2..=24).contains(bits)) {
+            // The network's own, the bridge's, and the last one are nobody's.
+            all.insert(object::name(node).to_owned(), (0, (1 << bits) - 3));
+        }
+    }
+    for pod in object::items(&pods, &["items"]) {
+        if !object::flag(pod, &["spec", "hostNetwork"])
+            && !Pod::is_over(pod)
+            && let Some((used, _)) = all.get_mut(object::text(pod, &["spec", "nodeName"]))
+        {
+            *used += 1;
+        }
+    }
+    Ok(all)
+}
+
 /// One more of its kind: without the place that it has.
 fn like(mut pod: Value) -> Value {
     if let Some(spec) = pod.get_mut("spec").and_then(Value::as_object_mut) {
@@ -147,7 +190,7 @@ fn like(mut pod: Value) -> Value {
 }
 
 /// What each node has and what is asked of it, of all that the API counts.
-fn used(world: &World) -> Vec<Use> {
+fn used(world: &World, addresses: &Addresses) -> Vec<Use> {
     let mut all = Vec::new();
     for node in world.snapshot.nodes() {
         let name = node.name.to_string();
@@ -156,16 +199,24 @@ fn used(world: &World) -> Vec<Use> {
             node: name.clone(),
             resource: resource.to_owned(),
             used: taken.get(resource).copied().unwrap_or(0),
-            capacity,
+            capacity: Some(capacity),
         };
         all.extend(node.allocatable.each().map(resource));
         let pods = i64::try_from(node.pods.len()).unwrap_or(i64::MAX);
-        all.push(Use {
+        let mut more = vec![("pods", pods, Some(node.pods_max))];
+        if let Some((used, range)) = addresses.get(&name) {
+            more.push(("addresses", *used as i64, Some(*range as i64)));
+        }
+        // What only the node's own kernel knows can be told where this runs on it.
+        if name.eq_ignore_ascii_case(&this_host()) {
+            more.extend(host::bounds());
+        }
+        all.extend(more.into_iter().map(|(resource, used, capacity)| Use {
             node: name.clone(),
-            resource: "pods".to_owned(),
-            used: pods,
-            capacity: node.pods_max,
-        });
+            resource: resource.to_owned(),
+            used,
+            capacity,
+        }));
     }
     all.sort_by(|one, other| one.node.cmp(&other.node));
     all
@@ -188,9 +239,10 @@ fn print(answer: &Answer, context: &Context) -> Result<(), CliError> {
     }
     let mut table = Table::new();
     table.row(["NODE", "RESOURCE", "REQUESTED", "OF"]);
-    for one in answer.resources.iter().filter(|one| one.capacity > 0) {
+    for one in answer.resources.iter().filter(|one| one.capacity != Some(0)) {
         let resource: Arc<str> = one.resource.as_str().into();
-        let [used, capacity] = [one.used, one.capacity].map(|amount| scheduler::display(&resource, amount));
+        let used = scheduler::display(&resource, one.used);
+        let capacity = one.capacity.map_or("?".to_owned(), |all| scheduler::display(&resource, all));
         table.row([one.node.clone(), one.resource.clone(), used, capacity]);
     }
     context.print(format_args!("\n{table}"))
