@@ -42,6 +42,7 @@ impl Fake {
         watchers.entry(resource.clone()).or_default().retain(|watcher| watcher.send(change.clone()).is_ok());
     }
 
+    #[allow(clippy::needless_pass_by_value, reason = "literals")]
     pub(crate) fn service(&self, name: &str, spec: Value, status: Value) {
         let object = json!({"kind": "Service", "apiVersion": "v1", "metadata": {"namespace": "a", "name": name},
             "spec": spec, "status": status});
