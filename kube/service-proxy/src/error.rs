@@ -22,6 +22,26 @@ pub enum Error {
     /// The kernel's events cannot be heard.
     #[error("listen to changes of nftables")]
     Monitor(#[source] std::io::Error),
+    /// The thread that talks to the kernel ended.
+    #[error("the thread that writes nftables ended")]
+    Thread(#[source] tokio::task::JoinError),
+    /// Another proxy keeps the table.
+    #[error(
+        "nftables table ip {table} is kept by another service proxy of this network namespace; stop that, or let one of them run in a namespace of its own"
+    )]
+    Kept {
+        /// The table.
+        table: String,
+    },
+    /// Whether another proxy keeps the table cannot be told.
+    #[error("mark nftables table ip {table} as kept by this service proxy")]
+    Sole {
+        /// The table.
+        table: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// A health-check port is taken.
     #[error(
         "serve health checks of service {service} on {address}; free the port or change the service's healthCheckNodePort"

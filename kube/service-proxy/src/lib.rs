@@ -17,6 +17,7 @@ mod error;
 mod health;
 mod inputs;
 mod run;
+mod sole;
 mod status;
 mod table;
 

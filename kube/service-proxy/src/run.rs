@@ -17,6 +17,7 @@ use crate::datagrams;
 use crate::error::Error;
 use crate::health::Health;
 use crate::inputs::{self, Noticed};
+use crate::sole::{self, Sole};
 use crate::status::Status;
 use crate::table::{Adopted, Table};
 
@@ -82,6 +83,21 @@ impl ServiceProxy {
         }
     }
 
+    /// Waits until no other proxy keeps the table; `None` at the end.
+    async fn be_sole(&self, shutdown: &mut watch::Receiver<bool>) -> Result<Option<Sole>, Error> {
+        loop {
+            if let Some(sole) = Sole::take(&self.config.table)? {
+                return Ok(Some(sole));
+            }
+            let error = Error::Kept { table: self.config.table.clone() };
+            self.status.send_modify(|status| status.error = Some(error.chain()));
+            tokio::select! {
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
+                () = tokio::time::sleep(sole::PAUSE) => {}
+            }
+        }
+    }
+
     /// Keeps the kernel's table as the cluster demands until `shutdown` is true. The table stays
     /// then: connections go on, and the next proxy takes it over.
     ///
@@ -90,6 +106,7 @@ impl ServiceProxy {
     pub async fn run(&self, mut shutdown: watch::Receiver<bool>) -> Result<(), Error> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut inbox) = inbox else { return Ok(()) };
+        let Some(_sole) = self.be_sole(&mut shutdown).await? else { return Ok(()) };
         let mut work = Work::open(&self.config)?;
         let mut changes = subscribe(&*self.config.mirror);
         tokio::select! {
@@ -291,7 +308,7 @@ impl Work {
             let outcome = work(&mut table);
             (table, outcome)
         });
-        let (table, outcome) = lent.await.map_err(|error| Error::Monitor(std::io::Error::other(error)))?;
+        let (table, outcome) = lent.await.map_err(Error::Thread)?;
         self.port = table.port();
         self.table = Some(table);
         outcome
@@ -354,5 +371,5 @@ async fn forget(changed: Vec<Leads>) -> Result<(), Error> {
         return Ok(());
     }
     let forgotten = tokio::task::spawn_blocking(move || datagrams::forget(&changed)).await;
-    forgotten.map_err(|error| Error::Monitor(std::io::Error::other(error)))?.map(drop)
+    forgotten.map_err(Error::Thread)?.map(drop)
 }

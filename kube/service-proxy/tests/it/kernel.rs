@@ -51,6 +51,24 @@ fn a_restart_writes_nothing() {
 }
 
 #[test]
+fn two_proxies_do_not_fight() {
+    isolated(|| {
+        let mut world = World::new(1);
+        let one = world.nodes[0].pod("one");
+        world.serve("web", spec(), status(), &[one.endpoint()]);
+        let config = service_proxy::Config::new(world.mirror.clone(), crate::world::facts("node-0"));
+        let second = world.nodes[0].netns.run(move || crate::world::Running::start(config));
+        second.until("told", |status| {
+            status.error.as_deref().is_some_and(|error| error.contains("another service proxy"))
+        });
+        assert!(!second.proxy.status().synced);
+        // When the first ends, the second takes over what it finds.
+        world.nodes[0].running = None;
+        second.until("takes over", |status| status.synced && status.rewrites == 0 && status.services == 1);
+    });
+}
+
+#[test]
 fn what_others_break_is_mended() {
     isolated(|| {
         let world = World::new(1);
