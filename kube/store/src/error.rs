@@ -67,7 +67,7 @@ pub enum Error {
         /// How many may be.
         max: usize,
     },
-    /// Stored bytes are not what was written.
+    /// A record is not what was written.
     #[error("the store is damaged: {what} at revision {}.{}: restore a backup", at.revision, at.sub)]
     Damaged {
         /// What was found.
@@ -75,12 +75,22 @@ pub enum Error {
         /// Where.
         at: Position,
     },
+    /// Stored bytes are not what was written.
+    #[error("the store is damaged: {file}: {what}, at byte {offset}: restore a backup")]
+    DamagedFile {
+        /// What was found.
+        what: &'static str,
+        /// In which of its files.
+        file: String,
+        /// Where in it.
+        offset: u64,
+    },
     /// A write did not reach the disk. Nothing is acknowledged after that; reads go on.
     #[error("the store takes no more writes, the disk failed: free space or replace the disk, then restart")]
     ReadOnly {
         /// What the disk said.
         #[source]
-        cause: Arc<redb::Error>,
+        cause: Arc<io::Error>,
     },
     /// There was no space for a write. Reads go on, and writes do when there is space again.
     #[error(
@@ -88,31 +98,20 @@ pub enum Error {
         path.display()
     )]
     Full {
-        /// The store's file.
+        /// The store's directory.
         path: PathBuf,
         /// What the disk said.
         #[source]
-        cause: Arc<redb::Error>,
+        cause: Arc<io::Error>,
     },
-    /// The file under the store could not be used.
-    #[error("{doing} {}", path.display())]
-    File {
-        /// What was being done.
-        doing: &'static str,
-        /// To which file.
-        path: PathBuf,
-        /// Why it failed.
-        #[source]
-        cause: Arc<redb::Error>,
-    },
-    /// Reading from the open file failed.
-    #[error("read from the store's file")]
+    /// Reading from an open file failed.
+    #[error("read from the store's files")]
     Read {
         /// Why.
         #[source]
-        cause: Arc<redb::Error>,
+        cause: Arc<io::Error>,
     },
-    /// A file operation beside the store's own file.
+    /// An operation on a file.
     #[error("{doing} {}", path.display())]
     Io {
         /// What was being done.
@@ -123,12 +122,22 @@ pub enum Error {
         #[source]
         cause: Arc<io::Error>,
     },
-    /// Another process has the file open.
+    /// What an earlier build made, on another ground.
+    #[error(
+        "{} is the store of an earlier build, which this one cannot read: carry it over with that build's \
+         `strake store migrate --to-etcd` and this one's `--from-etcd`, or move it away to begin anew",
+        path.display()
+    )]
+    Earlier {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// Another process has the store open.
     #[error(
         "{} is open in another process, which takes no commands for it: stop that process first", path.display()
     )]
     InUse {
-        /// Which file.
+        /// Its directory.
         path: PathBuf,
     },
     /// The server that has the store open refused a command, or could not carry it out.
@@ -140,7 +149,7 @@ pub enum Error {
     /// What came from the server is not an answer.
     #[error("the running server's answer is broken off or not understood: use the build that it runs")]
     Garbled,
-    /// The file is of a format that this build does not know.
+    /// A file is of a format that this build does not know.
     #[error("the store has format {found}, this build knows {known}: use the build that wrote it")]
     Format {
         /// What the file says.
@@ -183,8 +192,8 @@ pub enum Error {
 }
 
 impl Error {
-    pub(crate) fn read(cause: impl Into<redb::Error>) -> Self {
-        Self::Read { cause: Arc::new(cause.into()) }
+    pub(crate) fn read(cause: io::Error) -> Self {
+        Self::Read { cause: Arc::new(cause) }
     }
 
     pub(crate) fn io(doing: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
@@ -202,15 +211,14 @@ impl Classified for Error {
             | Self::NotEmpty { .. } => ErrorClass::Conflict,
             Self::LeaseNotFound { .. } | Self::KeyNotFound { .. } => ErrorClass::NotFound,
             Self::DuplicateKey { .. } | Self::EmptyKey | Self::TooLarge { .. } => ErrorClass::Invalid,
-            Self::Damaged { .. } => ErrorClass::Corrupt,
+            Self::Damaged { .. } | Self::DamagedFile { .. } => ErrorClass::Corrupt,
             Self::ReadOnly { cause }
             | Self::Full { cause, .. }
-            | Self::File { cause, .. }
-            | Self::Read { cause } => of_redb(cause),
-            Self::Io { cause, .. } => cause.class(),
+            | Self::Read { cause }
+            | Self::Io { cause, .. } => cause.class(),
             Self::NoEndpoint | Self::Endpoint { .. } => ErrorClass::Invalid,
             Self::Etcd { cause, .. } => of_etcd(cause.code()),
-            Self::Format { .. } => ErrorClass::Unsupported,
+            Self::Format { .. } | Self::Earlier { .. } => ErrorClass::Unsupported,
             Self::Closed | Self::Server { .. } | Self::Garbled => ErrorClass::Unavailable,
         }
     }
@@ -224,15 +232,5 @@ fn of_etcd(code: tonic::Code) -> ErrorClass {
         tonic::Code::ResourceExhausted => ErrorClass::ResourceExhausted,
         tonic::Code::DeadlineExceeded => ErrorClass::TimedOut,
         _ => ErrorClass::Unavailable,
-    }
-}
-
-fn of_redb(error: &redb::Error) -> ErrorClass {
-    match error {
-        redb::Error::Io(error) => error.class(),
-        redb::Error::Corrupted(_) => ErrorClass::Corrupt,
-        redb::Error::DatabaseAlreadyOpen => ErrorClass::Conflict,
-        redb::Error::UpgradeRequired(_) => ErrorClass::Unsupported,
-        _ => ErrorClass::Internal,
     }
 }

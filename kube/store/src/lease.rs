@@ -16,8 +16,9 @@ pub(crate) struct Leases {
     attached: HashMap<i64, BTreeSet<Bytes>>,
 }
 
+/// A lease's time.
 #[derive(Debug)]
-struct Granted {
+pub(crate) struct Granted {
     ttl: Duration,
     deadline: Instant,
 }
@@ -64,10 +65,21 @@ impl Leases {
         Ok(lease.ttl)
     }
 
-    pub(crate) fn remove(&mut self, id: LeaseId) {
-        if let Some(lease) = self.granted.remove(&id.0) {
-            self.deadlines.remove(&(lease.deadline, id.0));
-        }
+    pub(crate) fn remove(&mut self, id: LeaseId) -> Option<Granted> {
+        let lease = self.granted.remove(&id.0)?;
+        self.deadlines.remove(&(lease.deadline, id.0));
+        Some(lease)
+    }
+
+    /// Takes back a [`Self::remove`].
+    pub(crate) fn restore(&mut self, id: LeaseId, lease: Granted) {
+        self.deadlines.insert((lease.deadline, id.0));
+        self.granted.insert(id.0, lease);
+    }
+
+    /// All leases with the time they were granted for.
+    pub(crate) fn granted(&self) -> Vec<(LeaseId, Duration)> {
+        self.granted.iter().map(|(id, lease)| (LeaseId(*id), lease.ttl)).collect()
     }
 
     pub(crate) fn exists(&self, id: LeaseId) -> bool {

@@ -1,10 +1,9 @@
 //! Revisioned keys, transactions, watches and leases, with the semantics of etcd.
 //!
 //! Knows nothing of Kubernetes. [`Store`] is the trait that callers use, [`Machine`] the pure
-//! core, [`Embedded`] the store on one file, [`Etcd`] the one on a cluster. Format and promises: `docs/design/store.md`.
+//! core, [`Embedded`] the store on a log of its own, [`Etcd`] the one on a cluster. Format and promises: `docs/design/store.md`.
 
 mod api;
-mod crc;
 mod embedded;
 mod error;
 mod etcd;
@@ -21,7 +20,8 @@ mod types;
 
 pub use api::{Batch, Store, Watch, WatchRequest};
 pub use embedded::{
-    Change, Disk, Embedded, FAILPOINTS, Maintained, Options, Report, check, history, restore,
+    Change, Disk, Embedded, FAILPOINTS, Maintained, Options, Report, Storage, StorageFile, check, history,
+    restore,
 };
 pub use error::Error;
 pub use etcd::{Etcd, EtcdConfig};
@@ -36,10 +36,7 @@ pub use txn::{
     Compare, Is, Op, OpResponse, Put, PutLease, RangeRequest, RangeResponse, TXN_BYTES_MAX, TXN_OPS_MAX,
     Target, Txn, TxnResponse, Want,
 };
-pub use types::{Event, EventKind, KeyRange, KeyValue, LeaseId, Position, Revision};
+pub use types::{Event, EventKind, KeyRange, KeyValue, LeaseId, Place, Position, Revision};
 
-/// The embedded store's file in a server's data directory.
-pub const FILE_NAME: &str = "store.redb";
-
-/// The bytes that an embedded store can lie on; faults are injected here.
-pub use redb::StorageBackend;
+/// The embedded store's directory in a server's data directory.
+pub const DIRECTORY_NAME: &str = "store";

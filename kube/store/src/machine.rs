@@ -10,19 +10,19 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::index::{Index, Version};
-use crate::lease::{LeaseInfo, Leases};
+use crate::index::{Dropped, Index, Version};
+use crate::lease::{Granted, LeaseInfo, Leases};
 use crate::record::Record;
 use crate::txn::{
     Compare, Is, Op, OpResponse, Put, PutLease, RangeRequest, RangeResponse, TXN_BYTES_MAX, TXN_OPS_MAX,
     Target, Txn, TxnResponse, Want,
 };
-use crate::types::{KeyRange, KeyValue, LeaseId, Position, Revision};
+use crate::types::{KeyRange, KeyValue, LeaseId, Place, Position, Revision};
 
 /// Where the machine reads records that it only knows the place of.
 pub trait Values {
-    /// The record at `at`.
-    fn load(&self, at: Position) -> Result<Record, Error>;
+    /// The record at `at`, whose bytes lie at `place`.
+    fn load(&self, at: Position, place: Place) -> Result<Record, Error>;
 }
 
 /// The machine.
@@ -41,6 +41,19 @@ pub struct Applied {
     pub response: TxnResponse,
     /// To be made durable, all or none.
     pub records: Vec<(Position, Record)>,
+    /// How to take it back when they cannot be.
+    pub(crate) undo: Vec<Undo>,
+}
+
+/// One step back.
+#[derive(Debug)]
+pub(crate) enum Undo {
+    /// A version of this key was added.
+    Wrote { key: Bytes, old_lease: i64, new_lease: i64 },
+    /// A lease was granted.
+    Granted(LeaseId),
+    /// A lease was removed.
+    Removed(LeaseId, Granted),
 }
 
 /// The places that answer a range.
@@ -77,8 +90,8 @@ impl Machine {
         self.index.push(key, version);
     }
 
-    /// Takes in where the disk says that the store stands; returns what is left to delete.
-    pub(crate) fn replayed(&mut self, revision: u64, compacted: u64) -> Vec<Position> {
+    /// Takes in where the disk says that the store stands; returns what is not needed any more.
+    pub(crate) fn replayed(&mut self, revision: u64, compacted: u64) -> Vec<Dropped> {
         self.revision = revision;
         self.compacted = compacted;
         self.index.compact(compacted)
@@ -108,13 +121,49 @@ impl Machine {
             self.revision = step.revision;
         }
         let response = TxnResponse { revision: self.revision(), succeeded, responses };
-        Ok(Applied { response, records: step.records })
+        Ok(Applied { response, records: step.records, undo: step.undo })
     }
 
-    /// Drops history before `revision`; returns the places of the records to delete.
+    /// Takes back all that was applied since the store stood at `revision`; `undo` in the order in
+    /// which it came.
+    pub(crate) fn take_back(&mut self, undo: Vec<Undo>, revision: Revision) {
+        self.undo(undo);
+        self.revision = revision.0;
+    }
+
+    /// Notes where a record was written.
+    pub(crate) fn place(&mut self, key: &[u8], at: Position, place: Place) {
+        self.index.place(key, at, place);
+    }
+
+    /// Whether a version is kept, and its record lies there.
+    pub(crate) fn lies(&self, key: &[u8], at: Position, place: Place) -> bool {
+        self.index.version(key, at).is_some_and(|version| version.place == place)
+    }
+
+    /// Notes that a record was copied from one of `slots`; false when it is not kept any more.
+    pub(crate) fn moved(&mut self, key: &[u8], at: Position, slots: &[u32], to: Place) -> bool {
+        let kept = self.index.version(key, at).is_some_and(|version| slots.contains(&version.place.slot));
+        if kept {
+            self.index.place(key, at, to);
+        }
+        kept
+    }
+
+    /// Where the records of all kept versions up to `newest` lie.
+    pub(crate) fn places(&self, newest: Revision) -> Vec<Place> {
+        self.index.places(newest.0)
+    }
+
+    /// All leases with the time they were granted for.
+    pub(crate) fn granted(&self) -> Vec<(LeaseId, Duration)> {
+        self.leases.granted()
+    }
+
+    /// Drops history before `revision`; returns what is not needed any more.
     ///
     /// The caller must have made the new compaction revision durable before.
-    pub fn compact(&mut self, revision: Revision) -> Vec<Position> {
+    pub(crate) fn compact(&mut self, revision: Revision) -> Vec<Dropped> {
         self.compacted = revision.0;
         self.index.compact(revision.0)
     }
@@ -169,12 +218,12 @@ impl Machine {
         for key in self.leases.keys(id) {
             self.delete_key(&key, &mut step);
         }
-        self.leases.remove(id);
+        step.undo.extend(self.leases.remove(id).map(|lease| Undo::Removed(id, lease)));
         if !step.records.is_empty() {
             self.revision = step.revision;
         }
         let response = TxnResponse { revision: self.revision(), succeeded: true, responses: Vec::new() };
-        Ok(Applied { response, records: step.records })
+        Ok(Applied { response, records: step.records, undo: step.undo })
     }
 
     /// The revision that a read sees, when `newest` is the newest it may.
@@ -219,8 +268,9 @@ impl Machine {
         self.index.history(key)
     }
 
-    pub(crate) fn keys_live(&self) -> usize {
-        self.index.keys_live()
+    /// How many keys there are at `newest`.
+    pub(crate) fn keys_live(&self, newest: Revision) -> usize {
+        self.index.at(&KeyRange::all(), newest.0).count()
     }
 
     fn check_limits(&self, txn: &Txn) -> Result<(), Error> {
@@ -268,7 +318,7 @@ impl Machine {
         let live = self.index.live(&compare.key);
         let number = |of: fn(&Version) -> u64| live.as_ref().map_or(0, of);
         let order = match &compare.target {
-            Target::ModRevision(wanted) => number(|v| v.at.revision).cmp(&wanted.0),
+            Target::ModRevision(wanted) => number(|v| v.revision).cmp(&wanted.0),
             Target::CreateRevision(wanted) => number(|v| v.created).cmp(&wanted.0),
             Target::Version(wanted) => number(|v| v.version).cmp(wanted),
             Target::Lease(wanted) => live.map_or(0, |v| v.lease).cmp(wanted),
@@ -351,14 +401,21 @@ impl Machine {
         let old_lease = self.index.live(&record.key).map_or(0, |version| version.lease);
         self.leases.attach(&record.key, old_lease, record.lease);
         self.index.push(record.key.clone(), Version::of(at, &record));
-        step.undo.push((record.key.clone(), old_lease, record.lease));
+        let (key, new_lease) = (record.key.clone(), record.lease);
+        step.undo.push(Undo::Wrote { key, old_lease, new_lease });
         step.records.push((at, record));
     }
 
-    fn undo(&mut self, written: Vec<(Bytes, i64, i64)>) {
-        for (key, old_lease, new_lease) in written.into_iter().rev() {
-            self.index.pop(&key);
-            self.leases.attach(&key, new_lease, old_lease);
+    fn undo(&mut self, steps: Vec<Undo>) {
+        for step in steps.into_iter().rev() {
+            match step {
+                Undo::Wrote { key, old_lease, new_lease } => {
+                    self.index.pop(&key);
+                    self.leases.attach(&key, new_lease, old_lease);
+                }
+                Undo::Granted(id) => drop(self.leases.remove(id)),
+                Undo::Removed(id, lease) => self.leases.restore(id, lease),
+            }
         }
     }
 }
@@ -367,28 +424,29 @@ impl Machine {
 struct Step<'a> {
     revision: u64,
     records: Vec<(Position, Record)>,
-    undo: Vec<(Bytes, i64, i64)>,
+    undo: Vec<Undo>,
     values: &'a dyn Values,
 }
 
 impl Values for Step<'_> {
-    fn load(&self, at: Position) -> Result<Record, Error> {
+    fn load(&self, at: Position, place: Place) -> Result<Record, Error> {
         if at.revision == self.revision
             && let Some((_, record)) = self.records.get(at.sub as usize)
         {
             return Ok(record.clone());
         }
-        self.values.load(at)
+        self.values.load(at, place)
     }
 }
 
 /// Loads the value of a version, and makes sure that it is the key's.
 pub(crate) fn load(values: &dyn Values, key: &Bytes, version: Version) -> Result<KeyValue, Error> {
-    let record = values.load(version.at)?;
-    if record.key != key || Version::of(version.at, &record) != version {
-        return Err(Error::Damaged { what: "a record does not belong to its key", at: version.at });
+    let at = version.at();
+    let record = values.load(at, version.place)?;
+    if record.key != key || !version.is_of(&record) {
+        return Err(Error::Damaged { what: "a record does not belong to its key", at });
     }
-    Ok(record.key_value(version.at))
+    Ok(record.key_value(at))
 }
 
 /// Turns places into an answer.

@@ -169,6 +169,14 @@ pub struct Position {
     pub sub: u32,
 }
 
+/// Where a record's bytes lie: only the store itself can make one that leads anywhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    pub(crate) slot: u32,
+    pub(crate) offset: u32,
+    pub(crate) len: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,10 +9,10 @@ use crate::floor::Floor;
 use crate::{VALUE, at, new_store, processor_time, value};
 
 pub(crate) fn run(dir: &Path) {
-    let (store, disk) = new_store(dir);
+    let (store, counts) = new_store(dir);
     let mut floor = Floor::new(dir);
     let (mut puts, mut syncs) = (Vec::new(), Vec::new());
-    let before = disk.counts();
+    let before = counts.now();
     let mut busy = Duration::ZERO;
     for round in 0..ROUNDS {
         let idle = processor_time();
@@ -25,15 +25,15 @@ pub(crate) fn run(dir: &Path) {
         busy += processor_time() - idle;
         syncs.extend((0..WRITES).map(|_| floor.write(VALUE)));
     }
-    let after = disk.counts();
-    let [writes, bytes, syncs_done, lengths] = std::array::from_fn(|at| after[at] - before[at]);
+    let after = counts.now();
+    let [writes, bytes, syncs_done, files] = std::array::from_fn(|at| after[at] - before[at]);
     let total = puts.len() as f64;
     println!("\nOne writer, {total} puts of {VALUE} bytes, {ROUNDS} rounds in turn with the floor\n");
     println!("| | p50 | p90 | p99 | mean | per second |\n|---|---|---|---|---|---|");
     show("store", &mut puts);
     show("write + fdatasync", &mut syncs);
     println!(
-        "\nper put: {:.2} syncs, {:.1} writes, {:.0} bytes, {:.0} µs of processor; {lengths} changes of the length",
+        "\nper put: {:.2} syncs, {:.1} writes, {:.0} bytes, {:.0} µs of processor; {files} new files",
         syncs_done as f64 / total,
         writes as f64 / total,
         bytes as f64 / total,

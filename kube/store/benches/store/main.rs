@@ -12,8 +12,10 @@ mod start;
 mod throughput;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use store::{Embedded, Options};
 
 /// As the server has it.
@@ -55,23 +57,25 @@ fn main() {
     }
 }
 
-/// A new store in `dir`, and what it does to its file.
-fn new_store(dir: &Path) -> (Embedded, std::sync::Arc<counted::Counted>) {
+/// A new store in `dir`, and what it does to its files.
+fn new_store(dir: &Path) -> (Embedded, Arc<counted::Counts>) {
     let path = dir.join("store");
-    let _ = std::fs::remove_file(&path);
+    let _ = std::fs::remove_dir_all(&path);
     drop(Embedded::open(&path, &options(), Instant::now()).unwrap());
     let disk = counted::Counted::open(&path);
-    let store = Embedded::open_on(disk.clone(), &path, &options(), Instant::now()).unwrap();
-    (store, disk)
+    let counts = Arc::clone(&disk.counts);
+    (Embedded::open_on(Arc::new(disk), &path, &options(), Instant::now()).unwrap(), counts)
 }
 
 fn options() -> Options {
     Options { retention: None, ..Options::default() }
 }
 
-/// A value as long as a small pod is.
-fn value() -> Vec<u8> {
-    (0..VALUE).map(|at| (at * 7 % 251) as u8).collect()
+/// A value as long as a small pod is. Callers hand over the same one, as the floor writes the same.
+fn value() -> Bytes {
+    static VALUE_ONCE: LazyLock<Bytes> =
+        LazyLock::new(|| (0..VALUE).map(|at| (at * 7 % 251) as u8).collect::<Vec<u8>>().into());
+    VALUE_ONCE.clone()
 }
 
 /// Processor time of all threads so far.

@@ -11,7 +11,7 @@ use crate::{Plan, VALUE, options, processor_time, value};
 pub(crate) fn run(plan: &Plan) {
     let gib = (plan.records * VALUE as u64) as f64 / f64::from(1 << 30);
     println!("\nStart with {} records of {VALUE} bytes, {gib:.2} GiB\n", plan.records);
-    let _ = std::fs::remove_file(plan.dir.join("start"));
+    let _ = std::fs::remove_dir_all(plan.dir.join("start"));
     child(plan, "fill");
     println!("| after | start | processor | memory a key |\n|---|---|---|---|");
     for (name, after) in [("SIGKILL", "open"), ("an orderly end", "open"), ("an orderly end", "open")] {
@@ -19,7 +19,7 @@ pub(crate) fn run(plan: &Plan) {
         std::io::Write::flush(&mut std::io::stdout()).unwrap();
         child(plan, after);
     }
-    std::fs::remove_file(plan.dir.join("start")).unwrap();
+    std::fs::remove_dir_all(plan.dir.join("start")).unwrap();
 }
 
 fn child(plan: &Plan, verb: &str) {
@@ -53,7 +53,7 @@ pub(crate) fn open_once(plan: &Plan) {
     let (start, idle) = (Instant::now(), processor_time());
     let store = Embedded::open(&plan.dir.join("start"), &options(), Instant::now()).unwrap();
     let took = start.elapsed().as_secs_f64();
-    let grown = (resident_kib() - before) * 1024.0 - options().cache_bytes as f64;
+    let grown = (resident_kib() - before) * 1024.0;
     let busy = (processor_time() - idle).as_secs_f64();
     println!("{took:.2} s | {busy:.2} s | {:.0} bytes |", grown / plan.records as f64);
     drop(store);

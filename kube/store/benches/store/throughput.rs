@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use store::{Embedded, Txn};
 
-use crate::counted::Counted;
+use crate::counted::Counts;
 use crate::floor::Floor;
 use crate::{VALUE, new_store, processor_time, value};
 
@@ -40,7 +40,7 @@ pub(crate) fn run(dir: &Path) {
 }
 
 /// Keeps `writers` writes under way; how long it took, and how many writes each sync carried.
-fn write(store: &Embedded, disk: &Arc<Counted>, writers: usize, round: usize) -> (Duration, Vec<usize>) {
+fn write(store: &Embedded, disk: &Arc<Counts>, writers: usize, round: usize) -> (Duration, Vec<usize>) {
     let (send, answers) = sync_channel(writers);
     let submit = |number: usize| {
         let send = send.clone();

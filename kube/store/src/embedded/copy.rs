@@ -1,23 +1,25 @@
 //! `check`, `backup`, `restore` and `history KEY` as functions.
 
 use std::fs;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use base::failpoint::hit;
-use redb::{Database, ReadTransaction, ReadableTable};
 
-use super::disk::{Disk, Frozen, sync_directory_of};
-use super::file::{self, Changes, LEASES, RECORDS, State, begin_read, commit, file_error, read_state};
-use super::scan::scan;
+use super::disk::{Disk, sync_directory_of};
+use super::log::build::Builder;
+use super::log::frame::RawRow;
+use super::log::recover::{Recovered, recover};
+use super::log::segment::Table;
 use crate::error::Error;
 use crate::index::Version;
-use crate::machine::{Values, load};
-use crate::record::Record;
-use crate::types::{KeyValue, Position, Revision};
+use crate::machine::{Machine, Values, load};
+use crate::record::{Record, Row, decode_lease, digest, encode_lease, lease_at, lease_position};
+use crate::types::{KeyValue, LeaseId, Place, Position, Revision};
 
-/// What a checked file holds.
+/// What a checked store holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Where the store stands.
@@ -41,202 +43,227 @@ pub struct Change {
     pub kv: Option<KeyValue>,
 }
 
-/// Checks the pages and every record of a file that no store has open. Changes nothing.
-pub fn check(path: &Path) -> Result<Report, Error> {
-    let mut db = frozen(path)?;
-    // A file that was not closed is repaired in memory here; only what stays wrong is an error.
-    db.check_integrity().map_err(|error| file_error("check store", path, error.into()))?;
-    verified(&begin_read(&db)?)
+/// A store as it was at one moment, for as long as this is held.
+#[derive(Debug)]
+pub(crate) struct Frozen {
+    pub report: Report,
+    table: Arc<Table>,
+    /// Where its records lie, in the order of the log.
+    places: Vec<Place>,
+    leases: Vec<(LeaseId, Duration)>,
 }
 
-/// Every kept version of a key in a file that no store has open, oldest first.
-pub fn history(path: &Path, key: &[u8]) -> Result<Vec<Change>, Error> {
-    let db = frozen(path)?;
-    let txn = begin_read(&db)?;
-    let loaded = scan(&txn, Instant::now())?;
-    let versions = loaded.machine.history(key);
-    if versions.is_empty() {
-        return Ok(Vec::new());
+impl Frozen {
+    /// What `machine` holds up to `newest`.
+    pub(crate) fn new(
+        machine: &Machine,
+        table: Arc<Table>,
+        newest: Revision,
+        leases: Vec<(LeaseId, Duration)>,
+    ) -> Self {
+        let mut places = machine.places(newest);
+        // Within a segment offsets ascend with the history, and so do segments by their rank.
+        places.sort_unstable_by_key(|place| (table.rank(place.slot), place.offset));
+        let report = Report {
+            revision: newest,
+            compacted: machine.compacted(),
+            rows: (places.len() + leases.len()) as u64,
+            keys: machine.keys_live(newest),
+            leases: leases.len(),
+        };
+        Self { report, table, places, leases }
     }
-    changes(key, versions, &Table(txn.open_table(RECORDS).map_err(Error::read)?))
+
+    /// Hands out every row, each of them checked: leases first, then records in their order.
+    pub(crate) fn rows(&self, mut take: impl FnMut(RawRow<'_>) -> Result<(), Error>) -> Result<Sum, Error> {
+        let mut sum = Sum::default();
+        let mut bytes = Vec::new();
+        for (id, ttl) in &self.leases {
+            bytes.clear();
+            encode_lease(*id, Some(*ttl), &mut bytes);
+            let row = RawRow { at: lease_position(*id), content: &bytes };
+            sum.add(&row)?;
+            take(row)?;
+        }
+        let mut reading = self.table.reading();
+        for place in &self.places {
+            reading.row(*place, |segment, row| {
+                sum.add(&row).map_err(|error| segment.located(error, place.offset))?;
+                take(row)
+            })?;
+        }
+        Ok(sum)
+    }
+
+    /// Reads and checks every record.
+    pub(crate) fn check(&self) -> Result<Report, Error> {
+        self.rows(|_| Ok(()))?;
+        Ok(self.report.clone())
+    }
+
+    /// Copies it to a new store: complete, checked and durable, or not there.
+    pub(crate) fn copy(&self, target: &Path) -> Result<Report, Error> {
+        let partial = begin(target)?;
+        hit("store.backup.begun");
+        let filled = Filling::begin(&partial).and_then(|mut filling| {
+            let sum = self.rows(|row| filling.take(row))?;
+            filling.finish(&self.report, sum)
+        });
+        filled.and_then(|()| install(&partial, target)).inspect_err(|_| {
+            // Half a copy is of no use, and the error that led here is the one to tell.
+            drop(fs::remove_dir_all(&partial));
+        })?;
+        Ok(self.report.clone())
+    }
+}
+
+/// How many rows there were, and the sum of their checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sum {
+    pub rows: u64,
+    pub digest: u64,
+}
+
+impl Sum {
+    /// Checks a row and counts it.
+    fn add(&mut self, row: &RawRow<'_>) -> Result<(), Error> {
+        let crc = match lease_at(row.at) {
+            Some(id) => decode_lease(id, row.content)?.1,
+            None => Row::read(row.at, row.content)?.crc,
+        };
+        self.rows += 1;
+        self.digest ^= digest(row.at, crc);
+        Ok(())
+    }
+}
+
+/// Checks every frame and record of a store that no process has open. Changes nothing.
+pub fn check(path: &Path) -> Result<Report, Error> {
+    Ok(frozen(path)?.report)
+}
+
+/// Every kept version of a key in a store that no process has open, oldest first.
+pub fn history(path: &Path, key: &[u8]) -> Result<Vec<Change>, Error> {
+    let Recovered { machine, table, .. } = looked_at(path)?;
+    changes(key, machine.history(key), &table)
 }
 
 /// Makes a new store from a backup; `target` must not exist. Returns what it holds.
 pub fn restore(backup: &Path, target: &Path) -> Result<Report, Error> {
-    let db = frozen(backup)?;
-    copy(&begin_read(&db)?, target)
+    frozen(backup)?.copy(target)
 }
 
-/// Makes an empty store: there at once as a whole, or not at all.
-///
-/// redb writes its header last; a file that it was making when the power went is no database.
-pub(crate) fn create(path: &Path) -> Result<(), Error> {
-    let partial = partial_of(path)?;
-    hit("store.create.begun");
-    let failed = |cause| file_error("make store", &partial, cause);
-    let db = file::database(Disk::open(&partial)?, COPY_CACHE_BYTES).map_err(failed)?;
-    commit(&db, State::default(), &Changes::default()).map_err(failed)?;
-    hit("store.create.filled");
-    // A link does not replace what another process has made meanwhile.
-    match fs::hard_link(&partial, path) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => {
-            return Err(Error::io("put into place", path, error));
-        }
-        _ => {}
+fn frozen(path: &Path) -> Result<Frozen, Error> {
+    let Recovered { machine, table, .. } = looked_at(path)?;
+    let (newest, leases) = (machine.revision(), machine.granted());
+    Ok(Frozen::new(&machine, Arc::new(table), newest, leases))
+}
+
+fn looked_at(path: &Path) -> Result<Recovered, Error> {
+    let disk = Disk::open_read_only(path)?;
+    let found = recover(&disk, Instant::now())?;
+    found.ok_or_else(|| Error::DamagedFile {
+        what: "it holds no store",
+        file: path.display().to_string(),
+        offset: 0,
+    })
+}
+
+/// Makes an empty store: there at once as a whole, or not at all. Returns it locked.
+pub(crate) fn create(path: &Path, segment_bytes: u32) -> Result<Disk, Error> {
+    let earlier = path.with_extension("redb");
+    if fs::exists(&earlier).map_err(|error| Error::io("look for", &earlier, error))? {
+        return Err(Error::Earlier { path: earlier });
     }
-    hit("store.create.linked");
-    drop(db);
-    fs::remove_file(&partial).map_err(|error| Error::io("remove", &partial, error))?;
-    hit("store.create.removed");
-    sync_directory_of(path)
+    let partial = partial_of(path);
+    let disk = Disk::make(&partial)?;
+    hit("store.create.begun");
+    let built = Builder::new(identity(), segment_bytes).finish(&disk, 1, 0, &[]);
+    built.map_err(|error| Error::io("make store", &partial, error))?;
+    hit("store.create.filled");
+    match fs::rename(&partial, path) {
+        // Another process has made one meanwhile.
+        Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {
+            fs::remove_dir_all(&partial).map_err(|error| Error::io("remove", &partial, error))?;
+            return Disk::open(path);
+        }
+        done => done.map_err(|error| Error::io("put into place", path, error))?,
+    }
+    hit("store.create.renamed");
+    sync_directory_of(path)?;
+    Ok(disk.renamed(path))
 }
 
-/// The name of an unfinished file beside `path`; what an earlier attempt left there is removed.
-fn partial_of(path: &Path) -> Result<PathBuf, Error> {
+/// A number that no other store has.
+pub(crate) fn identity() -> u64 {
+    // What the standard library draws for its hash maps.
+    RandomState::new().hash_one("store")
+}
+
+/// The name of an unfinished directory beside `path`.
+fn partial_of(path: &Path) -> PathBuf {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    match fs::remove_file(&partial) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(Error::io("remove unfinished", partial, error))
-        }
-        _ => Ok(partial),
-    }
+    PathBuf::from(partial)
 }
 
-/// Writes what `txn` sees to a new file: complete, checked and durable, or not there.
-pub(crate) fn copy(txn: &ReadTransaction, target: &Path) -> Result<Report, Error> {
-    let partial = begin(target)?;
-    let report = verified(txn)?;
-    hit("store.backup.begun");
-    fill(txn, &partial)?;
-    install(&partial, target)?;
-    Ok(report)
-}
-
-/// Refuses a target that exists; the name of the unfinished file beside it.
+/// Refuses a target that exists; the name of the unfinished directory beside it.
 pub(crate) fn begin(target: &Path) -> Result<PathBuf, Error> {
     if fs::exists(target).map_err(|error| Error::io("look for", target, error))? {
         let exists = std::io::ErrorKind::AlreadyExists.into();
         return Err(Error::io("refuse to overwrite", target, exists));
     }
-    partial_of(target)
+    Ok(partial_of(target))
 }
 
-/// Puts a finished file into its place.
+/// Puts a finished store into its place.
 pub(crate) fn install(partial: &Path, target: &Path) -> Result<(), Error> {
     hit("store.backup.synced");
     fs::rename(partial, target).map_err(|error| Error::io("put into place", target, error))?;
-    sync_directory_of(target)?;
     hit("store.backup.renamed");
-    Ok(())
+    sync_directory_of(target)
 }
 
-fn fill(txn: &ReadTransaction, partial: &Path) -> Result<(), Error> {
-    let mut filling = Filling::begin(partial, read_state(txn)?.unwrap_or_default())?;
-    rows(txn, |row| filling.take(&row))?;
-    filling.finish()
+/// A store that is being filled with another one's rows, each of them checked.
+#[derive(Debug)]
+pub(crate) struct Filling {
+    disk: Disk,
+    partial: PathBuf,
+    sum: Sum,
+    leases: Vec<(LeaseId, Duration)>,
+    builder: Builder,
 }
 
-/// A row of a file as it lies there.
-pub(crate) enum RawRow<'a> {
-    Lease(i64, &'a [u8]),
-    Record(Position, &'a [u8]),
-}
-
-/// Hands out every row but the state, leases first.
-pub(crate) fn rows(
-    txn: &ReadTransaction,
-    mut take: impl FnMut(RawRow<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    if read_state(txn)?.is_none() {
-        return Ok(());
-    }
-    let leases = txn.open_table(LEASES).map_err(Error::read)?;
-    for row in leases.iter().map_err(Error::read)? {
-        let (id, value) = row.map_err(Error::read)?;
-        take(RawRow::Lease(id.value(), value.value()))?;
-    }
-    let records = txn.open_table(RECORDS).map_err(Error::read)?;
-    for row in records.iter().map_err(Error::read)? {
-        let (key, value) = row.map_err(Error::read)?;
-        let (revision, sub) = key.value();
-        take(RawRow::Record(Position { revision, sub }, value.value()))?;
-    }
-    Ok(())
-}
-
-/// A file that is being filled with another one's rows, each of them checked.
-pub(crate) struct Filling<'a> {
-    partial: &'a Path,
-    db: Database,
-    source: State,
-    state: State,
-    changes: Changes,
-    bytes: usize,
-}
-
-impl<'a> Filling<'a> {
-    pub(crate) fn begin(partial: &'a Path, source: State) -> Result<Self, Error> {
-        let disk = Disk::open(partial)?;
-        let db = file::database(disk, COPY_CACHE_BYTES);
-        let db = db.map_err(|cause| file_error("write", partial, cause))?;
+impl Filling {
+    pub(crate) fn begin(partial: &Path) -> Result<Self, Error> {
+        let disk = Disk::make(partial)?;
         hit("store.backup.opened");
-        let changes = Changes { compact: Some(source.compacted), ..Changes::default() };
-        Ok(Self { partial, db, source, state: State::default(), changes, bytes: 0 })
+        let builder = Builder::new(identity(), COPY_SEGMENT_BYTES);
+        Ok(Self { disk, partial: partial.to_owned(), sum: Sum::default(), leases: Vec::new(), builder })
     }
 
-    pub(crate) fn take(&mut self, row: &RawRow<'_>) -> Result<(), Error> {
-        match row {
-            RawRow::Lease(id, row) => self.changes.leases.push(file::lease(*id, row)?),
-            RawRow::Record(at, row) => {
-                self.bytes += row.len();
-                self.changes.records.push((*at, Record::decode(*at, row)?.0));
-            }
+    pub(crate) fn take(&mut self, row: RawRow<'_>) -> Result<(), Error> {
+        self.sum.add(&row)?;
+        if let Some(id) = lease_at(row.at) {
+            self.leases.extend(decode_lease(id, row.content)?.0.map(|ttl| (id, ttl)));
+            return Ok(());
         }
-        if self.bytes >= COPY_BATCH_BYTES { self.commit() } else { Ok(()) }
+        let taken = self.builder.row(&self.disk, row);
+        taken.map_err(|error| Error::io("write", &self.partial, error))
     }
 
-    /// Makes the file durable and says of it what the source says of itself.
-    pub(crate) fn finish(mut self) -> Result<(), Error> {
+    /// Makes the store durable, when it holds what the source has.
+    pub(crate) fn finish(self, source: &Report, sum: Sum) -> Result<(), Error> {
         hit("store.backup.filled");
-        self.commit()?;
-        let counted = (self.state.rows, self.state.digest) == (self.source.rows, self.source.digest);
-        if !counted {
-            let at = Position { revision: self.source.revision, sub: 0 };
+        if self.sum != sum || sum.rows != source.rows {
+            let at = Position { revision: source.revision.0, sub: 0 };
             return Err(Error::Damaged { what: "the copy differs from the source", at });
         }
         // The newest records may be compacted away; the revision never goes back all the same.
-        self.state = self.source;
-        self.commit()
+        let (revision, compacted) = (source.revision.0, source.compacted.0);
+        let finished = self.builder.finish(&self.disk, revision, compacted, &self.leases);
+        finished.map_err(|error| Error::io("write", &self.partial, error))
     }
-
-    fn commit(&mut self) -> Result<(), Error> {
-        let changes = std::mem::take(&mut self.changes);
-        self.bytes = 0;
-        let committed = commit(&self.db, self.state, &changes);
-        self.state = committed.map_err(|cause| file_error("write", self.partial, cause))?;
-        hit("store.backup.committed");
-        Ok(())
-    }
-}
-
-/// Checks all rows.
-pub(crate) fn verified(txn: &ReadTransaction) -> Result<Report, Error> {
-    let loaded = scan(txn, Instant::now())?;
-    Ok(Report {
-        revision: loaded.machine.revision(),
-        compacted: loaded.machine.compacted(),
-        rows: loaded.state.rows,
-        keys: loaded.machine.keys_live(),
-        leases: loaded.machine.lease_ids().len(),
-    })
-}
-
-fn frozen(path: &Path) -> Result<Database, Error> {
-    let disk = Disk::open_read_only(path)?;
-    let view = Frozen::new(Arc::new(disk)).map_err(|error| Error::io("read", path, error))?;
-    file::database(view, COPY_CACHE_BYTES).map_err(|cause| file_error("open store", path, cause))
 }
 
 /// Loads the versions of a key.
@@ -244,23 +271,17 @@ pub(crate) fn changes(key: &[u8], versions: &[Version], values: &dyn Values) -> 
     let key = bytes::Bytes::copy_from_slice(key);
     let change = |version: &Version| {
         let kv = load(values, &key, *version)?;
-        let kv = (!version.deleted).then_some(kv);
-        Ok(Change { revision: Revision(version.at.revision), kv })
+        let kv = (!version.is_deletion()).then_some(kv);
+        Ok(Change { revision: Revision(version.revision), kv })
     };
     versions.iter().map(change).collect()
 }
 
-/// The records of a file that is only read.
-struct Table(redb::ReadOnlyTable<(u64, u32), &'static [u8]>);
-
 impl Values for Table {
-    fn load(&self, at: Position) -> Result<Record, Error> {
-        let row = self.0.get((at.revision, at.sub)).map_err(Error::read)?;
-        let row = row.ok_or(Error::Damaged { what: "a record is missing", at })?;
-        Record::decode(at, row.value()).map(|(record, _)| record)
+    fn load(&self, at: Position, place: Place) -> Result<Record, Error> {
+        self.record(at, place)
     }
 }
 
-const COPY_CACHE_BYTES: usize = 16 << 20;
-/// Bytes that one commit of a copy holds in memory.
-const COPY_BATCH_BYTES: usize = 8 << 20;
+/// The segments of a copy.
+const COPY_SEGMENT_BYTES: u32 = 16 << 20;

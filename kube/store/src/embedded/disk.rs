@@ -1,76 +1,205 @@
-//! The bytes under redb: a file with failpoints, and a view of one that never writes to it.
+//! The files under the log: what it needs of them, and a directory of them with failpoints.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fmt;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
-use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base::failpoint::hit;
-use redb::StorageBackend;
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::Errno;
 
-use super::ready::Ready;
 use crate::error::Error;
 
-/// A locked file: one process at a time may write to it.
-///
-/// Its blocks are there before redb writes to them, see [`Ready`].
+/// The files that an embedded store lies in; faults are injected here.
+pub trait Storage: fmt::Debug + Send + Sync {
+    /// The names of all files.
+    fn list(&self) -> io::Result<Vec<String>>;
+
+    /// Opens a file that is there.
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Makes an empty file, also in the place of another.
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>>;
+
+    /// Gives a file another name, also in the place of another; who has that one open keeps it.
+    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+
+    /// Removes a file; who has it open keeps it.
+    fn remove(&self, name: &str) -> io::Result<()>;
+
+    /// Makes names durable: which files there are.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A file of a [`Storage`].
+pub trait StorageFile: fmt::Debug + Send + Sync {
+    /// Its length.
+    fn len(&self) -> io::Result<u64>;
+
+    /// Whether it holds nothing.
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    /// Fills `out` from `offset` on; `UnexpectedEof` when there is less.
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()>;
+
+    /// Writes, and grows the file where that is behind its end.
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()>;
+
+    /// Makes it at least that long, with zeros, and reserves the space for them.
+    fn allocate(&self, len: u64) -> io::Result<()>;
+
+    /// Makes what was written durable. After an error nobody knows what is.
+    fn sync(&self) -> io::Result<()>;
+}
+
+/// A locked directory: one process at a time may write to its files.
 #[derive(Debug)]
 pub struct Disk {
-    file: File,
-    ready: Ready,
+    path: PathBuf,
+    directory: File,
 }
 
 impl Disk {
-    /// Opens or makes the file, mode 0600, and locks it.
+    /// Opens a directory that is there, and locks it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let file = options.open(path).map_err(|error| Error::io("open", path, error))?;
-        file.try_lock().map_err(|error| not_locked(path, error))?;
-        sync_directory_of(path)?;
-        Ok(Self { file, ready: Ready::default() })
+        let disk = Self::unlocked(path)?;
+        disk.directory.try_lock().map_err(|error| not_locked(path, error))?;
+        Ok(disk)
     }
 
-    /// Opens an existing file to read; a store that writes to it is in the way.
+    /// Opens a directory to read; a store that writes to it is in the way.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self, Error> {
-        let file = File::open(path).map_err(|error| Error::io("open", path, error))?;
-        file.try_lock_shared().map_err(|error| not_locked(path, error))?;
-        Ok(Self { file, ready: Ready::default() })
+        let disk = Self::unlocked(path)?;
+        disk.directory.try_lock_shared().map_err(|error| not_locked(path, error))?;
+        Ok(disk)
+    }
+
+    /// Makes a directory, mode 0700, or takes an abandoned one, and locks it; it is empty then.
+    pub(crate) fn make(path: &Path) -> Result<Self, Error> {
+        match DirBuilder::new().mode(0o700).create(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::io("make", path, error));
+            }
+            _ => {}
+        }
+        let disk = Self::open(path)?;
+        let emptied = disk.list().and_then(|names| names.iter().try_for_each(|name| disk.remove(name)));
+        emptied.map_err(|error| Error::io("empty", path, error))?;
+        Ok(disk)
+    }
+
+    /// Its directory was renamed.
+    pub(crate) fn renamed(mut self, path: &Path) -> Self {
+        path.clone_into(&mut self.path);
+        self
+    }
+
+    fn unlocked(path: &Path) -> Result<Self, Error> {
+        let directory = File::open(path).map_err(|error| Error::io("open", path, error))?;
+        let kind = directory.metadata().map_err(|error| Error::io("look at", path, error))?;
+        if !kind.is_dir() {
+            return Err(Error::Earlier { path: path.to_owned() });
+        }
+        Ok(Self { path: path.to_owned(), directory })
+    }
+
+    fn open_as(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(Arc::new(DiskFile { file: options.open(self.path.join(name))? }))
     }
 }
 
-impl StorageBackend for Disk {
-    fn len(&self) -> Result<u64, io::Error> {
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // A process that another thread is just starting has the descriptor too, for a moment: closing
+        // ours would not be enough. What cannot be unlocked is, when that one is gone.
+        drop(self.directory.unlock());
+    }
+}
+
+impl Storage for Disk {
+    fn list(&self) -> io::Result<Vec<String>> {
+        let names = fs::read_dir(&self.path)?.map(|entry| Ok(entry?.file_name().into_string().ok()));
+        names.filter_map(Result::transpose).collect()
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        let path = self.path.join(name);
+        match OpenOptions::new().read(true).write(true).open(&path) {
+            // A backup on a file system that is only read can be looked at.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
+                self.open_as(name, OpenOptions::new().read(true))
+            }
+            opened => Ok(Arc::new(DiskFile { file: opened? })),
+        }
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        hit("store.disk.create.before");
+        let mut options = OpenOptions::new();
+        let file =
+            self.open_as(name, options.read(true).write(true).create(true).truncate(true).mode(0o600))?;
+        hit("store.disk.create.after");
+        Ok(file)
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        hit("store.disk.rename.before");
+        fs::rename(self.path.join(from), self.path.join(to))?;
+        hit("store.disk.rename.after");
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        hit("store.disk.remove.before");
+        fs::remove_file(self.path.join(name))?;
+        hit("store.disk.remove.after");
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.directory.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct DiskFile {
+    file: File,
+}
+
+impl StorageFile for DiskFile {
+    fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
         self.file.read_exact_at(out, offset)
     }
 
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        hit("store.disk.set-len.before");
-        self.ready.set_len(&self.file, len)?;
-        hit("store.disk.set-len.after");
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        hit("store.disk.write.before");
+        self.file.write_all_at(data, offset)?;
+        hit("store.disk.write.after");
         Ok(())
     }
 
-    fn sync_data(&self) -> Result<(), io::Error> {
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        match fallocate(&self.file, FallocateFlags::empty(), 0, len) {
+            // Then the zeros that are written reserve it.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) if self.len()? < len => self.file.set_len(len),
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            done => Ok(done?),
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
         hit("store.disk.sync.before");
         self.file.sync_data()?;
         hit("store.disk.sync.after");
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        hit("store.disk.write.before");
-        self.ready.make(&self.file, offset, data.len());
-        self.file.write_all_at(data, offset)?;
-        hit("store.disk.write.after");
         Ok(())
     }
 }
@@ -88,135 +217,3 @@ pub(crate) fn sync_directory_of(path: &Path) -> Result<(), Error> {
     let synced = File::open(parent).and_then(|directory| directory.sync_all());
     synced.map_err(|error| Error::io("sync directory", parent, error))
 }
-
-/// Hands redb a backend that somebody else keeps, so that a failed one can be looked at again.
-#[derive(Clone, Debug)]
-pub(crate) struct Through {
-    pub disk: Arc<dyn StorageBackend>,
-    /// Set when a sync has failed: what was written before it may be lost without a trace.
-    pub sync_failed: Arc<AtomicBool>,
-}
-
-impl StorageBackend for Through {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.disk.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.disk.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.disk.set_len(len)
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.disk.sync_data().inspect_err(|_| self.sync_failed.store(true, Ordering::Release))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.disk.write(offset, data)
-    }
-}
-
-/// A backend as it is now; what redb writes to it, for example to repair it, stays in memory.
-#[derive(Debug)]
-pub(crate) struct Frozen {
-    below: Arc<dyn StorageBackend>,
-    above: RwLock<Above>,
-}
-
-#[derive(Debug)]
-struct Above {
-    len: u64,
-    blocks: BTreeMap<u64, Box<[u8; BLOCK]>>,
-}
-
-impl Frozen {
-    pub(crate) fn new(below: Arc<dyn StorageBackend>) -> io::Result<Self> {
-        let above = RwLock::new(Above { len: below.len()?, blocks: BTreeMap::new() });
-        Ok(Self { below, above })
-    }
-
-    /// What lies below a block; zeros past its end.
-    fn block_below(&self, block: u64) -> io::Result<Box<[u8; BLOCK]>> {
-        let mut bytes = Box::new([0; BLOCK]);
-        let start = block * BLOCK as u64;
-        let there = self.below.len()?.saturating_sub(start).min(BLOCK as u64) as usize;
-        if there > 0 {
-            self.below.read(start, &mut bytes[..there])?;
-        }
-        Ok(bytes)
-    }
-}
-
-impl StorageBackend for Frozen {
-    fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.above.read().unwrap_or_else(PoisonError::into_inner).len)
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        let above = self.above.read().unwrap_or_else(PoisonError::into_inner);
-        if offset.checked_add(out.len() as u64).is_none_or(|end| end > above.len) {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        for (block, within, part) in parts(offset, out.len()) {
-            let out = &mut out[part.clone()];
-            match above.blocks.get(&block) {
-                Some(bytes) => out.copy_from_slice(&bytes[within..within + part.len()]),
-                None => out.copy_from_slice(&self.block_below(block)?[within..within + part.len()]),
-            }
-        }
-        Ok(())
-    }
-
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        let mut above = self.above.write().unwrap_or_else(PoisonError::into_inner);
-        // What is cut off must read as zeros if the length grows again.
-        for block in len / BLOCK as u64..above.len.div_ceil(BLOCK as u64) {
-            let mut bytes = match above.blocks.remove(&block) {
-                Some(bytes) => bytes,
-                None => self.block_below(block)?,
-            };
-            let kept = len.saturating_sub(block * BLOCK as u64).min(BLOCK as u64) as usize;
-            bytes[kept..].fill(0);
-            above.blocks.insert(block, bytes);
-        }
-        above.len = len;
-        Ok(())
-    }
-
-    fn sync_data(&self) -> Result<(), io::Error> {
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        let mut above = self.above.write().unwrap_or_else(PoisonError::into_inner);
-        for (block, within, part) in parts(offset, data.len()) {
-            let bytes = match above.blocks.entry(block) {
-                Entry::Occupied(entry) => entry.into_mut(),
-                Entry::Vacant(entry) => entry.insert(self.block_below(block)?),
-            };
-            bytes[within..within + part.len()].copy_from_slice(&data[part]);
-        }
-        Ok(())
-    }
-}
-
-/// Cuts a span into (block, offset within it, part of the span).
-fn parts(offset: u64, len: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
-    let mut done = 0;
-    std::iter::from_fn(move || {
-        if done == len {
-            return None;
-        }
-        let at = offset + done as u64;
-        let within = (at % BLOCK as u64) as usize;
-        let size = (BLOCK - within).min(len - done);
-        let part = done..done + size;
-        done += size;
-        Some((at / BLOCK as u64, within, part))
-    })
-}
-
-const BLOCK: usize = 4096;

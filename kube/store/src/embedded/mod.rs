@@ -1,32 +1,36 @@
-//! The store on one file: redb below, the pure [`Machine`] above, one thread that writes.
+//! The store on a log: segments of it below, the pure [`Machine`] above, one thread that writes
+//! and one that tidies up behind it.
 //!
 //! ```text
-//! callers ─ submit ─▶ inbox ─▶ writer: apply batch ─▶ one commit, one sync ─▶ publish ─▶ answer
-//! readers ─ range ──▶ index at the published revision ─▶ recent records, or the file
+//! callers ─ submit ─▶ inbox ─▶ writer: apply batch ─▶ one frame, one sync ─▶ publish ─▶ answer
+//! readers ─ range ──▶ index at the published revision ─▶ recent records, or a segment
 //! watches ─ poll ───▶ the same, by revision
+//! keeper: the next segment ahead of time ─ what is needed of old ones into new ones
 //! ```
 
 pub(crate) mod copy;
 mod disk;
-pub(crate) mod file;
-mod ready;
-mod scan;
+mod keeper;
+pub(crate) mod log;
 mod shared;
 mod watch;
 mod writer;
 
 use std::fs;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use redb::StorageBackend;
-
+use self::copy::Frozen;
 pub use self::copy::{Change, Report, check, history, restore};
-pub use self::disk::Disk;
-use self::scan::{Loaded, scan};
+pub use self::disk::{Disk, Storage, StorageFile};
+use self::keeper::Keeper;
+use self::log::build::Builder;
+use self::log::recover::{Recovered, recover};
+use self::log::{Ahead, Log};
 use self::shared::Shared;
 use self::writer::{Job, Request, Writer};
 use crate::api::{Store, Watch, WatchRequest};
@@ -39,44 +43,67 @@ use crate::types::{LeaseId, Revision};
 
 /// The places where the process may die and nothing acknowledged is lost.
 pub const FAILPOINTS: &[&str] = &[
+    "store.disk.create.before",
+    "store.disk.create.after",
     "store.disk.write.before",
     "store.disk.write.after",
     "store.disk.sync.before",
     "store.disk.sync.after",
-    "store.disk.set-len.before",
-    "store.disk.set-len.after",
-    "store.disk.ready.before",
-    "store.disk.ready.after",
+    "store.disk.rename.before",
+    "store.disk.rename.after",
+    "store.disk.remove.before",
+    "store.disk.remove.after",
     "store.create.begun",
     "store.create.filled",
-    "store.create.linked",
-    "store.create.removed",
+    "store.create.renamed",
+    "store.build.filled",
+    "store.build.synced",
+    "store.build.renamed",
     "store.open.locked",
+    "store.open.recovered",
     "store.open.repaired",
-    "store.open.scanned",
     "store.open.running",
     "store.batch.taken",
     "store.batch.applied",
     "store.commit.before",
-    "store.commit.recorded",
-    "store.commit.filled",
+    "store.commit.encoded",
+    "store.commit.written",
+    "store.commit.synced",
     "store.commit.after",
     "store.batch.remembered",
     "store.batch.published",
     "store.batch.answered",
+    "store.ahead.begun",
+    "store.ahead.allocated",
+    "store.ahead.filled",
+    "store.ahead.renamed",
+    "store.ahead.made",
+    "store.roll.begun",
+    "store.roll.taken",
+    "store.roll.headed",
+    "store.roll.synced",
+    "store.roll.sealed",
+    "store.roll.switched",
     "store.lease.granted",
     "store.lease.revoked",
-    "store.mend.opened",
-    "store.mend.committed",
-    "store.mend.swapped",
+    "store.mend.begun",
+    "store.mend.cleared",
+    "store.mend.synced",
+    "store.mend.done",
     "store.compact.before-mark",
     "store.compact.marked",
     "store.compact.forgotten",
     "store.compact.dropped",
+    "store.merge.begun",
+    "store.merge.copied",
+    "store.merge.synced",
+    "store.merge.renamed",
+    "store.merge.named",
+    "store.merge.installed",
+    "store.merge.removed",
     "store.backup.begun",
     "store.backup.opened",
     "store.backup.filled",
-    "store.backup.committed",
     "store.backup.synced",
     "store.backup.renamed",
     "store.online.asked",
@@ -90,24 +117,24 @@ pub const FAILPOINTS: &[&str] = &[
 pub struct Options {
     /// Memory for recent revisions, which serve reads and watches without the disk.
     pub tail_bytes: usize,
-    /// Memory for pages of the file.
-    pub cache_bytes: usize,
+    /// How long a file of the log becomes; a transaction that is longer has one of its own.
+    pub segment_bytes: u32,
     /// How long old revisions stay readable; `None` keeps them until [`Store::compact`].
     pub retention: Option<Duration>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { tail_bytes: 8 << 20, cache_bytes: 16 << 20, retention: Some(Duration::from_secs(300)) }
+        Self { tail_bytes: 8 << 20, segment_bytes: 16 << 20, retention: Some(Duration::from_secs(300)) }
     }
 }
 
-/// The embedded store. Dropping it finishes what was submitted and closes the file.
+/// The embedded store. Dropping it finishes what was submitted and closes the files.
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
     inbox: Option<SyncSender<Job>>,
-    writer: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
     retention: Option<Mutex<Retention>>,
 }
 
@@ -123,42 +150,64 @@ pub struct Maintained {
 }
 
 impl Embedded {
-    /// Opens or makes the store in the file `path`; checks all of it. Leases start anew at `now`.
+    /// Opens or makes the store in the directory `path`; checks all of it. Leases start anew at `now`.
     pub fn open(path: &Path, options: &Options, now: Instant) -> Result<Self, Error> {
-        if !fs::exists(path).map_err(|error| Error::io("look for", path, error))? {
-            copy::create(path)?;
-        }
-        let disk = Disk::open(path)?;
+        let exists = fs::exists(path).map_err(|error| Error::io("look for", path, error))?;
+        let disk = if exists { Disk::open(path)? } else { copy::create(path, options.segment_bytes)? };
         base::failpoint::hit("store.open.locked");
+        if disk.list().map_err(|error| Error::io("list", path, error))?.is_empty() {
+            // It was made as a whole: somebody has emptied it.
+            let (what, file) = ("it is empty", path.display().to_string());
+            return Err(Error::DamagedFile { what, file, offset: 0 });
+        }
         Self::open_on(Arc::new(disk), path, options, now)
     }
 
-    /// Opens the store on any bytes; `path` only names them in errors.
+    /// Opens the store on any files; `path` only names them in errors.
     ///
-    /// On no bytes at all it makes a store, and a crash meanwhile leaves something that is none.
+    /// Where there are none it makes a store, and a crash meanwhile leaves something that is none.
     pub fn open_on(
-        disk: Arc<dyn StorageBackend>,
+        storage: Arc<dyn Storage>,
         path: &Path,
         options: &Options,
         now: Instant,
     ) -> Result<Self, Error> {
-        let through = disk::Through { disk, sync_failed: Arc::default() };
-        let db = file::database(through.clone(), options.cache_bytes)
-            .map_err(|cause| file::file_error("open store", path, cause))?;
+        let mut found = recover(&*storage, now)?;
+        if found.is_none() {
+            let made = Builder::new(copy::identity(), options.segment_bytes).finish(&*storage, 1, 0, &[]);
+            made.map_err(|error| Error::io("make store", path, error))?;
+            found = recover(&*storage, now)?;
+        }
+        let mut found = found.ok_or(Error::Closed)?;
+        base::failpoint::hit("store.open.recovered");
+        found.repair(&*storage)?;
         base::failpoint::hit("store.open.repaired");
-        let Loaded { machine, state, garbage } = scan(&file::begin_read(&db)?, now)?;
-        base::failpoint::hit("store.open.scanned");
-        let shared = Arc::new(Shared::new(machine, db, through, path, options));
+        let Recovered { machine, table, waste, tip, .. } = found;
+        let ahead = Arc::new(Ahead::new(storage, options.segment_bytes, tip.active.head.last));
+        let shared = Arc::new(Shared::new(machine, table, waste, path, options));
         let (inbox, jobs) = sync_channel(INBOX_MAX);
-        let garbage = garbage.into();
-        let writer = Writer { shared: Arc::clone(&shared), inbox: jobs, state, garbage, mend_at: now };
-        let writer = thread::Builder::new()
-            .name("store-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| Error::io("start writer of", path, error))?;
+        // One wake that is not taken yet stands for all.
+        let (wake, wakes) = sync_channel(1);
+        let _ = wake.try_send(());
+        let keeper = Keeper {
+            shared: Arc::clone(&shared),
+            ahead: Arc::clone(&ahead),
+            wakes,
+            segment_bytes: options.segment_bytes,
+        };
+        let log = Log::new(tip, ahead);
+        let writer = Writer { shared: Arc::clone(&shared), inbox: jobs, log, keeper: wake, mend_at: now };
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
+            spawned.map_err(|error| Error::io("start a thread for", path, error))
+        };
+        let threads = vec![
+            spawn("store-writer", Box::new(move || writer.run()))?,
+            spawn("store-keeper", Box::new(move || keeper.run()))?,
+        ];
         base::failpoint::hit("store.open.running");
         let retention = options.retention.map(|window| Mutex::new(Retention::new(window)));
-        Ok(Self { shared, inbox: Some(inbox), writer: Some(writer), retention })
+        Ok(Self { shared, inbox: Some(inbox), threads, retention })
     }
 
     /// Hands over a transaction; `done` is called on the writer's thread when it is durable or
@@ -191,20 +240,19 @@ impl Embedded {
         Ok(maintained)
     }
 
-    /// What is committed now, for as long as it is held.
-    pub(crate) fn frozen(&self) -> Result<redb::ReadTransaction, Error> {
-        // Not the database itself: a write that fails meanwhile has to take that away.
-        file::begin_read(self.shared.db().as_ref().ok_or(Error::Closed)?)
+    /// What is durable now, for as long as it is held.
+    pub(crate) fn frozen(&self) -> Result<Frozen, Error> {
+        self.shared.frozen()
     }
 
     /// Checks every record while the store goes on.
     pub fn check(&self) -> Result<Report, Error> {
-        copy::verified(&self.frozen()?)
+        self.frozen()?.check()
     }
 
-    /// Copies the store as it is now to a new file, while it goes on.
+    /// Copies the store as it is now to a new directory, while it goes on.
     pub fn backup(&self, target: &Path) -> Result<Report, Error> {
-        copy::copy(&self.frozen()?, target)
+        self.frozen()?.copy(target)
     }
 
     /// Every kept version of a key, oldest first.
@@ -212,7 +260,7 @@ impl Embedded {
         let index = self.shared.index();
         let newest = self.shared.published().0;
         let versions: Vec<_> =
-            index.history(key).iter().filter(|version| version.at.revision <= newest).copied().collect();
+            index.history(key).iter().filter(|version| version.revision <= newest).copied().collect();
         let snapshot = self.shared.snapshot()?;
         drop(index);
         copy::changes(key, &versions, &snapshot)
@@ -300,10 +348,11 @@ impl Store for Embedded {
 impl Drop for Embedded {
     fn drop(&mut self) {
         self.inbox = None;
-        if let Some(writer) = self.writer.take() {
-            // A panic of the writer has already been reported; there is nothing to add.
-            drop(writer.join());
-        }
+        let mut threads = self.threads.drain(..);
+        // A panic of a thread has already been reported; there is nothing to add.
+        drop(threads.next().map(JoinHandle::join));
+        self.shared.closing.store(true, Ordering::Relaxed);
+        threads.for_each(|thread| drop(thread.join()));
         base::failpoint::hit("store.close.written");
         self.shared.close();
         base::failpoint::hit("store.close.closed");

@@ -1,59 +1,73 @@
 //! What readers, watches and the writer share, and how a reader reads.
 //!
-//! Lock order: index, then database. A reader takes its snapshot of the database while it
-//! holds the index, so that no compaction can delete between the two.
+//! Lock order: index, then tail, table, waste. A reader takes the table while it holds the index, so
+//! that no record can go elsewhere between the two; segments that it holds stay readable.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use base::failpoint::hit;
-use redb::{Database, ReadOnlyTable};
-
-use super::disk::{Frozen, Through};
-use super::file::{Changes, RECORDS, State, begin_read, commit, database, file_error};
-use super::scan::{Loaded, scan};
+use super::copy::Frozen;
+use super::log::segment::{Table, Waste};
+use super::log::{Changes, is_no_space};
 use crate::error::Error;
 use crate::machine::{Machine, Values, fill};
 use crate::record::Record;
 use crate::txn::{RangeRequest, RangeResponse, Want};
-use crate::types::{Position, Revision};
+use crate::types::{LeaseId, Place, Position, Revision};
 
 #[derive(Debug)]
 pub(crate) struct Shared {
     pub index: RwLock<Machine>,
     pub tail: RwLock<Tail>,
     pub signal: Signal,
+    pub waste: Mutex<Waste>,
+    /// Those that are durable, with the time they were granted for.
+    leases: Mutex<BTreeMap<LeaseId, Duration>>,
+    /// Set when nothing is to be begun any more.
+    pub closing: AtomicBool,
     published: AtomicU64,
-    db: RwLock<Option<Database>>,
-    through: Through,
+    /// Empty when the store is closed.
+    table: RwLock<Arc<Table>>,
+    slots: AtomicU32,
     path: PathBuf,
-    cache_bytes: usize,
-    failed: RwLock<Option<Arc<redb::Error>>>,
+    failed: RwLock<Option<Failure>>,
+}
+
+/// Why no write is taken.
+#[derive(Clone, Debug)]
+struct Failure {
+    cause: Arc<io::Error>,
+    /// Whether space would make up for it.
+    mends: bool,
 }
 
 impl Shared {
     pub(crate) fn new(
         machine: Machine,
-        db: Database,
-        through: Through,
+        table: Table,
+        waste: Waste,
         path: &Path,
         options: &super::Options,
     ) -> Self {
         let published = machine.revision();
+        let leases = machine.granted().into_iter().collect();
+        let slots = table.order().iter().map(|segment| segment.slot + 1).max().unwrap_or_default();
         Self {
             tail: RwLock::new(Tail::new(published.0 + 1, options.tail_bytes)),
             index: RwLock::new(machine),
             signal: Signal::default(),
+            waste: Mutex::new(waste),
+            leases: Mutex::new(leases),
+            closing: AtomicBool::new(false),
             published: AtomicU64::new(published.0),
-            db: RwLock::new(Some(db)),
-            through,
+            table: RwLock::new(Arc::new(table)),
+            slots: AtomicU32::new(slots),
             path: path.to_owned(),
-            cache_bytes: options.cache_bytes,
             failed: RwLock::default(),
         }
     }
@@ -62,92 +76,88 @@ impl Shared {
         Revision(self.published.load(Ordering::Acquire))
     }
 
-    /// Lets readers and watches see what is durable now.
-    pub(crate) fn publish(&self, revision: Revision) {
-        debug_assert!(revision >= self.published(), "the revision never goes back");
-        self.published.store(revision.0, Ordering::Release);
-        self.signal.notify();
+    /// Lets readers see what is durable now, all of it at once.
+    pub(crate) fn take_in(&self, changes: Changes, places: &[Place], newest: Revision) {
+        let mut machine = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        for ((at, record), place) in changes.records.iter().zip(places) {
+            machine.place(&record.key, *at, *place);
+        }
+        self.tail.write().unwrap_or_else(PoisonError::into_inner).extend(changes.records);
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, ttl) in changes.leases {
+            match ttl {
+                Some(ttl) => drop(leases.insert(id, ttl)),
+                None => drop(leases.remove(&id)),
+            }
+        }
+        debug_assert!(newest >= self.published(), "the revision never goes back");
+        self.published.store(newest.0, Ordering::Release);
+    }
+
+    /// What is durable now, for as long as it is held.
+    pub(crate) fn frozen(&self) -> Result<Frozen, Error> {
+        let index = self.index();
+        let table = self.snapshot()?.table;
+        let leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        let leases = leases.iter().map(|(id, ttl)| (*id, *ttl)).collect();
+        Ok(Frozen::new(&index, table, self.published(), leases))
     }
 
     pub(crate) fn index(&self) -> RwLockReadGuard<'_, Machine> {
         self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn db(&self) -> RwLockReadGuard<'_, Option<Database>> {
-        self.db.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn table(&self) -> Arc<Table> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Changes the table for those that take it from now on.
+    pub(crate) fn change_table(&self, change: impl FnOnce(&mut Table)) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        let mut changed = Table::clone(&table);
+        change(&mut changed);
+        *table = Arc::new(changed);
+    }
+
+    /// A name for one more segment.
+    pub(crate) fn new_slot(&self) -> u32 {
+        self.slots.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(crate) fn failure(&self) -> Option<Error> {
-        let cause = self.failed.read().unwrap_or_else(PoisonError::into_inner).clone()?;
-        // After a failed sync nobody knows what the disk has: no space later makes up for that.
-        let mends = no_space(&cause) && !self.through.sync_failed.load(Ordering::Acquire);
+        let Failure { cause, mends } = self.failed.read().unwrap_or_else(PoisonError::into_inner).clone()?;
         Some(if mends { Error::Full { path: self.path.clone(), cause } } else { Error::ReadOnly { cause } })
     }
 
-    /// Ends writing. Reads go on from a frozen view: redb itself serves nothing after an error.
-    pub(crate) fn fail(&self, cause: redb::Error) -> Error {
+    /// Ends writing; reads go on. After a failed sync nobody knows what the disk has: no space
+    /// later makes up for that.
+    pub(crate) fn fail(&self, cause: io::Error, sync: bool) -> Error {
+        let mends = is_no_space(&cause) && !sync;
         let cause = Arc::new(cause);
-        *self.failed.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(&cause));
-        let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
-        drop(db.take());
-        *db = Frozen::new(Arc::clone(&self.through.disk))
-            .ok()
-            .and_then(|frozen| database(frozen, self.cache_bytes).ok());
-        drop(db);
+        let failure = Failure { cause: Arc::clone(&cause), mends };
+        *self.failed.write().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         self.failure().unwrap_or(Error::ReadOnly { cause })
     }
 
-    /// Opens the file anew after there was no space in it, and commits once to see that there is
-    /// some again. Returns what the file holds and vouches for then: a batch that failed may be in
-    /// it or not, and nobody was told.
-    ///
-    /// Reads go on meanwhile: this commit takes no page away from the last one, which they look at.
-    pub(crate) fn mend(&self, now: Instant) -> Result<Mended, Error> {
-        let db = database(self.through.clone(), self.cache_bytes)
-            .map_err(|cause| file_error("open store", &self.path, cause))?;
-        let Loaded { machine, state, garbage } = scan(&begin_read(&db)?, now)?;
-        hit("store.mend.opened");
-        let state = commit(&db, state, &Changes::default())
-            .map_err(|cause| file_error("write to store", &self.path, cause))?;
-        hit("store.mend.committed");
-        let newest = machine.revision();
-        let mut index = self.index.write().unwrap_or_else(PoisonError::into_inner);
-        let frozen = self.db.write().unwrap_or_else(PoisonError::into_inner).replace(db);
-        *index = machine;
-        if newest > self.published() {
-            self.tail.write().unwrap_or_else(PoisonError::into_inner).restart(newest.0 + 1);
-        }
+    /// There is space again.
+    pub(crate) fn mended(&self) {
         *self.failed.write().unwrap_or_else(PoisonError::into_inner) = None;
-        drop(index);
-        drop(frozen);
-        hit("store.mend.swapped");
-        if newest > self.published() {
-            self.publish(newest);
-        }
-        Ok(Mended { state, garbage })
     }
 
     pub(crate) fn close(&self) {
-        drop(self.db.write().unwrap_or_else(PoisonError::into_inner).take());
+        *self.table.write().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
 
-    /// The committed records; call it while holding the index.
+    /// The durable records; call it while holding the index.
     pub(crate) fn snapshot(&self) -> Result<Snapshot<'_>, Error> {
-        let db = self.db();
-        let db = db.as_ref().ok_or_else(|| self.failure().unwrap_or(Error::Closed))?;
-        let table = begin_read(db)?.open_table(RECORDS).map_err(Error::read)?;
+        let table = self.table();
+        if table.order().is_empty() {
+            return Err(Error::Closed);
+        }
         Ok(Snapshot { shared: self, table })
     }
 
     pub(crate) fn range(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
-        let writes_ended = self.failure().is_some();
-        let answer = self.range_once(request);
-        // The write that failed meanwhile took the file from under this read: the view is there now.
-        let again = matches!(answer, Err(Error::Read { .. })) && !writes_ended && self.failure().is_some();
-        if again { self.range_once(request) } else { answer }
-    }
-
-    fn range_once(&self, request: &RangeRequest) -> Result<RangeResponse, Error> {
         let index = self.index();
         let newest = self.published();
         let found = index.find(request, newest)?;
@@ -160,42 +170,21 @@ impl Shared {
     }
 
     /// One record, from memory or the disk.
-    pub(crate) fn load(&self, at: Position) -> Result<Record, Error> {
-        let recent = self.tail.read().unwrap_or_else(PoisonError::into_inner).record(at);
-        recent.map_or_else(|| self.snapshot()?.read(at), Ok)
+    pub(crate) fn load(&self, at: Position, place: Place) -> Result<Record, Error> {
+        Snapshot { shared: self, table: self.table() }.load(at, place)
     }
 }
 
-/// What the writer goes on from.
-pub(crate) struct Mended {
-    pub state: State,
-    pub garbage: Vec<Position>,
-}
-
-/// Whether a write failed for want of space alone.
-fn no_space(cause: &redb::Error) -> bool {
-    let redb::Error::Io(error) = cause else { return false };
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
-/// The committed records at one moment.
+/// The durable records at one moment.
 pub(crate) struct Snapshot<'a> {
     shared: &'a Shared,
-    pub table: ReadOnlyTable<(u64, u32), &'static [u8]>,
-}
-
-impl Snapshot<'_> {
-    fn read(&self, at: Position) -> Result<Record, Error> {
-        let row = self.table.get((at.revision, at.sub)).map_err(Error::read)?;
-        let row = row.ok_or(Error::Damaged { what: "a record is missing", at })?;
-        Record::decode(at, row.value()).map(|(record, _)| record)
-    }
+    pub table: Arc<Table>,
 }
 
 impl Values for Snapshot<'_> {
-    fn load(&self, at: Position) -> Result<Record, Error> {
+    fn load(&self, at: Position, place: Place) -> Result<Record, Error> {
         let recent = self.shared.tail.read().unwrap_or_else(PoisonError::into_inner).record(at);
-        recent.map_or_else(|| self.read(at), Ok)
+        recent.map_or_else(|| self.table.record(at, place), Ok)
     }
 }
 
@@ -203,7 +192,7 @@ impl Values for Snapshot<'_> {
 struct Nothing;
 
 impl Values for Nothing {
-    fn load(&self, at: Position) -> Result<Record, Error> {
+    fn load(&self, at: Position, _place: Place) -> Result<Record, Error> {
         Err(Error::Damaged { what: "a value was not expected", at })
     }
 }
@@ -220,11 +209,6 @@ pub(crate) struct Tail {
 impl Tail {
     fn new(first: u64, bytes_max: usize) -> Self {
         Self { first, revisions: VecDeque::new(), bytes: 0, bytes_max }
-    }
-
-    /// Forgets everything; goes on at `first`.
-    fn restart(&mut self, first: u64) {
-        *self = Self::new(first, self.bytes_max);
     }
 
     /// Adds durable records, ascending.
@@ -296,7 +280,7 @@ impl Signal {
         }
     }
 
-    fn notify(&self) {
+    pub(crate) fn notify(&self) {
         let wakers: Vec<Waker> = self.lock().drain().map(|(_, waker)| waker).collect();
         self.condition.notify_all();
         wakers.into_iter().for_each(Waker::wake);

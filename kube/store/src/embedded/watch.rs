@@ -5,11 +5,14 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
+use super::log::segment::Segment;
 use super::shared::Shared;
 use crate::api::{Batch, Watch, WatchRequest};
 use crate::error::Error;
 use crate::machine::load;
-use crate::record::Record;
+use crate::record::{Record, Row, lease_at};
 use crate::types::{Event, EventKind, Position, Revision};
 
 #[derive(Debug)]
@@ -86,35 +89,49 @@ impl Watching {
         }
         let snapshot = self.shared.snapshot()?;
         drop(index);
-        let rows = snapshot.table.range((self.next, 0)..=(newest, u32::MAX)).map_err(Error::read)?;
-        let (mut seen, mut bytes, mut reached) = (0, 0, newest);
-        let mut ahead: VecDeque<Vec<(Position, Record)>> = VecDeque::new();
-        let mut last = self.next;
-        for row in rows {
-            let (key, value) = row.map_err(Error::read)?;
-            let (revision, sub) = key.value();
-            if revision != last && (seen >= SCAN_MAX || bytes >= SCAN_BYTES_MAX) {
-                reached = last;
+        let mut look = Look { seen: 0, bytes: 0, last: self.next, ahead: VecDeque::new() };
+        let order = snapshot.table.order();
+        let first = order.partition_point(|segment| segment.newest() < self.next);
+        let mut reached = newest;
+        for segment in &order[first..] {
+            if !self.look_at_segment(segment, newest, &mut look)? {
+                reached = look.last.min(newest);
                 break;
             }
-            let at = Position { revision, sub };
-            let (record, _) = Record::decode(at, value.value())?;
-            seen += 1;
-            bytes += value.value().len();
-            last = revision;
-            if !self.request.range.contains(&record.key) {
-                continue;
-            }
-            match ahead.back_mut().filter(|batch| batch[0].0.revision == revision) {
-                Some(batch) => batch.push((at, record)),
-                None => ahead.push_back(vec![(at, record)]),
-            }
         }
-        self.ahead = ahead;
+        self.ahead = look.ahead;
         if self.ahead.is_empty() {
             self.next = reached + 1;
         }
         Ok(())
+    }
+
+    /// Takes in what a segment has for us; false when that is enough.
+    fn look_at_segment(&self, segment: &Segment, newest: u64, look: &mut Look) -> Result<bool, Error> {
+        let mut rows = segment.walk(self.next);
+        while let Some((offset, row)) = rows.next()? {
+            let at = row.at;
+            if lease_at(at).is_some() || at.revision < self.next {
+                continue;
+            }
+            let enough = look.seen >= SCAN_MAX || look.bytes >= SCAN_BYTES_MAX;
+            if at.revision > newest || at.revision != look.last && enough {
+                return Ok(false);
+            }
+            look.seen += 1;
+            look.bytes += row.content.len();
+            look.last = at.revision;
+            let checked = Row::read(at, row.content).map_err(|error| segment.located(error, offset))?;
+            if !self.request.range.contains(checked.key) {
+                continue;
+            }
+            let record = Record::decode(at, &Bytes::copy_from_slice(row.content))?;
+            match look.ahead.back_mut().filter(|batch| batch[0].0.revision == at.revision) {
+                Some(batch) => batch.push((at, record)),
+                None => look.ahead.push_back(vec![(at, record)]),
+            }
+        }
+        Ok(true)
     }
 
     fn batch(&self, records: Vec<(Position, Record)>) -> Result<Batch, Error> {
@@ -139,6 +156,14 @@ impl Watching {
         let kind = if record.deleted { EventKind::Delete } else { EventKind::Put };
         Ok(Event { kind, kv: record.key_value(at), prev })
     }
+}
+
+/// What a look at the disk has found so far.
+struct Look {
+    seen: usize,
+    bytes: usize,
+    last: u64,
+    ahead: VecDeque<Vec<(Position, Record)>>,
 }
 
 impl Watch for Watching {

@@ -1,20 +1,19 @@
 //! The one thread that writes: it takes all requests that wait, applies them to the index,
 //! makes them durable with one sync, lets readers see them, and only then answers.
 
-use std::collections::VecDeque;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use base::failpoint::hit;
 
-use super::file::{Changes, State, commit};
+use super::log::{Beginning, Changes, Failed, Log, Written};
 use super::shared::Shared;
 use crate::error::Error;
-use crate::machine::{Applied, Machine, Values};
+use crate::machine::{Applied, Machine, Undo, Values};
 use crate::record::Record;
 use crate::txn::{Txn, TxnResponse};
-use crate::types::{LeaseId, Position, Revision};
+use crate::types::{LeaseId, Place, Position, Revision};
 
 /// Called once with the answer, on the writer's thread: it must not block.
 pub(crate) type Done = Box<dyn FnOnce(Result<TxnResponse, Error>) + Send>;
@@ -34,10 +33,18 @@ pub(crate) enum Request {
 pub(crate) struct Writer {
     pub shared: Arc<Shared>,
     pub inbox: Receiver<Job>,
-    pub state: State,
-    pub garbage: VecDeque<Position>,
+    pub log: Log,
+    /// Wakes the keeper.
+    pub keeper: SyncSender<()>,
     /// When to look again whether there is space, while there is none.
     pub mend_at: Instant,
+}
+
+/// What requests have done to the index that is not durable yet.
+#[derive(Default)]
+struct Pending {
+    changes: Changes,
+    undo: Vec<Undo>,
 }
 
 impl Writer {
@@ -57,36 +64,37 @@ impl Writer {
 
     /// Looks from time to time whether a full disk has space again.
     fn mend_in_time(&mut self) {
-        let began = Instant::now();
-        if !matches!(self.shared.failure(), Some(Error::Full { .. })) || began < self.mend_at {
+        if !matches!(self.shared.failure(), Some(Error::Full { .. })) || Instant::now() < self.mend_at {
             return;
         }
-        if let Ok(mended) = self.shared.mend(began) {
-            self.state = mended.state;
-            self.garbage = mended.garbage.into();
+        match self.log.mend() {
+            Ok(()) => {
+                self.shared.mended();
+                hit("store.mend.done");
+            }
+            Err(failed) => drop(self.fail(failed)),
         }
-        // A large store takes a while to look at: that must not be all it does.
-        self.mend_at = Instant::now() + MEND_EVERY.max(began.elapsed());
     }
 
-    /// Waits for requests; comes back with none when there is something else to do meanwhile.
+    fn fail(&mut self, failed: Failed) -> Error {
+        self.mend_at = Instant::now() + MEND_EVERY;
+        match failed {
+            Failed::Write(cause) => self.shared.fail(cause, false),
+            Failed::Sync(cause) => self.shared.fail(cause, true),
+        }
+    }
+
+    /// Waits for requests; comes back with none when it is time to look at a full disk.
     fn next_jobs(&mut self) -> Option<Vec<Job>> {
-        let failure = self.shared.failure();
-        let first = if let Some(Error::Full { .. }) = failure {
+        let first = if let Some(Error::Full { .. }) = self.shared.failure() {
             let left = self.mend_at.saturating_duration_since(Instant::now());
             match self.inbox.recv_timeout(left) {
                 Ok(job) => Some(job),
                 Err(RecvTimeoutError::Timeout) => None,
                 Err(RecvTimeoutError::Disconnected) => return None,
             }
-        } else if self.garbage.is_empty() || failure.is_some() {
-            Some(self.inbox.recv().ok()?)
         } else {
-            match self.inbox.try_recv() {
-                Ok(job) => Some(job),
-                Err(TryRecvError::Empty) => None,
-                Err(TryRecvError::Disconnected) => return None,
-            }
+            Some(self.inbox.recv().ok()?)
         };
         let mut jobs: Vec<Job> = first.into_iter().collect();
         let mut bytes = 0;
@@ -99,16 +107,15 @@ impl Writer {
     }
 
     fn work(&mut self, jobs: Vec<Job>) {
-        let mut changes = Changes::default();
+        let mut pending = Pending::default();
         let mut answers = Vec::with_capacity(jobs.len());
         for job in jobs {
-            let answer = self.apply(job.request, &mut changes);
+            let answer = self.apply(job.request, &mut pending);
             answers.push((job.done, answer));
         }
         hit("store.batch.applied");
-        changes.dropped = self.garbage.drain(..self.garbage.len().min(DROP_MAX)).collect();
-        if !changes.is_empty()
-            && let Err(error) = self.commit(changes)
+        if !pending.changes.is_empty()
+            && let Err(error) = self.commit(pending)
         {
             answers.into_iter().for_each(|(done, _)| done(Err(error.clone())));
             return;
@@ -119,14 +126,16 @@ impl Writer {
         }
     }
 
-    fn apply(&self, request: Request, changes: &mut Changes) -> Result<TxnResponse, Error> {
+    fn apply(&self, request: Request, pending: &mut Pending) -> Result<TxnResponse, Error> {
         let mut machine = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
+        let Pending { changes, undo } = pending;
         let values = Ahead { records: &changes.records, shared: &self.shared };
         let applied = match request {
             Request::Txn(txn) => machine.apply(&txn, &values)?,
             Request::Grant { id, ttl, now } => {
                 machine.grant(id, ttl, now)?;
                 changes.leases.push((id, Some(ttl)));
+                undo.push(Undo::Granted(id));
                 hit("store.lease.granted");
                 nothing(&machine)
             }
@@ -147,45 +156,67 @@ impl Writer {
             }
         };
         changes.records.extend(applied.records);
+        undo.extend(applied.undo);
         Ok(applied.response)
     }
 
-    fn commit(&mut self, changes: Changes) -> Result<(), Error> {
+    fn commit(&mut self, pending: Pending) -> Result<(), Error> {
+        let Pending { changes, undo } = pending;
         let compacts = changes.compact.is_some();
-        let drops = !changes.dropped.is_empty();
         hit(if compacts { "store.compact.before-mark" } else { "store.commit.before" });
-        let committed = match &*self.shared.db() {
-            Some(db) => commit(db, self.state, &changes),
-            None => return Err(Error::Closed),
+        let before = Revision(self.log.tip().revision);
+        let shared = Arc::clone(&self.shared);
+        let written = self
+            .log
+            .append(&changes, || Beginning { slot: shared.new_slot(), leases: shared.index().granted() });
+        let Written { places, begun } = match written {
+            Ok(written) => written,
+            Err(failed) => {
+                let mut machine = shared.index.write().unwrap_or_else(PoisonError::into_inner);
+                machine.take_back(undo, before);
+                drop(machine);
+                return Err(self.fail(failed));
+            }
         };
-        self.state = committed.map_err(|cause| {
-            self.mend_at = Instant::now() + MEND_EVERY;
-            self.shared.fail(cause)
-        })?;
         hit(if compacts { "store.compact.marked" } else { "store.commit.after" });
-        if drops {
-            hit("store.compact.dropped");
+        if let Some(segment) = begun {
+            shared.change_table(|table| table.push(segment));
+            hit("store.roll.switched");
         }
-        let newest = Revision(self.state.revision);
-        self.shared.tail.write().unwrap_or_else(PoisonError::into_inner).extend(changes.records);
+        let compact = changes.compact;
+        let newest = Revision(self.log.tip().revision);
+        let news = newest > shared.published();
+        shared.take_in(changes, &places, newest);
         hit("store.batch.remembered");
-        if newest > self.shared.published() {
-            self.shared.publish(newest);
+        if news {
+            shared.signal.notify();
             hit("store.batch.published");
         }
-        if let Some(revision) = changes.compact {
-            let mut machine = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
-            self.garbage.extend(machine.compact(Revision(revision)));
-            hit("store.compact.forgotten");
+        compact.into_iter().for_each(|revision| self.forget(Revision(revision)));
+        let active = &self.log.tip().active;
+        if compacts || active.end() > active.head.len / 2 {
+            // When it is awake already that is as good.
+            let _ = self.keeper.try_send(());
         }
         Ok(())
+    }
+
+    /// Drops the history before `revision`. Whoever sees the index without it also sees what of it
+    /// is waste: a merge relies on that.
+    fn forget(&self, revision: Revision) {
+        let mut machine = self.shared.index.write().unwrap_or_else(PoisonError::into_inner);
+        let dropped = machine.compact(revision);
+        hit("store.compact.forgotten");
+        let mut waste = self.shared.waste.lock().unwrap_or_else(PoisonError::into_inner);
+        self.shared.table().bury(&dropped, &mut waste);
+        hit("store.compact.dropped");
     }
 }
 
 /// A request that writes no records.
 fn nothing(machine: &Machine) -> Applied {
     let response = TxnResponse { revision: machine.revision(), succeeded: true, responses: Vec::new() };
-    Applied { response, records: Vec::new() }
+    Applied { response, records: Vec::new(), undo: Vec::new() }
 }
 
 /// What is durable and what this batch has applied before it.
@@ -195,10 +226,10 @@ struct Ahead<'a> {
 }
 
 impl Values for Ahead<'_> {
-    fn load(&self, at: Position) -> Result<Record, Error> {
+    fn load(&self, at: Position, place: Place) -> Result<Record, Error> {
         match self.records.binary_search_by_key(&at, |(at, _)| *at) {
             Ok(found) => Ok(self.records[found].1.clone()),
-            Err(_) => self.shared.load(at),
+            Err(_) => self.shared.load(at, place),
         }
     }
 }
@@ -209,5 +240,3 @@ const BATCH_JOBS_MAX: usize = 1024;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Between two looks whether a full disk has space again.
 const MEND_EVERY: Duration = Duration::from_secs(1);
-/// Old records that one commit deletes: a few milliseconds of work.
-const DROP_MAX: usize = 512;

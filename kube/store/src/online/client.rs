@@ -6,11 +6,12 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use base::failpoint::hit;
+use bytes::Bytes;
 
 use super::frame::{self, HELLO, kind};
 use super::{SOCKET_NAME, with_address};
-use crate::embedded::copy::{Filling, RawRow, begin, install};
-use crate::embedded::file::State;
+use crate::embedded::copy::{Filling, begin, install};
+use crate::embedded::log::frame::RawRow;
 use crate::embedded::{Change, Report, check};
 use crate::error::Error;
 use crate::record::Record;
@@ -42,7 +43,7 @@ impl Online {
         }
     }
 
-    /// Copies the store as it is now to a new file: complete, checked and durable, or not there.
+    /// Copies the store as it is now to a new directory: complete, checked and durable, or not there.
     ///
     /// `progress` hears how many rows have come, and how many there will be.
     pub fn backup(mut self, target: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, Error> {
@@ -55,7 +56,7 @@ impl Online {
         });
         if done.is_err() {
             // Half a backup is of no use, and the error that led here is the one to tell.
-            drop(fs::remove_file(&partial));
+            drop(fs::remove_dir_all(&partial));
         }
         done
     }
@@ -79,7 +80,7 @@ impl Online {
             match self.next()? {
                 kind::RECORD => {
                     let (at, row) = frame::placed(&self.payload).ok_or(Error::Garbled)?;
-                    let (record, _) = Record::decode(at, row)?;
+                    let record = Record::decode(at, &Bytes::copy_from_slice(row))?;
                     let kv = (!record.deleted).then(|| record.key_value(at));
                     changes.push(Change { revision: Revision(at.revision), kv });
                 }
@@ -92,27 +93,26 @@ impl Online {
     fn fill(&mut self, partial: &Path, progress: &mut impl FnMut(u64, u64)) -> Result<(), Error> {
         self.ask(kind::BACKUP, &[])?;
         let source = match self.next()? {
-            kind::STATE => State::decode(&self.payload)?,
+            kind::REPORT => frame::reported(&self.payload).ok_or(Error::Garbled)?,
             _ => return Err(Error::Garbled),
         };
-        let mut filling = Filling::begin(partial, source)?;
+        let mut filling = Filling::begin(partial)?;
         let mut come = 0;
         loop {
-            let row = match self.next()? {
-                kind::LEASE => {
-                    let (id, row) = self.payload.split_first_chunk().ok_or(Error::Garbled)?;
-                    RawRow::Lease(i64::from_le_bytes(*id), row)
-                }
+            match self.next()? {
                 kind::RECORD => {
-                    let (at, row) = frame::placed(&self.payload).ok_or(Error::Garbled)?;
-                    RawRow::Record(at, row)
+                    let (at, content) = frame::placed(&self.payload).ok_or(Error::Garbled)?;
+                    filling.take(RawRow { at, content })?;
+                    come += 1;
+                    progress(come, source.rows);
                 }
-                kind::END => return filling.finish(),
+                kind::SUM => {
+                    let sum = frame::summed(&self.payload).ok_or(Error::Garbled)?;
+                    self.end()?;
+                    return filling.finish(&source, sum);
+                }
                 _ => return Err(Error::Garbled),
-            };
-            filling.take(&row)?;
-            come += 1;
-            progress(come, source.rows);
+            }
         }
     }
 

@@ -3,10 +3,11 @@
 use std::io::{self, Read, Write};
 
 use crate::embedded::Report;
+use crate::embedded::copy::Sum;
 use crate::types::{Position, Revision};
 
 /// The first bytes of every command; the last one counts the versions.
-pub(super) const HELLO: &[u8] = b"strake store 1";
+pub(super) const HELLO: &[u8] = b"strake store 2";
 
 /// Kinds of frames.
 pub(super) mod kind {
@@ -15,9 +16,10 @@ pub(super) mod kind {
     pub(crate) const CHECK: u8 = b'C';
     pub(crate) const HISTORY: u8 = b'H';
     /// Answers.
-    pub(crate) const STATE: u8 = b'S';
-    pub(crate) const LEASE: u8 = b'L';
+    /// A record, or a lease.
     pub(crate) const RECORD: u8 = b'D';
+    /// How many there were, after them.
+    pub(crate) const SUM: u8 = b'S';
     pub(crate) const REPORT: u8 = b'R';
     pub(crate) const ERROR: u8 = b'E';
     pub(crate) const END: u8 = b'.';
@@ -80,6 +82,19 @@ pub(super) fn reported(payload: &[u8]) -> Option<Report> {
     rest.is_empty().then_some(report)
 }
 
+pub(super) fn sum(sum: Sum) -> [u8; 16] {
+    let mut bytes = [0; 16];
+    bytes[..8].copy_from_slice(&sum.rows.to_le_bytes());
+    bytes[8..].copy_from_slice(&sum.digest.to_le_bytes());
+    bytes
+}
+
+pub(super) fn summed(payload: &[u8]) -> Option<Sum> {
+    let [rows, digest] = payload.as_chunks::<8>().0 else { return None };
+    let sum = Sum { rows: u64::from_le_bytes(*rows), digest: u64::from_le_bytes(*digest) };
+    (payload.len() == 16).then_some(sum)
+}
+
 const PLACE: usize = 12;
 /// The largest record, and room for its head.
 const FRAME_MAX: usize = crate::txn::TXN_BYTES_MAX + (1 << 20);
@@ -108,5 +123,8 @@ mod tests {
         let sent = Report { revision: Revision(5), compacted: Revision(2), rows: 9, keys: 4, leases: 1 };
         assert_eq!(reported(&report(&sent)), Some(sent.clone()));
         assert_eq!(reported(&report(&sent)[1..]), None);
+        let sent = Sum { rows: 3, digest: u64::MAX - 1 };
+        assert_eq!(summed(&sum(sent)), Some(sent));
+        assert_eq!(summed(&sum(sent)[1..]), None);
     }
 }

@@ -1,4 +1,4 @@
-//! Commands to a store that a server has open: a socket beside its file.
+//! Commands to a store that a server has open: a socket beside its directory.
 //!
 //! ```text
 //! client ── command ──▶ server            one command a connection

@@ -14,8 +14,6 @@ use base::failpoint::hit;
 
 use super::frame::{self, HELLO, kind};
 use super::with_address;
-use crate::embedded::copy::{RawRow, rows};
-use crate::embedded::file::read_state;
 use crate::embedded::{Change, Embedded};
 use crate::error::Error;
 use crate::record::Record;
@@ -154,24 +152,19 @@ impl From<io::Error> for Failure {
 }
 
 fn backup(store: &Embedded, out: &mut impl Write) -> Result<(), Failure> {
-    let txn = store.frozen()?;
-    let state = read_state(&txn)?.unwrap_or_default();
-    frame::write(out, kind::STATE, &[&state.encode()])?;
+    let frozen = store.frozen()?;
+    frame::write(out, kind::REPORT, &[&frame::report(&frozen.report)])?;
     let mut broken = None;
-    let sent = rows(&txn, |row| {
-        let written = match row {
-            RawRow::Lease(id, row) => frame::write(out, kind::LEASE, &[&id.to_le_bytes(), row]),
-            RawRow::Record(at, row) => frame::write(out, kind::RECORD, &[&frame::place(at), row]),
-        };
-        written.map_err(|error| {
+    let sent = frozen.rows(|row| {
+        frame::write(out, kind::RECORD, &[&frame::place(row.at), row.content]).map_err(|error| {
             broken = Some(error);
             Error::Closed
         })
     });
-    match broken {
-        Some(error) => Err(error.into()),
-        None => Ok(sent?),
+    if let Some(error) = broken {
+        return Err(error.into());
     }
+    Ok(frame::write(out, kind::SUM, &[&frame::sum(sent?)])?)
 }
 
 fn check(store: &Embedded, out: &mut impl Write) -> Result<(), Failure> {
@@ -192,7 +185,9 @@ fn history(store: &Embedded, key: &[u8], out: &mut impl Write) -> Result<(), Fai
             lease: kv.lease.map_or(0, |lease| lease.0),
             deleted,
         };
-        frame::write(out, kind::RECORD, &[&frame::place(at), &record.encode(at).bytes])?;
+        let mut row = Vec::new();
+        record.encode(at, &mut row);
+        frame::write(out, kind::RECORD, &[&frame::place(at), &row])?;
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ enum What {
 #[test]
 fn concurrent_histories_are_linearizable() {
     for seed in 1..=4 {
-        let disk = Memory::new(Vec::new());
+        let disk = Memory::new();
         history_is_linearizable(&open_on(&disk).unwrap(), seed, 150);
     }
 }

@@ -1,6 +1,8 @@
 //! Check, backup, restore and the history of a key.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use store::{Embedded, KeyRange, LeaseId, Op, Revision, Store, Txn, check, history, restore};
@@ -54,6 +56,14 @@ fn a_copy_keeps_the_revision_of_an_empty_store() {
     assert_eq!(open(&directory.join("backup")).revision(), Revision(5));
 }
 
+/// All files of a store.
+fn files(path: &Path) -> BTreeMap<String, Vec<u8>> {
+    let entries = fs::read_dir(path).unwrap().map(|entry| entry.unwrap());
+    let read =
+        |entry: fs::DirEntry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap());
+    entries.map(read).collect()
+}
+
 #[test]
 fn the_history_of_a_key() {
     let directory = testkit::TempDir::new();
@@ -69,11 +79,11 @@ fn the_history_of_a_key() {
         .collect();
     assert_eq!(line, [(2, Some(b"1".to_vec())), (4, None), (5, Some(b"2".to_vec()))]);
     drop(store);
-    let before = fs::read(&path).unwrap();
+    let before = files(&path);
     assert_eq!(history(&path, b"a").unwrap(), live);
     assert_eq!(history(&path, b"none").unwrap(), []);
     check(&path).unwrap();
-    assert_eq!(fs::read(&path).unwrap(), before, "looking changes nothing");
+    assert_eq!(files(&path), before, "looking changes nothing");
 }
 
 #[test]
@@ -83,6 +93,20 @@ fn one_store_at_a_time() {
     let _store = open(&path);
     let error = Embedded::open(&path, &crate::options(), Instant::now()).unwrap_err();
     assert!(matches!(error, store::Error::InUse { .. }), "{error}");
+}
+
+/// What an earlier build has left is not passed over in silence.
+#[test]
+fn the_store_of_an_earlier_build_is_refused_by_name() {
+    let directory = testkit::TempDir::new();
+    let earlier = directory.join("store.redb");
+    fs::write(&earlier, "redb").unwrap();
+    let error = Embedded::open(&directory.join("store"), &crate::options(), Instant::now()).unwrap_err();
+    assert!(error.to_string().contains("store migrate --to-etcd"), "{error}");
+    let error = restore(&earlier, &directory.join("restored")).unwrap_err();
+    assert!(matches!(error, store::Error::Earlier { .. }), "{error}");
+    fs::remove_file(earlier).unwrap();
+    open(&directory.join("store"));
 }
 
 /// Old records go in the background, also those that a closed store has left behind.

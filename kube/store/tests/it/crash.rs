@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Stdio;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use store::{
-    Control, Disk, Embedded, Error, FAILPOINTS, KeyRange, LeaseId, Online, Op, Revision, SOCKET_NAME,
-    StorageBackend, Store, Txn, check,
+    Control, Disk, Embedded, Error, FAILPOINTS, KeyRange, LeaseId, Online, Op, Options, Revision,
+    SOCKET_NAME, Storage, StorageFile, Store, Txn, check,
 };
 
 use testkit::Dying;
@@ -87,9 +88,11 @@ fn child_of_the_crash_test() {
     let traffic = Traffic::parse(traffic);
     let directory = Path::new(directory);
     let path = directory.join("store");
-    drop(open(&path));
-    let disk = Arc::new(Filling { disk: Disk::open(&path).unwrap(), full: AtomicBool::new(false) });
-    let store = Arc::new(Embedded::open_on(disk.clone(), &path, &options(), Instant::now()).unwrap());
+    // So small that some segments are filled, and put together.
+    let options = Options { segment_bytes: 2048, ..options() };
+    drop(Embedded::open(&path, &options, Instant::now()).unwrap());
+    let disk = Arc::new(Filling { disk: Disk::open(&path).unwrap(), full: Arc::default() });
+    let store = Arc::new(Embedded::open_on(disk.clone(), &path, &options, Instant::now()).unwrap());
     let control = Control::listen(Arc::clone(&store), &directory.join(SOCKET_NAME)).unwrap();
     // libtest captures print!, not writes to the descriptor.
     let mut out = io::stderr();
@@ -122,6 +125,12 @@ fn care(store: &Embedded, number: u64, revision: Revision, directory: &Path) {
         20 => store.lease_grant(LeaseId(1), Duration::from_secs(60), Instant::now()).unwrap(),
         25 => drop(store.lease_revoke(LeaseId(1)).unwrap()),
         40 => drop(store.backup(&directory.join("backup")).unwrap()),
+        // What is compacted away goes in the background.
+        45 => {
+            store.compact(store.revision()).unwrap();
+            let second = directory.join("store/00000001.log");
+            assert!(testkit::wait_until(Duration::from_secs(20), || !second.exists()));
+        }
         50 => {
             let online = Online::connect(directory).unwrap().unwrap();
             online.backup(&directory.join("online"), |_, _| {}).unwrap();
@@ -131,49 +140,90 @@ fn care(store: &Embedded, number: u64, revision: Revision, directory: &Path) {
 }
 
 fn fill_and_mend(store: &Embedded, disk: &Filling, traffic: Traffic) {
-    disk.full.store(true, Ordering::SeqCst);
+    let refused = |write: &dyn Fn() -> Result<(), Error>| {
+        disk.full.store(true, Ordering::SeqCst);
+        assert!(matches!(write(), Err(Error::Full { .. })));
+        disk.full.store(false, Ordering::SeqCst);
+        // It takes a second until space is looked for.
+        assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
+    };
+    // There is room for it in the segment: it fails half done.
+    refused(&|| store.lease_grant(LeaseId(2), Duration::from_secs(60), Instant::now()));
     // What it would write is there already: the model needs not know whether it does.
-    let again = Txn::put(key(30), traffic.value(30));
-    assert!(matches!(store.txn(again), Err(Error::Full { .. })));
-    disk.full.store(false, Ordering::SeqCst);
-    // It takes a second until space is looked for.
-    assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
+    refused(&|| store.txn(Txn::put(key(30), traffic.value(30))).map(drop));
 }
 
-/// A file on a disk that can be full.
+/// A directory on a disk that can be full.
 #[derive(Debug)]
 struct Filling {
     disk: Disk,
-    full: AtomicBool,
+    full: Arc<AtomicBool>,
+}
+
+#[derive(Debug)]
+struct FillingFile {
+    file: Arc<dyn StorageFile>,
+    full: Arc<AtomicBool>,
+}
+
+fn check_space(full: &AtomicBool) -> io::Result<()> {
+    if full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
 }
 
 impl Filling {
-    fn check_space(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::ErrorKind::StorageFull.into()) } else { Ok(()) }
+    fn file(&self, file: Arc<dyn StorageFile>) -> Arc<dyn StorageFile> {
+        Arc::new(FillingFile { file, full: Arc::clone(&self.full) })
     }
 }
 
-impl StorageBackend for Filling {
-    fn len(&self) -> Result<u64, io::Error> {
-        self.disk.len()
+impl Storage for Filling {
+    fn list(&self) -> io::Result<Vec<String>> {
+        self.disk.list()
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        self.disk.read(offset, out)
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(Storage::open(&self.disk, name)?))
     }
 
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.check_space()?;
-        self.disk.set_len(len)
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        check_space(&self.full)?;
+        Ok(self.file(self.disk.create(name)?))
     }
 
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.disk.sync_data()
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.disk.rename(from, to)
     }
 
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.check_space()?;
-        self.disk.write(offset, data)
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.disk.remove(name)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.sync()
+    }
+}
+
+impl StorageFile for FillingFile {
+    fn len(&self) -> io::Result<u64> {
+        self.file.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.file.read(offset, out)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        check_space(&self.full)?;
+        self.file.write(offset, data)
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        check_space(&self.full)?;
+        self.file.allocate(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.file.sync()
     }
 }
 
@@ -190,7 +240,9 @@ fn run(point: &str, skip: u32, traffic: Traffic, directory: &Path) -> (u64, u64,
             revision = at.parse().unwrap();
         }
     }
-    (done, revision, !child.wait().unwrap().success())
+    let status = child.wait().unwrap();
+    assert!(status.success() || status.signal() == Some(9), "{point}:{skip}: {status}");
+    (done, revision, !status.success())
 }
 
 fn survives(point: &str, skip: u32, traffic: Traffic) -> bool {

@@ -1,31 +1,91 @@
 //! A disk in memory that remembers what was synced, and fails when told to.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, Weak};
 use std::time::Duration;
 
-use store::StorageBackend;
+use store::{Storage, StorageFile};
 
-/// One thing done to a disk.
+/// All files with what is in them.
+pub(crate) type Image = BTreeMap<String, Vec<u8>>;
+
+/// One thing done to a disk; files are numbers, because names come and go.
 #[derive(Clone, Debug)]
 pub(crate) enum Act {
-    Write(u64, Vec<u8>),
-    Length(u64),
-    Sync,
+    Create(String, u64),
+    Rename(String, String),
+    Remove(String),
+    SyncNames,
+    Write(u64, u64, Vec<u8>),
+    Length(u64, u64),
+    Sync(u64),
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
-    bytes: Mutex<Vec<u8>>,
+    files: Mutex<Files>,
+    me: Weak<Self>,
     trace: Mutex<Option<Vec<Act>>>,
     pub(crate) syncs: AtomicU64,
-    /// The next sync fails with this errno, once.
+    /// The next sync of a file fails with this errno, once.
     pub(crate) fail_sync: AtomicU64,
     /// Writes and growth fail with ENOSPC while this is set.
     pub(crate) full: AtomicBool,
+    /// Only growth fails with ENOSPC while this is set: space that is there already can be used.
+    pub(crate) no_growth: AtomicBool,
     /// Syncs wait while this is set.
     pub(crate) gate: Gate,
+}
+
+/// What lies on a disk.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Files {
+    names: BTreeMap<String, u64>,
+    contents: BTreeMap<u64, Vec<u8>>,
+}
+
+impl Files {
+    pub(crate) fn of(image: &Image) -> Self {
+        let numbered = || image.iter().zip(0..);
+        Self {
+            names: numbered().map(|((name, _), number)| (name.clone(), number)).collect(),
+            contents: numbered().map(|((_, content), number)| (number, content.clone())).collect(),
+        }
+    }
+
+    pub(crate) fn image(&self) -> Image {
+        let named = |(name, number): (&String, &u64)| (name.clone(), self.contents[number].clone());
+        self.names.iter().map(named).collect()
+    }
+
+    /// Does one thing; it may be to a file of which the disk has not heard yet.
+    pub(crate) fn apply(&mut self, act: &Act) {
+        match act {
+            Act::Create(name, number) => {
+                self.names.insert(name.clone(), *number);
+                self.contents.entry(*number).or_default();
+            }
+            Act::Rename(from, to) => {
+                if let Some(number) = self.names.remove(from) {
+                    self.names.insert(to.clone(), number);
+                }
+            }
+            Act::Remove(name) => drop(self.names.remove(name)),
+            Act::Write(number, offset, data) => {
+                let content = self.contents.entry(*number).or_default();
+                let (start, end) = (*offset as usize, *offset as usize + data.len());
+                content.resize(content.len().max(end), 0);
+                content[start..end].copy_from_slice(data);
+            }
+            Act::Length(number, len) => {
+                let content = self.contents.entry(*number).or_default();
+                content.resize(content.len().max(*len as usize), 0);
+            }
+            Act::Sync(_) | Act::SyncNames => {}
+        }
+    }
 }
 
 /// Holds up who passes, for as long as a test wants: a disk as slow as can be.
@@ -64,20 +124,30 @@ impl Gate {
 }
 
 impl Memory {
-    pub(crate) fn new(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { bytes: Mutex::new(bytes), ..Self::default() })
+    pub(crate) fn new() -> Arc<Self> {
+        Self::of(&Image::new())
     }
 
-    pub(crate) fn traced(bytes: Vec<u8>) -> Arc<Self> {
-        Arc::new(Self { bytes: Mutex::new(bytes), trace: Mutex::new(Some(Vec::new())), ..Self::default() })
+    pub(crate) fn of(image: &Image) -> Arc<Self> {
+        let files = Mutex::new(Files::of(image));
+        Arc::new_cyclic(|me| Self { files, me: me.clone(), ..Self::default() })
     }
 
-    pub(crate) fn image(&self) -> Vec<u8> {
-        self.bytes.lock().unwrap().clone()
+    pub(crate) fn traced(image: &Image) -> Arc<Self> {
+        let disk = Self::of(image);
+        *disk.trace.lock().unwrap() = Some(Vec::new());
+        disk
     }
 
-    pub(crate) fn flip(&self, bit: usize) {
-        self.bytes.lock().unwrap()[bit / 8] ^= 1 << (bit % 8);
+    pub(crate) fn image(&self) -> Image {
+        self.files.lock().unwrap().image()
+    }
+
+    /// Changes what lies there under whoever has it open.
+    pub(crate) fn damage(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let mut files = self.files.lock().unwrap();
+        let number = files.names[name];
+        change(files.contents.get_mut(&number).unwrap());
     }
 
     /// How many acts there were so far.
@@ -89,65 +159,111 @@ impl Memory {
         self.trace.lock().unwrap().take().unwrap()
     }
 
-    fn note(&self, act: impl FnOnce() -> Act) {
+    /// Does it, and notes it in the same order.
+    fn act(&self, act: Act) {
+        let mut files = self.files.lock().unwrap();
+        files.apply(&act);
         if let Some(trace) = self.trace.lock().unwrap().as_mut() {
-            trace.push(act());
+            trace.push(act);
         }
     }
 
-    fn check_space(&self) -> io::Result<()> {
-        if self.full.load(Ordering::SeqCst) { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
+    fn check_space(&self, grows: bool) -> io::Result<()> {
+        let full = self.full.load(Ordering::SeqCst) || grows && self.no_growth.load(Ordering::SeqCst);
+        if full { Err(io::Error::from_raw_os_error(28)) } else { Ok(()) }
+    }
+
+    fn file(&self, number: u64) -> Arc<dyn StorageFile> {
+        Arc::new(MemoryFile { disk: self.me.upgrade().unwrap(), number })
+    }
+
+    fn number(&self, name: &str) -> io::Result<u64> {
+        self.files.lock().unwrap().names.get(name).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 }
 
-/// Does `act` to an image.
-pub(crate) fn replay(image: &mut Vec<u8>, act: &Act) {
-    match act {
-        Act::Write(offset, data) => {
-            let offset = *offset as usize;
-            image[offset..offset + data.len()].copy_from_slice(data);
-        }
-        Act::Length(len) => image.resize(*len as usize, 0),
-        Act::Sync => {}
+impl Storage for Memory {
+    fn list(&self) -> io::Result<Vec<String>> {
+        Ok(self.files.lock().unwrap().names.keys().cloned().collect())
+    }
+
+    fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        Ok(self.file(self.number(name)?))
+    }
+
+    fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
+        self.check_space(true)?;
+        let next = self.files.lock().unwrap().contents.last_key_value().map_or(0, |(number, _)| number + 1);
+        self.act(Act::Create(name.to_owned(), next));
+        Ok(self.file(next))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        self.number(from)?;
+        self.act(Act::Rename(from.to_owned(), to.to_owned()));
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        self.number(name)?;
+        self.act(Act::Remove(name.to_owned()));
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.act(Act::SyncNames);
+        Ok(())
     }
 }
 
-impl StorageBackend for Memory {
-    fn len(&self) -> Result<u64, io::Error> {
-        Ok(self.bytes.lock().unwrap().len() as u64)
+#[derive(Debug)]
+struct MemoryFile {
+    disk: Arc<Memory>,
+    number: u64,
+}
+
+impl MemoryFile {
+    fn with<T>(&self, look: impl FnOnce(&[u8]) -> T) -> T {
+        look(&self.disk.files.lock().unwrap().contents[&self.number])
+    }
+}
+
+impl StorageFile for MemoryFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.with(<[u8]>::len) as u64)
     }
 
-    fn read(&self, offset: u64, out: &mut [u8]) -> Result<(), io::Error> {
-        let bytes = self.bytes.lock().unwrap();
-        let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let end = start.checked_add(out.len()).filter(|end| *end <= bytes.len());
-        let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
-        out.copy_from_slice(&bytes[start..end]);
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.with(|bytes| {
+            let start = usize::try_from(offset).unwrap_or(usize::MAX);
+            let end = start.checked_add(out.len()).filter(|end| *end <= bytes.len());
+            let end = end.ok_or(io::ErrorKind::UnexpectedEof)?;
+            out.copy_from_slice(&bytes[start..end]);
+            Ok(())
+        })
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        let grows = offset + data.len() as u64 > self.len()?;
+        self.disk.check_space(grows)?;
+        self.disk.act(Act::Write(self.number, offset, data.to_vec()));
         Ok(())
     }
 
-    fn set_len(&self, len: u64) -> Result<(), io::Error> {
-        self.check_space()?;
-        self.note(|| Act::Length(len));
-        self.bytes.lock().unwrap().resize(len as usize, 0);
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.disk.check_space(len > self.len()?)?;
+        self.disk.act(Act::Length(self.number, len));
         Ok(())
     }
 
-    fn sync_data(&self) -> Result<(), io::Error> {
-        self.gate.pass();
-        let errno = self.fail_sync.swap(0, Ordering::SeqCst);
+    fn sync(&self) -> io::Result<()> {
+        self.disk.gate.pass();
+        let errno = self.disk.fail_sync.swap(0, Ordering::SeqCst);
         if errno != 0 {
             return Err(io::Error::from_raw_os_error(errno as i32));
         }
-        self.syncs.fetch_add(1, Ordering::SeqCst);
-        self.note(|| Act::Sync);
-        Ok(())
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> Result<(), io::Error> {
-        self.check_space()?;
-        self.note(|| Act::Write(offset, data.to_vec()));
-        replay(&mut self.bytes.lock().unwrap(), &Act::Write(offset, data.to_vec()));
+        self.disk.syncs.fetch_add(1, Ordering::SeqCst);
+        self.disk.act(Act::Sync(self.number));
         Ok(())
     }
 }

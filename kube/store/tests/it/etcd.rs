@@ -258,7 +258,7 @@ fn leases_of_etcd_take_their_keys_with_them() {
 fn a_store_moves_to_etcd_and_back() {
     let cluster = Cluster::start(1);
     let etcd = cluster.connect().unwrap();
-    let source = open_on(&Memory::new(Vec::new())).unwrap();
+    let source = open_on(&Memory::new()).unwrap();
     let now = Instant::now();
     source.lease_grant(LeaseId(5), Duration::from_secs(100), now).unwrap();
     for number in 0..1200 {
@@ -273,7 +273,7 @@ fn a_store_moves_to_etcd_and_back() {
     assert_eq!(plain(&etcd), plain(&source));
     let error = migrate(&source, &etcd, now).unwrap_err();
     assert!(error.to_string().contains("holds 1201 keys already"), "{error}");
-    let back = open_on(&Memory::new(Vec::new())).unwrap();
+    let back = open_on(&Memory::new()).unwrap();
     migrate(&etcd, &back, now).unwrap();
     assert_eq!(plain(&back), plain(&source));
 }

@@ -11,7 +11,7 @@ use crate::disk::Memory;
 use crate::{all, open_on, value};
 
 fn a_sync_fails_once(errno: u64, class: ErrorClass) {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let store = open_on(&disk).unwrap();
     for number in 0..50 {
         store.txn(Txn::put(format!("k{number}"), "kept")).unwrap();
@@ -61,7 +61,7 @@ fn enospc_on_sync() {
 /// revisions, watches and history go on.
 #[test]
 fn a_full_disk_and_back() {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let store = open_on(&disk).unwrap();
     let mut watch = store.watch(WatchRequest::new(KeyRange::all()).from(Revision(2))).unwrap();
     for round in 0..5 {
@@ -91,10 +91,38 @@ fn a_full_disk_and_back() {
     store.txn(Txn::put("b", "again")).unwrap();
 }
 
+/// What was reserved can be used; then writes are refused before anything of them is written, and go
+/// on by themselves.
+#[test]
+fn space_is_reserved_before_it_is_needed() {
+    let disk = Memory::new();
+    let store = open_on(&disk).unwrap();
+    store.txn(Txn::put("a", "0")).unwrap();
+    disk.no_growth.store(true, Ordering::SeqCst);
+    let (mut written, before) = (0, disk.image().len());
+    let error = loop {
+        match store.txn(Txn::put("a", format!("{written}"))) {
+            Ok(_) => written += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(matches!(error, Error::Full { .. }), "{error:?}");
+    assert!(written > 10, "{written}");
+    assert_eq!(disk.image().len(), before, "nothing half done is left");
+    let last = (written - 1).to_string();
+    assert_eq!(value(&store, "a").as_deref(), Some(&*last));
+    disk.no_growth.store(false, Ordering::SeqCst);
+    assert!(testkit::wait_until(Duration::from_secs(20), || store.failure().is_none()));
+    let revision = store.txn(Txn::put("a", "again")).unwrap().revision;
+    assert_eq!(revision, Revision(3 + written), "no revision was spent on what was refused");
+    drop(store);
+    assert_eq!(value(&open_on(&disk).unwrap(), "a").as_deref(), Some("again"));
+}
+
 /// A sync that fails while the disk is full is a failed sync: no space later makes up for it.
 #[test]
 fn a_full_disk_that_fails_to_sync_stays_read_only() {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let store = open_on(&disk).unwrap();
     store.txn(Txn::put("a", "kept")).unwrap();
     disk.full.store(true, Ordering::SeqCst);
@@ -109,7 +137,7 @@ fn a_full_disk_that_fails_to_sync_stays_read_only() {
 /// While a sync takes for ever, reads and watches go on; all that wait for it share the next one.
 #[test]
 fn a_slow_disk_keeps_nobody_from_reading() {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let options = Options { tail_bytes: 0, ..crate::options() };
     let store = Embedded::open_on(disk.clone(), Path::new("memory"), &options, Instant::now()).unwrap();
     for number in 0..20 {

@@ -12,7 +12,7 @@ const TTL: Duration = Duration::from_secs(10);
 
 #[test]
 fn a_lease_takes_its_keys_with_it() {
-    let store = open_on(&Memory::new(Vec::new())).unwrap();
+    let store = open_on(&Memory::new()).unwrap();
     let start = Instant::now();
     let at = |seconds| start + Duration::from_secs(seconds);
     store.lease_grant(LeaseId(7), TTL, at(0)).unwrap();
@@ -38,7 +38,7 @@ fn a_lease_takes_its_keys_with_it() {
 
 #[test]
 fn a_restart_starts_leases_anew() {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let start = Instant::now();
     let late = start + Duration::from_secs(1000);
     let store = open_on(&disk).unwrap();
@@ -60,7 +60,7 @@ fn a_restart_starts_leases_anew() {
 #[test]
 fn history_leaves_after_the_retention_window() {
     let options = Options { retention: Some(Duration::from_secs(100)), ..Options::default() };
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let start = Instant::now();
     let store = Embedded::open_on(disk, Path::new("memory"), &options, start).unwrap();
     for number in 0..10 {

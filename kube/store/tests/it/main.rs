@@ -1,4 +1,4 @@
-//! Behaviour of the stores: the embedded one on files and on disks that fail on purpose, and etcd.
+//! Behaviour of the stores: the embedded one on directories and on disks that fail on purpose, and etcd.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, missing_docs)]
 
@@ -14,6 +14,7 @@ mod model;
 mod online;
 mod power_loss;
 mod random;
+mod space;
 mod watches;
 
 use std::path::Path;
@@ -22,9 +23,9 @@ use std::time::Instant;
 
 use store::{Embedded, KeyRange, KeyValue, Options, RangeRequest, Store};
 
-/// No window: history goes only when a test says so.
+/// No window: history goes only when a test says so. Small segments, so that there are some.
 fn options() -> Options {
-    Options { retention: None, cache_bytes: 1 << 20, ..Options::default() }
+    Options { retention: None, segment_bytes: 8 << 10, ..Options::default() }
 }
 
 fn open(path: &Path) -> Embedded {

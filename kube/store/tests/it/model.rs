@@ -1,7 +1,6 @@
 //! The store against a map of every revision.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use store::{
     Compare, Error, Is, KeyRange, KeyValue, Op, OpResponse, Put, PutLease, RangeRequest, Revision, Store,
@@ -175,7 +174,7 @@ fn read(store: &dyn Store, model: &Model, random: &mut Random) {
 fn the_store_is_a_map_of_every_revision() {
     for seed in 1..=8 {
         let mut random = Random::new(seed);
-        let disk = Memory::new(Vec::new());
+        let disk = Memory::new();
         let mut model = Model::new();
         let mut store = open_on(&disk).unwrap();
         for number in 0..400 {
@@ -198,7 +197,7 @@ fn the_store_is_a_map_of_every_revision() {
 
 #[test]
 fn a_refused_transaction_changes_nothing() {
-    let store = open_on(&Memory::new(Vec::new())).unwrap();
+    let store = open_on(&Memory::new()).unwrap();
     store.txn(Txn::put("a", "1")).unwrap();
     refuses_what_is_wrong(&store);
     assert_eq!(all(&store).len(), 1);
@@ -228,7 +227,7 @@ pub(crate) fn refuses_what_is_wrong(store: &dyn Store) {
 
 #[test]
 fn a_put_can_keep_the_value() {
-    let store = open_on(&Arc::new(Memory::default())).unwrap();
+    let store = open_on(&Memory::new()).unwrap();
     store.txn(Txn::put("a", "1")).unwrap();
     let keep = Put { key: "a".into(), value: None, lease: PutLease::Keep, prev_kv: false };
     store.txn(Txn::ops([Op::Put(keep)])).unwrap();

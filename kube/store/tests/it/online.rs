@@ -69,7 +69,7 @@ fn a_backup_under_writes_is_one_of_the_states_that_were() {
         let request = store::RangeRequest::new(KeyRange::all()).at(report.revision);
         assert_eq!(all(&then), store.range(&request).unwrap().kvs, "at revision {}", report.revision);
         drop(then);
-        std::fs::remove_file(restored).unwrap();
+        std::fs::remove_dir_all(restored).unwrap();
     }
 }
 
@@ -115,7 +115,7 @@ fn nonsense_and_early_leavers_harm_nobody() {
     let (directory, store, control) = served();
     store.txn(Txn::put("a", vec![7; 1 << 20])).unwrap();
     for nonsense in
-        [&b""[..], b"B", b"B\xff\xff\xff\xff", b"B\x0e\0\0\0strake store 9", b"?\x0e\0\0\0strake store 1"]
+        [&b""[..], b"B", b"B\xff\xff\xff\xff", b"B\x0e\0\0\0strake store 9", b"?\x0e\0\0\0strake store 2"]
     {
         let mut stream = UnixStream::connect(directory.join(SOCKET_NAME)).unwrap();
         stream.write_all(nonsense).unwrap();
@@ -126,7 +126,7 @@ fn nonsense_and_early_leavers_harm_nobody() {
     }
     // It asks for a backup and goes.
     let mut stream = UnixStream::connect(directory.join(SOCKET_NAME)).unwrap();
-    stream.write_all(b"B\x0e\0\0\0strake store 1").unwrap();
+    stream.write_all(b"B\x0e\0\0\0strake store 2").unwrap();
     drop(stream);
     online(&directory).check().unwrap();
     // A target that exists is left alone.
@@ -137,7 +137,7 @@ fn nonsense_and_early_leavers_harm_nobody() {
     assert_eq!(std::fs::read(&target).unwrap(), b"mine");
     // One that stalls does not keep the server from ending.
     let mut stalled = UnixStream::connect(directory.join(SOCKET_NAME)).unwrap();
-    stalled.write_all(b"B\x0e\0\0\0strake store 1").unwrap();
+    stalled.write_all(b"B\x0e\0\0\0strake store 2").unwrap();
     drop(control);
     drop(store);
 }

@@ -32,7 +32,7 @@ fn lines(batches: &[Batch]) -> Vec<String> {
 
 #[test]
 fn a_revision_is_never_split_and_never_repeated() {
-    let store = open_on(&Memory::new(Vec::new())).unwrap();
+    let store = open_on(&Memory::new()).unwrap();
     store.txn(Txn::put("a/1", "x")).unwrap();
     let mut now = store.watch(WatchRequest::new(KeyRange::prefix("a/"))).unwrap();
     let mut past = store.watch(WatchRequest::new(KeyRange::prefix("a/")).from(Revision(2))).unwrap();
@@ -48,7 +48,7 @@ fn a_revision_is_never_split_and_never_repeated() {
 
 #[test]
 fn events_can_carry_what_was_before() {
-    let store = open_on(&Memory::new(Vec::new())).unwrap();
+    let store = open_on(&Memory::new()).unwrap();
     let mut watch = store.watch(WatchRequest::new(KeyRange::all()).prev_kv()).unwrap();
     for txn in [Txn::put("a", "1"), Txn::put("a", "2"), Txn::delete(KeyRange::one("a")), Txn::put("a", "3")] {
         store.txn(txn).unwrap();
@@ -63,7 +63,7 @@ fn events_can_carry_what_was_before() {
 /// A watch that nobody reads holds nothing; what left the memory comes from the disk.
 #[test]
 fn a_slow_watch_reads_from_the_disk_and_ends_when_compaction_passes_it() {
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let options = Options { tail_bytes: 4096, retention: None, ..Options::default() };
     let store = Embedded::open_on(disk, std::path::Path::new("memory"), &options, Instant::now()).unwrap();
     let request = WatchRequest::new(KeyRange::prefix("a/")).from(Revision(2));
@@ -93,7 +93,7 @@ fn a_slow_watch_reads_from_the_disk_and_ends_when_compaction_passes_it() {
 #[test]
 fn a_watch_that_broke_off_goes_on_where_it_was() {
     let mut random = Random::new(11);
-    let disk = Memory::new(Vec::new());
+    let disk = Memory::new();
     let mut store = open_on(&disk).unwrap();
     let mut watch = store.watch(WatchRequest::new(KeyRange::all())).unwrap();
     let mut seen = Vec::new();
@@ -123,7 +123,7 @@ fn waiting_and_waking() {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
-    let store = Arc::new(open_on(&Memory::new(Vec::new())).unwrap());
+    let store = Arc::new(open_on(&Memory::new()).unwrap());
     let count = Arc::new(Count(AtomicUsize::new(0)));
     let waker = Waker::from(Arc::clone(&count));
     let mut context = Context::from_waker(&waker);

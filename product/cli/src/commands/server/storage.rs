@@ -1,10 +1,10 @@
-//! The store under the server: a file of its own, or etcd.
+//! The store under the server: a directory of its own, or etcd.
 
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use store::{Control, Embedded, Etcd, FILE_NAME, Options, Retention, SOCKET_NAME, Store};
+use store::{Control, DIRECTORY_NAME, Embedded, Etcd, Options, Retention, SOCKET_NAME, Store};
 use tokio::sync::watch;
 
 use super::Args;
@@ -46,9 +46,9 @@ pub(super) fn open(args: &Args, data: &Path, context: &Context) -> Result<Opened
             keeper: Keeper::Etcd(etcd),
         });
     }
-    let file = data.join(FILE_NAME);
+    let directory = data.join(DIRECTORY_NAME);
     let options = Options { retention: (!history.is_zero()).then_some(history), ..Options::default() };
-    let embedded = Arc::new(Embedded::open(&file, &options, Instant::now())?);
+    let embedded = Arc::new(Embedded::open(&directory, &options, Instant::now())?);
     let control = Control::listen(Arc::clone(&embedded), &data.join(SOCKET_NAME));
     // A file system without sockets can still hold a store.
     let control =

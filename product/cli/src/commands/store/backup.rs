@@ -14,7 +14,7 @@ use crate::error::{CliError, Status};
                   user may ask.\n\nExamples:\n  strake store backup /backup/monday"
 )]
 pub struct Args {
-    /// The file to make; it must not exist
+    /// The directory to make; it must not exist
     target: PathBuf,
     #[command(flatten)]
     place: Place,

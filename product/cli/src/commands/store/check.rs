@@ -14,11 +14,11 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let file = args.place.existing(context)?;
+    let place = args.place.existing(context)?;
     let (report, what) = match args.place.online(context)? {
         Some(server) => (server.check()?, "every record is sound, the server goes on"),
-        None => (store::check(&file)?, "every page and record is sound"),
+        None => (store::check(&place)?, "every frame and record is sound"),
     };
-    context.print_line(format!("{}: {what}: {}", file.display(), describe(&report)))?;
+    context.print_line(format!("{}: {what}: {}", place.display(), describe(&report)))?;
     Ok(Status::SUCCESS)
 }

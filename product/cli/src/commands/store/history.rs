@@ -21,14 +21,14 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let file = args.place.existing(context)?;
+    let place = args.place.existing(context)?;
     let changes = match args.place.online(context)? {
         Some(server) => server.history(args.key.as_bytes())?,
-        None => store::history(&file, args.key.as_bytes())?,
+        None => store::history(&place, args.key.as_bytes())?,
     };
     if changes.is_empty() {
-        let file = file.display();
-        let message = format!("key {} is not in {file}: no kept revision knows it", args.key);
+        let place = place.display();
+        let message = format!("key {} is not in {place}: no kept revision knows it", args.key);
         return Err(CliError::message(message));
     }
     for change in changes {

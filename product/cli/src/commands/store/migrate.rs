@@ -32,17 +32,17 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let to_etcd = !args.to_etcd.is_empty();
-    let file = args.place.file(context);
-    if to_etcd && !file.exists() {
-        let message = format!("{} does not exist: name the server's --data-dir", file.display());
+    let place = args.place.store(context);
+    if to_etcd && !place.exists() {
+        let message = format!("{} does not exist: name the server's --data-dir", place.display());
         return Err(CliError::message(message));
     }
     let now = Instant::now();
-    if let Some(dir) = file.parent() {
+    if let Some(dir) = place.parent() {
         let made = std::fs::create_dir_all(dir);
         made.map_err(|error| CliError::message(format!("make {}: {error}", dir.display())))?;
     }
-    let embedded = Embedded::open(&file, &Options::default(), now)?;
+    let embedded = Embedded::open(&place, &Options::default(), now)?;
     let etcd = args.etcd.connect(if to_etcd { &args.to_etcd } else { &args.from_etcd })?;
     let done = if to_etcd { migrate(&embedded, &etcd, now)? } else { migrate(&etcd, &embedded, now)? };
     context.print_line(format!(

@@ -1,4 +1,4 @@
-//! `strake store …`: the file under the control plane, or the etcd in its place.
+//! `strake store …`: the store under the control plane, or the etcd in its place.
 
 pub mod backup;
 pub mod check;
@@ -13,9 +13,9 @@ use crate::error::{CliError, Status};
 /// Verbs of `strake store`.
 #[derive(Debug, clap::Subcommand)]
 pub enum StoreCommand {
-    /// Check every record, and every page too when no server has the store open
+    /// Check every record, and every frame of the log too when no server has the store open
     Check(check::Args),
-    /// Copy a store to a new file, also while its server runs
+    /// Copy a store to a new directory, also while its server runs
     Backup(backup::Args),
     /// Make a new store from a backup
     Restore(restore::Args),

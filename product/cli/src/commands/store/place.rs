@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use store::{Etcd, EtcdConfig, FILE_NAME, Online, Report};
+use store::{DIRECTORY_NAME, Etcd, EtcdConfig, Online, Report};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -22,18 +22,18 @@ impl Place {
         self.data_dir.clone().unwrap_or_else(|| context.root.join("server"))
     }
 
-    /// The embedded store's file.
-    pub fn file(&self, context: &Context) -> PathBuf {
-        self.directory(context).join(FILE_NAME)
+    /// The embedded store's directory.
+    pub fn store(&self, context: &Context) -> PathBuf {
+        self.directory(context).join(DIRECTORY_NAME)
     }
 
-    /// The embedded store's file, which must be there.
+    /// The embedded store's directory, which must be there.
     pub fn existing(&self, context: &Context) -> Result<PathBuf, CliError> {
-        let file = self.file(context);
-        if file.exists() {
-            return Ok(file);
+        let store = self.store(context);
+        if store.exists() {
+            return Ok(store);
         }
-        let message = format!("{} does not exist", file.display());
+        let message = format!("{} does not exist", store.display());
         Err(CliError::message(message).with_fix(
             "name the server's directory with --data-dir; what a server keeps in etcd, etcdctl saves",
         ))

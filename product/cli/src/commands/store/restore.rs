@@ -9,7 +9,7 @@ use crate::error::{CliError, Status};
 /// Arguments of `strake store restore`.
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "Examples:\n  mv /var/lib/strake/server/store.redb{,.old}\n  strake store restore /backup/monday"
+    after_help = "Examples:\n  mv /var/lib/strake/server/store{,.old}\n  strake store restore /backup/monday"
 )]
 pub struct Args {
     /// The backup
@@ -20,12 +20,12 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let file = args.place.file(context);
-    if let Some(dir) = file.parent() {
+    let target = args.place.store(context);
+    if let Some(dir) = target.parent() {
         let made = std::fs::create_dir_all(dir);
         made.map_err(|error| CliError::message(format!("make {}: {error}", dir.display())))?;
     }
-    let report = store::restore(&args.backup, &file)?;
-    context.print_line(format!("{}: {}", file.display(), describe(&report)))?;
+    let report = store::restore(&args.backup, &target)?;
+    context.print_line(format!("{}: {}", target.display(), describe(&report)))?;
     Ok(Status::SUCCESS)
 }

@@ -35,13 +35,13 @@ fn collect(root: &Path, below: &str, files: &mut BTreeMap<String, Vec<u8>>) {
         let name = format!("{below}/{}", entry.file_name().to_string_lossy());
         let name = name.trim_start_matches('/').to_owned();
         let kind = entry.file_type().unwrap();
-        if kind.is_dir() {
+        let is_store = kind.is_dir() && entry.file_name() == "store";
+        if kind.is_dir() && !is_store {
             collect(root, &name, files);
             continue;
         }
-        // The store's file changes and its socket has no content; all others stay.
-        let stays = kind.is_file() && !name.ends_with(".redb");
-        let content = if stays { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
+        // The store's files change and its socket has no content; all others stay.
+        let content = if kind.is_file() { std::fs::read(entry.path()).unwrap() } else { Vec::new() };
         files.insert(name, content);
     }
 }
