@@ -303,6 +303,8 @@ pub struct Memory {
     pub volumes: Volumes,
     /// By the container's id.
     pub health: BTreeMap<String, Health>,
+    /// Limits that running containers were given, by their ids.
+    pub resized: BTreeMap<String, Limits>,
     /// If it is being ended.
     pub ending: Option<Ending>,
     /// Whether traffic has been led away, or no longer matters.

@@ -3,7 +3,7 @@
 use kube_api::quantity::Quantity;
 use serde_json::Value;
 
-use crate::model::{Container, Limits, Role, Wanted};
+use crate::model::{Limits, Role, Wanted};
 use crate::read::{at, items, number, text};
 
 /// `Guaranteed`, `Burstable` or `BestEffort`.
@@ -137,8 +137,8 @@ pub enum Resize {
 }
 
 /// What is to be done that a running container has its limits.
-pub fn resize(_pod: &Value, container: &Value, found: &Container) -> Resize {
-    let Some(has) = found.resources else { return Resize::None };
+pub fn resize(container: &Value, has: Option<Limits>) -> Resize {
+    let Some(has) = has else { return Resize::None };
     let milli = |which| amount(container, which, "cpu").map(Quantity::milli_value);
     let limit = milli("limits");
     let shares = cpu_shares(milli("requests").or(limit).unwrap_or(0));
@@ -183,6 +183,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::model::Container;
 
     #[allow(clippy::needless_pass_by_value)]
     fn pod(containers: Value) -> Value {
@@ -247,8 +248,8 @@ mod tests {
             (want("200m", "1Mi"), Resize::InPlace),
             (want("100m", "2Mi"), Resize::Restart),
         ] {
-            assert_eq!(resize(&Value::Null, &spec, &found), expected, "{spec}");
+            assert_eq!(resize(&spec, found.resources), expected, "{spec}");
         }
-        assert_eq!(resize(&Value::Null, &want("1", "1Gi"), &Container::default()), Resize::None);
+        assert_eq!(resize(&want("1", "1Gi"), None), Resize::None);
     }
 }

@@ -48,6 +48,10 @@ pub(crate) struct Worker {
     objects_wake: Arc<Notify>,
     /// The pod, with the newest status that is known.
     pod: Arc<Value>,
+    /// The same with the resources that the node has given it.
+    effective: Arc<Value>,
+    /// Why it has not been given those that it wants.
+    resize_pending: Option<(String, String)>,
     state: Arc<State>,
     memory: Memory,
     mounts: Arc<BTreeMap<String, Mounted>>,
@@ -74,6 +78,8 @@ impl Worker {
         Self {
             shared,
             desired,
+            effective: Arc::clone(&pod),
+            resize_pending: None,
             wake,
             objects_wake: Arc::default(),
             pod,
@@ -171,13 +177,14 @@ impl Worker {
     /// One look, one plan, its actions, and the status. Tells when to look again.
     fn step(&mut self) -> Option<Duration> {
         let now = self.shared.now();
+        (self.effective, self.resize_pending) = crate::node::allocate(&self.shared, &self.pod);
         self.memory.health = self.probes.health();
         let seen = Observed {
             sandboxes: &self.state.sandboxes,
             containers: &self.state.containers,
             memory: &self.memory,
         };
-        let Plan { actions, look_again_after, why, ending } = plan::plan(&self.pod, seen, now);
+        let Plan { actions, look_again_after, why, ending } = plan::plan(&self.effective, seen, now);
         self.shared.note(uid(&self.pod), why);
         self.remember(ending);
         let wanted = crate::objects::references(&self.pod);
@@ -191,7 +198,8 @@ impl Worker {
         let ends = self.memory.ending.is_some();
         self.probes.sync(&self.shared, &self.pod, &self.state, &self.addresses(), ends);
         self.write_status(now);
-        look_again_after
+        let resize = self.resize_pending.as_ref().map(|_| RESIZE_AGAIN);
+        [look_again_after, resize].into_iter().flatten().min()
     }
 
     fn addresses(&self) -> Vec<String> {
@@ -201,7 +209,7 @@ impl Worker {
     fn task(&self) -> Task {
         Task {
             shared: Arc::clone(&self.shared),
-            pod: Arc::clone(&self.pod),
+            pod: Arc::clone(&self.effective),
             state: Arc::clone(&self.state),
             mounts: Arc::clone(&self.mounts),
             ends: self.ends.subscribe(),
@@ -347,3 +355,5 @@ pub(crate) fn revision(pod: &Value) -> u64 {
 
 /// Timers of plans count whole seconds of a coarse clock.
 const SLACK: Duration = Duration::from_millis(5);
+/// Before it is looked again whether a larger pod fits.
+const RESIZE_AGAIN: Duration = Duration::from_secs(10);

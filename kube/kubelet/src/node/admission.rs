@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::living;
 use crate::kubelet::{Shared, gvr};
-use crate::read::{items, text, uid};
+use crate::read::{at, items, text, uid};
 use crate::resources::SYSTEM_CRITICAL;
 use crate::spec::forbidden_sysctl;
 
@@ -71,11 +71,70 @@ fn misfit(
     rejected(&format!("OutOf{resource}"), why)
 }
 
+/// The pod with the resources that the node has given it, and why those are not what it wants.
+///
+/// What was given stands in its status. A running pod that wants more gets it if it fits beside the
+/// others; until then it keeps what it has.
+pub(crate) fn allocate(shared: &Shared, pod: &Arc<Value>) -> (Arc<Value>, Option<(String, String)>) {
+    if !wants_others(pod) {
+        return (Arc::clone(pod), None);
+    }
+    let others: Vec<Arc<Value>> = living(shared).into_iter().filter(|other| uid(other) != uid(pod)).collect();
+    match lacks(pod, &shared.view().allocatable, &others) {
+        Some(why) => (Arc::new(as_given(pod)), Some(why)),
+        None => (Arc::clone(pod), None),
+    }
+}
+
+/// What a container was given, if it runs and that is not what it asks for.
+fn given<'a>(pod: &'a Value, container: &Value) -> Option<&'a Value> {
+    let status = crate::status::written(pod, text(container, &["name"]))?;
+    at(status, &["state", "running"])?;
+    let given = at(status, &["allocatedResources"])?;
+    let asked = at(container, &["resources", "requests"])?;
+    (given != asked).then_some(status)
+}
+
+fn wants_others(pod: &Value) -> bool {
+    items(pod, &["spec", "containers"]).iter().any(|container| given(pod, container).is_some())
+}
+
+fn lacks(pod: &Value, allocatable: &Value, others: &[Arc<Value>]) -> Option<(String, String)> {
+    let wanted = Pod::read(pod);
+    let most = Amounts::read(allocatable);
+    let mut used = Amounts::default();
+    if let Some(short) = most.shortages(&used, &wanted.requests).into_iter().next() {
+        let (resource, requested, capacity) = (short.resource, short.requested, short.capacity);
+        let why = format!(
+            "Node didn't have enough capacity: {resource}, requested: {requested}, capacity: {capacity}"
+        );
+        return Some(("Infeasible".to_owned(), why));
+    }
+    others.iter().for_each(|other| used.add(&Pod::read(other).requests));
+    let short = most.shortages(&used, &wanted.requests).into_iter().next()?;
+    let (resource, requested, used, capacity) = (short.resource, short.requested, short.used, short.capacity);
+    let why = format!(
+        "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
+    );
+    Some(("Deferred".to_owned(), why))
+}
+
+fn as_given(pod: &Value) -> Value {
+    let mut copy = pod.clone();
+    for container in copy["spec"]["containers"].as_array_mut().into_iter().flatten() {
+        let Some(status) = given(pod, container) else { continue };
+        let (requests, limits) = (&status["allocatedResources"], at(status, &["resources", "limits"]));
+        container["resources"] = serde_json::json!({"requests": requests});
+        if let Some(limits) = limits {
+            container["resources"]["limits"] = limits.clone();
+        }
+    }
+    copy
+}
+
 /// Whether a pod asks for anything of this node's own files.
 pub(super) fn has_limits_of_disk(pod: &Value) -> bool {
-    let limited = |container: &Value| {
-        crate::read::at(container, &["resources", "limits", "ephemeral-storage"]).is_some()
-    };
+    let limited = |container: &Value| at(container, &["resources", "limits", "ephemeral-storage"]).is_some();
     let sized = |volume: &Value| !text(volume, &["emptyDir", "sizeLimit"]).is_empty();
     items(pod, &["spec", "containers"]).iter().any(limited)
         || items(pod, &["spec", "volumes"]).iter().any(sized)
@@ -90,6 +149,26 @@ mod tests {
     #[allow(clippy::needless_pass_by_value)]
     fn pod(uid: &str, spec: Value) -> Value {
         json!({"metadata": {"name": uid, "uid": uid}, "spec": spec})
+    }
+
+    #[test]
+    fn a_pod_that_grows_keeps_what_it_has_until_there_is_room() {
+        let resources = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": cpu}});
+        let grown = |cpu: &str| {
+            json!({"metadata": {"uid": "x"}, "spec": {"containers": [{"name": "c", "resources": resources(cpu)}]},
+                "status": {"containerStatuses": [{"name": "c", "state": {"running": {}},
+                    "allocatedResources": {"cpu": "1"}, "resources": resources("1")}]}})
+        };
+        let allocatable = json!({"cpu": "3"});
+        let other = Arc::new(pod("o", json!({"containers": [{"name": "d", "resources": resources("1")}]})));
+        assert!(!wants_others(&grown("1")));
+        assert!(wants_others(&grown("2")));
+        let why = |cpu: &str| lacks(&grown(cpu), &allocatable, std::slice::from_ref(&other)).map(|it| it.0);
+        assert_eq!(
+            [why("2"), why("3"), why("4")],
+            [None, Some("Deferred".to_owned()), Some("Infeasible".to_owned())]
+        );
+        assert_eq!(as_given(&grown("4"))["spec"]["containers"][0]["resources"], resources("1"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use kube_object::time::MicroTime;
 use rpc::cri::{NetworkConfig, RuntimeConfig, StatusRequest, UpdateRuntimeConfigRequest};
 use serde_json::{Value, json};
 
-pub(crate) use admission::refuse;
+pub(crate) use admission::{allocate, refuse};
 pub(crate) use pressure::Pressure;
 
 use crate::config::Config;

@@ -59,6 +59,8 @@ impl Maker<'_> {
             return true;
         }
         let health = self.seen.health(&found.id);
+        // What the runtime was told last counts more than what it tells: some round.
+        let has = self.seen.memory.resized.get(&found.id).copied().or(found.resources);
         let (mut message, probe, mut again) =
             if found.hash != container_hash(wanted.spec) && !found.hash.is_empty() {
                 (format!("Container {name} definition changed"), None, true)
@@ -67,7 +69,7 @@ impl Maker<'_> {
             } else if health.started == Some(false) && wanted.has("startupProbe") {
                 (format!("Container {name} failed startup probe"), Some("startupProbe"), false)
             } else {
-                match resources::resize(self.pod, wanted.spec, found) {
+                match resources::resize(wanted.spec, has) {
                     resources::Resize::None => return true,
                     resources::Resize::InPlace => {
                         let (id, name) = (found.id.clone(), name.to_owned());

@@ -3,6 +3,8 @@
 mod conditions;
 mod containers;
 mod phase;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use containers::FRESH;
 use jiff::Timestamp;
@@ -50,9 +52,9 @@ pub fn status(
 ) -> Value {
     let old = pod.get("status").cloned().unwrap_or_default();
     let mut new = old.as_object().cloned().unwrap_or_default();
-    let all_stopped = ending.is_some() && containers::all_stopped(seen);
+    let all_stopped = containers::all_stopped(seen);
     let lists = containers::statuses(pod, seen, ending, &place.runtime, now);
-    let phase = phase::phase(pod, &lists, ending, all_stopped);
+    let phase = phase::phase(pod, &lists, ending, ending.is_some() && all_stopped);
     let is_over = matches!(phase, "Succeeded" | "Failed");
     set(&mut new, "initContainerStatuses", nonempty(&lists.init));
     set(&mut new, "containerStatuses", nonempty(&lists.main));
@@ -60,8 +62,14 @@ pub fn status(
     if text(&old, &["startTime"]).is_empty() {
         set(&mut new, "startTime", Some(json!(time_text(now))));
     }
-    set(&mut new, "phase", Some(json!(phase)));
-    if let Some(Ending { cause: Cause::Failed { reason, message, .. }, .. }) = ending {
+    // Whoever sees that a pod is over may count on it that nothing of it runs.
+    let is_shown = !is_over || all_stopped;
+    let before = match text(&old, &["phase"]) {
+        "" => "Pending",
+        before => before,
+    };
+    set(&mut new, "phase", Some(json!(if is_shown { phase } else { before })));
+    if let (Some(Ending { cause: Cause::Failed { reason, message, .. }, .. }), true) = (ending, is_shown) {
         set(&mut new, "reason", Some(json!(reason)));
         set(&mut new, "message", Some(json!(message)));
     }

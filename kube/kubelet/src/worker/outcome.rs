@@ -11,9 +11,10 @@ use tokio::task::JoinError;
 use super::{Desired, Worker};
 use crate::events::warning;
 use crate::jobs::{Failed, Task};
-use crate::model::{Job, Retry, StartFailure, Volumes};
+use crate::model::{Job, Retry, StartFailure, Volumes, Wanted};
 use crate::plan::Action;
 use crate::read::{name, namespace, text, uid};
+use crate::resources;
 use crate::volumes::Made;
 
 /// The end of a task of the worker's.
@@ -102,6 +103,7 @@ impl Worker {
                 self.memory.sandbox_failure = result.err().map(|message| Retry { message, at, times });
             }
             (Job::Drain, _) => self.memory.is_drained = true,
+            (Job::Resize(id), Outcome::Plain(Ok(()))) => self.resized(id),
             (Job::Cleanup, Outcome::Plain(Ok(()))) => {
                 self.memory.is_clean = true;
                 self.memory.volumes = Volumes::Removed;
@@ -109,6 +111,16 @@ impl Worker {
             (Job::Purge, Outcome::Plain(Ok(()))) => self.is_purged = true,
             (job, Outcome::Plain(Err(why))) => self.failed(&job, why),
             _ => {}
+        }
+    }
+
+    /// Remembers what the runtime was told, so that it is not told again.
+    fn resized(&mut self, id: String) {
+        let found = self.state.containers.iter().find(|found| found.id == id);
+        let wanted = found.and_then(|found| Wanted::all(&self.effective).find(|it| it.name() == found.name));
+        if let Some(wanted) = wanted {
+            let limits = resources::limits(&self.effective, wanted.spec, self.shared.view().memory);
+            self.memory.resized.insert(id, limits);
         }
     }
 
@@ -152,7 +164,7 @@ impl Worker {
     }
 
     fn tell_pull_backoff(&self, container: &str) {
-        let wanted = crate::model::Wanted::all(&self.pod).find(|wanted| wanted.name() == container);
+        let wanted = Wanted::all(&self.pod).find(|wanted| wanted.name() == container);
         let image = wanted.map(|wanted| text(wanted.spec, &["image"])).unwrap_or_default();
         let now = self.shared.now();
         let tell = |event| self.shared.recorder.container(&self.pod, container, now, event);

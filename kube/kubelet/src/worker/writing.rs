@@ -44,8 +44,9 @@ impl Worker {
             containers: &self.state.containers,
             memory: &self.memory,
         };
-        let place = self.shared.place();
-        let new = status::status(&self.pod, seen, self.memory.ending.as_ref(), &place, now);
+        let mut place = self.shared.place();
+        place.resize_pending.clone_from(&self.resize_pending);
+        let new = status::status(&self.effective, seen, self.memory.ending.as_ref(), &place, now);
         self.show(&new);
         self.writing.is_behind = false;
         let desired = self.desired.borrow();
