@@ -152,7 +152,9 @@ pub struct Kubelet {
 
 impl Kubelet {
     /// A kubelet that does nothing yet. Must be called within a runtime.
-    pub fn new(config: Config) -> Self {
+    pub fn new(mut config: Config) -> Self {
+        // Runtimes take a cgroup's parent from the top of the hierarchies, whatever it begins with.
+        config.cgroup_root = format!("/{}", config.cgroup_root.trim_matches('/'));
         let config = Arc::new(config);
         let fields =
             |selector: String| WatchOptions { field_selector: Some(selector), ..WatchOptions::default() };
