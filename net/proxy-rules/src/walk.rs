@@ -259,7 +259,7 @@ impl Kernel {
             Expr::Payload { offset: 12, to, .. } => r.write(*to, &packet.source.octets()),
             Expr::Payload { offset: 16, to, .. } => r.write(*to, &packet.destination.octets()),
             Expr::Payload { base: Base::Transport, offset: 2, to, .. } => {
-                r.write(*to, &packet.port.to_be_bytes())
+                r.write(*to, &packet.port.to_be_bytes());
             }
             Expr::Load { value, to } => r.write(*to, value),
             Expr::Mask { register, mask } => {
