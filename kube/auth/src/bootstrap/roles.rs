@@ -130,6 +130,10 @@ pub(super) const ROLES: &[RoleFacts] = &[
         ],
     ),
     role("system:kube-scheduler", SCHEDULER),
+    role(
+        "strake:node-serving-approval",
+        &[named("approve", "certificates.k8s.io", "signers", "kubernetes.io/kubelet-serving")],
+    ),
 ];
 
 /// The bindings of cluster roles.
@@ -158,6 +162,7 @@ pub(super) const BINDINGS: &[BindingFacts] = &[
         role: "system:certificates.k8s.io:certificatesigningrequests:nodeclient",
         subjects: "group:system:bootstrappers",
     },
+    binding("strake:node-serving-approval", "sa:kube-system/certificate-controller"),
     BindingFacts { name: "strake:node-proxier", role: "system:node-proxier", subjects: "group:system:nodes" },
     BindingFacts {
         name: "strake:node-client-renewal",
