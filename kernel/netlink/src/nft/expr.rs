@@ -442,6 +442,16 @@ impl Expr {
                     data.be64(6, *timeout);
                 }
             }
+            Self::Raw(raw) => {
+                data.raw(&raw.data);
+            }
+            end => end.write_end(data),
+        }
+    }
+
+    /// Those that end a rule.
+    fn write_end(&self, data: &mut Message) {
+        match self {
             Self::DestinationNat { address, port } => {
                 data.be32(1, 1).be32(2, FAMILY_IPV4).be32(3, address.number()).be32(5, port.number());
             }
@@ -456,9 +466,7 @@ impl Expr {
                 data.be32(1, 0);
                 data.nest(2, |m| verdict.write_data(m));
             }
-            Self::Raw(raw) => {
-                data.raw(&raw.data);
-            }
+            _ => {}
         }
     }
 
@@ -541,17 +549,7 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
             };
             Some(Expr::Compare { register: register(1)?, how, value: value(3)? })
         }
-        "lookup" => {
-            let to = match attributes.find(3) {
-                Some(_) if int(3)? == REGISTER_VERDICT => {
-                    return Some(Expr::Dispatch { map: attributes.find(1)?.text(), key: register(2)? });
-                }
-                Some(_) => Some(register(3)?),
-                None => None,
-            };
-            let absent = int(5).unwrap_or(0) & 1 != 0;
-            Some(Expr::Lookup { set: attributes.find(1)?.text(), key: register(2)?, to, absent })
-        }
+        "lookup" => typed_lookup(attributes),
         "reject" => match int(1)? {
             0 => Some(Expr::Reject(RejectWith::Icmp(*attributes.find(2)?.data.first()?))),
             1 => Some(Expr::Reject(RejectWith::TcpReset)),
@@ -564,6 +562,20 @@ fn typed(raw: &RawExpr) -> Option<Expr> {
         "immediate" => Some(Expr::Load { value: value(2)?, to: register(1)? }),
         _ => None,
     }
+}
+
+fn typed_lookup(attributes: Attributes<'_>) -> Option<Expr> {
+    let int = |kind| attributes.find(kind)?.be32();
+    let register = |kind| int(kind).and_then(Register::from_number);
+    let to = match attributes.find(3) {
+        Some(_) if int(3)? == REGISTER_VERDICT => {
+            return Some(Expr::Dispatch { map: attributes.find(1)?.text(), key: register(2)? });
+        }
+        Some(_) => Some(register(3)?),
+        None => None,
+    };
+    let absent = int(5).unwrap_or(0) & 1 != 0;
+    Some(Expr::Lookup { set: attributes.find(1)?.text(), key: register(2)?, to, absent })
 }
 
 fn typed_dynamic(attributes: Attributes<'_>) -> Option<Expr> {
