@@ -28,6 +28,6 @@ mod streams;
 mod work;
 
 pub use plan::SandboxNetwork;
-pub use runtime::{Config, Cri};
+pub use runtime::{Config, Cri, MakePodNetwork};
 pub use server::serve;
 pub use streams::{Streams, open_streams};

@@ -6,6 +6,7 @@ mod sandboxes;
 
 use std::sync::{Arc, Mutex};
 
+use attach::PodNetwork;
 use base::ContainerId;
 use engine::images::Remote;
 use engine::{Engine, Record};
@@ -22,6 +23,9 @@ use crate::{plan, stats};
 
 pub(crate) use lists::selected;
 
+/// Makes the network of pods for a node's range of addresses, such as `10.42.3.0/24`.
+pub type MakePodNetwork = dyn Fn(attach::Cidr) -> Result<PodNetwork, attach::Error> + Send + Sync;
+
 /// What a runtime is made of.
 pub struct Config {
     /// The engine, without a cleanup command: this process hears of ends itself.
@@ -31,6 +35,9 @@ pub struct Config {
     /// Which network sandboxes get. With that of pods, the network is not ready until the engine
     /// has been given it ([`Engine::use_pod_network`]).
     pub network: SandboxNetwork,
+    /// Makes the network of pods when the kubelet tells the node's range; without it the engine is
+    /// given the network by somebody else.
+    pub make_pod_network: Option<Box<MakePodNetwork>>,
     /// Where streams are had; without it exec, attach and port-forward are UNIMPLEMENTED.
     pub streams: Option<Arc<streaming::Server>>,
 }
@@ -45,6 +52,7 @@ pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     pub(crate) remote: Remote,
     network: SandboxNetwork,
+    make_pod_network: Option<Box<MakePodNetwork>>,
     streams: Option<Arc<streaming::Server>>,
     pub(crate) events: Arc<Events>,
     pub(crate) samples: Mutex<Samples>,
@@ -53,7 +61,7 @@ pub(crate) struct Inner {
 impl Cri {
     /// Puts right what a crash has left, and watches over what runs.
     pub async fn start(config: Config) -> Result<Self, engine::Error> {
-        let Config { engine, remote, network, streams } = config;
+        let Config { engine, remote, network, make_pod_network, streams } = config;
         let describing = Arc::clone(&engine);
         let events =
             Events::new(Arc::clone(&engine), move |kept, kind| lists::event(&describing, kept, kind));
@@ -61,6 +69,7 @@ impl Cri {
             engine: Arc::clone(&engine),
             remote,
             network,
+            make_pod_network,
             streams,
             events: Arc::new(events),
             samples: Mutex::default(),
@@ -374,9 +383,7 @@ impl RuntimeService for Cri {
         &self,
         request: UpdateRuntimeConfigRequest,
     ) -> BoxFuture<'_, Result<UpdateRuntimeConfigResponse, Status>> {
-        // The network of pods is given to the engine by whoever makes it; the range is in it.
-        let _ = request;
-        ready(Ok(UpdateRuntimeConfigResponse {}))
+        self.does(move |inner| inner.update_config(request))
     }
 
     fn status(&self, request: StatusRequest) -> BoxFuture<'_, Result<StatusResponse, Status>> {
@@ -461,6 +468,24 @@ impl Inner {
                 ..RuntimeFeatures::default()
             }),
         }
+    }
+
+    /// The node has learnt its range of pod addresses.
+    fn update_config(
+        &self,
+        request: UpdateRuntimeConfigRequest,
+    ) -> Result<UpdateRuntimeConfigResponse, Status> {
+        let told = request.runtime_config.and_then(|config| config.network_config);
+        let ranges = told.map(|network| network.pod_cidr).unwrap_or_default();
+        // Of two families the first range is taken that we have addresses of.
+        let range = ranges.split(',').find_map(|range| range.trim().parse::<attach::Cidr>().ok());
+        if self.engine.pod_network().is_none()
+            && let (Some(range), Some(make)) = (range, &self.make_pod_network)
+        {
+            let network = make(range).map_err(status)?;
+            self.engine.use_pod_network(Arc::new(network)).map_err(status)?;
+        }
+        Ok(UpdateRuntimeConfigResponse {})
     }
 
     /// The record of a container that must run.

@@ -61,9 +61,7 @@ impl Strake {
     /// # Panics
     /// When it cannot be started.
     pub fn background(&self, args: &[&str]) -> Background {
-        let mut command = self.command(args);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strake starts");
-        Background(Some(child))
+        Background::of(&mut self.command(args))
     }
 
     /// Persistent data (`--root`).
@@ -125,6 +123,15 @@ impl Drop for Strake {
 pub struct Background(Option<Child>);
 
 impl Background {
+    /// Starts a command with pipes for what it says.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn of(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("strake starts");
+        Self(Some(child))
+    }
+
     /// Its process id on the host.
     ///
     /// # Panics

@@ -21,6 +21,10 @@ pub struct Args {
     /// Address for the streams of exec, attach and port-forward; the port is any that is free
     #[arg(long, value_name = "IP", default_value_t = IpAddr::V4(Ipv4Addr::LOCALHOST))]
     pub stream_address: IpAddr,
+    /// Addresses of all pods of the cluster: pods get those of the node's range, which the kubelet
+    /// tells (default: pods are on a bridge of this machine alone)
+    #[arg(long, value_name = "CIDR")]
+    pub cluster_cidr: Option<attach::Cidr>,
     /// Control group for pods that name none
     #[arg(long, value_name = "PATH", default_value = "/strake")]
     pub cgroup_parent: String,

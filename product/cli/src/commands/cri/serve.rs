@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use cri::{Config, Cri, SandboxNetwork};
+use attach::{Cidr, Mode, PodNetwork, PodNetworkConfig};
+use cri::{Config, Cri, MakePodNetwork, SandboxNetwork};
 use engine::Engine;
 use tokio::net::UnixListener;
 use tokio::sync::watch;
@@ -39,7 +40,8 @@ async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let runtime = Cri::start(Config {
         engine,
         remote: remote(context),
-        network: SandboxNetwork::Bridge,
+        network: if args.cluster_cidr.is_some() { SandboxNetwork::Pod } else { SandboxNetwork::Bridge },
+        make_pod_network: args.cluster_cidr.map(|cluster| pod_network(context, cluster)),
         streams: Some(Arc::clone(&server)),
     })
     .await?;
@@ -57,6 +59,17 @@ async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
         Ok(done) => Ok(done?),
         Err(_) => Ok(()),
     }
+}
+
+/// Makes the network of pods in the range that the kubelet tells. Ways to other nodes are made by
+/// whoever knows of them.
+fn pod_network(context: &Context, cluster: Cidr) -> Box<MakePodNetwork> {
+    let state = context.state.join("network");
+    Box::new(move |range| {
+        let node = rustix::system::uname().nodename().to_string_lossy().into_owned();
+        let config = PodNetworkConfig::new(state.clone(), node, (range, cluster));
+        PodNetwork::open(PodNetworkConfig { mode: Mode::Bridge, ..config })
+    })
 }
 
 /// Listens on a socket, in place of one that nobody listens on any more.

@@ -217,3 +217,46 @@ fn an_image_is_mounted_and_cannot_be_changed() {
         node.remove_sandbox(&sandbox);
     });
 }
+
+#[test]
+fn pods_get_addresses_of_the_range_that_the_kubelet_tells() {
+    isolated(|| {
+        let mut node = Node::with(&["--cluster-cidr", "10.42.0.0/16"]);
+        let ready = |node: &Node| {
+            let status = node.ok(RuntimeService::status(&node.remote, StatusRequest::default()));
+            let conditions = status.status.unwrap().conditions;
+            conditions.into_iter().find(|condition| condition.r#type == "NetworkReady").unwrap()
+        };
+        let before = ready(&node);
+        assert_eq!((before.status, before.reason.as_str()), (false, "NetworkPluginNotReady"));
+        let pod = node.pod("web");
+        let request = RunPodSandboxRequest { config: Some(pod.clone()), runtime_handler: String::new() };
+        assert_eq!(node.fails(node.remote.run_pod_sandbox(request)).code(), Code::Unavailable);
+
+        let tell = || UpdateRuntimeConfigRequest {
+            runtime_config: Some(RuntimeConfig {
+                network_config: Some(NetworkConfig { pod_cidr: "10.42.3.0/24".to_owned() }),
+            }),
+        };
+        node.ok(node.remote.update_runtime_config(tell()));
+        assert!(ready(&node).status);
+        let other = node.pod("other");
+        let (one, two) = (node.sandbox(&pod), node.sandbox(&other));
+        let address = |id: &str| node.sandbox_status(id).network.unwrap().ip;
+        let (first, second) = (address(&one), address(&two));
+        assert!(first.starts_with("10.42.3.") && second.starts_with("10.42.3.") && first != second);
+        let serve = "echo pod > /tmp/index.html; exec httpd -f -p 8080 -h /tmp";
+        node.run(&one, &pod, &node.container("app", serve));
+        let client = node.sleeper(&two, &other, "client");
+        let ask = format!("until wget -q -O - http://{first}:8080/; do sleep 0.05; done");
+        assert_eq!(node.exec(&client, &ask), "pod");
+
+        // After a restart the addresses are known again when the range is told.
+        node.kill();
+        node.start();
+        node.ok(node.remote.update_runtime_config(tell()));
+        assert_eq!(node.sandbox_status(&one).network.unwrap().ip, first);
+        node.remove_sandbox(&one);
+        node.remove_sandbox(&two);
+    });
+}

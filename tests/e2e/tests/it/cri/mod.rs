@@ -1,8 +1,10 @@
 //! `strake cri`, driven over its socket by a gRPC client, as a kubelet would.
 
+mod crash;
 mod life;
 mod limits;
 mod po;
+mod streams;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -16,10 +18,16 @@ struct Node {
     runtime: tokio::runtime::Runtime,
     remote: Remote,
     strake: Strake,
+    args: &'static [&'static str],
 }
 
 impl Node {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same, with more arguments for the server.
+    fn with(args: &'static [&'static str]) -> Self {
         let strake = Strake::new().with_busybox();
         let socket = strake.home().join("cri.sock");
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -27,17 +35,24 @@ impl Node {
             let _entered = runtime.enter();
             Remote::at(&socket.to_string_lossy()).unwrap()
         };
-        let mut node = Self { process: None, runtime, remote, strake };
+        let mut node = Self { process: None, runtime, remote, strake, args };
         node.start();
         node
     }
 
     /// Starts the server, and waits until it answers.
     fn start(&mut self) {
+        self.start_with(None);
+    }
+
+    /// The same, with a place where it shall die.
+    fn start_with(&mut self, failpoint: Option<&str>) {
         let socket = self.strake.home().join("cri.sock").to_string_lossy().into_owned();
         let parent = self.strake.cgroup().path().to_owned();
-        let process = self.strake.background(&["cri", "--socket", &socket, "--cgroup-parent", &parent]);
-        self.process = Some(process);
+        let own = ["cri", "--socket", &socket, "--cgroup-parent", &parent];
+        let mut command = self.strake.command(&[&own, self.args].concat());
+        command.envs(failpoint.map(|point| ("STRAKE_FAILPOINT", point)));
+        self.process = Some(Background::of(&mut command));
         wait_for("the runtime to answer", || {
             self.runtime.block_on(self.remote.version(VersionRequest::default())).ok()
         });
@@ -46,6 +61,13 @@ impl Node {
     /// Kills the server where it stands.
     fn kill(&mut self) {
         self.process = None;
+    }
+
+    /// Whether the server is no more.
+    fn has_ended(&mut self) -> bool {
+        let ended =
+            |process: &mut Background| process.child_mut().try_wait().is_ok_and(|status| status.is_some());
+        self.process.as_mut().is_none_or(ended)
     }
 
     /// What a call gives, which must not fail.
