@@ -47,6 +47,7 @@ pub(super) async fn runtime(
         engine: Arc::clone(&engine),
         remote: remote(context),
         network: SandboxNetwork::Pod,
+        make_pod_network: None,
         streams: Some(Arc::clone(&server)),
     };
     let cri = Arc::new(Cri::start(config).await?);

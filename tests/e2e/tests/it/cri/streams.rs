@@ -14,7 +14,6 @@ use super::Node;
 
 const STDIN: u8 = 0;
 const STDOUT: u8 = 1;
-const STDERR: u8 = 2;
 const STATUS: u8 = 3;
 const RESIZE: u8 = 4;
 const CLOSE: u8 = 255;
