@@ -101,11 +101,23 @@ impl ServiceProxy {
     /// Keeps the kernel's table as the cluster demands until `shutdown` is true. The table stays
     /// then: connections go on, and the next proxy takes it over.
     ///
-    /// Sockets are opened here, in the network namespace of the calling thread. Running a proxy
-    /// twice is a mistake, and the second returns at once.
-    pub async fn run(&self, mut shutdown: watch::Receiver<bool>) -> Result<(), Error> {
+    /// Sockets are opened here, in the network namespace of the calling thread. After an error it
+    /// may be run again. Running it twice at a time is a mistake, and the second returns at once.
+    pub async fn run(&self, shutdown: watch::Receiver<bool>) -> Result<(), Error> {
         let inbox = self.inbox.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(mut inbox) = inbox else { return Ok(()) };
+        let outcome = self.keep(&mut inbox, shutdown).await;
+        if outcome.is_err() {
+            *self.inbox.lock().unwrap_or_else(PoisonError::into_inner) = Some(inbox);
+        }
+        outcome
+    }
+
+    async fn keep(
+        &self,
+        inbox: &mut mpsc::Receiver<Waiter>,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<(), Error> {
         let Some(_sole) = self.be_sole(&mut shutdown).await? else { return Ok(()) };
         let mut work = Work::open(&self.config)?;
         let mut changes = subscribe(&*self.config.mirror);

@@ -373,7 +373,9 @@ fn unknown(facts: &Facts) -> Vec<(Vec<Expr>, &'static str)> {
     let known = vec![payload(DESTINATION, 0), lookup(Map::ClusterIps, 0, None), reject];
     let mut rules = vec![(known, "a port that the service does not have")];
     for range in &facts.services {
-        let mut rule = in_range(DESTINATION, range, Compare::Equal);
+        // An address that the node has itself is served by the node: its DNS server.
+        let mut rule = destination_type(Compare::Differs);
+        rule.extend(in_range(DESTINATION, range, Compare::Equal));
         rule.push(Expr::Verdict(Verdict::Drop));
         rules.push((rule, "no service has this address"));
     }
@@ -447,10 +449,15 @@ fn in_range(offset: u32, range: &Range, how: Compare) -> Vec<Expr> {
 }
 
 fn local() -> Vec<Expr> {
+    destination_type(Compare::Equal)
+}
+
+/// The destination is an address of the node, or is none.
+fn destination_type(how: Compare) -> Vec<Expr> {
     let register = Register(0);
     vec![
         Expr::DestinationType { to: register },
-        Expr::Compare { register, how: Compare::Equal, value: fib_type::LOCAL.to_ne_bytes().to_vec() },
+        Expr::Compare { register, how, value: fib_type::LOCAL.to_ne_bytes().to_vec() },
     ]
 }
 

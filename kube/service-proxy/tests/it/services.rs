@@ -70,6 +70,14 @@ fn nd_10_a_cluster_address_a_node_port_and_a_balancer() {
         // A port that the service does not have is refused, an address that no service has is silent.
         assert_eq!(client.netns.ask((SERVICE, 81)), Err("connection refused".to_owned()));
         assert_eq!(client.netns.ask((Ipv4Addr::new(10, 43, 9, 9), 80)), Err("timed out".to_owned()));
+        // One that the node has itself is the node's: its DNS server.
+        world.nodes[0].netns.sh("ip addr add 10.43.0.53/32 dev lo");
+        world.nodes[0].netns.serve_tcp(53, "dns");
+        assert_eq!(
+            client.netns.ask((Ipv4Addr::new(10, 43, 0, 53), 53)),
+            Ok(format!("dns {}", client.address))
+        );
+        assert!(world.nodes[0].netns.ask((Ipv4Addr::new(10, 43, 0, 53), 53)).is_ok());
         // Without endpoints it is refused, wherever it is asked.
         world.serve(
             "web",
