@@ -46,6 +46,12 @@ struct Waiter {
     done: oneshot::Sender<()>,
 }
 
+/// Returns at the shutdown.
+async fn ended(shutdown: &mut watch::Receiver<bool>) {
+    // What it looked at must not be held while others wait.
+    drop(shutdown.wait_for(|stop| *stop).await);
+}
+
 impl ServiceProxy {
     /// A proxy that does nothing until it is [run](Self::run).
     pub fn new(config: Config) -> Self {
@@ -92,7 +98,7 @@ impl ServiceProxy {
             let error = Error::Kept { table: self.config.table.clone() };
             self.status.send_modify(|status| status.error = Some(error.chain()));
             tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return Ok(None),
+                () = ended(shutdown) => return Ok(None),
                 () = tokio::time::sleep(sole::PAUSE) => {}
             }
         }
@@ -123,7 +129,7 @@ impl ServiceProxy {
         let mut changes = subscribe(&*self.config.mirror);
         tokio::select! {
             () = self.config.mirror.synced() => {}
-            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            () = ended(&mut shutdown) => return Ok(()),
         }
         work.start().await;
         loop {
@@ -133,7 +139,7 @@ impl ServiceProxy {
                 changed
             });
             tokio::select! {
-                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+                () = ended(&mut shutdown) => return Ok(()),
                 Some(waiter) = inbox.recv() => work.wait(waiter),
                 touched = work.ears.touched(work.port, &self.config.table) => {
                     if touched? {

@@ -15,6 +15,7 @@ mod names;
 mod network;
 mod parts;
 mod run;
+mod services;
 mod serving;
 
 pub use run::{Node, own_address};

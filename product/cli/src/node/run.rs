@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::args::NodeArgs;
 use super::parts::{Runtime, runtime};
-use super::{names, network, serving};
+use super::{names, network, services, serving};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::notices::Notices;
@@ -50,7 +50,12 @@ impl Node {
             tasks.spawn(network::run(&self, engine, made, shutdown.clone())?);
             networked = Some(is_made);
         }
-        let traffic: Arc<dyn Traffic> = Arc::new(kubelet::NoTraffic);
+        let mut traffic: Arc<dyn Traffic> = Arc::new(kubelet::NoTraffic);
+        if !self.args.disable_service_proxy {
+            let proxy = services::proxy(&self);
+            tasks.spawn(services::run(proxy.clone(), self.notices.clone(), shutdown.clone()));
+            traffic = Arc::new(services::Services(proxy));
+        }
         if !self.args.disable_dns {
             tasks.spawn(names::run(&self, networked, shutdown.clone()));
         }
