@@ -127,6 +127,8 @@ impl Default for LogRotation {
 pub struct ImageCollection {
     /// Begin when the disk is so full, in hundredths.
     pub high_percent: u8,
+    /// But not as long as so many bytes are free.
+    pub free_bytes_most: u64,
     /// End when it is only so full.
     pub low_percent: u8,
     /// Not before an image has been unused for so long.
@@ -135,7 +137,12 @@ pub struct ImageCollection {
 
 impl Default for ImageCollection {
     fn default() -> Self {
-        Self { high_percent: 85, low_percent: 80, age_least: Duration::from_secs(120) }
+        Self {
+            high_percent: 85,
+            free_bytes_most: 20 << 30,
+            low_percent: 80,
+            age_least: Duration::from_secs(120),
+        }
     }
 }
 
@@ -146,6 +153,8 @@ pub struct Eviction {
     pub memory_bytes: u64,
     /// `nodefs.available`: hundredths of the disk that must be left.
     pub disk_percent: u8,
+    /// But no more than so many bytes: of a large disk a few hundredths are plenty.
+    pub disk_bytes_most: u64,
     /// `nodefs.inodesFree`: hundredths of its inodes.
     pub inodes_percent: u8,
     /// `pid.available`: process ids that must be left.
@@ -161,6 +170,7 @@ impl Default for Eviction {
         Self {
             memory_bytes: 100 << 20,
             disk_percent: 10,
+            disk_bytes_most: 10 << 30,
             inodes_percent: 5,
             pids: 0,
             every: Duration::from_secs(10),

@@ -98,8 +98,21 @@ impl Task {
         let handler = self.shared.runtime_handler(&self.pod).await?;
         let request = RunPodSandboxRequest { config: Some(config), runtime_handler: handler };
         let made = self.shared.config.runtime.run_pod_sandbox(request).await;
+        if made.is_ok() {
+            self.remove_empty_sandboxes().await;
+        }
         made.map(drop)
             .map_err(|status| format!("rpc error: code = {:?} desc = {}", status.code(), status.message()))
+    }
+
+    /// Removes sandboxes that were replaced before anything ran in them: nothing tells of them.
+    async fn remove_empty_sandboxes(&self) {
+        let is_used = |id: &str| self.state.containers.iter().any(|found| found.sandbox == id);
+        for old in self.state.sandboxes.iter().filter(|old| !is_used(&old.id)) {
+            let request = RemovePodSandboxRequest { pod_sandbox_id: old.id.clone() };
+            // What cannot be removed now is removed with the pod.
+            drop(self.shared.config.runtime.remove_pod_sandbox(request).await);
+        }
     }
 
     /// Stops a sandbox and all that is in it.

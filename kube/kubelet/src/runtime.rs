@@ -26,12 +26,8 @@ pub(crate) async fn observe(
     let listed = runtime.list_pod_sandbox(ListPodSandboxRequest { filter: Some(filter) }).await?;
     let mut sandboxes = Vec::new();
     for found in listed.items {
-        let ended = before.sandboxes.iter().find(|old| old.id == found.id && !old.is_ready);
-        if let Some(ended) = ended {
-            sandboxes.push(ended.clone());
-        } else if let Some(sandbox) = sandbox(runtime, found.id).await? {
-            sandboxes.push(sandbox);
-        }
+        // One that is not ready may only just be made: it is asked about again.
+        sandboxes.extend(sandbox(runtime, found.id).await?);
     }
     sandboxes.sort_by_key(|sandbox| std::cmp::Reverse((sandbox.created_at, sandbox.attempt)));
     let filter =

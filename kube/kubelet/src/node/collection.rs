@@ -45,7 +45,8 @@ async fn disk(shared: &Shared) -> Option<(u64, u64)> {
 /// Bytes to free: from above the high mark down to the low one.
 fn to_free(used: u64, total: u64, config: &ImageCollection) -> u64 {
     let mark = |percent: u8| total / 100 * u64::from(percent);
-    if total == 0 || used < mark(config.high_percent) {
+    let is_roomy = total.saturating_sub(used) >= config.free_bytes_most;
+    if total == 0 || is_roomy || used < mark(config.high_percent) {
         0
     } else {
         used.saturating_sub(mark(config.low_percent))
@@ -103,12 +104,19 @@ mod tests {
 
     #[test]
     fn frees_from_the_high_mark_to_the_low() {
-        let config = ImageCollection { high_percent: 85, low_percent: 80, ..ImageCollection::default() };
+        let config = ImageCollection {
+            high_percent: 85,
+            low_percent: 80,
+            free_bytes_most: 1000,
+            ..ImageCollection::default()
+        };
         assert_eq!(
             [to_free(84, 100, &config), to_free(85, 100, &config), to_free(99, 100, &config)],
             [0, 5, 19]
         );
         assert_eq!(to_free(1, 0, &config), 0);
+        // Of a large disk a part is plenty.
+        assert_eq!(to_free(9900, 11_000, &config), 0);
     }
 
     #[test]

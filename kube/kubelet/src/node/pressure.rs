@@ -48,7 +48,13 @@ pub(crate) fn crossed(left: &Left, config: &Eviction) -> Vec<Crossed> {
     };
     let part = |total: u64, percent: u8| total / 100 * u64::from(percent);
     add(Pressure::Memory, "memory", config.memory_bytes, left.memory, &bytes);
-    add(Pressure::Disk, "ephemeral-storage", part(left.disk_total, config.disk_percent), left.disk, &bytes);
+    add(
+        Pressure::Disk,
+        "ephemeral-storage",
+        part(left.disk_total, config.disk_percent).min(config.disk_bytes_most),
+        left.disk,
+        &bytes,
+    );
     add(Pressure::Disk, "inodes", part(left.inodes_total, config.inodes_percent), left.inodes, &|it| {
         it.to_string()
     });
