@@ -26,6 +26,10 @@ const PRIORITY_SRCNAT: i32 = 100;
 /// Between the host's marking at -150 and our redirection at -100.
 const PRIORITY_GATES: i32 = -120;
 const LOOPBACK: Cidr = Cidr::of(Ipv4Addr::LOCALHOST, 8);
+/// What the names of all our bridges and tunnels begin with.
+const OUR_LINKS: &str = "strake";
+/// What those of the pod network begin with.
+const POD_LINKS: &str = "strake-";
 const MULTICAST: Cidr = Cidr::of(Ipv4Addr::new(224, 0, 0, 0), 4);
 /// Mark of a packet of a pod to a host port of its own node; the kubelet's and the service
 /// proxy's marks are below.
@@ -190,6 +194,11 @@ impl Program<'_> {
             rule.push(accept());
             add(t, chain, &rule, comment);
         }
+        for key in [MetaKey::InputName, MetaKey::OutputName] {
+            let mut rule = name_begins(key, OUR_LINKS);
+            rule.push(accept());
+            add(t, chain, &rule, "containers' networks have rules of their own");
+        }
         let mut redirected = ct_has(CtKey::Status, ct_status::DESTINATION_NAT);
         redirected.push(accept());
         add(t, chain, &redirected, "published ports and services");
@@ -232,11 +241,9 @@ impl Program<'_> {
             outward.push(accept());
             add(t, chain, &outward, "containers to the outside");
             for key in [MetaKey::InputName, MetaKey::OutputName] {
-                for link in [crate::pods::DEFAULT_POD_BRIDGE, crate::pods::DEFAULT_TUNNEL] {
-                    let mut pods = name_is(key, link, Compare::Equal);
-                    pods.push(accept());
-                    add(t, chain, &pods, "the pod network has rules of its own");
-                }
+                let mut pods = name_begins(key, POD_LINKS);
+                pods.push(accept());
+                add(t, chain, &pods, "the pod network has rules of its own");
             }
             let mut transit = in_set(MetaKey::OutputName, true);
             transit.push(Expr::Verdict(Verdict::Drop));
@@ -400,6 +407,13 @@ fn link_name(name: &str) -> [u8; 16] {
 fn name_is(key: MetaKey, name: &str, how: Compare) -> Vec<Expr> {
     let register = Register(0);
     vec![Expr::Meta { key, to: register }, Expr::Compare { register, how, value: link_name(name).to_vec() }]
+}
+
+/// `iifname "prefix*"` or `oifname "prefix*"`.
+fn name_begins(key: MetaKey, prefix: &str) -> Vec<Expr> {
+    let register = Register(0);
+    let value = prefix.as_bytes().to_vec();
+    vec![Expr::Meta { key, to: register }, Expr::Compare { register, how: Compare::Equal, value }]
 }
 
 /// `iifname @bridges` or `oifname @bridges`, or not in it.

@@ -269,6 +269,57 @@ fn host_ports_lead_to_their_pod() {
 }
 
 #[test]
+fn containers_and_pods_are_beside_each_other() {
+    isolated(|| {
+        // The host does not forward; whoever comes first turns it on, for its own packets.
+        for pods_first in [true, false] {
+            let (outside, dir) = (Netns::new(), TempDir::new());
+            let host = Netns::new();
+            sh("ip link add wire0 type veth peer name wire1");
+            sh(&format!(
+                "ip link set wire0 netns {}; ip link set wire1 netns {}",
+                host.path(),
+                outside.path()
+            ));
+            outside.sh("ip link set lo up; ip addr add 192.0.2.1/24 dev wire1; ip link set wire1 up");
+            host.sh("ip link set lo up; ip addr add 192.0.2.10/24 dev wire0; ip link set wire0 up; ip route add default via 192.0.2.1; sysctl -qw net.ipv4.ip_forward=0");
+            outside.serve_tcp(80, "outside");
+            let (pod, container) = (Netns::new(), Netns::new());
+            let files = (pod.file.try_clone().expect("clone"), container.file.try_clone().expect("clone"));
+            let (state, data) = (dir.join("pods"), (dir.join("data"), dir.join("state")));
+            let kept = host.run(move || {
+                let pods = || {
+                    let pods = PodNetwork::open(config(state.clone(), "n", "10.42.0.0/24", Mode::Bridge))
+                        .expect("open");
+                    pods.add(&request("pod", &[]), files.0.as_fd()).map_err(chain).expect("add");
+                    pods
+                };
+                let containers = || {
+                    let networks = attach::Networks::open(&data.0, &data.1).expect("open");
+                    let request = crate::world::request("container", &[]);
+                    networks.attach(&request, files.1.as_fd()).map_err(chain).expect("attach");
+                    networks
+                };
+                if pods_first {
+                    (pods(), containers())
+                } else {
+                    let containers = containers();
+                    (pods(), containers)
+                }
+            });
+            for (netns, who) in [(&pod, "pod"), (&container, "container")] {
+                let said = netns.ask((Ipv4Addr::new(192, 0, 2, 1), 80));
+                assert_eq!(said, Ok("outside 192.0.2.10".to_owned()), "{who}, pods first: {pods_first}");
+            }
+            // Others' packets are still not passed on.
+            outside.sh("ip route add 198.51.100.0/24 via 192.0.2.10");
+            assert!(outside.ask((Ipv4Addr::new(198, 51, 100, 1), 80)).is_err());
+            drop(kept);
+        }
+    });
+}
+
+#[test]
 fn a_restart_takes_over_and_mends() {
     isolated(|| {
         let dir = TempDir::new();
