@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use client::http::HttpClient;
 use client::{Api, BoxFuture, Call, PatchType, Verb};
 use controllers::{Action, Ask, Failure, Key, Target, object};
 use futures_util::future::join_all;
@@ -26,6 +27,17 @@ pub trait Signer: Send + Sync {
 pub trait Paths: Send + Sync {
     /// The object at a path with its query.
     fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Value, Status>>;
+}
+
+impl Paths for HttpClient {
+    fn get<'a>(&'a self, path: &'a str) -> BoxFuture<'a, Result<Value, Status>> {
+        Box::pin(async move {
+            let answer = self.raw(path).await?;
+            let fault =
+                |error| Status::new(500, "InternalError", format!("read the answer to {path}: {error}"));
+            serde_json::from_slice(&answer).map_err(fault)
+        })
+    }
 }
 
 /// How a plan went.

@@ -21,6 +21,11 @@ pub(crate) fn own(rig: Rig) -> Api {
 }
 
 impl Api {
+    /// Another server than the shared one.
+    pub(crate) fn of(rig: Arc<Rig>) -> Self {
+        Self(rig)
+    }
+
     /// Starts a part of the cluster beside the server.
     pub(crate) fn part(&self, args: &[&str]) -> Part {
         self.0.server.part(args)
