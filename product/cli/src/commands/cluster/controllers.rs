@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ::controllers::Settings;
 use client::{Api, Cache};
-use controller::{Config, Election, Runtime, SystemClock};
+use controller::{Config, Election, Paths, Runtime, SystemClock};
 use kube_object::user::User;
 
 use super::{identity, serve};
@@ -33,7 +33,9 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let api: Arc<dyn Api> = Arc::new(args.cluster.client(context, "controllers")?);
+    let own = Arc::new(args.cluster.client(context, "controllers")?);
+    let paths: Arc<dyn Paths> = own.clone();
+    let api: Arc<dyn Api> = own;
     let root_ca = match &args.root_ca_file {
         Some(path) => fs::read_to_string(path)
             .map_err(|error| CliError::message(format!("read {}: {error}", path.display())))?,
@@ -54,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
             clock: Arc::new(SystemClock::default()),
             settings: Settings { root_ca, ..Settings::default() },
             signer: None,
-            paths: None,
+            paths: Some(paths),
             election,
         });
         Ok(runtime.run(ended))

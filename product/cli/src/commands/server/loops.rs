@@ -8,8 +8,9 @@ use apiserver::{ApiServer, Cidr, LocalApi};
 use auth::Authorizer;
 use auth::csr::{Signers, Step, approve, approve_serving};
 use auth::pki::{Pki, PkiError};
-use client::Api;
-use controller::{Clock, Config, Election, Runtime, Signer, SystemClock};
+use client::http::{Credentials, Endpoint, Identity, Trust};
+use client::{Api, HttpClient};
+use controller::{Clock, Config, Election, Paths, Runtime, Signer, SystemClock};
 use controllers::{NodeRange, Settings};
 use kube_object::cluster::Cluster;
 use kube_object::user::User;
@@ -19,6 +20,8 @@ use serde_json::Value;
 pub(super) struct Parts {
     /// With an identity they act only while they hold the Lease: servers that share a store must not all act.
     pub(super) identity: Option<String>,
+    /// Where this server is reached.
+    pub(super) url: String,
     /// The addresses in the API server's certificate.
     pub(super) reserved: Vec<IpAddr>,
     /// The user of the node in this process.
@@ -61,13 +64,25 @@ pub(super) fn runtime(
             ..Settings::default()
         },
         signer: Some(Arc::new(certificates)),
-        paths: None,
+        paths: paths(pki, &parts.url),
         election: parts.identity.map(|identity| Election {
             identity,
             namespace: "kube-system".to_owned(),
             name: "kube-controller-manager".to_owned(),
         }),
     }))
+}
+
+/// The server as its own client: metrics may be answered here, or by another server behind this one.
+fn paths(pki: &Pki, url: &str) -> Option<Arc<dyn Paths>> {
+    let (certificate, key) = (pki.admin.certificate.clone(), pki.admin.key.clone());
+    let credentials = Credentials {
+        trust: Trust::Authorities(pki.server_ca.certificate.as_bytes().to_vec()),
+        identity: Some(Identity { certificate, key }),
+        ..Credentials::default()
+    };
+    let endpoint = Endpoint::new(url, &credentials, "horizontal-pod-autoscaler").ok()?;
+    Some(Arc::new(HttpClient::new(endpoint)))
 }
 
 /// The cluster's signers and who may have what.

@@ -75,6 +75,7 @@ impl Workers<'_> {
         let pods = self.args.node.cluster_cidr;
         loops::Parts {
             identity: self.identity(),
+            url: self.keys.url().to_owned(),
             reserved: self.keys.addresses().to_vec(),
             own_node: (!self.args.disable_agent).then(|| self.node_user()),
             services: self.args.service_cidr.clone(),
