@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use apiserver::compose::Composed;
 use apiserver::{ApiServer, Cidr, LocalApi};
@@ -11,7 +12,7 @@ use auth::pki::{Pki, PkiError};
 use client::http::{Credentials, Endpoint, Identity, Trust};
 use client::{Api, HttpClient};
 use controller::{Clock, Config, Election, Paths, Runtime, Signer, SystemClock};
-use controllers::{NodeRange, Settings};
+use controllers::{NodeRange, NodeSettings, Settings};
 use kube_object::cluster::Cluster;
 use kube_object::user::User;
 use serde_json::Value;
@@ -26,6 +27,8 @@ pub(super) struct Parts {
     pub(super) reserved: Vec<IpAddr>,
     /// The user of the node in this process.
     pub(super) own_node: Option<String>,
+    /// How long a node may be silent.
+    pub(super) node_grace: Duration,
     /// The ranges of services' addresses.
     pub(super) services: Vec<Cidr>,
     /// Where nodes' ranges of pods' addresses come from.
@@ -60,6 +63,10 @@ pub(super) fn runtime(
         settings: Settings {
             root_ca: pki.server_ca.certificate.clone(),
             signs_certificates: true,
+            nodes: NodeSettings {
+                grace_seconds: i64::try_from(parts.node_grace.as_secs()).unwrap_or(i64::MAX),
+                ..NodeSettings::default()
+            },
             node_ranges: vec![parts.pods],
             ..Settings::default()
         },

@@ -72,6 +72,9 @@ pub struct Args {
     /// Length of the prefix of a node's range of pods' addresses
     #[arg(long, value_name = "BITS", default_value_t = 24)]
     pub node_cidr_mask_size: u8,
+    /// How long a node may be silent before its pods are told to leave, such as 50s
+    #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = duration)]
+    pub node_monitor_grace_period: Duration,
     /// Ports that services may have on nodes
     #[arg(long, value_name = "FROM-TO", default_value = "30000-32767", value_parser = ports)]
     pub node_port_range: RangeInclusive<u16>,

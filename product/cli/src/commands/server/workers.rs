@@ -78,6 +78,7 @@ impl Workers<'_> {
             url: self.keys.url().to_owned(),
             reserved: self.keys.addresses().to_vec(),
             own_node: (!self.args.disable_agent).then(|| self.node_user()),
+            node_grace: self.args.node_monitor_grace_period,
             services: self.args.service_cidr.clone(),
             pods: NodeRange {
                 network: pods.network().into(),
