@@ -18,7 +18,10 @@ pub const DEPTH_MAX: usize = 120;
 
 /// What the values of one body may take in memory. A short text can hold very many small objects,
 /// each of which takes some hundred bytes; what people write stays far below.
-pub const MEMORY_MAX: usize = 64 * 1024 * 1024;
+pub const MEMORY_MAX: usize = 24 * 1024 * 1024;
+
+/// An object that is not empty: its first node has place for eleven fields.
+const OBJECT_BYTES: usize = 11 * (size_of::<Value>() + size_of::<String>());
 
 /// What is being read, as it takes memory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -37,9 +40,18 @@ impl Budget {
         self.spend(size_of::<Value>() + bytes)
     }
 
-    /// An object that is not empty: its first node has place for eleven fields.
+    /// An item of a list, with the bytes of a text. An empty object counts as one that is not: what is
+    /// decoded of it gets its defaults.
+    pub fn item(&mut self, item: &Value) -> Result<(), OverBudget> {
+        if item.as_object().is_some_and(Map::is_empty) {
+            self.object()?;
+        }
+        self.value(text_len(item))
+    }
+
+    /// An object that is not empty.
     pub fn object(&mut self) -> Result<(), OverBudget> {
-        self.spend(11 * (size_of::<Value>() + size_of::<String>()))
+        self.spend(OBJECT_BYTES)
     }
 
     fn spend(&mut self, bytes: usize) -> Result<(), OverBudget> {
@@ -104,6 +116,20 @@ pub fn depth(value: &Value) -> usize {
         Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
         _ => 0,
     }
+}
+
+/// What a value takes in memory, roughly: what its [`Budget`] was asked for as it was decoded.
+pub fn weight(value: &Value) -> usize {
+    let below = match value {
+        Value::String(text) => text.len(),
+        Value::Array(items) => items.iter().map(weight).sum(),
+        Value::Object(fields) if fields.is_empty() => 0,
+        Value::Object(fields) => {
+            OBJECT_BYTES + fields.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>()
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+    };
+    size_of::<Value>() + below
 }
 
 /// A member of an object, as places in the bytes that hold it.
@@ -275,7 +301,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
             self.notes.path.pop();
             match item {
                 Some(item) => {
-                    let spent = self.notes.budget.value(text_len(&item));
+                    let spent = self.notes.budget.item(&item);
                     self.spent(spent)?;
                     items.push(item);
                 }
@@ -288,12 +314,13 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
         self.deeper()?;
         let mut object = Map::new();
         while let Some(key) = map.next_key::<String>()? {
-            self.notes.path.push(Step::Field(key.clone()));
-            if object.contains_key(&key) {
+            let stood = object.contains_key(&key);
+            self.notes.path.push(Step::Field(key));
+            if stood {
                 self.notes.duplicate();
             }
             let value = map.next_value_seed(Node { notes: &mut *self.notes, depth: self.depth + 1 })?;
-            self.notes.path.pop();
+            let Some(Step::Field(key)) = self.notes.path.pop() else { continue };
             let budget = &mut *self.notes.budget;
             let spent = if object.is_empty() { budget.object() } else { Ok(()) };
             let spent = spent.and_then(|()| budget.value(key.len() + text_len(&value)));
@@ -355,12 +382,16 @@ mod tests {
 
     #[test]
     fn refuses_what_grows() {
-        let list = |item: &str| format!("[{}0]", format!("{item},").repeat(3_000_000 / (item.len() + 1)));
+        let list_of =
+            |bytes: usize, item: &str| format!("[{}0]", format!("{item},").repeat(bytes / (item.len() + 1)));
+        let list = |item: &str| list_of(3_000_000, item);
         for (text, fits) in [
             (list(r#"{"":0}"#), false),
-            (list(r#"{"name":"endpoint","address":"10.1.1.1","port":80}"#), true),
-            (list("[]"), true),
-            (list("1"), true),
+            (list("{}"), false),
+            // As much as a store takes.
+            (list_of(1_500_000, r#"{"name":"endpoint","address":"10.1.1.1","port":80}"#), true),
+            (list_of(1_500_000, "1"), true),
+            (list_of(1_500_000, "[]"), true),
             (format!("[\"{}\"]", "x".repeat(3_000_000)), true),
         ] {
             match decode(text.as_bytes()) {

@@ -11,6 +11,9 @@ pub const OPERATIONS_MAX: usize = 10_000;
 /// How much all `copy` operations of a patch may add, in bytes of JSON.
 pub const COPIED_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// So many items of lists give way in one patch to those that are put in before them or taken out.
+pub const MOVED_ITEMS_MAX: usize = 5_000_000;
+
 /// A checked list of operations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JsonPatch {
@@ -96,12 +99,20 @@ pub enum JsonPatchError {
         /// Which, from 0.
         at: usize,
     },
+    /// Items of lists give way to others too often.
+    #[error("JSON patch operation {at}: items of lists are moved more than {MOVED_ITEMS_MAX} times")]
+    MovesTooMany {
+        /// Which, from 0.
+        at: usize,
+    },
 }
 
 impl Classified for JsonPatchError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::CopiesTooLarge { .. } | Self::TooMany { .. } => ErrorClass::ResourceExhausted,
+            Self::CopiesTooLarge { .. } | Self::MovesTooMany { .. } | Self::TooMany { .. } => {
+                ErrorClass::ResourceExhausted
+            }
             _ => ErrorClass::Invalid,
         }
     }
@@ -121,12 +132,12 @@ impl JsonPatch {
     /// Carries the patch out. On an error the document is as it was before.
     pub fn apply(&self, document: &mut Value) -> Result<(), JsonPatchError> {
         let mut patched = document.clone();
-        let (mut copied, mut deepest) = (0, depth(&patched));
+        let (mut work, mut deepest) = (Work::default(), depth(&patched));
         for (at, operation) in self.operations.iter().enumerate() {
             // A bound that is only made exact when it says "too deep": walking
             // the document after each of many moves would be quadratic.
             let reach = reach(operation, &patched, deepest);
-            run(at, operation, &mut patched, &mut copied)?;
+            run(at, operation, &mut patched, &mut work)?;
             deepest = deepest.max(reach);
             if deepest > DEPTH_MAX {
                 deepest = depth(&patched);
@@ -190,12 +201,12 @@ fn run(
     at: usize,
     operation: &Operation,
     document: &mut Value,
-    copied: &mut usize,
+    work: &mut Work,
 ) -> Result<(), JsonPatchError> {
     let missing = |path: &Pointer| JsonPatchError::Missing { at, path: path.to_string() };
     match operation {
-        Operation::Add { path, value } => add(at, document, path, value.clone()),
-        Operation::Remove { path } => remove(at, document, path).map(drop),
+        Operation::Add { path, value } => add(at, document, path, value.clone(), work),
+        Operation::Remove { path } => remove(at, document, path, work).map(drop),
         Operation::Replace { path, value } => {
             *find_mut(document, path.tokens()).ok_or_else(|| missing(path))? = value.clone();
             Ok(())
@@ -204,17 +215,17 @@ fn run(
             if from.is_proper_prefix_of(path) {
                 return Err(place(at, path, "lies inside of what is moved"));
             }
-            let value = remove(at, document, from)?;
-            add(at, document, path, value)
+            let value = remove(at, document, from, work)?;
+            add(at, document, path, value, work)
         }
         Operation::Copy { from, path } => {
             let value = from.find(document).ok_or_else(|| missing(from))?;
-            *copied += size(value);
-            if *copied > COPIED_BYTES_MAX {
+            work.copied += size(value);
+            if work.copied > COPIED_BYTES_MAX {
                 return Err(JsonPatchError::CopiesTooLarge { at });
             }
             let value = value.clone();
-            add(at, document, path, value)
+            add(at, document, path, value, work)
         }
         Operation::Test { path, value } => {
             // What is not there equals null, as the API's own library has it.
@@ -225,7 +236,28 @@ fn run(
     }
 }
 
-fn add(at: usize, document: &mut Value, path: &Pointer, value: Value) -> Result<(), JsonPatchError> {
+/// What a patch has done until now, where that is bounded.
+#[derive(Default)]
+struct Work {
+    copied: usize,
+    moved: usize,
+}
+
+impl Work {
+    /// So many items of a list give way.
+    fn moves(&mut self, at: usize, items: usize) -> Result<(), JsonPatchError> {
+        self.moved += items;
+        if self.moved > MOVED_ITEMS_MAX { Err(JsonPatchError::MovesTooMany { at }) } else { Ok(()) }
+    }
+}
+
+fn add(
+    at: usize,
+    document: &mut Value,
+    path: &Pointer,
+    value: Value,
+    work: &mut Work,
+) -> Result<(), JsonPatchError> {
     let Some((above, last)) = path.split_last() else {
         *document = value;
         return Ok(());
@@ -239,6 +271,7 @@ fn add(at: usize, document: &mut Value, path: &Pointer, value: Value) -> Result<
             let position = if last == "-" { Some(items.len()) } else { index(last) };
             match position {
                 Some(position) if position <= items.len() => {
+                    work.moves(at, items.len() - position)?;
                     items.insert(position, value);
                     Ok(())
                 }
@@ -250,13 +283,14 @@ fn add(at: usize, document: &mut Value, path: &Pointer, value: Value) -> Result<
     }
 }
 
-fn remove(at: usize, document: &mut Value, path: &Pointer) -> Result<Value, JsonPatchError> {
+fn remove(at: usize, document: &mut Value, path: &Pointer, work: &mut Work) -> Result<Value, JsonPatchError> {
     let missing = || JsonPatchError::Missing { at, path: path.to_string() };
     let (above, last) = path.split_last().ok_or_else(|| place(at, path, "is the whole document"))?;
     match find_mut(document, above) {
         Some(Value::Object(fields)) => fields.remove(last).ok_or_else(missing),
         Some(Value::Array(items)) => {
             let position = index(last).filter(|position| *position < items.len()).ok_or_else(missing)?;
+            work.moves(at, items.len() - position)?;
             Ok(items.remove(position))
         }
         _ => Err(missing()),
@@ -306,6 +340,19 @@ mod tests {
             assert_eq!(document, before);
         }
         result.map(|()| document)
+    }
+
+    #[test]
+    fn bounds_what_it_moves() {
+        let list: Vec<u32> = (0..10_000).collect();
+        for (op, path, done) in
+            [("add", "/-", true), ("add", "/9999", true), ("add", "/0", false), ("remove", "/0", false)]
+        {
+            let operations = vec![json!({"op": op, "path": path, "value": 1}); 2000];
+            let result = patched(json!(list), json!(operations));
+            assert_eq!(result.is_ok(), done, "{op} {path}");
+            assert!(result.is_ok() || matches!(result, Err(JsonPatchError::MovesTooMany { .. })));
+        }
     }
 
     #[test]

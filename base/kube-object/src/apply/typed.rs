@@ -199,6 +199,46 @@ fn merge_lists(
     Ok(merged)
 }
 
+/// Whether an object has more than `max` fields that managers could own: counted before sets of them
+/// are made, which take many times the memory of the object.
+pub fn has_more_fields(value: &Value, shape: MaybeShape<'_>, max: usize) -> bool {
+    // Nearly all objects are small, whatever their types say.
+    members_left(value, max).is_none() && fields_left(value, shape, max).is_none()
+}
+
+/// What is left of `left` after all members and items; none if there are more.
+fn members_left(value: &Value, left: usize) -> Option<usize> {
+    match value {
+        Value::Object(fields) => {
+            let left = left.checked_sub(fields.len())?;
+            fields.values().try_fold(left, |left, value| members_left(value, left))
+        }
+        Value::Array(items) => {
+            let left = left.checked_sub(items.len())?;
+            items.iter().try_fold(left, |left, value| members_left(value, left))
+        }
+        _ => Some(left),
+    }
+}
+
+/// The same for those that can be owned by themselves.
+fn fields_left(value: &Value, shape: MaybeShape<'_>, left: usize) -> Option<usize> {
+    match value {
+        Value::Object(fields) if !is_atomic_map(shape) => {
+            let left = left.checked_sub(fields.len())?;
+            fields.iter().try_fold(left, |left, (name, value)| {
+                fields_left(value, shape.and_then(|shape| shape.field(name)), left)
+            })
+        }
+        Value::Array(items) if is_keyed_list(shape) => {
+            let left = left.checked_sub(items.len())?;
+            let item = shape.and_then(Shape::item);
+            items.iter().try_fold(left, |left, value| fields_left(value, item, left))
+        }
+        _ => Some(left),
+    }
+}
+
 /// How `new` differs from `old`.
 pub fn compare(old: &Value, new: &Value, shape: MaybeShape<'_>) -> Comparison {
     compare_at(Some(old), Some(new), shape).0
@@ -400,5 +440,30 @@ pub(super) fn identity(
             Err(ShapeError::NoKey { path: path_text(path), at, key: key.to_owned() })
         }
         _ => Ok(PathElement::Keys(found)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::shape::tests::Described;
+
+    #[test]
+    fn counts_fields_that_can_be_owned() {
+        let shape = Described::new(&json!({"fields": {
+            "data": {"values": {}}, "whole": {"atomic": true, "values": {}}, "list": {"item": {}},
+            "keyed": {"list": "map", "keys": ["k"], "item": {"fields": {"k": {}}}}
+        }}));
+        for (value, fields) in [
+            (json!({"data": {"a": 1, "b": 2}}), 3),
+            (json!({"whole": {"a": 1, "b": 2}, "list": [1, 2, 3]}), 2),
+            (json!({"keyed": [{"k": 1}, {"k": 2}]}), 5),
+            (json!(1), 0),
+        ] {
+            assert!(!has_more_fields(&value, Some(&shape), fields), "{value}");
+            assert!(fields == 0 || has_more_fields(&value, Some(&shape), fields - 1), "{value}");
+        }
     }
 }

@@ -44,12 +44,21 @@ fn into(
     if reading.depth > DEPTH_MAX {
         return Err(InvalidProtobuf::TooDeep);
     }
+    // Most of a long message are occurrences of one field.
+    let mut last: Option<(u32, Option<&Field>)> = None;
     for entry in fields(bytes) {
         let (number, wire) = entry?;
-        let below = |field: &&Field| {
-            field.numbers.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&number))
+        let field = match last {
+            Some((of, field)) if of == number => field,
+            _ => {
+                let below = |field: &&Field| {
+                    field.numbers.strip_prefix(path).is_some_and(|rest| rest.first() == Some(&number))
+                };
+                object.fields.iter().find(below)
+            }
         };
-        let Some(field) = object.fields.iter().find(below) else { continue };
+        last = Some((number, field));
+        let Some(field) = field else { continue };
         if field.numbers.len() > path.len() + 1 {
             into(out, object, &[path, &[number]].concat(), wire.bytes()?, reading.below())?;
             continue;
@@ -173,7 +182,12 @@ fn value(kind: &Type, wire: Wire<'_>, reading: Reading<'_>) -> Result<Value, Inv
     Ok(match kind {
         Type::Object(id) => {
             let mut out = Map::new();
-            into(&mut out, Schema::builtin().object(*id), &[], wire.bytes()?, reading)?;
+            let budget = &mut *reading.budget;
+            into(&mut out, Schema::builtin().object(*id), &[], wire.bytes()?, Reading { budget, ..reading })?;
+            if out.is_empty() {
+                // It gets its defaults.
+                reading.budget.object()?;
+            }
             Value::Object(out)
         }
         Type::String { format: Some("byte"), .. } => json!(STANDARD.encode(wire.bytes()?)),

@@ -13,7 +13,7 @@ use crate::shape::Shape;
 ///
 /// What stands in unknown fields, and in values of any type, is not looked at.
 pub fn ordered_notes(bytes: &[u8], shape: &dyn Shape) -> Vec<String> {
-    let mut walk = Walk { path: String::new(), notes: Vec::new() };
+    let mut walk = Walk { path: String::new(), notes: Vec::new(), strange: 0 };
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     // Whoever has read the text has said what is wrong with it.
     drop(Node { walk: &mut walk, shape }.deserialize(&mut deserializer));
@@ -23,12 +23,21 @@ pub fn ordered_notes(bytes: &[u8], shape: &dyn Shape) -> Vec<String> {
 struct Walk {
     path: String,
     notes: Vec<String>,
+    /// How often something was strange, told or not.
+    strange: usize,
 }
 
 impl Walk {
+    /// Ends the walk when looking further serves nobody.
+    fn goes_on<E: serde::de::Error>(&self) -> Result<(), E> {
+        let over = self.strange >= STRANGE_MAX || is_enough(&self.notes);
+        if over { Err(E::custom("enough")) } else { Ok(()) }
+    }
+
     fn note(&mut self, what: &str) {
+        self.strange += 1;
         let note = format!("{what} field {:?}", self.path);
-        if !is_enough(&self.notes) && !self.notes.contains(&note) {
+        if !self.notes.contains(&note) {
             self.notes.push(note);
         }
     }
@@ -105,11 +114,13 @@ impl<'de> Visitor<'de> for Node<'_> {
                 Some(shape) => {
                     if !seen.insert(name) {
                         self.walk.note("duplicate");
+                        self.walk.goes_on()?;
                     }
                     fields.next_value_seed(Node { walk: &mut *self.walk, shape })?;
                 }
                 None => {
                     self.walk.note("unknown");
+                    self.walk.goes_on()?;
                     fields.next_value::<IgnoredAny>()?;
                 }
             }
@@ -118,6 +129,9 @@ impl<'de> Visitor<'de> for Node<'_> {
         Ok(())
     }
 }
+
+/// So much that is strange is looked at: the same may be said of all of it.
+const STRANGE_MAX: usize = 10_000;
 
 #[cfg(test)]
 mod tests {

@@ -1,6 +1,7 @@
 //! YAML in and out, in the dialect of the Kubernetes API: YAML 1.1's words for true and false,
 //! octal numbers with a leading zero, merge keys, keys of any scalar as strings.
 
+mod flow;
 mod read;
 mod scalar;
 mod write;

@@ -7,15 +7,18 @@ use crate::strict;
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use serde_json::{Map, Value};
 
+use super::flow;
 use super::scalar::resolve;
 
-/// Nodes of a document, with those of aliases. A body of the largest size has more only if it is made
-/// of next to nothing, and the parser needs about a microsecond for each.
-const NODES_MAX: usize = 300_000;
+/// Nodes of a document, with those of aliases: an object of so many lines that no store would take
+/// it. The parser needs about a microsecond for each.
+const NODES_MAX: usize = 80_000;
+/// Commas, colons and brackets of one flow collection, which the parser keeps as a whole.
+const FLOW_MARKS_MAX: usize = 20_000;
 /// What aliases may repeat.
-const ALIASED_NODES_MAX: usize = 100_000;
+const ALIASED_NODES_MAX: usize = 50_000;
 /// What anchors may keep and aliases may repeat, in bytes: few nodes can be long texts.
-const COPIED_BYTES_MAX: usize = 16 * 1024 * 1024;
+const COPIED_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The text is no YAML, or none that JSON can say.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +38,9 @@ pub enum InvalidYaml {
     /// Too much, mostly by aliases of aliases.
     #[error("yaml: document contains excessive aliasing")]
     TooLarge,
+    /// Too much in braces or brackets.
+    #[error("yaml: a flow collection is too large: write it as blocks, or send JSON")]
+    FlowTooLarge,
     /// More than a body may hold.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
@@ -58,6 +64,9 @@ pub fn read(bytes: &[u8]) -> Result<Decoded, InvalidYaml> {
     let text = std::str::from_utf8(bytes).map_err(InvalidYaml::Utf8)?;
     if text.bytes().any(|byte| byte < b' ' && !b"\t\n\r".contains(&byte)) {
         return Err(InvalidYaml::ControlCharacter);
+    }
+    if flow::has_more_marks(text, FLOW_MARKS_MAX) {
+        return Err(InvalidYaml::FlowTooLarge);
     }
     let mut builder = Builder::default();
     let mut parser = Parser::new_from_str(text);
