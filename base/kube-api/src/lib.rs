@@ -25,8 +25,10 @@ mod warnings;
 pub use columns::{Column, cells, columns, human_duration, human_seconds};
 pub use convert::{convert, served_versions, storage_version};
 pub use defaults::default;
+pub use fields::{
+    IndexedField, indexed_field, selectable_field, selectable_fields, selectable_values, unsupported_field,
+};
 pub use qos::class as qos_class;
-pub use fields::{selectable_field, selectable_fields, selectable_values, unsupported_field};
 pub use strategy::{Garbage, Strategy, csr_condition_times, csr_requester, decode, strategy};
 pub use validation::{
     PathRef, validate_create, validate_metadata, validate_metadata_update, validate_status_update,

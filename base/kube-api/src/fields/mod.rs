@@ -1,6 +1,6 @@
 //! Fields that a field selector may name.
 
-use kube_object::resource::GroupKind;
+use kube_object::resource::{GroupKind, GroupResource};
 use serde_json::{Value, json};
 
 use crate::value::text;
@@ -44,6 +44,24 @@ pub fn selectable_values(kind: &GroupKind, object: &Value) -> Vec<(String, Strin
     };
     let others = other.fields.iter().filter(|(name, _)| !own.names.contains(name));
     own.fields.iter().chain(others).map(|(name, read)| ((*name).to_owned(), read(object))).collect()
+}
+
+/// A selectable field that finds objects without a look at each of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndexedField {
+    /// As selectors name it.
+    pub name: &'static str,
+    /// Where its text stands.
+    pub path: &'static [&'static str],
+}
+
+/// The field of a resource by whose value very many clients each want a few objects: every node
+/// lists and watches its own pods.
+pub fn indexed_field(resource: &GroupResource) -> Option<IndexedField> {
+    match (resource.group.as_str(), resource.resource.as_str()) {
+        ("", "pods") => Some(IndexedField { name: "spec.nodeName", path: &["spec", "nodeName"] }),
+        _ => None,
+    }
 }
 
 /// What the API says of a selector that names a field it does not know.

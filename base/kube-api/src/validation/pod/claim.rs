@@ -15,6 +15,9 @@ pub(super) fn template(template: &Value, path: &PathRef<'_>, errors: &mut Errors
     metadata::annotations(&meta["annotations"], &at.child("annotations"), errors);
     metadata::labels(&meta["labels"], &at.child("labels"), errors);
     for (name, value) in members(meta) {
+        if words::enough(errors) {
+            break;
+        }
         let allowed = name == "labels" || name == "annotations" || name == "creationTimestamp";
         if !allowed && !is_empty(value) {
             errors.push(FieldError::forbidden(at.child(name), "cannot be set"));

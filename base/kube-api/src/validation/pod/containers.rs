@@ -84,6 +84,9 @@ pub(super) fn initial(pod: &Pod<'_>, path: &PathRef<'_>, errors: &mut Errors) {
         }
         let policies = at.child("resizePolicy");
         for (policy_at, policy) in items(&container["resizePolicy"]).iter().enumerate() {
+            if words::enough(errors) {
+                break;
+            }
             if policy["restartPolicy"] == "RestartContainer" {
                 let policy_at = policies.index(policy_at);
                 let why = "must not be set to 'RestartContainer' for non-sidecar initContainers";
@@ -125,6 +128,9 @@ pub(super) fn ephemeral(pod: &Pod<'_>, path: &PathRef<'_>, errors: &mut Errors) 
         }
         let list = at.child("volumeMounts");
         for (index, mount) in items(&container["volumeMounts"]).iter().enumerate() {
+            if words::enough(errors) {
+                break;
+            }
             for member in ["subPath", "subPathExpr"] {
                 if !text(&mount[member]).is_empty() {
                     errors.push(FieldError::forbidden(list.index(index).child(member), why));

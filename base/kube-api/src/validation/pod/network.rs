@@ -179,6 +179,9 @@ pub(super) fn host_aliases(list: &Value, path: &PathRef<'_>, errors: &mut Errors
         words::ip(text(&alias["ip"]), &at.child("ip"), errors);
         let names = at.child("hostnames");
         for (index, name) in items(&alias["hostnames"]).iter().enumerate() {
+            if words::enough(errors) {
+                break;
+            }
             words::subdomain(text(name), &names.index(index), errors);
         }
     }

@@ -172,6 +172,9 @@ fn http_get(action: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     words::port(&action["port"], &path.child("port"), errors);
     words::known_text(text(&action["scheme"]), &["HTTP", "HTTPS"], &path.child("scheme"), errors);
     for header in items(&action["httpHeaders"]) {
+        if words::enough(errors) {
+            break;
+        }
         let name = text(&header["name"]);
         words::faults(words::header_name(name), name, &path.child("httpHeaders"), errors);
     }

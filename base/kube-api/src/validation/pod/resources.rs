@@ -48,6 +48,9 @@ pub(super) fn overhead(overhead: &Value, path: &PathRef<'_>, errors: &mut Errors
     let limits = path.child("limits");
     let mut kinds = Kinds::default();
     for (name, amount) in members(overhead) {
+        if words::enough(errors) {
+            break;
+        }
         one(name, amount, container_name, &limits.key(name), &mut kinds, errors);
     }
     kinds.finish(path, errors);
@@ -79,9 +82,15 @@ fn check(
     let limits = &requirements["limits"];
     let mut kinds = Kinds::default();
     for (name, amount) in members(limits) {
+        if words::enough(errors) {
+            break;
+        }
         one(name, amount, name_check, &limits_at.key(name), &mut kinds, errors);
     }
     for (name, amount) in members(&requirements["requests"]) {
+        if words::enough(errors) {
+            break;
+        }
         let at = requests_at.key(name);
         let huge_error = one_without_huge(name, amount, name_check, &at, errors);
         against_limit(name, amount, &limits[name.as_str()], (&limits_at, &requests_at), errors);
@@ -187,6 +196,9 @@ fn against_limit(
 fn claim_names(claims: &Value, known: &BTreeSet<&str>, path: &PathRef<'_>, errors: &mut Errors) {
     let mut seen: BTreeSet<(&str, &str)> = BTreeSet::new();
     for (at, claim) in items(claims).iter().enumerate() {
+        if words::enough(errors) {
+            break;
+        }
         let at = path.index(at);
         let (name, request) = (text(&claim["name"]), text(&claim["request"]));
         if name.is_empty() {
@@ -214,7 +226,12 @@ fn claim_names(claims: &Value, known: &BTreeSet<&str>, path: &PathRef<'_>, error
                 true => " which is empty".to_owned(),
                 false => format!(": {}", known.iter().copied().collect::<Vec<_>>().join(", ")),
             };
+            let long = error.detail.len() > KNOWN_LEN_MAX;
             errors.push(error);
+            // The list is shown once, or a long one would be shown as often as it is long.
+            if long {
+                break;
+            }
         }
     }
 }
@@ -274,6 +291,9 @@ fn against_containers(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let containers = path.child("containers");
     for (at, container) in items(&spec["containers"]).iter().enumerate() {
         for (name, limit) in members(&container["resources"]["limits"]) {
+            if words::enough(errors) {
+                break;
+            }
             let of_pod = Quantity::from_value(&own["limits"][name.as_str()]);
             let (Some(limit), Some(of_pod)) = (Quantity::from_value(limit), of_pod) else { continue };
             if limit > of_pod {
@@ -340,3 +360,6 @@ pub(in crate::validation) fn is_extended(name: &str) -> bool {
         && !name.starts_with("requests.")
         && names::qualified_name(&format!("requests.{name}")).is_empty()
 }
+
+/// Names of claims that are shown with each that is not among them.
+const KNOWN_LEN_MAX: usize = 16 * 1024;

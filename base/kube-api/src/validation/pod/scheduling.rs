@@ -134,6 +134,9 @@ fn pod_term(term: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         words::selector(&term[name], &path.child(name), errors);
     }
     for namespace in items(&term["namespaces"]) {
+        if words::enough(errors) {
+            break;
+        }
         words::label(text(namespace), &path.child("namespace"), errors);
     }
     label_keys(term, path, errors);
@@ -166,6 +169,9 @@ fn label_keys(term: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let mut selected: BTreeSet<&str> =
         members(&selector["matchLabels"]).map(|(key, _)| key.as_str()).collect();
     for expression in items(&selector["matchExpressions"]) {
+        if words::enough(errors) {
+            break;
+        }
         let key = text(&expression["key"]);
         if let Some(at) = places.get(key).copied()
             && selected.contains(key)

@@ -20,6 +20,9 @@ pub(super) fn of_pod(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     let groups = path.child("supplementalGroups");
     for (at, group) in items(&context["supplementalGroups"]).iter().enumerate() {
+        if words::enough(errors) {
+            break;
+        }
         words::id(group, &groups.index(at), errors);
     }
     let on = |name: &str| spec[name].as_bool() == Some(true);

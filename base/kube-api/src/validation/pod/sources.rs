@@ -243,6 +243,9 @@ pub(super) fn flex_volume(source: &Value, _: Site<'_>, path: &PathRef<'_>, error
     words::needs(source, &["driver"], path, errors);
     let list = path.child("options");
     for (key, _) in members(&source["options"]) {
+        if words::enough(errors) {
+            break;
+        }
         let namespace = key.split_once('/').map_or(key.as_str(), |(namespace, _)| namespace);
         let domain = format!(".{}", namespace.to_lowercase());
         if domain.ends_with(".kubernetes.io") || domain.ends_with(".k8s.io") {
