@@ -23,10 +23,13 @@ pub struct Item {
     body: u32,
     uid: Span,
     labels: Span,
+    managed: Span,
     deleting: bool,
     memo: Mutex<Weak<Value>>,
+    lean: Mutex<Weak<Value>>,
     message: Mutex<Weak<[u8]>>,
     fields: OnceLock<Fields>,
+    indexed: OnceLock<Span>,
 }
 
 /// Names and values of selectable fields.
@@ -101,10 +104,13 @@ impl Item {
             body: head.body,
             uid: head.uid,
             labels: head.labels,
+            managed: head.managed,
             deleting: head.deleting,
             memo: Mutex::default(),
+            lean: Mutex::default(),
             message: Mutex::new(Weak::<[u8; 0]>::new()),
             fields: OnceLock::new(),
+            indexed: OnceLock::new(),
             json,
         })
     }
@@ -180,6 +186,32 @@ impl Item {
         value
     }
 
+    /// The object without `metadata.managedFields`, decoded; shared as [`Item::value`] is. For
+    /// deciders, whom it does not concern who owns which field: that is half of many an object.
+    pub fn lean(&self) -> Arc<Value> {
+        let held = || self.lean.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(value) = held().upgrade() {
+            return value;
+        }
+        let value = Arc::new(self.without_managers());
+        *held() = Arc::downgrade(&value);
+        value
+    }
+
+    fn without_managers(&self) -> Value {
+        let Span { start, end } = self.managed;
+        // The comma before it goes too. Where there is none it is the only one before others, and
+        // nobody writes it there.
+        let (head, tail) = (self.json.get(..start as usize), self.json.get(end as usize..));
+        let head = head.and_then(|head| head.trim_ascii_end().strip_suffix(b","));
+        match (head, tail) {
+            (Some(head), Some(tail)) if end > 0 => {
+                serde_json::from_slice(&[head, tail].concat()).unwrap_or_default()
+            }
+            _ => self.decode(),
+        }
+    }
+
     /// The object, decoded for the caller alone.
     pub fn decode(&self) -> Value {
         serde_json::from_slice(&self.json).unwrap_or_default()
@@ -208,6 +240,28 @@ impl Item {
         // They were read before there was such a field: definitions of kinds change.
         let fields = read(&self.value());
         fields.into_iter().find(|(known, _)| known == name).map(|(_, value)| Cow::Owned(value))
+    }
+
+    /// The text at a path of members, found in the JSON without decoding it; empty where there is
+    /// none. The place is remembered: all calls on one object must name the same path. Texts with
+    /// escapes are given as they are written.
+    pub fn indexed(&self, path: &[&str]) -> &str {
+        let span = *self.indexed.get_or_init(|| {
+            let mut at = 0;
+            let mut found = Span::default();
+            for name in path {
+                let Some(member) = members(&self.json, at).find(|member| member.key == name.as_bytes())
+                else {
+                    return Span::default();
+                };
+                (at, found) = (member.value.start, Span::new(&member.value));
+            }
+            found
+        });
+        match span.of(&self.json) {
+            [b'"', inner @ .., b'"'] => std::str::from_utf8(inner).unwrap_or_default(),
+            _ => "",
+        }
     }
 
     fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {
@@ -239,6 +293,7 @@ struct Head {
     namespace: Span,
     uid: Span,
     labels: Span,
+    managed: Span,
     deleting: bool,
 }
 
@@ -278,7 +333,12 @@ impl Head {
                 b"deletionTimestamp" => self.deleting = span.of(json) != b"null",
                 // Everything else stands before it, by the API's order and (but for what the test
                 // looks at) by the alphabet; and it is half of the object.
-                b"managedFields" if self.uid != Span::default() => break,
+                b"managedFields" => {
+                    self.managed = Span::new(&(member.key_start..member.value.end));
+                    if self.uid != Span::default() {
+                        break;
+                    }
+                }
                 _ => {}
             }
         }
@@ -341,6 +401,30 @@ mod tests {
         assert_eq!(item.field("spec.x", read("spec.x")).as_deref(), Some("1"));
         assert_eq!(item.field("new", read("new")).as_deref(), Some("1"));
         assert_eq!(item.field("none", read("new")), None);
+        for (json, lean) in [
+            (
+                r#"{"metadata":{"uid":"u", "managedFields":[{"a":"]"}]},"b":1}"#,
+                r#"{"metadata":{"uid":"u"},"b":1}"#,
+            ),
+            (r#"{"metadata":{"a":1,"managedFields":[],"c":2}}"#, r#"{"metadata":{"a":1,"c":2}}"#),
+            (r#"{"metadata":{"managedFields":[],"c":2}}"#, r#"{"metadata":{"managedFields":[],"c":2}}"#),
+            (r#"{"metadata":{}}"#, r#"{"metadata":{}}"#),
+        ] {
+            let item = Item::parse(Bytes::from(json), 1).unwrap();
+            assert_eq!(*item.lean(), serde_json::from_str::<Value>(lean).unwrap());
+            assert_eq!(item.decode(), serde_json::from_str::<Value>(json).unwrap());
+        }
+        let path: &[&str] = &["spec", "nodeName"];
+        for (spec, node) in [
+            (r#"{"a":{"nodeName":"x"},"nodeName":"n1"}"#, "n1"),
+            (r#"{"nodeName":7}"#, ""),
+            ("{}", ""),
+            ("7", ""),
+        ] {
+            let json = format!(r#"{{"metadata":{{"nodeName":"y"}},"spec":{spec}}}"#);
+            let item = Item::parse(json.into(), 1).unwrap();
+            assert_eq!((item.indexed(path), item.indexed(path)), (node, node), "{spec}");
+        }
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
         assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
         for (json, expected) in [

@@ -176,11 +176,11 @@ impl Inner {
 impl View for Index {
     fn get(&self, resource: &GroupVersionResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
         let item = self.read().item(resource, namespace, name).cloned();
-        item.map(|item| item.value())
+        item.map(|item| item.lean())
     }
 
     fn list(&self, resource: &GroupVersionResource, namespace: Option<&str>) -> Vec<Arc<Value>> {
-        self.items(resource, namespace).into_iter().map(|item| item.value()).collect()
+        self.items(resource, namespace).into_iter().map(|item| item.lean()).collect()
     }
 
     fn select(
@@ -190,7 +190,7 @@ impl View for Index {
         selector: &LabelSelector,
     ) -> Vec<Arc<Value>> {
         let items = self.items(resource, Some(namespace)).into_iter();
-        items.filter(|item| selector.matches(&item.labels())).map(|item| item.value()).collect()
+        items.filter(|item| selector.matches(&item.labels())).map(|item| item.lean()).collect()
     }
 
     fn owned(&self, resource: &GroupVersionResource, uid: &str) -> Vec<Arc<Value>> {
@@ -200,7 +200,7 @@ impl View for Index {
             let keys = keys.filter(|key| key.resource == *resource);
             keys.filter_map(|key| inner.item(resource, &key.namespace, &key.name).cloned()).collect()
         };
-        items.into_iter().map(|item| item.value()).collect()
+        items.into_iter().map(|item| item.lean()).collect()
     }
 
     fn dependents(&self, uid: &str) -> Vec<Key> {

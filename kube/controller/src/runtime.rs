@@ -286,7 +286,7 @@ impl State {
         if !watching {
             return;
         }
-        let (old, new) = (step.0.as_ref().map(|item| item.value()), step.1.as_ref().map(|item| item.value()));
+        let (old, new) = (step.0.as_ref().map(|item| item.lean()), step.1.as_ref().map(|item| item.lean()));
         let change = Change { resource, old: old.as_deref(), new: new.as_deref() };
         let view: &dyn View = &*self.runtime.index;
         for lane in self.lanes.iter_mut().filter(|lane| lane.watches(resource)) {
