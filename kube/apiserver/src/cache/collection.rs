@@ -1,20 +1,24 @@
 //! The objects of one resource, and its recent changes.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::ops::Bound;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 use std::task::Waker;
 
 use client::Item;
+use kube_api::IndexedField;
 use kube_object::resource::GroupResource;
 
 use super::event::Event;
+use super::selector::Part;
 use super::wakers::{Scope, Wakers};
 
 /// All objects of a resource, by key, and the ring of its recent events.
 pub(crate) struct Collection {
     pub resource: GroupResource,
+    /// The field by which objects are found.
+    pub indexed: Option<IndexedField>,
     state: RwLock<State>,
     wakers: Mutex<Wakers>,
     watchers: AtomicU64,
@@ -22,6 +26,8 @@ pub(crate) struct Collection {
 
 struct State {
     items: BTreeMap<Arc<str>, Arc<Item>>,
+    /// The keys of the objects with each value of the indexed field.
+    index: HashMap<Box<str>, BTreeSet<Arc<str>>>,
     ring: VecDeque<Arc<Event>>,
     ring_bytes: usize,
     /// The place of the ring's first event: places count all events ever.
@@ -61,6 +67,7 @@ impl Collection {
     pub(crate) fn new(resource: GroupResource, revision: u64) -> Self {
         let state = State {
             items: BTreeMap::new(),
+            index: HashMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
             first: 0,
@@ -68,12 +75,22 @@ impl Collection {
             changed: revision,
             closed: false,
         };
-        Self { resource, state: RwLock::new(state), wakers: Mutex::default(), watchers: AtomicU64::new(0) }
+        Self {
+            indexed: kube_api::indexed_field(&resource),
+            resource,
+            state: RwLock::new(state),
+            wakers: Mutex::default(),
+            watchers: AtomicU64::new(0),
+        }
     }
 
     /// Adds an object that was there before the cache: no event.
     pub(crate) fn load(&self, item: Arc<Item>) {
-        self.write().items.insert(Arc::clone(item.key()), item);
+        let mut state = self.write();
+        if let Some(field) = self.indexed {
+            state.reindex(item.key(), None, Some(item.indexed(field.path)));
+        }
+        state.items.insert(Arc::clone(item.key()), item);
     }
 
     /// Sets or removes an object, and wakes whom it concerns.
@@ -85,10 +102,12 @@ impl Collection {
                 None => state.items.remove(key),
             };
             state.changed = revision;
-            let event = Event::new(revision, old, new);
-            let Some(object) = event.object().cloned() else { return };
-            let place = state.push(event);
-            self.wakers().concerned(&object, place)
+            let event = Arc::new(Event::new(revision, old, new));
+            let place = state.push(Arc::clone(&event));
+            let (Some(object), Some(change)) = (event.object(), event.change(self.indexed)) else { return };
+            let [before, after] = change.indexed;
+            state.reindex(object.key(), before, after);
+            self.wakers().concerned(&change, place)
         };
         woken.into_iter().for_each(Waker::wake);
     }
@@ -122,15 +141,15 @@ impl Collection {
         self.read().items.keys().cloned().collect()
     }
 
-    /// Up to `limit` objects that fit, from behind the key `after`; in a namespace if it is not empty.
+    /// Up to `limit` objects of a part that fit, from behind the key `after`.
     pub(crate) fn page(
         &self,
-        namespace: &str,
+        part: Part<'_>,
         after: Option<&str>,
         limit: usize,
         fits: impl Fn(&Item) -> bool,
     ) -> Page {
-        let (candidates, changed) = self.within(namespace, after);
+        let (candidates, changed) = self.within(part, after);
         let mut items = Vec::new();
         let total = candidates.len();
         for (at, item) in candidates.into_iter().enumerate() {
@@ -145,19 +164,9 @@ impl Collection {
     }
 
     /// The objects are shared out before selectors look at them, so that no selector holds the lock.
-    fn within(&self, namespace: &str, after: Option<&str>) -> (Vec<Arc<Item>>, u64) {
+    fn within(&self, part: Part<'_>, after: Option<&str>) -> (Vec<Arc<Item>>, u64) {
         let state = self.read();
-        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-        let start = match after {
-            Some(after) if after >= prefix.as_str() => Bound::Excluded(after),
-            _ => Bound::Included(prefix.as_str()),
-        };
-        if namespace.is_empty() && after.is_none() {
-            return (state.items.values().cloned().collect(), state.changed);
-        }
-        let from = state.items.range::<str, _>((start, Bound::Unbounded));
-        let within = from.take_while(|(key, _)| key.starts_with(&prefix));
-        (within.map(|(_, item)| Arc::clone(item)).collect(), state.changed)
+        (state.within(part, after), state.changed)
     }
 
     /// Where a watch from behind a revision begins; none if the ring does not reach back that far.
@@ -170,14 +179,11 @@ impl Collection {
         Some(state.first + before as u64)
     }
 
-    /// The objects, and the place from which on events follow them.
-    pub(crate) fn snapshot(&self, namespace: &str, fits: impl Fn(&Item) -> bool) -> (Vec<Arc<Item>>, u64) {
+    /// The objects of a part that fit, and the place from which on events follow them.
+    pub(crate) fn snapshot(&self, part: Part<'_>, fits: impl Fn(&Item) -> bool) -> (Vec<Arc<Item>>, u64) {
         let (items, place) = {
             let state = self.read();
-            let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
-            let from = state.items.range::<str, _>((Bound::Included(prefix.as_str()), Bound::Unbounded));
-            let within = from.take_while(|(key, _)| key.starts_with(&prefix));
-            (within.map(|(_, item)| Arc::clone(item)).collect::<Vec<_>>(), state.end())
+            (state.within(part, None), state.end())
         };
         (items.into_iter().filter(|item| fits(item)).collect(), place)
     }
@@ -251,10 +257,52 @@ impl State {
         self.first + self.ring.len() as u64
     }
 
+    /// The objects of a part from behind a key.
+    fn within(&self, part: Part<'_>, after: Option<&str>) -> Vec<Arc<Item>> {
+        let Part { namespace, indexed } = part;
+        if namespace.is_empty() && after.is_none() && indexed.is_none() {
+            return self.items.values().cloned().collect();
+        }
+        let prefix = if namespace.is_empty() { String::new() } else { format!("{namespace}/") };
+        let start = match after {
+            Some(after) if after >= prefix.as_str() => Bound::Excluded(after),
+            _ => Bound::Included(prefix.as_str()),
+        };
+        let range = (start, Bound::Unbounded);
+        let Some(value) = indexed else {
+            let within = self.items.range::<str, _>(range).take_while(|(key, _)| key.starts_with(&prefix));
+            return within.map(|(_, item)| Arc::clone(item)).collect();
+        };
+        let Some(keys) = self.index.get(value) else { return Vec::new() };
+        let within = keys.range::<str, _>(range).take_while(|key| key.starts_with(&prefix));
+        within.filter_map(|key| self.items.get(key).cloned()).collect()
+    }
+
+    /// The value of the indexed field of an object is another.
+    fn reindex(&mut self, key: &Arc<str>, before: Option<&str>, after: Option<&str>) {
+        if before == after {
+            return;
+        }
+        if let Some(before) = before
+            && let Some(keys) = self.index.get_mut(before)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.index.remove(before);
+            }
+        }
+        if let Some(after) = after {
+            match self.index.get_mut(after) {
+                Some(keys) => drop(keys.insert(Arc::clone(key))),
+                None => drop(self.index.insert(after.into(), BTreeSet::from([Arc::clone(key)]))),
+            }
+        }
+    }
+
     /// Adds an event; returns its place.
-    fn push(&mut self, event: Event) -> u64 {
+    fn push(&mut self, event: Arc<Event>) -> u64 {
         self.ring_bytes += event.weight();
-        self.ring.push_back(Arc::new(event));
+        self.ring.push_back(event);
         let too_many = |state: &Self| state.ring.len() > RING_MAX || state.ring_bytes > RING_BYTES_MAX;
         while too_many(self)
             && self.ring.len() > 1
@@ -272,3 +320,119 @@ impl State {
 const RING_MAX: usize = 1024;
 /// And their bytes, before and after each change.
 const RING_BYTES_MAX: usize = 4 << 20;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Counted(AtomicUsize);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    struct Watch {
+        scope: Scope,
+        id: u64,
+        woken: Arc<Counted>,
+    }
+
+    impl Watch {
+        fn new(collection: &Collection, scope: Scope) -> Self {
+            let watch = Self { scope, id: collection.watcher_id(), woken: Arc::default() };
+            watch.wait(collection);
+            watch
+        }
+
+        fn wait(&self, collection: &Collection) {
+            let waker = Waker::from(Arc::clone(&self.woken));
+            collection.stop_waiting(&self.scope, self.id);
+            assert!(collection.wait(collection.end(), &self.scope, self.id, &waker, &Arc::default()));
+        }
+
+        fn wakeups(&self) -> usize {
+            self.woken.0.load(Ordering::Relaxed)
+        }
+    }
+
+    fn pods() -> Collection {
+        Collection::new(GroupResource { group: String::new(), resource: "pods".to_owned() }, 1)
+    }
+
+    fn pod(name: &str, node: &str, revision: u64) -> Arc<Item> {
+        let json = format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"{name}","namespace":"shop"}},"spec":{{"nodeName":"{node}"}}}}"#
+        );
+        Arc::new(Item::parse(json.into(), revision).unwrap())
+    }
+
+    fn set(collection: &Collection, revision: u64, name: &str, node: &str) {
+        let item = pod(name, node, revision);
+        let key = Arc::clone(item.key());
+        collection.apply(revision, &key, Some(item));
+    }
+
+    fn names(collection: &Collection, node: &str) -> Vec<String> {
+        let part = Part { namespace: "shop", indexed: Some(node) };
+        let found = collection.page(part, None, usize::MAX, |_| true).items;
+        found.iter().map(|item| item.name().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_pod_wakes_only_its_node() {
+        let collection = pods();
+        let nodes: Vec<Watch> =
+            (0..1000).map(|at| Watch::new(&collection, Scope::Indexed(format!("n{at}").into()))).collect();
+        let wakeups = || nodes.iter().map(Watch::wakeups).sum::<usize>();
+        set(&collection, 2, "a", "");
+        assert_eq!(wakeups(), 0);
+        set(&collection, 3, "a", "n7");
+        assert_eq!((wakeups(), nodes[7].wakeups()), (1, 1));
+        nodes[7].wait(&collection);
+        for revision in 4..104 {
+            set(&collection, revision, "a", "n7");
+            nodes[7].wait(&collection);
+        }
+        assert_eq!((wakeups(), nodes[7].wakeups()), (101, 101));
+        // Who had it must learn that it is gone.
+        set(&collection, 104, "a", "n8");
+        assert_eq!((wakeups(), nodes[7].wakeups(), nodes[8].wakeups()), (103, 102, 1));
+        nodes[8].wait(&collection);
+        collection.apply(105, "shop/a", None);
+        assert_eq!((wakeups(), nodes[8].wakeups()), (104, 2));
+    }
+
+    #[test]
+    fn a_name_wakes_only_those_that_wait_for_it() {
+        let collection = pods();
+        let [a, b] = ["a", "b"].map(|name| Watch::new(&collection, Scope::Name(name.into())));
+        set(&collection, 2, "a", "n1");
+        assert_eq!((a.wakeups(), b.wakeups()), (1, 0));
+    }
+
+    #[test]
+    fn lists_of_a_node_are_those_of_its_pods() {
+        let collection = pods();
+        collection.load(pod("a", "n1", 1));
+        collection.load(pod("b", "n2", 1));
+        set(&collection, 2, "c", "n1");
+        assert_eq!(names(&collection, "n1"), ["a", "c"]);
+        set(&collection, 3, "a", "n2");
+        collection.apply(4, "shop/b", None);
+        assert_eq!(
+            (names(&collection, "n1"), names(&collection, "n2")),
+            (vec!["c".into()], vec!["a".into()])
+        );
+        collection.apply(5, "shop/c", None);
+        assert!(names(&collection, "n1").is_empty() && !collection.read().index.contains_key("n1"));
+        let part = Part { namespace: "", indexed: Some("n2") };
+        assert_eq!(collection.page(part, Some("shop/a"), 9, |_| true).items.len(), 0);
+        assert_eq!(collection.snapshot(part, |_| true).0.len(), 1);
+    }
+}

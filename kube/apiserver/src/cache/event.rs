@@ -4,6 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use client::{EventKind, Item};
+use kube_api::IndexedField;
+
+use super::wakers::Change;
 
 /// A change of one object.
 #[derive(Debug)]
@@ -46,6 +49,17 @@ impl Event {
         self.new.as_ref().or(self.old.as_ref())
     }
 
+    /// What it is about, to tell whom it concerns.
+    pub(crate) fn change(&self, indexed: Option<IndexedField>) -> Option<Change<'_>> {
+        let object = self.object()?;
+        Some(Change {
+            namespace: object.namespace(),
+            key: object.key(),
+            name: object.name(),
+            indexed: [value_of(&self.old, indexed), value_of(&self.new, indexed)],
+        })
+    }
+
     /// The bytes that it keeps in memory: what is before and after.
     pub(crate) fn weight(&self) -> usize {
         [&self.old, &self.new].into_iter().flatten().map(|item| item.json().len()).sum()
@@ -71,6 +85,10 @@ impl Event {
             .get_or_init(|| Item::at(old.json(), self.revision).map_or_else(|_| Arc::clone(old), Arc::new));
         Some(Arc::clone(gone))
     }
+}
+
+fn value_of(item: &Option<Arc<Item>>, indexed: Option<IndexedField>) -> Option<&str> {
+    Some(item.as_ref()?.indexed(indexed?.path))
 }
 
 impl Frame {

@@ -26,7 +26,7 @@ use client::{BoxFuture, BoxStream, Change, Item, Mirror};
 pub(crate) use collection::{Collection, Page};
 use decoded::Decoded;
 pub use event::Frame;
-pub(crate) use selector::Selector;
+pub(crate) use selector::{Part, Selector};
 pub use watcher::Watcher;
 pub(crate) use watcher::{Begin, Show, WatchPlan};
 
@@ -60,6 +60,11 @@ impl Cache {
     /// The revision that the cache shows.
     pub fn revision(&self) -> u64 {
         *self.revision.borrow()
+    }
+
+    /// The revision as it moves.
+    pub(crate) fn revisions(&self) -> watch::Receiver<u64> {
+        self.revision.subscribe()
     }
 
     /// Returns when the cache shows at least this revision.
@@ -147,7 +152,8 @@ impl Mirror for Cache {
     }
 
     fn items(&self, resource: &GroupResource, namespace: Option<&str>) -> Vec<Arc<Item>> {
-        self.collection(resource).page(namespace.unwrap_or(""), None, usize::MAX, |_| true).items
+        let part = Part { namespace: namespace.unwrap_or(""), ..Part::default() };
+        self.collection(resource).page(part, None, usize::MAX, |_| true).items
     }
 
     fn changes(&self, resource: &GroupResource) -> BoxStream<'static, Change> {

@@ -9,8 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
 
-use client::Item;
-
 /// What a watcher is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
@@ -20,15 +18,49 @@ pub(crate) enum Scope {
     Namespace(Box<str>),
     /// One object, by its key.
     Object(Box<str>),
+    /// All objects of a name.
+    Name(Box<str>),
+    /// All objects with a value of the collection's indexed field.
+    Indexed(Box<str>),
+}
+
+/// What a change is about: whoever is about one of these is concerned.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Change<'a> {
+    /// Of the object.
+    pub namespace: &'a str,
+    /// Of the object.
+    pub key: &'a str,
+    /// Of the object.
+    pub name: &'a str,
+    /// The values of the indexed field before and after; none where there was no object.
+    pub indexed: [Option<&'a str>; 2],
+}
+
+impl Scope {
+    /// Whether a change concerns it.
+    pub(crate) fn concerns(&self, change: &Change<'_>) -> bool {
+        match self {
+            Self::All => true,
+            Self::Namespace(namespace) => change.namespace == &**namespace,
+            Self::Object(key) => change.key == &**key,
+            Self::Name(name) => change.name == &**name,
+            Self::Indexed(value) => change.indexed.contains(&Some(value)),
+        }
+    }
 }
 
 /// The watchers that wait, by what they wait for.
 #[derive(Default)]
 pub(crate) struct Wakers {
     all: Waiting,
-    namespaces: HashMap<Box<str>, Waiting>,
-    objects: HashMap<Box<str>, Waiting>,
+    namespaces: Named,
+    objects: Named,
+    names: Named,
+    indexed: Named,
 }
+
+type Named = HashMap<Box<str>, Waiting>;
 
 /// By the watcher's number.
 type Waiting = HashMap<u64, Registered>;
@@ -42,20 +74,15 @@ impl Wakers {
     /// Registers a watcher. When something happens its place is set to there.
     pub(crate) fn register(&mut self, scope: &Scope, id: u64, waker: &Waker, place: &Arc<AtomicU64>) {
         let registered = Registered { waker: waker.clone(), place: Arc::clone(place) };
-        match scope {
-            Scope::All => self.all.insert(id, registered),
-            Scope::Namespace(name) => self.namespaces.entry(name.clone()).or_default().insert(id, registered),
-            Scope::Object(key) => self.objects.entry(key.clone()).or_default().insert(id, registered),
+        match self.named(scope) {
+            None => self.all.insert(id, registered),
+            Some((map, name)) => map.entry(name.clone()).or_default().insert(id, registered),
         };
     }
 
     /// Takes a watcher out; true if it was still waiting.
     pub(crate) fn remove(&mut self, scope: &Scope, id: u64) -> bool {
-        let (map, name) = match scope {
-            Scope::All => return self.all.remove(&id).is_some(),
-            Scope::Namespace(name) => (&mut self.namespaces, name),
-            Scope::Object(key) => (&mut self.objects, key),
-        };
+        let Some((map, name)) = self.named(scope) else { return self.all.remove(&id).is_some() };
         let Some(waiting) = map.get_mut(name) else { return false };
         let was = waiting.remove(&id).is_some();
         if waiting.is_empty() {
@@ -64,8 +91,18 @@ impl Wakers {
         was
     }
 
-    /// Takes out whom the change of an object at `place` concerns; wake them when no lock is held.
-    pub(crate) fn concerned(&mut self, item: &Item, place: u64) -> Vec<Waker> {
+    fn named<'a, 's>(&'a mut self, scope: &'s Scope) -> Option<(&'a mut Named, &'s Box<str>)> {
+        match scope {
+            Scope::All => None,
+            Scope::Namespace(name) => Some((&mut self.namespaces, name)),
+            Scope::Object(key) => Some((&mut self.objects, key)),
+            Scope::Name(name) => Some((&mut self.names, name)),
+            Scope::Indexed(value) => Some((&mut self.indexed, value)),
+        }
+    }
+
+    /// Takes out whom a change at `place` concerns; wake them when no lock is held.
+    pub(crate) fn concerned(&mut self, change: &Change<'_>, place: u64) -> Vec<Waker> {
         let mut woken = Vec::new();
         let mut take = |waiting: Waiting| {
             for registered in waiting.into_values() {
@@ -74,19 +111,23 @@ impl Wakers {
             }
         };
         take(std::mem::take(&mut self.all));
-        if let Some(waiting) = self.namespaces.remove(item.namespace()) {
-            take(waiting);
-        }
-        if let Some(waiting) = self.objects.remove(&**item.key()) {
-            take(waiting);
-        }
+        let [before, after] = change.indexed;
+        let named = [
+            self.namespaces.remove(change.namespace),
+            self.objects.remove(change.key),
+            self.names.remove(change.name),
+            before.and_then(|value| self.indexed.remove(value)),
+            after.and_then(|value| self.indexed.remove(value)),
+        ];
+        named.into_iter().flatten().for_each(take);
         woken
     }
 
     /// Takes out everybody.
     pub(crate) fn everybody(&mut self, place: u64) -> Vec<Waker> {
         let all = std::mem::take(self);
-        let waiting = all.namespaces.into_values().chain(all.objects.into_values()).chain([all.all]);
+        let named = [all.namespaces, all.objects, all.names, all.indexed];
+        let waiting = named.into_iter().flat_map(HashMap::into_values).chain([all.all]);
         let mut woken = Vec::new();
         for registered in waiting.flat_map(HashMap::into_values) {
             registered.place.store(place, Ordering::Release);

@@ -109,7 +109,7 @@ impl Watcher {
         let (place, progress) = match plan.begin {
             Begin::State { .. } => {
                 let (items, place) =
-                    collection.snapshot(&plan.selector.namespace, |item| plan.selector.fits(item));
+                    collection.snapshot(plan.selector.part(), |item| plan.selector.fits(item));
                 initial = items;
                 (Some(place), now)
             }
@@ -176,9 +176,12 @@ impl Watcher {
             place = waited.unwrap_or_else(|| self.wait.woken_at.load(Ordering::Acquire));
         }
         let known = self.cache.revision();
-        let look = self
-            .collection
-            .look(place, LOOK_MAX, |event| event.revision > self.from && concerns(&self.scope, event));
+        let indexed = self.collection.indexed;
+        let concerns = |event: &Event| {
+            event.revision > self.from
+                && event.change(indexed).is_some_and(|change| self.scope.concerns(&change))
+        };
+        let look = self.collection.look(place, LOOK_MAX, concerns);
         match look {
             Look::Found(event, next) => {
                 self.source = Source::Ring { place: next };
@@ -276,6 +279,8 @@ impl Stream for Watcher {
             if let Some((kind, shown)) = &mut this.showing {
                 let (kind, shown) = (*kind, std::task::ready!(shown.as_mut().poll(context)));
                 this.showing = None;
+                // What cannot be shown would be missing from all that comes behind it.
+                this.done = shown.is_err();
                 return Poll::Ready(Some(shown.map(|object| Frame::alone(kind, object))));
             }
             match std::task::ready!(this.poll_stored(context)) {
@@ -396,16 +401,6 @@ impl Drop for Changes {
         if self.wait.waits {
             self.collection.stop_waiting(&Scope::All, self.wait.id);
         }
-    }
-}
-
-/// Whether an event lies in a scope; selectors decide the rest.
-fn concerns(scope: &Scope, event: &Event) -> bool {
-    let Some(item) = event.object() else { return false };
-    match scope {
-        Scope::All => true,
-        Scope::Namespace(namespace) => item.namespace() == &**namespace,
-        Scope::Object(key) => **item.key() == **key,
     }
 }
 

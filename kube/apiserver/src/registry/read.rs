@@ -58,7 +58,7 @@ impl Core {
                 }
                 // Read before the page: the page may only be newer.
                 let revision = self.cache.revision();
-                let page = collection.page(&selector.namespace, after, limit, |item| selector.fits(item));
+                let page = collection.page(selector.part(), after, limit, |item| selector.fits(item));
                 let revision = revision.max(page.changed);
                 (page, revision)
             }
@@ -100,7 +100,7 @@ impl Core {
             let requested = Revision(revision);
             return Err(PageError::Store(store::Error::Compacted { requested, compacted }));
         }
-        let page = collection.page(&selector.namespace, after, limit, |item| selector.fits(item));
+        let page = collection.page(selector.part(), after, limit, |item| selector.fits(item));
         if page.changed <= revision {
             return Ok(page);
         }
@@ -200,6 +200,7 @@ impl Core {
             clustered: !resource.namespaced,
             labels: options.label_selector.clone(),
             fields: options.field_selector.clone(),
+            indexed: kube_api::indexed_field(&resource.stored_as),
             read: Arc::new(move |object| rules::selectable(&read, object)),
         })
     }
