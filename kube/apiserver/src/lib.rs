@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod nodes;
 pub mod openapi;
 pub mod registry;
+pub mod rest;
 mod rules;
 pub mod server;
 mod storage;

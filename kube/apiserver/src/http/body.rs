@@ -12,9 +12,12 @@ use flate2::write::GzEncoder;
 use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH};
 use http_body_util::combinators::UnsyncBoxBody;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use kube_object::status::Status;
+use tokio::sync::SemaphorePermit;
+
+use super::limits::{Gate, LARGE};
 
 /// What an answer's body may fail with.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -26,8 +29,15 @@ pub const BODY_MAX: usize = 3 * 1024 * 1024;
 /// So much of a list is put into one piece of the answer.
 const PIECE: usize = 64 * 1024;
 
-/// Reads a request's body.
-pub(crate) async fn read<B>(headers: &HeaderMap, body: B) -> Result<Bytes, Status>
+/// A request's body, and its place among those that are held.
+#[derive(Debug, Default)]
+pub(super) struct Received<'a> {
+    pub(super) bytes: Bytes,
+    _held: Option<SemaphorePermit<'a>>,
+}
+
+/// Reads a request's body. A large one waits for its place with all but its beginning unread.
+pub(super) async fn read<'a, B>(gate: &'a Gate, headers: &HeaderMap, body: B) -> Result<Received<'a>, Status>
 where
     B: HttpBody<Data = Bytes>,
     B::Error: std::error::Error + Send + Sync + 'static,
@@ -38,14 +48,27 @@ where
         return Err(Status::unsupported_media_type("the server does not read compressed bodies"));
     }
     let declared = headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if declared.is_some_and(|length| length > BODY_MAX as u64) {
+    let declared = declared.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
+    if declared > BODY_MAX {
         return Err(too_large());
     }
-    match Limited::new(body, BODY_MAX).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-        Err(error) => Err(Status::bad_request(format!("unable to read the body: {error}"))),
+    let mut held = gate.hold(declared).await;
+    let mut bytes = BytesMut::with_capacity(declared);
+    let mut body = std::pin::pin!(body);
+    while let Some(frame) = body.as_mut().frame().await {
+        let frame =
+            frame.map_err(|error| Status::bad_request(format!("unable to read the body: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        let length = bytes.len() + data.len();
+        if length > BODY_MAX {
+            return Err(too_large());
+        }
+        if length >= LARGE && held.is_none() {
+            held = gate.hold(BODY_MAX).await;
+        }
+        bytes.extend_from_slice(&data);
     }
+    Ok(Received { bytes: bytes.freeze(), _held: held })
 }
 
 fn too_large() -> Status {
@@ -153,8 +176,12 @@ impl HttpBody for Gzip {
 #[cfg(test)]
 mod tests {
     use std::io::Read as _;
+    use std::sync::Arc;
+
+    use futures_util::FutureExt as _;
 
     use super::*;
+    use crate::http::limits::Limits;
 
     #[tokio::test]
     async fn joins_small_parts() {
@@ -184,13 +211,38 @@ mod tests {
 
     #[tokio::test]
     async fn refuses_what_is_too_large() {
+        let gate = Gate::new(Limits::default(), Arc::default());
+        let code = async |headers: &HeaderMap, body: Full<Bytes>| {
+            read(&gate, headers, body).await.map(|read| read.bytes.len()).map_err(|status| status.code)
+        };
         let mut headers = HeaderMap::new();
-        let fits = read(&headers, Full::from(vec![b'x'; BODY_MAX])).await.unwrap();
-        assert_eq!(fits.len(), BODY_MAX);
-        assert_eq!(read(&headers, Full::from(vec![b'x'; BODY_MAX + 1])).await.unwrap_err().code, 413);
+        assert_eq!(code(&headers, Full::from(vec![b'x'; BODY_MAX])).await, Ok(BODY_MAX));
+        assert_eq!(code(&headers, Full::from(vec![b'x'; BODY_MAX + 1])).await, Err(413));
         headers.insert(CONTENT_LENGTH, "9999999999".parse().unwrap());
-        assert_eq!(read(&headers, Full::from("")).await.unwrap_err().code, 413);
+        assert_eq!(code(&headers, Full::from("")).await, Err(413));
         headers.insert(CONTENT_ENCODING, "gzip".parse().unwrap());
-        assert_eq!(read(&headers, Full::from("")).await.unwrap_err().code, 415);
+        assert_eq!(code(&headers, Full::from("")).await, Err(415));
+    }
+
+    #[tokio::test]
+    async fn large_bodies_wait_unread() {
+        let gate = Gate::new(Limits::default(), Arc::default());
+        let read = async |declares: bool| {
+            let mut headers = HeaderMap::new();
+            if declares {
+                headers.insert(CONTENT_LENGTH, BODY_MAX.into());
+            }
+            read(&gate, &headers, Full::from(vec![b'x'; BODY_MAX])).await.unwrap()
+        };
+        let mut held = Vec::new();
+        while let Some(body) = read(held.len() % 2 == 0).now_or_never() {
+            held.push(body);
+        }
+        assert_eq!(held.len(), 10);
+        let mut small = HeaderMap::new();
+        small.insert(CONTENT_LENGTH, "4".parse().unwrap());
+        assert!(super::read(&gate, &small, Full::from("null")).await.is_ok());
+        held.pop();
+        assert!(read(false).now_or_never().is_some());
     }
 }

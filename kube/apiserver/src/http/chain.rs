@@ -1,6 +1,6 @@
-//! What every request passes before it is answered, in upstream's order: panic guard, request
-//! id, time-out, who asks, as whom, how many at once, whether they may. Audit will stand behind
-//! authentication.
+//! What every request passes before it is answered, in upstream's order: panic guard (where panics
+//! unwind), request id, time-out, who asks, as whom, how many at once, whether they may. Audit will
+//! stand behind authentication.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
@@ -74,6 +74,8 @@ impl Front {
         Box::pin(async move { self.guarded(&peer, request).await })
     }
 
+    /// The answer with what every answer has. Release builds end at a panic, as everything here may
+    /// end at any time; where panics unwind, one request's is not another's.
     async fn guarded(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
         let id = request_id(request.headers());
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).map(str::to_owned);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use kube_object::json::MEMORY_MAX;
 use kube_object::status::Status;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
@@ -9,9 +10,19 @@ use super::path::RequestInfo;
 use crate::metrics::{InFlight, Metrics};
 
 /// A body from this length on is large: hardly any object of a cluster is.
-const LARGE: usize = 256 * 1024;
-/// So many large bodies are worked on at a time; the others wait, as undecoded bytes.
-const LARGE_MAX: usize = 4;
+pub(super) const LARGE: usize = 256 * 1024;
+/// So many bytes of large bodies are held at a time; the others wait unread, in their clients.
+const UNREAD_MAX: usize = 32 * 1024 * 1024;
+/// What the values of all bodies but the smallest may take in memory together, from before they are
+/// decoded until their requests are answered.
+const DECODED_MAX: usize = 128 * 1024 * 1024;
+/// Bodies below this length are decoded without a place: all that are answered at a time take less
+/// than two large ones.
+const SMALL: usize = 4 * 1024;
+/// At most so many bytes of memory come of one byte of a body: a list of objects with a short field.
+const GROWTH_MAX: usize = 96;
+/// Permits are of so many bytes.
+const UNIT: usize = 1024;
 
 /// The two limits, upstream's `--max-mutating-requests-inflight` and `--max-requests-inflight`.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +44,8 @@ impl Default for Limits {
 pub struct Gate {
     mutating: Arc<Semaphore>,
     read_only: Arc<Semaphore>,
-    large: Semaphore,
+    unread: Semaphore,
+    decoded: Semaphore,
     metrics: Arc<Metrics>,
 }
 
@@ -51,15 +63,25 @@ impl Gate {
         Self {
             mutating: Arc::new(Semaphore::new(limits.mutating)),
             read_only: Arc::new(Semaphore::new(limits.read_only)),
-            large: Semaphore::new(LARGE_MAX),
+            unread: Semaphore::new(UNREAD_MAX / UNIT),
+            decoded: Semaphore::new(DECODED_MAX / UNIT),
             metrics,
         }
     }
 
-    /// Waits until a body of this length may be decoded and worked on: decoded and copied it takes
-    /// many times its length, so only few large ones are in memory at a time.
-    pub(super) async fn decode(&self, length: usize) -> Option<SemaphorePermit<'_>> {
-        if length < LARGE { None } else { self.large.acquire().await.ok() }
+    /// Waits until a body of at most `length` bytes may be held, in the order of asking. Small ones
+    /// need not wait.
+    pub(super) async fn hold(&self, length: usize) -> Option<SemaphorePermit<'_>> {
+        if length < LARGE { None } else { self.unread.acquire_many(units(length)).await.ok() }
+    }
+
+    /// Waits until a body may be decoded. It is not known before how much its values take: it gets
+    /// place for the most that may be, and gives back with [`Decoded::fit`] what it does not need. So
+    /// requests that wait for a slow webhook keep little of what others could be decoded in.
+    pub(super) async fn decode(&self, length: usize) -> Decoded<'_> {
+        let most = length.saturating_mul(GROWTH_MAX).min(MEMORY_MAX);
+        let permit = if length < SMALL { None } else { self.decoded.acquire_many(units(most)).await.ok() };
+        Decoded { permit }
     }
 
     /// Takes a place, or refuses with 429. Long-running requests need none.
@@ -81,6 +103,27 @@ impl Gate {
     }
 }
 
+/// Memory for a body's values.
+#[derive(Debug)]
+pub(super) struct Decoded<'a> {
+    permit: Option<SemaphorePermit<'a>>,
+}
+
+impl Decoded<'_> {
+    /// Gives back what is not needed; `weight` tells what is, if it matters.
+    pub(super) fn fit(&mut self, weight: impl FnOnce() -> usize) {
+        if let Some(permit) = &mut self.permit {
+            let surplus = permit.num_permits().saturating_sub(units(weight()) as usize);
+            drop(permit.split(surplus));
+        }
+    }
+}
+
+/// As many permits as so many bytes need.
+fn units(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX)
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
         self.metrics.in_flight(self.kind, -1);
@@ -95,17 +138,41 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn few_large_bodies_are_worked_on_at_a_time() {
+    async fn few_bytes_of_large_bodies_are_held_at_a_time() {
         let gate = Gate::new(Limits::default(), Arc::default());
-        assert!(gate.decode(LARGE - 1).await.is_none());
+        assert!(gate.hold(LARGE - 1).await.is_none());
         let mut held = Vec::new();
-        for _ in 0..LARGE_MAX {
-            held.push(gate.decode(LARGE).await.unwrap());
+        for _ in 0..UNREAD_MAX / (4 * LARGE) {
+            held.push(gate.hold(4 * LARGE).await.unwrap());
         }
-        let mut next = std::pin::pin!(gate.decode(LARGE));
+        let mut next = std::pin::pin!(gate.hold(3 * LARGE));
         assert!(next.as_mut().now_or_never().is_none());
+        // Whoever came first is first, even if a later one would fit.
+        assert!(gate.hold(LARGE).now_or_never().is_none());
         held.pop();
         assert!(next.await.is_some());
+        assert!(gate.hold(LARGE - 1).await.is_none());
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_a_webhook_lets_others_be_decoded() {
+        let gate = Gate::new(Limits::default(), Arc::default());
+        let mut small = gate.decode(SMALL - 1).await;
+        small.fit(|| unreachable!("small ones have no place"));
+        let mut waiting = Vec::new();
+        let (webhooks, each) = (20, 1024 * 1024);
+        for _ in 0..webhooks {
+            let mut decoded = gate.decode(LARGE * 10).await;
+            decoded.fit(|| each);
+            waiting.push(decoded);
+        }
+        let large = || gate.decode(LARGE * 10).now_or_never();
+        let left = DECODED_MAX - webhooks * each;
+        let decoded: Vec<_> = (0..left / MEMORY_MAX).map(|_| large()).collect();
+        assert!(decoded.iter().all(Option::is_some));
+        assert!(large().is_none());
+        drop(decoded);
+        assert!(large().is_some());
     }
 
     #[test]

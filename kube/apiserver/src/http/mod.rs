@@ -13,6 +13,7 @@ pub(crate) mod body;
 mod chain;
 mod connect;
 mod decode;
+mod gather;
 pub mod health;
 pub mod limits;
 mod messages;

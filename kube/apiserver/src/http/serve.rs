@@ -1,6 +1,7 @@
 //! Connections: accepted, wrapped in TLS, served in HTTP/1.1 or HTTP/2, and ended gently.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,9 +10,9 @@ use auth::authn::any_client_certificate;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CipherSuite, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Front;
 use super::chain::Peer;
+use super::gather::Gather;
 
 /// How long a client may take to say the first word, and to end a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,8 +34,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const HEADERS_MAX: u32 = 256 * 1024;
 /// Requests at a time on one connection; upstream's `--http2-max-streams-per-connection`.
 const STREAMS_MAX: u32 = 1000;
-/// What a client may send on a stream before we have read it; upstream's.
-const STREAM_WINDOW: u32 = 256 * 1024;
+/// What a client may send on a stream before we have read it: half of upstream's, since large bodies
+/// wait so.
+const STREAM_WINDOW: u32 = 128 * 1024;
+/// On all streams of a connection together: those that wait must not stop the others.
+const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
 
 /// Where connections come from.
 #[derive(Debug)]
@@ -84,15 +89,27 @@ pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, ServeE
     let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.certificates).collect();
     let certificates = certificates.map_err(ServeError::Pem)?;
     let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(ServeError::Pem)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut provider = rustls::crypto::ring::default_provider();
+    // The order of Go's servers: 128 bits first, a third faster than 256 and as safe for long.
+    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
+    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
         .with_safe_default_protocol_versions()
         .map_err(ServeError::Tls)?
         .with_client_cert_verifier(any_client_certificate(&material.client_authorities))
         .with_single_cert(certificates, key)
         .map_err(ServeError::Tls)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.ignore_client_order = true;
     Ok(Arc::new(config))
+}
+
+fn is_aes_128(suite: CipherSuite) -> bool {
+    matches!(
+        suite,
+        CipherSuite::TLS13_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+    )
 }
 
 /// Serves until `shutdown` is true, and then until all requests have ended or the time is over.
@@ -161,14 +178,15 @@ where
         async move { Ok::<_, Infallible>(front.handle(peer, request).await) }
     });
     let builder = builder();
-    let mut connection =
-        std::pin::pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let stream = Gather::new(stream);
+    let io = TokioIo::new(stream.clone());
+    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(io, service));
     tokio::select! {
         // A client that goes away or talks nonsense is no news.
-        _ = connection.as_mut() => {}
+        _ = poll_fn(|context| stream.poll(connection.as_mut(), context)) => {}
         () = asked_to_end(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
+            let _ = poll_fn(|context| stream.poll(connection.as_mut(), context)).await;
         }
     }
 }
@@ -187,7 +205,8 @@ fn builder() -> Builder<TokioExecutor> {
         .keep_alive_timeout(PING_TIMEOUT)
         .max_header_list_size(HEADERS_MAX)
         .max_concurrent_streams(STREAMS_MAX)
-        .initial_stream_window_size(STREAM_WINDOW);
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW);
     builder
 }
 

@@ -7,6 +7,7 @@ use auth::review::{Question, Reviewer, is_review};
 use http::Response;
 use hyper::body::Incoming;
 use jiff::Timestamp;
+use kube_object::json::weight;
 use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::{Value, json};
@@ -15,11 +16,12 @@ use super::accept::{Encoding, Negotiated, Offer, negotiate, not_acceptable};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
+use super::limits::Gate;
 use super::{Front, decode, watch};
 use crate::aggregate::Asking;
 use crate::kinds::Resource;
 use crate::metrics::Subject;
-use crate::registry::{DeleteOptions, GetOptions, ListOptions, Outcome, Target, WriteOptions};
+use crate::registry::{DeleteOptions, GetOptions, ListOptions, Outcome, Patch, Target, WriteOptions};
 use crate::table::IncludeObject;
 
 /// Answers a request for a resource.
@@ -85,38 +87,36 @@ async fn change(
 ) -> Result<Response<Body>, Status> {
     let Asked { front, info, query, context, request } = asked;
     let (parts, incoming) = request.into_parts();
-    let bytes = read(&parts.headers, incoming).await?;
-    let _large = front.gate.decode(bytes.len()).await;
+    let received = read(&front.gate, &parts.headers, incoming).await?;
+    let mut place = front.gate.decode(received.bytes.len()).await;
+    let sent = Sent::decode(&info.verb, resource, &parts.headers, &received.bytes)?;
+    place.fit(|| sent.weight() + received.bytes.len());
+    drop(received);
     let registry = &front.registry;
-    let outcome = match info.verb.as_str() {
-        "create" => {
-            let object = decode::object(&parts.headers, &bytes, !resource.is_custom())?;
+    let outcome = match (info.verb.as_str(), sent) {
+        ("create", Sent::Object(mut object)) if is_review(&resource.gvk.group, &resource.gvk.kind) => {
+            WriteOptions::from_query(query.pairs())?;
+            check_type(&mut object.value, resource)?;
+            let answered = review(front, &context.user, resource, target, &object.value)?;
+            return Ok(answer::outcome(&answered, resource, form));
+        }
+        ("create", Sent::Object(object)) => {
             let options = WriteOptions::from_query(query.pairs())?;
-            if is_review(&resource.gvk.group, &resource.gvk.kind) {
-                let mut object = object.value;
-                check_type(&mut object, resource)?;
-                let answered = review(front, &context.user, resource, target, &object)?;
-                return Ok(answer::outcome(&answered, resource, form));
-            }
             registry.create(&context, target, object, &options).await?
         }
-        "update" => {
-            let object = decode::object(&parts.headers, &bytes, !resource.is_custom())?;
+        ("update", Sent::Object(object)) => {
             let options = WriteOptions::from_query(query.pairs())?;
             registry.update(&context, target, object, &options).await?
         }
-        "patch" => {
-            let patch = decode::patch(&parts.headers, &bytes, resource.is_custom())?;
+        ("patch", Sent::Patch(patch)) => {
             let options = WriteOptions::from_query(query.pairs())?;
             registry.patch(&context, target, patch, &options).await?
         }
-        "delete" => {
-            let body = decode::options(&parts.headers, &bytes)?;
+        ("delete", Sent::Options(body)) => {
             let options = DeleteOptions::from_request(query.pairs(), body.as_ref())?;
             registry.delete(&context, target, &options).await?
         }
-        "deletecollection" => {
-            let body = decode::options(&parts.headers, &bytes)?;
+        ("deletecollection", Sent::Options(body)) => {
             let options = DeleteOptions::from_request(query.pairs(), body.as_ref())?;
             let list = ListOptions::from_query(query.pairs())?;
             let gone = registry.delete_collection(&context, target, &list, &options).await?;
@@ -127,12 +127,48 @@ async fn change(
     Ok(answer::outcome(&outcome, resource, form))
 }
 
-async fn read(headers: &http::HeaderMap, incoming: Incoming) -> Result<bytes::Bytes, Status> {
+/// What the bodies of the verbs say.
+enum Sent {
+    Object(crate::registry::Body),
+    Patch(Patch),
+    Options(Option<Value>),
+}
+
+impl Sent {
+    fn decode(
+        verb: &str,
+        resource: &Resource,
+        headers: &http::HeaderMap,
+        bytes: &bytes::Bytes,
+    ) -> Result<Self, Status> {
+        Ok(match verb {
+            "create" | "update" => Self::Object(decode::object(headers, bytes, !resource.is_custom())?),
+            "patch" => Self::Patch(decode::patch(headers, bytes, resource.is_custom())?),
+            "delete" | "deletecollection" => Self::Options(decode::options(headers, bytes)?),
+            _ => Self::Options(None),
+        })
+    }
+
+    /// What its values take in memory, roughly.
+    fn weight(&self) -> usize {
+        match self {
+            Self::Object(body) => weight(&body.value),
+            Self::Patch(patch) => weight(&patch.body().value),
+            Self::Options(options) => options.as_ref().map_or(0, weight),
+        }
+    }
+}
+
+async fn read<'a>(
+    gate: &'a Gate,
+    headers: &http::HeaderMap,
+    incoming: Incoming,
+) -> Result<body::Received<'a>, Status> {
     // Most requests without a body say so.
     if hyper::body::Body::is_end_stream(&incoming) {
-        return Ok(bytes::Bytes::new());
+        return Ok(body::Received::default());
     }
-    body::read(headers, incoming).await
+    body::read(gate, headers, incoming).await
 }
 
 async fn follow(

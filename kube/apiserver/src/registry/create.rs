@@ -28,7 +28,7 @@ impl Registry {
             return Err(Status::new(400, "", "resourceVersion should not be set on objects to be created"));
         }
         let writer = fields::writer(context, target, options, self.core.now());
-        fields::record(&target.resource, &Value::Null, &mut object, &writer);
+        fields::record(&target.resource, &Value::Null, &mut object, &writer)?;
         self.insert(context, target, object, options).await
     }
 

@@ -7,7 +7,7 @@ use kube_object::{schema_shape, strict};
 use serde_json::{Value, json};
 
 use super::context::{Body, Context, FieldValidation, Target};
-use super::meta;
+use super::{fields, meta};
 use crate::kinds::Resource;
 use crate::rules;
 
@@ -27,6 +27,7 @@ pub(super) fn object(
         ));
     }
     check_type(resource, &mut object)?;
+    fields::check_size(resource, &object)?;
     let notes_first = notes_first || resource.is_custom();
     // Custom resources are read first and then held against their schema.
     let text = text.filter(|_| !resource.is_custom());

@@ -2,7 +2,7 @@
 
 use kube_object::apply::{
     self, ApplyError, ApplyOptions, FieldSet, Managers, PathElement, Writer,
-    managers::manager_from_user_agent,
+    managers::manager_from_user_agent, typed,
 };
 use kube_object::field_error::FieldError;
 use kube_object::resource::GroupVersionKind;
@@ -32,7 +32,13 @@ pub(super) fn writer(context: &Context, target: &Target, options: &WriteOptions,
 
 /// Notes that `new` was written in place of `old` (null if there was nothing). What the client says
 /// about managed fields counts only if it is a list that can be read: an empty one forgets everybody.
-pub(super) fn record(resource: &Resource, old: &Value, new: &mut Value, writer: &Writer) {
+pub(super) fn record(
+    resource: &Resource,
+    old: &Value,
+    new: &mut Value,
+    writer: &Writer,
+) -> Result<(), Status> {
+    check_size(resource, new)?;
     let given = meta::get(new, "managedFields");
     let resets = given.as_array().is_some_and(|list| {
         list.is_empty()
@@ -40,13 +46,22 @@ pub(super) fn record(resource: &Resource, old: &Value, new: &mut Value, writer: 
     });
     if resets && !old.is_null() {
         meta::set(new, "managedFields", Value::Null);
-        return;
+        return Ok(());
     }
     let from = |value: &Value| Managers::from_value(value).ok().filter(|found| !found.entries.is_empty());
     let managers = from(given).or_else(|| from(meta::get(old, "managedFields"))).unwrap_or_default();
     let ignored = ignored(&writer.subresource, resource);
     let managers = apply::record_write(old, new, rules::shape(resource), &managers, writer, &ignored);
     set(new, &managers);
+    Ok(())
+}
+
+/// Objects with too many fields are refused before anybody comes to own them.
+pub(super) fn check_size(resource: &Resource, object: &Value) -> Result<(), Status> {
+    if typed::has_more_fields(object, rules::shape(resource), FIELDS_MAX) {
+        return Err(Status::too_large(format!("the object has more than {FIELDS_MAX} fields")));
+    }
+    Ok(())
 }
 
 /// Applies a configuration to `live` (null if there is nothing yet).
@@ -137,5 +152,8 @@ pub(super) fn check_options(options: &WriteOptions, applies: bool) -> Result<(),
     Err(Status::invalid(&kind, "", &[error]))
 }
 
+/// Fields that an object may have. Each takes its name twice, as its own and its owner's, and no more
+/// of the shortest fit the 1.5 MiB that upstream's store takes.
+const FIELDS_MAX: usize = 50_000;
 /// The manager of a client without a name.
 const UNKNOWN: &str = "unknown";

@@ -110,7 +110,7 @@ impl Registry {
             Change::Replace(object) if rules::creates_on_update(&target.resource) => {
                 let mut object = object.clone();
                 meta::set(&mut object, "resourceVersion", Value::Null);
-                fields::record(&target.resource, &Value::Null, &mut object, &writer);
+                fields::record(&target.resource, &Value::Null, &mut object, &writer)?;
                 object
             }
             Change::Patch(Patch::Apply(body)) => {
@@ -270,7 +270,7 @@ impl Registry {
             }
         };
         check_uid(target, &new, old)?;
-        fields::record(resource, old, &mut new, &writer);
+        fields::record(resource, old, &mut new, &writer)?;
         Ok(new)
     }
 

@@ -144,6 +144,7 @@ pub(super) fn apply(
             resource.gvk.kind
         )));
     }
+    fields::check_size(resource, config)?;
     let mut placed = config.clone();
     if meta::text(config, "name").is_empty() {
         meta::set(&mut placed, "name", target.name.as_str());
@@ -172,7 +173,7 @@ pub(super) fn apply(
 
 /// A test that fails, or a path that is not there: upstream does not say which.
 fn json_refused(error: &JsonPatchError) -> Status {
-    if matches!(error, JsonPatchError::CopiesTooLarge { .. }) {
+    if matches!(error, JsonPatchError::CopiesTooLarge { .. } | JsonPatchError::MovesTooMany { .. }) {
         return Status::too_large(error.to_string());
     }
     let mut status =

@@ -304,3 +304,29 @@ async fn what_a_webhook_does_wrong_is_told() {
          127.0.0.1:1: connect: connection refused"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_fails_ends_the_watch() {
+    let (rig, webhook) = gadgets().await;
+    rig.create(V1, one("a", 1)).await.unwrap();
+    let mut in_one = rig.watch(V1, &[]).await.unwrap();
+    let mut in_two = rig.watch(V2, &[]).await.unwrap();
+    assert_eq!(event(&mut in_two).await, "ADDED default/a");
+    webhook.set("refuses");
+    rig.create(V1, one("b", 2)).await.unwrap();
+    let status = next(&mut in_two).await.unwrap().unwrap_err();
+    assert_eq!(
+        (status.code, status.message.as_str()),
+        (500, "conversion webhook for example.com/v1, Kind=Gadget failed: not today")
+    );
+    assert!(next(&mut in_two).await.is_none(), "nothing follows what is missing");
+    // The others go on, and so does who comes again.
+    for name in ["a", "b"] {
+        assert_eq!(event(&mut in_one).await, format!("ADDED default/{name}"));
+    }
+    webhook.set("");
+    let mut again = rig.watch(V2, &[]).await.unwrap();
+    for name in ["a", "b"] {
+        assert_eq!(event(&mut again).await, format!("ADDED default/{name}"));
+    }
+}
