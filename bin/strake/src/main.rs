@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         executable,
         streams: cli::Streams::of_process(),
         now: SystemTime::now,
+        give_back_memory: sys::allocator::give_back,
     };
     cli::main(args, environment)
 }

@@ -3,6 +3,8 @@
 //!
 //! It knows nothing of containers: no specification, no policy, no state on disk.
 
+#[cfg(feature = "mimalloc")]
+pub mod allocator;
 pub mod bpf;
 pub mod capability;
 pub mod clone;

@@ -24,6 +24,8 @@ pub struct Environment {
     pub streams: Streams,
     /// The clock.
     pub now: fn() -> SystemTime,
+    /// Gives memory that is free back to the kernel.
+    pub give_back_memory: fn(),
 }
 
 /// The standard streams and whether each is a terminal.

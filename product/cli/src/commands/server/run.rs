@@ -9,7 +9,7 @@ use apiserver::aggregate;
 use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
-use apiserver::{ApiServer, Config, Network};
+use apiserver::{ApiServer, Config, Network, rest};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -80,6 +80,8 @@ async fn run(
     let listener = Listener::Tls(listener, tls_now);
     tasks.spawn(serve_http(Arc::clone(&composed.front), listener, Settings::default(), ended.clone()));
     tasks.spawn(opened.maintenance(ended.clone()));
+    let give_back = context.environment.give_back_memory;
+    tasks.spawn(rest::run(Arc::clone(server.cache()), give_back, ended.clone()));
     tasks.spawn(keys.clone().renewal(
         pki.look_again_at,
         tls,
