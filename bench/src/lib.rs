@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-pub use api::{ApiReport, WatchReport};
+pub use api::{ApiReport, BodiesReport, WatchReport};
 pub use dns::DnsReport;
 pub use sample::{Candidate, Cost, Table};
 pub use sim::SimReport;
@@ -38,6 +38,8 @@ pub enum Scenario {
     NodesSim,
     /// the cluster's names under load, beside figures of CoreDNS
     Dns,
+    /// what hostile bodies cost the control plane
+    Bodies,
 }
 
 /// How it is measured.
@@ -64,6 +66,8 @@ pub enum Report {
     Sim(SimReport),
     /// Names.
     Dns(DnsReport),
+    /// Hostile bodies.
+    Bodies(BodiesReport),
 }
 
 /// Candidates that took turns.
@@ -82,6 +86,7 @@ impl fmt::Display for Report {
             Self::Watches(report) => report.fmt(f),
             Self::Sim(report) => report.fmt(f),
             Self::Dns(report) => report.fmt(f),
+            Self::Bodies(report) => report.fmt(f),
         }
     }
 }
@@ -114,6 +119,9 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
             return sim::measure(size).context("scenario nodes-sim").map(Report::Sim);
         }
         Scenario::Dns => return dns::measure().context("scenario dns").map(Report::Dns),
+        Scenario::Bodies => {
+            return api::bodies::measure().context("scenario bodies").map(Report::Bodies);
+        }
         Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
     };
     turns.map(Report::Turns)

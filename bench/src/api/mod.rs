@@ -3,6 +3,7 @@
 //! There is no peer to take turns with: the figures beside ours are those of kube-apiserver 1.36
 //! with etcd on a machine of this kind. They are good for factors, not for percents.
 
+pub(crate) mod bodies;
 mod connection;
 mod load;
 pub(crate) mod watches;
@@ -11,6 +12,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+pub use bodies::BodiesReport;
 use connection::Pool;
 use load::{Latencies, each};
 use testkit::kube::KubeServer;

@@ -40,6 +40,7 @@ pub fn all() -> Result<Vec<Bomb>> {
     }
     all.extend(yaml());
     all.extend(protobuf());
+    all.extend(empty_items());
     all.extend(patches());
     all.extend(long_fields());
     all.extend(expressions());
@@ -89,10 +90,14 @@ struct Text {
 
 impl Text {
     fn sent_as(self, content: Content) -> Bomb {
+        self.sent_to("configmaps", content)
+    }
+
+    fn sent_to(self, plural: &str, content: Content) -> Bomb {
         let object = "/apis/apps/v1/namespaces/wild/deployments/filled";
         let (method, path) = match content {
             Content::Json | Content::Yaml | Content::Protobuf => {
-                ("POST", format!("/api/v1/namespaces/{NAMESPACE}/configmaps?dryRun=All"))
+                ("POST", format!("/api/v1/namespaces/{NAMESPACE}/{plural}?dryRun=All"))
             }
             Content::Apply => ("PATCH", format!("{object}?dryRun=All&fieldManager=m&force=true")),
             _ => ("PATCH", format!("{object}?dryRun=All")),
@@ -144,6 +149,11 @@ fn yaml() -> Vec<Bomb> {
         ("a tag of a tag", "!<".repeat(LEVELS)),
         ("documents", "---\n".repeat(LEVELS)),
         ("directives", "%YAML 1.2\n".repeat(LEVELS)),
+        ("one key, line by line", "a: 1\n".repeat(LONG / 5)),
+        ("many short lines", "- 1\n".repeat(LONG / 4)),
+        ("one key in braces", format!("{head}data: {{{}a: 1}}\n", "a: 1, ".repeat(LONG / 6))),
+        ("brackets behind a tag", format!("--- !!seq [{}]\n", "1, ".repeat(LONG / 3))),
+        ("brackets behind a text", format!("? 'it''s {{\n  '\n: [{}]\n", "1, ".repeat(LONG / 3))),
         ("open flow", "{a: [".repeat(LEVELS)),
         ("a quoted line", format!("a: \"{}", "\\\n ".repeat(LEVELS))),
         ("a plain line", format!("a: {}", "x: ".repeat(LEVELS))),
@@ -190,11 +200,38 @@ fn protobuf() -> Vec<Bomb> {
         ("one entry again and again", envelope("ConfigMap", &many)),
         ("many entries", envelope("ConfigMap", &distinct)),
         ("many unknown fields", envelope("ConfigMap", &field(99, b"").repeat(900_000))),
-        ("many empty items", envelope("Pod", &field(2, &field(1, b"").repeat(900_000)))),
-        ("many empty containers", envelope("Pod", &field(2, &field(2, b"").repeat(900_000)))),
+        (
+            "fields that take turns",
+            envelope("ConfigMap", &[field(98, b""), field(99, b"")].concat().repeat(450_000)),
+        ),
     ];
     let bomb = |(name, body)| Text { name, body }.sent_as(Content::Protobuf);
-    bodies.into_iter().map(bomb).collect()
+    // What is decoded of each gets its defaults.
+    let pods = [
+        ("many empty volumes", envelope("Pod", &field(2, &field(1, b"").repeat(900_000)))),
+        ("many empty containers", envelope("Pod", &field(2, &field(2, b"").repeat(900_000)))),
+        ("many conditions", envelope("Pod", &field(3, &field(2, b"").repeat(900_000)))),
+    ];
+    let pod = |(name, body)| Text { name, body }.sent_to("pods", Content::Protobuf);
+    bodies.into_iter().map(bomb).chain(pods.into_iter().map(pod)).collect()
+}
+
+/// Items of a pod's lists that are next to nothing until they get their defaults.
+fn empty_items() -> Vec<Bomb> {
+    let pod = |list: &str| {
+        let items = "{},".repeat(LONG / 3);
+        format!(
+            "{{\"apiVersion\":\"v1\",\"kind\":\"Pod\",\"metadata\":{{\"name\":\"bomb\"}},\"spec\":{{\"{list}\":[{items}{{}}]}}}}"
+        )
+    };
+    let lists = [
+        ("empty containers", "containers"),
+        ("empty volumes", "volumes"),
+        ("empty tolerations", "tolerations"),
+    ];
+    let text = |(name, list)| Text { name, body: pod(list).into_bytes() };
+    let forms = |text: Text| [Content::Json, Content::Yaml].map(|form| text.clone().sent_to("pods", form));
+    lists.into_iter().map(text).flat_map(forms).collect()
 }
 
 /// A field with a length.

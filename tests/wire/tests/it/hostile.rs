@@ -38,8 +38,40 @@ fn mutated_bodies_are_answered() {
 
 #[test]
 fn bombs_are_answered() {
-    campaign(async |campaign| fine(&campaign.bombs().await.unwrap()));
+    campaign(async |campaign| {
+        let struck = campaign.bombs().await.unwrap();
+        fine(&struck);
+        for (name, code) in REFUSED {
+            let of_name: Vec<_> =
+                struck.iter().filter(|struck| struck.what.starts_with(&format!("{name} ("))).collect();
+            assert!(!of_name.is_empty(), "no bomb is called {name}");
+            of_name.iter().for_each(|struck| assert_eq!(struck.code, *code, "{struck:?}"));
+        }
+    });
 }
+
+/// What a limit stops, so that nothing is computed of it.
+const REFUSED: &[(&str, u16)] = &[
+    ("many empty containers", 413),
+    ("many empty volumes", 413),
+    ("many conditions", 413),
+    ("empty containers", 413),
+    ("empty volumes", 413),
+    ("empty tolerations", 413),
+    ("data twice", 413),
+    ("many quantities", 413),
+    ("many containers", 413),
+    ("many annotations", 413),
+    ("much data", 413),
+    ("a body over the limit", 413),
+    ("insertions at the front", 413),
+    ("one key in braces", 400),
+    ("brackets behind a tag", 400),
+    ("brackets behind a text", 400),
+    ("one key, line by line", 400),
+    ("many short lines", 400),
+    ("aliases of aliases", 400),
+];
 
 #[test]
 fn what_is_as_deep_as_allowed_can_be_read() {
