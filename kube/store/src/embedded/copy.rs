@@ -105,14 +105,10 @@ impl Frozen {
     pub(crate) fn copy(&self, target: &Path) -> Result<Report, Error> {
         let partial = begin(target)?;
         hit("store.backup.begun");
-        let filled = Filling::begin(&partial).and_then(|mut filling| {
-            let sum = self.rows(|row| filling.take(row))?;
-            filling.finish(&self.report, sum)
-        });
-        filled.and_then(|()| install(&partial, target)).inspect_err(|_| {
-            // Half a copy is of no use, and the error that led here is the one to tell.
-            drop(fs::remove_dir_all(&partial));
-        })?;
+        let mut filling = Filling::begin(&partial)?;
+        let sum = self.rows(|row| filling.take(row))?;
+        filling.finish(&self.report, sum)?;
+        install(&partial, target)?;
         Ok(self.report.clone())
     }
 }
@@ -224,7 +220,8 @@ pub(crate) fn install(partial: &Path, target: &Path) -> Result<(), Error> {
     sync_directory_of(target)
 }
 
-/// A store that is being filled with another one's rows, each of them checked.
+/// A store that is being filled with another one's rows, each of them checked. Dropped before it is
+/// finished, nothing of it stays.
 #[derive(Debug)]
 pub(crate) struct Filling {
     disk: Disk,
@@ -232,6 +229,16 @@ pub(crate) struct Filling {
     sum: Sum,
     leases: Vec<(LeaseId, Duration)>,
     builder: Builder,
+    finished: bool,
+}
+
+impl Drop for Filling {
+    fn drop(&mut self) {
+        if !self.finished {
+            // Half a copy is of no use, and the error that led here is the one to tell.
+            drop(fs::remove_dir_all(&self.partial));
+        }
+    }
 }
 
 impl Filling {
@@ -239,7 +246,8 @@ impl Filling {
         let disk = Disk::make(partial)?;
         hit("store.backup.opened");
         let builder = Builder::new(identity(), COPY_SEGMENT_BYTES);
-        Ok(Self { disk, partial: partial.to_owned(), sum: Sum::default(), leases: Vec::new(), builder })
+        let (partial, sum, leases) = (partial.to_owned(), Sum::default(), Vec::new());
+        Ok(Self { disk, partial, sum, leases, builder, finished: false })
     }
 
     pub(crate) fn take(&mut self, row: RawRow<'_>) -> Result<(), Error> {
@@ -253,7 +261,7 @@ impl Filling {
     }
 
     /// Makes the store durable, when it holds what the source has.
-    pub(crate) fn finish(self, source: &Report, sum: Sum) -> Result<(), Error> {
+    pub(crate) fn finish(mut self, source: &Report, sum: Sum) -> Result<(), Error> {
         hit("store.backup.filled");
         if self.sum != sum || sum.rows != source.rows {
             let at = Position { revision: source.revision.0, sub: 0 };
@@ -262,7 +270,9 @@ impl Filling {
         // The newest records may be compacted away; the revision never goes back all the same.
         let (revision, compacted) = (source.revision.0, source.compacted.0);
         let finished = self.builder.finish(&self.disk, revision, compacted, &self.leases);
-        finished.map_err(|error| Error::io("write", &self.partial, error))
+        finished.map_err(|error| Error::io("write", &self.partial, error))?;
+        self.finished = true;
+        Ok(())
     }
 }
 

@@ -62,19 +62,20 @@ pub trait StorageFile: fmt::Debug + Send + Sync {
 pub struct Disk {
     path: PathBuf,
     directory: File,
+    read_only: bool,
 }
 
 impl Disk {
     /// Opens a directory that is there, and locks it.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        let disk = Self::unlocked(path)?;
+        let disk = Self::unlocked(path, false)?;
         disk.directory.try_lock().map_err(|error| not_locked(path, error))?;
         Ok(disk)
     }
 
     /// Opens a directory to read; a store that writes to it is in the way.
     pub(crate) fn open_read_only(path: &Path) -> Result<Self, Error> {
-        let disk = Self::unlocked(path)?;
+        let disk = Self::unlocked(path, true)?;
         disk.directory.try_lock_shared().map_err(|error| not_locked(path, error))?;
         Ok(disk)
     }
@@ -99,13 +100,13 @@ impl Disk {
         self
     }
 
-    fn unlocked(path: &Path) -> Result<Self, Error> {
+    fn unlocked(path: &Path, read_only: bool) -> Result<Self, Error> {
         let directory = File::open(path).map_err(|error| Error::io("open", path, error))?;
         let kind = directory.metadata().map_err(|error| Error::io("look at", path, error))?;
         if !kind.is_dir() {
             return Err(Error::Earlier { path: path.to_owned() });
         }
-        Ok(Self { path: path.to_owned(), directory })
+        Ok(Self { path: path.to_owned(), directory, read_only })
     }
 
     fn open_as(&self, name: &str, options: &OpenOptions) -> io::Result<Arc<dyn StorageFile>> {
@@ -128,14 +129,7 @@ impl Storage for Disk {
     }
 
     fn open(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
-        let path = self.path.join(name);
-        match OpenOptions::new().read(true).write(true).open(&path) {
-            // A backup on a file system that is only read can be looked at.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                self.open_as(name, OpenOptions::new().read(true))
-            }
-            opened => Ok(Arc::new(DiskFile { file: opened? })),
-        }
+        self.open_as(name, OpenOptions::new().read(true).write(!self.read_only))
     }
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {

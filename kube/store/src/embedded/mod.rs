@@ -155,9 +155,10 @@ impl Embedded {
         let exists = fs::exists(path).map_err(|error| Error::io("look for", path, error))?;
         let disk = if exists { Disk::open(path)? } else { copy::create(path, options.segment_bytes)? };
         base::failpoint::hit("store.open.locked");
-        if disk.list().map_err(|error| Error::io("list", path, error))?.is_empty() {
+        let names = disk.list().map_err(|error| Error::io("list", path, error))?;
+        if !names.iter().any(|name| log::is_segment(name)) {
             // It was made as a whole: somebody has emptied it.
-            let (what, file) = ("it is empty", path.display().to_string());
+            let (what, file) = ("it holds no segment", path.display().to_string());
             return Err(Error::DamagedFile { what, file, offset: 0 });
         }
         Self::open_on(Arc::new(disk), path, options, now)
@@ -196,7 +197,14 @@ impl Embedded {
             segment_bytes: options.segment_bytes,
         };
         let log = Log::new(tip, ahead);
-        let writer = Writer { shared: Arc::clone(&shared), inbox: jobs, log, keeper: wake, mend_at: now };
+        let writer = Writer {
+            shared: Arc::clone(&shared),
+            inbox: jobs,
+            log,
+            keeper: wake,
+            asked_at: u32::MAX,
+            mend_at: now,
+        };
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
             spawned.map_err(|error| Error::io("start a thread for", path, error))

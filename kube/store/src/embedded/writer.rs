@@ -36,6 +36,8 @@ pub(crate) struct Writer {
     pub log: Log,
     /// Wakes the keeper.
     pub keeper: SyncSender<()>,
+    /// The segment after which it was asked for the next one.
+    pub asked_at: u32,
     /// When to look again whether there is space, while there is none.
     pub mend_at: Instant,
 }
@@ -194,7 +196,11 @@ impl Writer {
         }
         compact.into_iter().for_each(|revision| self.forget(Revision(revision)));
         let active = &self.log.tip().active;
-        if compacts || active.end() > active.head.len / 2 {
+        let half = active.end() > active.head.len / 2 && self.asked_at != active.slot;
+        if half {
+            self.asked_at = active.slot;
+        }
+        if compacts || half {
             // When it is awake already that is as good.
             let _ = self.keeper.try_send(());
         }

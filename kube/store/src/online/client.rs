@@ -48,14 +48,14 @@ impl Online {
     /// `progress` hears how many rows have come, and how many there will be.
     pub fn backup(mut self, target: &Path, mut progress: impl FnMut(u64, u64)) -> Result<Report, Error> {
         let partial = begin(target)?;
-        let done = self.fill(&partial, &mut progress).and_then(|()| {
-            let report = check(&partial)?;
+        self.fill(&partial, &mut progress)?;
+        let done = check(&partial).and_then(|report| {
             hit("store.online.checked");
             install(&partial, target)?;
             Ok(report)
         });
         if done.is_err() {
-            // Half a backup is of no use, and the error that led here is the one to tell.
+            // A wrong backup is of no use, and the error that led here is the one to tell.
             drop(fs::remove_dir_all(&partial));
         }
         done

@@ -109,6 +109,33 @@ fn the_store_of_an_earlier_build_is_refused_by_name() {
     open(&directory.join("store"));
 }
 
+/// Two backups to one place: the second is refused, and the first is not harmed.
+#[test]
+fn a_backup_leaves_one_that_is_under_way_alone() {
+    let directory = testkit::TempDir::new();
+    let store = open(&directory.join("store"));
+    store.txn(Txn::put("a", "1")).unwrap();
+    drop(open(&directory.join("backup.partial")));
+    let first = open(&directory.join("backup.partial"));
+    let error = store.backup(&directory.join("backup")).unwrap_err();
+    assert!(matches!(error, store::Error::InUse { .. }), "{error}");
+    first.txn(Txn::put("b", "1")).unwrap();
+    drop(first);
+    check(&directory.join("backup.partial")).unwrap();
+    store.backup(&directory.join("backup")).unwrap();
+}
+
+#[test]
+fn a_directory_without_segments_is_no_new_store() {
+    let directory = testkit::TempDir::new();
+    let path = directory.join("store");
+    drop(open(&path));
+    fs::remove_file(path.join("00000000.log")).unwrap();
+    fs::write(path.join("00000001.log.part"), "").unwrap();
+    let error = Embedded::open(&path, &crate::options(), Instant::now()).unwrap_err();
+    assert!(matches!(error, store::Error::DamagedFile { .. }), "{error}");
+}
+
 /// Old records go in the background, also those that a closed store has left behind.
 #[test]
 fn compaction_gives_the_rows_back() {

@@ -185,7 +185,7 @@ impl Builder {
 
     /// Writes the last segment, where the log goes on, and makes all of it durable.
     pub(crate) fn finish(
-        mut self,
+        &mut self,
         storage: &dyn Storage,
         revision: u64,
         compacted: u64,

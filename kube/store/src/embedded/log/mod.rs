@@ -294,6 +294,11 @@ pub(crate) fn seal(tip: &Tip) -> io::Result<()> {
     active.file.sync()
 }
 
+/// Whether a file of that name is a part of the log.
+pub(crate) fn is_segment(name: &str) -> bool {
+    SegmentHead::number(name).is_some()
+}
+
 /// Whether a write failed for want of space alone.
 pub(crate) fn is_no_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
