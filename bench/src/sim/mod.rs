@@ -229,3 +229,15 @@ const CONNECTIONS_MAX: usize = 50;
 const HEARTBEATS_FOR: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(540);
 const TICKS_PER_SECOND: f64 = 100.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn k3_03_simulated_nodes_take_their_pods() {
+        let report = measure(Size { nodes: 4, pods_per_node: 25 }).unwrap();
+        let found = |what: &str| report.lines.iter().any(|(name, _)| name == what);
+        assert!(found("all nodes registered after") && found("all pods running after"), "{report}");
+    }
+}

@@ -61,6 +61,20 @@ impl Upstream {
     pub(crate) async fn chase(
         &self,
         query: &Query,
+        aliases: Vec<Record>,
+        names: (Vec<Name>, bool),
+        otherwise: Vec<u8>,
+        transport: Transport,
+    ) -> Vec<u8> {
+        let failure = || names::failure(&[], Some(query), Code::ServerFailure, transport);
+        let all = self.first_of(query, aliases, names, otherwise, transport);
+        // Many names must not take longer than one.
+        timeout(ANSWER_WITHIN, all).await.unwrap_or_else(|_| failure())
+    }
+
+    async fn first_of(
+        &self,
+        query: &Query,
         mut aliases: Vec<Record>,
         (candidates, searched): (Vec<Name>, bool),
         otherwise: Vec<u8>,

@@ -40,9 +40,13 @@ struct Names {
 
 impl Names {
     fn new() -> Self {
+        Self::over(&format!("127.0.0.1:{}", outside()))
+    }
+
+    /// With another server for the names of the outside.
+    fn over(upstream: &str) -> Self {
         let server = KubeServer::start();
-        let upstream = format!("127.0.0.1:{}", outside());
-        let dns = server.part(&["dns", "--listen", "127.0.0.1:0", "--upstream", &upstream]);
+        let dns = server.part(&["dns", "--listen", "127.0.0.1:0", "--upstream", upstream]);
         let line = dns.said().lines().find_map(|line| line.strip_prefix("answers at 127.0.0.1:"));
         let port = line.expect("it says where it answers").to_owned();
         Self { server, _dns: dns, port }
@@ -195,4 +199,17 @@ fn packets_that_are_no_queries_do_no_harm() {
         let _ = socket.send(&packet[..number % 200]);
     }
     assert_eq!(names.short("dns-version.cluster.local", "TXT"), "\"1.1.0\"");
+}
+
+#[test]
+fn when_the_outside_is_away_that_is_said_and_the_cluster_answers() {
+    // A server that is there and says nothing.
+    let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut names = Names::over(&silent.local_addr().unwrap().to_string());
+    names.until("kubernetes.default.svc.cluster.local", "10.43.0.1");
+    assert_eq!(names.status("www.example.com", "A"), "SERVFAIL");
+    assert_eq!(names.short("kubernetes.default.svc.cluster.local", "A"), "10.43.0.1");
+    // Nor does it need the API server to go on.
+    names.server.crash_and_restart();
+    assert_eq!(names.short("kubernetes.default.svc.cluster.local", "A"), "10.43.0.1");
 }

@@ -13,7 +13,10 @@ struct Cluster {
 
 impl Cluster {
     fn new(nodes: &[Value]) -> Self {
-        let server = KubeServer::start();
+        Self::on(KubeServer::start(), nodes)
+    }
+
+    fn on(server: KubeServer, nodes: &[Value]) -> Self {
         let scheduler = server.part(&["scheduler"]);
         let cluster = Self { server, _scheduler: scheduler };
         cluster.apply("nodes", nodes);
@@ -233,4 +236,34 @@ fn k3_05_capacity_shows_what_bounds_a_node() {
         let found = resources.iter().find(|one| one["resource"] == name);
         assert!(found.is_some_and(|one| one["used"].as_i64().unwrap() >= 0), "{name}: {answer}");
     }
+}
+
+/// A server without loops and scheduler, and both beside it as processes of their own.
+#[test]
+fn the_parts_of_a_control_plane_run_alone() {
+    let server = KubeServer::start_with(&["--disable-controllers"]);
+    let host = node("n1", "4", &json!({}), &json!([]));
+    let cluster = Cluster::on(server, &[host]);
+    let deployment = json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "web"}}, "template": {
+            "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}},
+    });
+    cluster.apply("deployment", &[deployment]);
+    assert!(cluster.pods().is_empty(), "nobody makes pods yet");
+    let loops = cluster.server.part(&["controllers"]);
+    let pods = cluster.decided(3);
+    assert!(pods.iter().all(|pod| placed(pod) == Some("n1")), "{pods:?}");
+    // Both hold their Leases, so that others of their kind wait.
+    for name in ["kube-scheduler", "kube-controller-manager"] {
+        let path = "jsonpath={.spec.holderIdentity}";
+        let holder = cluster.server.kubectl(&["get", "-n", "kube-system", "lease", name, "-o", path]);
+        assert!(holder.ok().contains('_'), "{holder:?}");
+    }
+    // Another one takes over when it is killed, and finds everything as it is.
+    drop(loops);
+    cluster.server.kubectl(&["scale", "deployment", "web", "--replicas=4"]).ok();
+    let _loops = cluster.server.part(&["controllers", "--leader-elect=false"]);
+    let pods = cluster.decided(4);
+    assert!(pods.iter().all(|pod| placed(pod).is_some()), "{pods:?}");
 }
