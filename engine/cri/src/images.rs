@@ -131,8 +131,8 @@ impl Inner {
         };
         let of_images = usage(&self.engine.paths().root, layers + blobs.bytes + blobs.partial_bytes);
         let mut written = 0;
-        for kept in self.all()? {
-            written += self.engine.size_rw(kept.record()).unwrap_or(0);
+        for container in self.index.containers(|_, _, _| true)? {
+            written += self.engine.size_rw(&container.record).unwrap_or(0);
         }
         let of_containers = usage(snapshots.root(), written);
         Ok(ImageFsInfoResponse {

@@ -18,6 +18,7 @@ mod error;
 mod events;
 mod exec;
 mod images;
+mod index;
 mod kept;
 pub mod plan;
 mod runtime;

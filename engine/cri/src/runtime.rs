@@ -15,6 +15,7 @@ use rpc::cri::*;
 use crate::error::status;
 use crate::events::Events;
 use crate::exec::exec_sync;
+use crate::index::Index;
 use crate::kept::{Container, Kept, Sandbox};
 use crate::plan::SandboxNetwork;
 use crate::stats::Samples;
@@ -55,6 +56,7 @@ pub(crate) struct Inner {
     make_pod_network: Option<Box<MakePodNetwork>>,
     streams: Option<Arc<streaming::Server>>,
     pub(crate) events: Arc<Events>,
+    pub(crate) index: Arc<Index>,
     pub(crate) samples: Mutex<Samples>,
 }
 
@@ -62,9 +64,11 @@ impl Cri {
     /// Puts right what a crash has left, and watches over what runs.
     pub async fn start(config: Config) -> Result<Self, engine::Error> {
         let Config { engine, remote, network, make_pod_network, streams } = config;
-        let describing = Arc::clone(&engine);
-        let events =
-            Events::new(Arc::clone(&engine), move |kept, kind| lists::event(&describing, kept, kind));
+        let index = Arc::new(Index::new(Arc::clone(&engine)));
+        let (describing, indexed) = (Arc::clone(&engine), Arc::clone(&index));
+        let events = Events::new(Arc::clone(&engine), move |kept, kind| {
+            lists::event(&describing, &indexed, kept, kind)
+        });
         let inner = Inner {
             engine: Arc::clone(&engine),
             remote,
@@ -72,6 +76,7 @@ impl Cri {
             make_pod_network,
             streams,
             events: Arc::new(events),
+            index,
             samples: Mutex::default(),
         };
         let found = tokio::task::spawn_blocking(move || {
@@ -138,15 +143,9 @@ impl Inner {
         }
     }
 
-    /// All of ours, the newest first.
-    pub(crate) fn all(&self) -> Result<Vec<Kept>, Status> {
-        let listed = self.engine.list().map_err(status)?;
-        Ok(listed.into_iter().filter_map(|listed| Kept::of(listed.record)).collect())
-    }
-
     /// The containers of a sandbox.
     pub(crate) fn members(&self, sandbox: &ContainerId) -> Result<Vec<Container>, Status> {
-        lists::members(&self.engine, sandbox)
+        self.index.members(sandbox)
     }
 }
 

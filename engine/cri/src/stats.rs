@@ -10,7 +10,7 @@ use engine::Record;
 use rpc::cri::*;
 
 use crate::error::status;
-use crate::kept::{Container, Kept, Sandbox};
+use crate::kept::{Container, Sandbox};
 use crate::runtime::{Inner, selected};
 use crate::status::now;
 
@@ -62,18 +62,14 @@ pub(crate) fn of_containers(
     filter: Option<ContainerStatsFilter>,
 ) -> Result<Vec<ContainerStats>, Status> {
     let filter = filter.unwrap_or_default();
-    let mut all = Vec::new();
-    for kept in inner.all()? {
-        let Kept::Container(container) = kept else { continue };
-        let passes = container.record.id.as_str().starts_with(&filter.id)
-            && container.sandbox_id.starts_with(&filter.pod_sandbox_id)
-            && selected(&filter.label_selector, &container.config.labels);
-        if passes && container.record.lifecycle.is_running() {
-            // One that ends meanwhile uses nothing.
-            all.extend(of_container(inner, &container).ok());
-        }
-    }
-    Ok(all)
+    let found = inner.index.containers(|id, sandbox, labels| {
+        id.starts_with(&filter.id)
+            && sandbox.starts_with(&filter.pod_sandbox_id)
+            && selected(&filter.label_selector, labels)
+    })?;
+    let running = found.iter().filter(|container| container.record.lifecycle.is_running());
+    // One that ends meanwhile uses nothing.
+    Ok(running.filter_map(|container| of_container(inner, container).ok()).collect())
 }
 
 /// What a sandbox uses, its containers included.
@@ -107,16 +103,11 @@ pub(crate) fn of_sandboxes(
     filter: Option<PodSandboxStatsFilter>,
 ) -> Result<Vec<PodSandboxStats>, Status> {
     let filter = filter.unwrap_or_default();
-    let mut all = Vec::new();
-    for kept in inner.all()? {
-        let Kept::Sandbox(sandbox) = kept else { continue };
-        let passes = sandbox.record.id.as_str().starts_with(&filter.id)
-            && selected(&filter.label_selector, &sandbox.config.labels);
-        if passes && sandbox.record.lifecycle.is_running() {
-            all.extend(of_sandbox(inner, &sandbox).ok());
-        }
-    }
-    Ok(all)
+    let found = inner
+        .index
+        .sandboxes(|id, labels| id.starts_with(&filter.id) && selected(&filter.label_selector, labels))?;
+    let running = found.iter().filter(|sandbox| sandbox.record.lifecycle.is_running());
+    Ok(running.filter_map(|sandbox| of_sandbox(inner, sandbox).ok()).collect())
 }
 
 impl Inner {

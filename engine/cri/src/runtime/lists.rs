@@ -2,26 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use base::ContainerId;
 use engine::Engine;
 use rpc::cri::*;
 
 use super::Inner;
-use crate::error::status;
+use crate::index::Index;
 use crate::kept::{Container, Kept, Sandbox};
 use crate::status as words;
-
-/// The containers of a sandbox, the newest first.
-pub(super) fn members(engine: &Engine, sandbox: &ContainerId) -> Result<Vec<Container>, Status> {
-    let listed = engine.list().map_err(status)?;
-    let kept = listed.into_iter().filter_map(|listed| Kept::of(listed.record));
-    Ok(kept
-        .filter_map(|kept| match kept {
-            Kept::Container(container) if container.sandbox_id == sandbox.as_str() => Some(*container),
-            _ => None,
-        })
-        .collect())
-}
 
 /// A container's status with all that has to be looked up.
 pub(super) fn status_of(engine: &Engine, container: &Container) -> ContainerStatus {
@@ -49,7 +36,12 @@ pub(super) fn addresses(engine: &Engine, sandbox: &Sandbox) -> Vec<String> {
 }
 
 /// What those who listen are told.
-pub(super) fn event(engine: &Engine, kept: &Kept, kind: ContainerEventType) -> ContainerEventResponse {
+pub(super) fn event(
+    engine: &Engine,
+    index: &Index,
+    kept: &Kept,
+    kind: ContainerEventType,
+) -> ContainerEventResponse {
     let sandbox = match kept {
         Kept::Sandbox(sandbox) => Some(sandbox.as_ref().clone()),
         Kept::Container(container) => {
@@ -61,7 +53,7 @@ pub(super) fn event(engine: &Engine, kept: &Kept, kind: ContainerEventType) -> C
         }
     };
     let id = sandbox.as_ref().map(|sandbox| sandbox.record.id.clone());
-    let members = id.map(|id| members(engine, &id).unwrap_or_default()).unwrap_or_default();
+    let members = id.map(|id| index.members(&id).unwrap_or_default()).unwrap_or_default();
     ContainerEventResponse {
         container_id: kept.record().id.to_string(),
         container_event_type: kind.into(),
@@ -79,16 +71,12 @@ pub(crate) fn selected(wanted: &BTreeMap<String, String>, labels: &BTreeMap<Stri
 impl Inner {
     pub(super) fn list_sandboxes(&self, filter: Option<PodSandboxFilter>) -> Result<Vec<PodSandbox>, Status> {
         let filter = filter.unwrap_or_default();
-        let sandboxes = self.all()?.into_iter().filter_map(|kept| match kept {
-            Kept::Sandbox(sandbox) => Some(words::listed_sandbox(&sandbox)),
-            Kept::Container(_) => None,
-        });
-        Ok(sandboxes
-            .filter(|sandbox| {
-                sandbox.id.starts_with(&filter.id)
-                    && filter.state.as_ref().is_none_or(|wanted| wanted.state == sandbox.state)
-                    && selected(&filter.label_selector, &sandbox.labels)
-            })
+        let found = self
+            .index
+            .sandboxes(|id, labels| id.starts_with(&filter.id) && selected(&filter.label_selector, labels))?;
+        let listed = found.iter().map(words::listed_sandbox);
+        Ok(listed
+            .filter(|sandbox| filter.state.as_ref().is_none_or(|wanted| wanted.state == sandbox.state))
             .collect())
     }
 
@@ -97,17 +85,14 @@ impl Inner {
         filter: Option<ContainerFilter>,
     ) -> Result<Vec<rpc::cri::Container>, Status> {
         let filter = filter.unwrap_or_default();
-        let containers = self.all()?.into_iter().filter_map(|kept| match kept {
-            Kept::Container(container) => Some(words::listed_container(&container, &image_ref(&container))),
-            Kept::Sandbox(_) => None,
-        });
-        Ok(containers
-            .filter(|container| {
-                container.id.starts_with(&filter.id)
-                    && container.pod_sandbox_id.starts_with(&filter.pod_sandbox_id)
-                    && filter.state.as_ref().is_none_or(|wanted| wanted.state == container.state)
-                    && selected(&filter.label_selector, &container.labels)
-            })
+        let found = self.index.containers(|id, sandbox, labels| {
+            id.starts_with(&filter.id)
+                && sandbox.starts_with(&filter.pod_sandbox_id)
+                && selected(&filter.label_selector, labels)
+        })?;
+        let listed = found.iter().map(|container| words::listed_container(container, &image_ref(container)));
+        Ok(listed
+            .filter(|container| filter.state.as_ref().is_none_or(|wanted| wanted.state == container.state))
             .collect())
     }
 }
