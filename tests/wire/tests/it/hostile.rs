@@ -8,9 +8,9 @@ use wire::seeds::Content;
 const MUTATIONS: usize = 10_000;
 /// How many requests are under way at a time.
 const AT_ONCE: usize = 32;
-/// What the server may have had resident at most: a hundred bodies of 3 MB as they arrive, and four of
-/// them decoded.
-const MEMORY_MAX_KIB: u64 = 1536 * 1024;
+/// What the server may have had resident at most: bodies of which 32 MiB are held and the rest waits
+/// unread, 128 MiB of values, and what is made of them.
+const MEMORY_MAX_KIB: u64 = 640 * 1024;
 
 fn campaign(attack: impl AsyncFnOnce(&Campaign<'_>)) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
