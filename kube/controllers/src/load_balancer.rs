@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::conditions;
 use crate::known::{endpoint_slices, nodes, services};
-use crate::object::{at, flag, is_deleting, items, label, name, namespace, remove, same, set, text, texts};
+use crate::object::{at, flag, is_deleting, items, label, name, namespace, remove, set, text, texts};
 use crate::observed::{Change, Key, Loop, Observed, View, Watches};
 use crate::plan::{Action, Plan};
 
@@ -55,22 +55,29 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
     } else {
         Vec::new()
     };
-    let mut said = Value::clone(&service);
     let why = format!("{} addresses lead to it", ingress.len());
+    let current = items(&service, &["status", "loadBalancer", "ingress"]).to_vec();
+    let before = |name: &str| items(observed.memory, &[name]).to_vec();
+    // What somebody else wrote since stays, until there is something new to say; so does all if we know nothing.
+    let known = !observed.memory.is_null();
+    let is_anothers = known && before("wanted") == ingress && current != before("before");
+    let is_unknown = !known && ingress.is_empty();
+    if current == ingress || is_anothers || is_unknown {
+        let before = if is_anothers { before("before") } else { ingress.clone() };
+        return Plan::nothing(why).remembering(json!({"wanted": ingress, "before": before}));
+    }
+    let memory = json!({"wanted": ingress, "before": current});
+    let mut said = Value::clone(&service);
     if ingress.is_empty() {
         remove(&mut said, &["status", "loadBalancer", "ingress"]);
     } else {
         set(&mut said, &["status", "loadBalancer", "ingress"], Value::Array(ingress));
     }
-    if same(&said, &service) {
-        return Plan::nothing(why);
-    }
-    let told = Action::event(&service, "EnsuredLoadBalancer", "Ensured load balancer");
     let mut actions = vec![Action::update_status(services(), said)];
     if is_load_balancer(&service) {
-        actions.push(told);
+        actions.push(Action::event(&service, "EnsuredLoadBalancer", "Ensured load balancer"));
     }
-    Plan::of(why, actions)
+    Plan::of(why, actions).remembering(memory)
 }
 
 /// The addresses at which a service is reached, in their order.
@@ -201,6 +208,19 @@ mod tests {
         world.change("services", "x", "s", |service| service["spec"]["type"] = json!("ClusterIP"));
         world.settle(LOOPS);
         assert_eq!(show(&world), "");
+    }
+
+    #[test]
+    fn what_another_wrote_stays() {
+        let mut world = world(&json!({}));
+        world.change("services", "x", "s", |service| {
+            service["status"]["loadBalancer"]["ingress"] = json!([{"ip": "203.0.113.9"}]);
+        });
+        world.settle(LOOPS);
+        assert_eq!(show(&world), "203.0.113.9");
+        world.change("nodes", "", "c", |node| node["status"]["conditions"][0]["status"] = json!("True"));
+        world.settle(LOOPS);
+        assert_eq!(show(&world), "192.168.0.1 192.168.0.2 192.168.0.3");
     }
 
     #[test]
