@@ -4,6 +4,7 @@ mod healing;
 mod pods;
 mod rolling;
 mod services;
+mod streams;
 
 use std::process::Command;
 
