@@ -16,6 +16,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The net between the nodes; the server's machine is `.1`, the others follow.
 const LAN: &str = "192.168.77.";
 
+/// The disk of a machine that builds may be nearly full, which is not what tests are about.
+const NEVER_EVICT: &[&str] = &["--eviction-hard", "memory.available<1Mi"];
+
 /// `strake server` and the nodes that have joined it, for tests in [`isolated`](crate::isolated()):
 /// all of it ends with the test's namespaces.
 #[derive(Debug)]
@@ -196,7 +199,12 @@ impl Cluster {
         command.arg(self.strake.root().join("server/node-token"));
         command.args(["--node-name", &name, "--node-ip", &format!("{LAN}{number}")]);
         command.arg("--pod-logs").arg(strake.root().join("pod-logs"));
-        command.args(["--pods-cgroup", pods.path()]).args(extra).stdin(Stdio::null()).stdout(Stdio::null());
+        command
+            .args(NEVER_EVICT)
+            .args(["--pods-cgroup", pods.path()])
+            .args(extra)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         let agent = Process::start(command, None);
         self.nodes.push(Node { name: name.clone(), strake, _pods: pods, keeper, agent });
         self.wait_ready(&name);
@@ -251,7 +259,8 @@ impl Drop for Node {
 fn serve(strake: &Strake, pods: &CgroupSubtree, extra: &[String]) -> Process {
     let mut command = strake.command(&["server", "--node-name", "n1", "--node-ip", &format!("{LAN}1")]);
     command.args(["--advertise-address", &format!("{LAN}1"), "--pods-cgroup", pods.path()]);
-    command.arg("--pod-logs").arg(strake.root().join("pod-logs")).args(extra).stdout(Stdio::null());
+    command.args(NEVER_EVICT).arg("--pod-logs").arg(strake.root().join("pod-logs"));
+    command.args(extra).stdout(Stdio::null());
     Process::start(command, Some(" ready in "))
 }
 

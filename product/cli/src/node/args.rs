@@ -34,6 +34,15 @@ pub struct NodeArgs {
     /// A runtime behind a CRI socket, such as unix:///run/containerd/containerd.sock, instead of our own engine
     #[arg(long, value_name = "ENDPOINT")]
     pub container_runtime_endpoint: Option<String>,
+    /// What must stay free or pods have to go: memory.available, nodefs.available, nodefs.inodesFree, pid.available
+    #[arg(
+        long,
+        value_name = "SIGNAL<AMOUNT",
+        value_delimiter = ',',
+        default_value = "memory.available<100Mi,nodefs.available<5%,nodefs.inodesFree<5%",
+        value_parser = threshold
+    )]
+    pub eviction_hard: Vec<Threshold>,
     /// Folder of pods that the node runs without being asked
     #[arg(long, value_name = "DIR")]
     pub pod_manifests: Option<PathBuf>,
@@ -64,6 +73,19 @@ pub struct NodeArgs {
     /// Leave names to another DNS
     #[arg(long)]
     pub disable_dns: bool,
+}
+
+/// How much of what must stay free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Threshold {
+    /// `memory.available`, in bytes.
+    Memory(u64),
+    /// `nodefs.available`, in hundredths of the disk.
+    Disk(u8),
+    /// `nodefs.inodesFree`, in hundredths of the inodes.
+    Inodes(u8),
+    /// `pid.available`, in process ids.
+    Pids(u64),
 }
 
 /// How pods of other nodes are reached.
@@ -102,6 +124,23 @@ impl NodeArgs {
         })
     }
 
+    /// When pods have to go; a signal that is not named is switched off.
+    pub fn eviction(&self) -> kubelet::Eviction {
+        let none = kubelet::Eviction {
+            memory_bytes: 0,
+            disk_percent: 0,
+            inodes_percent: 0,
+            pids: 0,
+            ..Default::default()
+        };
+        self.eviction_hard.iter().fold(none, |eviction, threshold| match *threshold {
+            Threshold::Memory(memory_bytes) => kubelet::Eviction { memory_bytes, ..eviction },
+            Threshold::Disk(disk_percent) => kubelet::Eviction { disk_percent, ..eviction },
+            Threshold::Inodes(inodes_percent) => kubelet::Eviction { inodes_percent, ..eviction },
+            Threshold::Pids(pids) => kubelet::Eviction { pids, ..eviction },
+        })
+    }
+
     /// Its labels.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.node_label.iter().cloned().collect()
@@ -111,6 +150,26 @@ impl NodeArgs {
 fn label(text: &str) -> Result<(String, String), String> {
     let (key, value) = text.split_once('=').ok_or_else(|| "not of the form KEY=VALUE".to_owned())?;
     if key.is_empty() { Err("the key is empty".to_owned()) } else { Ok((key.to_owned(), value.to_owned())) }
+}
+
+/// `SIGNAL<AMOUNT`, as kubelets have it.
+fn threshold(text: &str) -> Result<Threshold, String> {
+    let (signal, amount) = text.split_once('<').ok_or("not of the form memory.available<100Mi")?;
+    let percent = || {
+        let number = amount.strip_suffix('%').and_then(|number| number.parse().ok());
+        number.filter(|number| *number <= 100).ok_or_else(|| format!("{amount} is no share such as 5%"))
+    };
+    let quantity = || {
+        let parsed = amount.parse::<base::Quantity>().map_err(|error| format!("{amount}: {error}"))?;
+        u64::try_from(parsed.value()).map_err(|_| format!("{amount} is less than nothing"))
+    };
+    match signal {
+        "memory.available" => Ok(Threshold::Memory(quantity()?)),
+        "nodefs.available" | "imagefs.available" => Ok(Threshold::Disk(percent()?)),
+        "nodefs.inodesFree" | "imagefs.inodesFree" => Ok(Threshold::Inodes(percent()?)),
+        "pid.available" => Ok(Threshold::Pids(quantity()?)),
+        other => Err(format!("no signal {other}")),
+    }
 }
 
 /// `KEY[=VALUE]:EFFECT`, as kubectl writes taints.
@@ -134,6 +193,22 @@ fn taint(text: &str) -> Result<Value, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_thresholds() {
+        assert_eq!(threshold("memory.available<100Mi"), Ok(Threshold::Memory(100 << 20)));
+        assert_eq!(threshold("nodefs.available<5%"), Ok(Threshold::Disk(5)));
+        assert_eq!(threshold("pid.available<1k"), Ok(Threshold::Pids(1000)));
+        for bad in [
+            "memory.available",
+            "nodefs.available<5",
+            "nodefs.available<500%",
+            "swap<1",
+            "memory.available<x",
+        ] {
+            assert!(threshold(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn reads_labels_and_taints() {

@@ -112,7 +112,7 @@ impl Node {
             allowed_sysctls: args.allowed_unsafe_sysctls.clone(),
             logs: kubelet::LogRotation::default(),
             image_collection: kubelet::ImageCollection::default(),
-            eviction: kubelet::Eviction::default(),
+            eviction: args.eviction(),
             shutdown_grace: None,
         })
     }
