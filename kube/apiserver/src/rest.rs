@@ -38,7 +38,7 @@ async fn quiet(revision: &mut watch::Receiver<u64>) {
 async fn many(revision: &mut watch::Receiver<u64>) {
     let from = *revision.borrow_and_update();
     if revision.wait_for(|now| *now >= from + MANY).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -76,7 +76,7 @@ impl Wakers {
         let registered = Registered { waker: waker.clone(), place: Arc::clone(place) };
         match self.named(scope) {
             None => self.all.insert(id, registered),
-            Some((map, name)) => map.entry(name.clone()).or_default().insert(id, registered),
+            Some((map, name)) => map.entry(name.into()).or_default().insert(id, registered),
         };
     }
 
@@ -91,7 +91,7 @@ impl Wakers {
         was
     }
 
-    fn named<'a, 's>(&'a mut self, scope: &'s Scope) -> Option<(&'a mut Named, &'s Box<str>)> {
+    fn named<'a, 's>(&'a mut self, scope: &'s Scope) -> Option<(&'a mut Named, &'s str)> {
         match scope {
             Scope::All => None,
             Scope::Namespace(name) => Some((&mut self.namespaces, name)),

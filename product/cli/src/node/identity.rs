@@ -87,10 +87,15 @@ async fn signed(api: &dyn Api, name: &str) -> Result<String, CliError> {
             ..WatchOptions::default()
         };
         let mut events = api.watch(&requests(), options).await?;
+        // A watch that ends at once, as one does on a server that ends, is not asked for again at once.
+        let again = tokio::time::Instant::now() + WATCH_AGAIN;
         loop {
             let event = tokio::time::timeout_at(deadline, events.next()).await;
             let event = event.map_err(|_| refused("was not signed in time"))?;
-            let Some(Ok(event)) = event else { break };
+            let Some(Ok(event)) = event else {
+                tokio::time::sleep_until(again).await;
+                break;
+            };
             if event.kind == EventKind::Deleted {
                 return Err(refused("was deleted"));
             }
@@ -117,5 +122,7 @@ fn requests() -> GroupVersionResource {
 
 /// How long a request may stay without its certificate.
 const SIGNED_WITHIN: Duration = Duration::from_secs(300);
+/// The least between two watches.
+const WATCH_AGAIN: Duration = Duration::from_secs(1);
 /// Between two renewals that failed.
 const RENEW_AGAIN: Duration = Duration::from_secs(60);

@@ -24,7 +24,7 @@ use crate::notices::Notices;
 pub(super) fn run(
     node: &Node,
     handle: Handle,
-    shutdown: watch::Receiver<bool>,
+    mut shutdown: watch::Receiver<bool>,
 ) -> Result<impl Future<Output = ()> + Send + 'static, CliError> {
     let name = node.args.name();
     let certificate = Certificate {
@@ -50,7 +50,10 @@ pub(super) fn run(
     };
     Ok(async move {
         let server = Server::new(config, shutdown.clone());
-        let mut pair = serving.first().await;
+        let mut pair = tokio::select! {
+            pair = serving.first() => pair,
+            _ = shutdown.wait_for(|ended| *ended) => return,
+        };
         let tls = match serving.tls(&pair) {
             Ok(tls) => tls,
             Err(error) => return serving.notices.warn(format_args!("the kubelet's server: {error}")),

@@ -103,18 +103,18 @@ fn asks(cpu: &str) -> Value {
     json!([{"name": "c", "image": "registry.example/app:1", "resources": {"requests": {"cpu": cpu}}}])
 }
 
-#[test]
-fn cp_04_pods_go_where_their_rules_allow() {
-    let cluster = Cluster::new(&[
+fn three_zones() -> [Value; 3] {
+    let database = json!([{"key": "role", "value": "db", "effect": "NoSchedule"}]);
+    [
         node("small", "1", &json!({"zone": "a"}), &json!([])),
         node("big", "8", &json!({"zone": "b", "disk": "ssd"}), &json!([])),
-        node(
-            "db",
-            "8",
-            &json!({"zone": "c"}),
-            &json!([{"key": "role", "value": "db", "effect": "NoSchedule"}]),
-        ),
-    ]);
+        node("db", "8", &json!({"zone": "c"}), &database),
+    ]
+}
+
+#[test]
+fn cp_04_pods_go_where_their_rules_allow() {
+    let cluster = Cluster::new(&three_zones());
     let near = json!({"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
         {"labelSelector": {"matchLabels": {"app": "leader"}}, "topologyKey": "kubernetes.io/hostname"}]}});
     let apart = json!({"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [
