@@ -1,12 +1,11 @@
 //! `cargo xtask bench SCENARIO`: us, the peers and the kernel's floor, in turn.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::{Result, ensure};
 
-use crate::process::{cargo, run as announced, run_quietly};
-use crate::{apt, binaries};
+use crate::process::{cargo, run as announced};
+use crate::{apt, binaries, isolated};
 
 /// Options.
 #[derive(clap::Args)]
@@ -35,9 +34,10 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         Some(bin) => bin.clone(),
         None => binaries::build(root)?.dir,
     };
-    if !isolated() {
+    if !isolated::is_isolated() {
         let generator = if is_load(args.scenario) { optimized(root)? } else { std::env::current_exe()? };
-        return isolate(&generator, args.in_memory, &bin);
+        let memory = args.in_memory.then_some("mount -t tmpfs tmpfs /mnt && export TMPDIR=/mnt");
+        return isolated::again(&generator, memory, &bin);
     }
     // Debian's crun refuses a host that has controllers in v2 beside v1.
     let _ = rustix::mount::unmount("/sys/fs/cgroup/unified", rustix::mount::UnmountFlags::DETACH);
@@ -53,13 +53,6 @@ fn is_load(scenario: bench::Scenario) -> bool {
     matches!(scenario, Api | ClusterSim | NodesSim | Dns)
 }
 
-const MARK: &str = "STRAKE_BENCH_ISOLATED";
-
-#[allow(clippy::disallowed_methods, reason = "xtask stands on the roof")]
-fn isolated() -> bool {
-    std::env::var_os(MARK).is_some()
-}
-
 /// This program with a load generator that takes less of the machine than what it measures.
 fn optimized(root: &Path) -> Result<PathBuf> {
     let mut build = cargo();
@@ -67,25 +60,4 @@ fn optimized(root: &Path) -> Result<PathBuf> {
     build.current_dir(root).env("CARGO_PROFILE_RELEASE_LTO", "off");
     announced(build.args(["build", "--quiet", "--release", "--package", "xtask"]))?;
     Ok(binaries::target_dir(root).join("release/xtask"))
-}
-
-/// Runs this command again in namespaces of its own: podman and we both make bridges, mounts and
-/// firewall rules, and the machine keeps none of them.
-fn isolate(program: &Path, in_memory: bool, built: &Path) -> Result<()> {
-    let mut command = Command::new("unshare");
-    command.args([
-        "--mount",
-        "--net",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-        "--propagation",
-        "private",
-    ]);
-    let memory = "mount -t tmpfs tmpfs /mnt && export TMPDIR=/mnt && ";
-    let script = format!("ip link set lo up && {}exec \"$0\" \"$@\"", if in_memory { memory } else { "" });
-    command.args(["--", "sh", "-c", &script]).arg(program).args(std::env::args_os().skip(1));
-    // Without the second one testkit would build, and we would measure, a debug binary.
-    run_quietly(command.env(MARK, "1").env("STRAKE_BIN_DIR", built))
 }

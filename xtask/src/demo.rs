@@ -1,5 +1,7 @@
 //! `cargo xtask demo`: what Strake does, in three commands, on this machine.
 
+mod cluster;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -10,8 +12,21 @@ use testkit::registry::Registry;
 
 use crate::{apt, binaries, process};
 
-/// Runs the demo. Its containers and images live below `target/demo`, and are removed.
-pub(crate) fn run(root: &Path) -> Result<()> {
+/// Options.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Show a Kubernetes cluster instead: a Deployment behind a Service, asked by name
+    #[arg(long)]
+    cluster: bool,
+}
+
+/// Runs the demo.
+pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
+    if args.cluster { cluster::run(root) } else { containers(root) }
+}
+
+/// Its containers and images live below `target/demo`, and are removed.
+fn containers(root: &Path) -> Result<()> {
     ensure!(
         apt::is_root()?,
         "containers are made by root: run `cargo xtask demo` as root (sudo -E env PATH=$PATH …)"

@@ -13,6 +13,7 @@ mod codegen;
 mod demo;
 mod docs;
 mod install;
+mod isolated;
 mod layers;
 mod process;
 mod rows;
@@ -35,8 +36,8 @@ struct Xtask {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Build, then run a container from the built-in image, one from a real image, and explain it
-    Demo,
+    /// Build, then run a container from the built-in image, one from a real image, and explain it; or a cluster
+    Demo(demo::Args),
     /// Install what the tests need, then format, lint, check layers and sizes, and run every test
     Test(suite::Args),
     /// Build the static binaries into target/dist
@@ -62,7 +63,7 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     let root = workspace();
     match Xtask::parse().task {
-        Task::Demo => demo::run(&root),
+        Task::Demo(args) => demo::run(&root, &args),
         Task::Test(args) => suite::run(&root, &args),
         Task::Build => binaries::build(&root).map(|built| println!("{}", built.dir.display())),
         Task::Install(args) => install::run(&root, &args),

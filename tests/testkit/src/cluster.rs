@@ -65,6 +65,8 @@ impl Cluster {
         ip("link add lan type bridge");
         ip(&format!("address add {LAN}1/24 dev lan"));
         ip("link set lan up");
+        // What a machine sends to a service is routed before it is translated.
+        ip(&format!("route add default via {LAN}254"));
         let pods = CgroupSubtree::new("pods");
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
         let server = serve(&strake, &pods, &extra);

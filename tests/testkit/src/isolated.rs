@@ -3,8 +3,8 @@
 use std::env;
 use std::process::Command;
 
-/// Says that this process is already the isolated one.
-const MARK: &str = "STRAKE_TESTKIT_ISOLATED";
+/// The environment variable that says that this process is already the isolated one.
+pub const MARK: &str = "STRAKE_TESTKIT_ISOLATED";
 
 /// Runs `body` as PID 1 of fresh pid, mount, network, UTS and IPC namespaces, with its own
 /// `/proc`, private mounts and the loopback interface up.

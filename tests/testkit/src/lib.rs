@@ -25,7 +25,7 @@ mod wait;
 pub use bin::bin;
 pub use cgroup_subtree::CgroupSubtree;
 pub use crash::Dying;
-pub use isolated::isolated;
+pub use isolated::{MARK as ISOLATED, isolated};
 pub use netns::{Netns, ask, ask_udp, sh};
 pub use output::{Output, run};
 pub use strake::{Background, Strake};
