@@ -108,7 +108,8 @@ impl Worker {
                 self.observe().await;
             }
             let mut look_again = None;
-            if self.has_seen && !self.is_purged {
+            // What was seen before a job ended does not show what the job made.
+            if self.has_seen && !self.is_dirty && !self.is_purged {
                 look_again = self.step();
             }
             if self.is_purged && (self.memory.is_gone || self.desired.borrow().is_static) {
