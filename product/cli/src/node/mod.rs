@@ -18,4 +18,5 @@ mod run;
 mod services;
 mod serving;
 
+pub use parts::offer_tools;
 pub use run::{Node, own_address};

@@ -37,10 +37,8 @@ pub(super) async fn runtime(
     let engine = Engine::open(&context.root, &context.state)?
         .with_companions(context.environment.companions.clone())
         .with_cgroup_parent(&args.pods_cgroup);
-    if let Err(error) = engine.ensure_tools_image(&context.environment.executable, &crate::tools::TOOLS) {
-        context.warn(engine::error_chain(&error));
-    }
     let engine = Arc::new(engine);
+    offer_tools(&engine, context).await;
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (server, listener) = cri::open_streams(Arc::clone(&engine), address, shutdown.clone()).await?;
     let config = Config {
@@ -57,4 +55,19 @@ pub(super) async fn runtime(
         engine: Some(engine),
         streams: Some(Box::pin(server.serve(listener))),
     })
+}
+
+/// Makes the built-in image, so that pods can ask for it; a strake that is not static has none.
+pub async fn offer_tools(engine: &Arc<Engine>, context: &Context) {
+    let (engine, executable) = (Arc::clone(engine), context.environment.executable.clone());
+    let made = tokio::task::spawn_blocking(move || {
+        engine
+            .ensure_tools_image(&executable, &crate::tools::TOOLS)
+            .map_err(|error| engine::error_chain(&error))
+    });
+    match made.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => context.warn(error),
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
 }

@@ -14,6 +14,7 @@ use super::Args;
 use crate::commands::image::remote::remote;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::node::offer_tools;
 use crate::signals::Ends;
 
 /// Serves until a signal asks for the end. Containers go on.
@@ -29,11 +30,8 @@ async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let engine = Engine::open(&context.root, &context.state)?
         .with_companions(context.environment.companions.clone())
         .with_cgroup_parent(&args.cgroup_parent);
-    // The built-in image is there for a pod that asks for it; a strake that is not static has none.
-    if let Err(error) = engine.ensure_tools_image(&context.environment.executable, &crate::tools::TOOLS) {
-        context.warn(engine::error_chain(&error));
-    }
     let engine = Arc::new(engine);
+    offer_tools(&engine, context).await;
     let (shutdown, ended) = watch::channel(false);
     let address = SocketAddr::new(args.stream_address, 0);
     let (server, streams) = cri::open_streams(Arc::clone(&engine), address, ended.clone()).await?;
