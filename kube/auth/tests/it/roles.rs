@@ -37,7 +37,8 @@ fn are_many_and_each_once() {
     assert_eq!(names.len(), objects.len());
     assert!(count("ClusterRole") >= 68, "{}", count("ClusterRole"));
     assert!(count("ClusterRoleBinding") >= 49, "{}", count("ClusterRoleBinding"));
-    assert_eq!((count("Role"), count("RoleBinding")), (7, 7));
+    // One binding is of ours: nodes read whom clients are signed by.
+    assert_eq!((count("Role"), count("RoleBinding")), (7, 8));
     for object in &objects {
         assert_eq!(object["metadata"]["labels"]["kubernetes.io/bootstrapping"], "rbac-defaults");
         assert_eq!(object["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"], "true");
