@@ -118,10 +118,14 @@ impl Manifests {
 
 /// The items of a list, or the one object.
 fn objects(mut value: Value) -> Vec<Value> {
-    let is_list = value.get("kind").and_then(Value::as_str).is_some_and(|kind| kind.ends_with("List"));
+    let kind = value.get("kind").and_then(Value::as_str).unwrap_or_default();
+    // Other kinds may have members of that name.
+    if !kind.ends_with("List") {
+        return vec![value];
+    }
     match value.get_mut("items").map(Value::take) {
-        Some(Value::Array(items)) if is_list => items,
-        _ => vec![value],
+        Some(Value::Array(items)) => items,
+        _ => Vec::new(),
     }
 }
 
