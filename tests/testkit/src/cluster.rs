@@ -222,6 +222,8 @@ impl Cluster {
     fn wait_ready(&self, node: &str) {
         let ready = r#"jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
         self.wait_for(&["get", "node", node, "-o", ready], "True");
+        // Its server has a certificate when the control plane has signed one.
+        self.wait_for(&["get", "--raw", &format!("/api/v1/nodes/{node}/proxy/healthz")], "ok");
     }
 }
 

@@ -49,7 +49,7 @@ pub(crate) fn run(root: &Path) -> Result<()> {
 
     heading("One of them asks the others by name");
     for _ in 0..3 {
-        show(&cluster, &["exec", "deployment/web", "--", "/probe", "http", "http://web/"])?;
+        show(&cluster, &["exec", "deployment/web", "--", "probe", "http", "http://web/"])?;
     }
     heading("One that is deleted is replaced");
     show(

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use auth::csr::Wanted;
 use auth::pki::KeyPair;
-use client::Api;
+use client::{Api, Mirror};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
+use kube_object::resource::GroupResource;
 use kubelet::Handle;
 use kubelet::server::{Access, Config, Listener, Server, TlsMaterial, server_config};
 use rustls::ServerConfig;
@@ -48,10 +50,14 @@ pub(super) fn run(
         notices: node.notices.clone(),
         certificate,
     };
+    let mirror = Arc::clone(&node.mirror);
     Ok(async move {
         let server = Server::new(config, shutdown.clone());
         let mut pair = tokio::select! {
-            pair = serving.first() => pair,
+            pair = async {
+                registered(mirror.as_ref(), &serving.certificate.node).await;
+                serving.first().await
+            } => pair,
             _ = shutdown.wait_for(|ended| *ended) => return,
         };
         let tls = match serving.tls(&pair) {
@@ -84,6 +90,18 @@ pub(super) fn run(
             never = renewed => never,
         }
     })
+}
+
+/// Returns when the control plane sees the node with its addresses, which its certificate is for.
+async fn registered(mirror: &dyn Mirror, name: &str) {
+    let nodes = GroupResource::new("", "nodes");
+    let mut changes = mirror.changes(&nodes);
+    let has_addresses = || {
+        let node = mirror.item(&nodes, "", name).map(|item| item.value());
+        let addresses = node.as_ref().and_then(|node| node.pointer("/status/addresses")?.as_array());
+        addresses.is_some_and(|addresses| !addresses.is_empty())
+    };
+    while !has_addresses() && changes.next().await.is_some() {}
 }
 
 struct Serving {

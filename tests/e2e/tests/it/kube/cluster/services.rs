@@ -11,7 +11,7 @@ const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\
 
 const CLIENT: &str = "apiVersion: v1\nkind: Pod\nmetadata: {name: client}\nspec:\n  \
     terminationGracePeriodSeconds: 1\n  containers:\n  - {name: app, image: strake.local/tools, \
-    imagePullPolicy: IfNotPresent, command: [/sleep, '3600']}\n---\n";
+    imagePullPolicy: IfNotPresent, command: [sleep, '3600']}\n---\n";
 
 /// A service of the pods of [`WEB`]; `more` stands in its `spec`, in flow style.
 fn service(name: &str, more: &str) -> String {
@@ -43,7 +43,7 @@ fn nd_10_and_nw_15_every_kind_of_service_answers() {
             let mut last = String::new();
             let answers = testkit::wait_until(std::time::Duration::from_secs(30), || {
                 let fetched =
-                    cluster.kubectl(&["exec", "client", "--", "/probe", "http", &format!("http://{name}/")]);
+                    cluster.kubectl(&["exec", "client", "--", "probe", "http", &format!("http://{name}/")]);
                 last = format!("{}{}", fetched.stdout, fetched.stderr);
                 last.contains("Hostname: web-")
             });
@@ -55,7 +55,7 @@ fn nd_10_and_nw_15_every_kind_of_service_answers() {
         assert!(curl(&format!("http://{outside}/")).ok().contains("Hostname: web-"));
         let address = member(&cluster, "service/web", ".spec.clusterIP");
         assert!(address.starts_with("10.43."), "{address}");
-        let found = exec(&cluster, "client", "app", &["/probe", "dns", "headless.default.svc.cluster.local"]);
+        let found = exec(&cluster, "client", "app", &["probe", "dns", "headless.default.svc.cluster.local"]);
         let pods = member(&cluster, "pods", ".items[?(@.metadata.labels.app==\"web\")].status.podIP");
         assert!(pods.split(' ').all(|pod| found.contains(pod)), "{pods} in {found}");
     });
