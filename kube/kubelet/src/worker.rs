@@ -317,7 +317,8 @@ impl Worker {
             () = self.wake.notified() => self.is_dirty = true,
             () = self.objects_wake.notified() => self.is_stale = true,
             Some(done) = self.jobs.join_next() => self.done(done),
-            () = timer => {}
+            // What is waited for may be the runtime's.
+            () = timer => self.is_dirty = true,
         }
         while let Some(done) = self.jobs.try_join_next() {
             self.done(done);

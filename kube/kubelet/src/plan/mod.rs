@@ -18,7 +18,7 @@ mod tests;
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 pub(crate) use restart::{CRASH_FIRST, backoff_message, crash_backoff, is_image_failure};
@@ -128,6 +128,9 @@ impl Action {
     }
 }
 
+/// Between two looks for addresses.
+const ADDRESSES_AGAIN: SignedDuration = SignedDuration::from_millis(200);
+
 /// A plan that is being made.
 struct Maker<'a> {
     pod: &'a Value,
@@ -181,6 +184,12 @@ impl Maker<'_> {
                 if sandbox.is_ready && (host_network(self.pod) || !sandbox.addresses.is_empty()) =>
             {
                 true
+            }
+            // A runtime that was just started tells addresses when it has its network again.
+            Some(sandbox) if sandbox.is_ready => {
+                self.why(|| "waits until the runtime tells the sandbox's addresses".to_owned());
+                self.look_at(self.now + ADDRESSES_AGAIN);
+                false
             }
             _ => {
                 self.make_sandbox();

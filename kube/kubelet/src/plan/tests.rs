@@ -119,7 +119,7 @@ fn begins_with_volumes_and_a_sandbox() {
     assert_eq!(go(&dead, &ready()), "sandbox/1-box");
     let mut homeless = sandbox();
     homeless[0].addresses.clear();
-    assert_eq!(go(&homeless, &ready()), "sandbox/1-box");
+    assert_eq!(go(&homeless, &ready()), "", "the runtime may have no network yet");
     let mut busy = ready();
     busy.jobs.insert(Job::Sandbox);
     assert_eq!(go(&[], &busy), "");
