@@ -130,6 +130,8 @@ fn same(one: &Value, other: &Value, path: &str) {
         (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
             items.iter().zip(others).for_each(|(one, other)| same(one, other, path));
         }
+        // On the wire a text that is empty is not there: events of loops have one.
+        (Value::Null, Value::String(text)) if text.is_empty() => {}
         (one, other) if one.is_number() => assert_eq!(one.as_f64(), other.as_f64(), "{path}"),
         (one, other) => assert_eq!(one, other, "{path}"),
     }
