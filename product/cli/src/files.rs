@@ -1,4 +1,4 @@
-//! Files of the host: measured, and replaced whole.
+//! Files of the host: measured, read, and replaced whole.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -29,4 +29,11 @@ pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)
+}
+
+/// What the kernel calls this machine; nothing where nobody has named it.
+pub(crate) fn host_name() -> Option<String> {
+    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
+    let name = name.trim();
+    (!name.is_empty() && name != "(none)").then(|| name.to_owned())
 }

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
+use crate::files::host_name;
+
 /// The node's options.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Node")]
@@ -118,10 +120,8 @@ impl NodeArgs {
 
     /// The node's name.
     pub fn name(&self) -> String {
-        self.node_name.clone().unwrap_or_else(|| {
-            let text = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-            text.trim().to_ascii_lowercase()
-        })
+        let given = || host_name().unwrap_or_default().to_ascii_lowercase();
+        self.node_name.clone().unwrap_or_else(given)
     }
 
     /// When pods have to go; a signal that is not named is switched off.

@@ -6,12 +6,11 @@ pub mod controllers;
 pub mod dns;
 pub mod scheduler;
 
-use std::fs;
-
 use tokio::sync::watch;
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::files::host_name;
 use crate::signals::Ends;
 
 /// Runs a part until a signal asks for its end.
@@ -48,7 +47,5 @@ pub(crate) fn identity() -> String {
 
 /// The machine's name.
 pub(crate) fn host() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    let name = name.trim();
-    if name.is_empty() { "localhost".to_owned() } else { name.to_owned() }
+    host_name().unwrap_or_else(|| "localhost".to_owned())
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use super::Args;
 use crate::error::CliError;
-use crate::files::write_secret;
+use crate::files::{host_name, write_secret};
 
 /// The longest between two looks at the certificates: the machine may have slept.
 const LOOK_MAX: Duration = Duration::from_secs(12 * 60 * 60);
@@ -41,7 +41,7 @@ impl Keys {
         let url = SocketAddr::new(local(args.bind_address), port);
         let mut names = args.tls_san.clone();
         names.push(advertised.to_string());
-        names.extend(hostname());
+        names.extend(host_name());
         if !args.bind_address.is_unspecified() {
             names.push(args.bind_address.to_string());
         }
@@ -133,12 +133,6 @@ pub(super) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServeError> {
 
 fn local(bound: IpAddr) -> IpAddr {
     if bound.is_unspecified() { IpAddr::V4(Ipv4Addr::LOCALHOST) } else { bound }
-}
-
-fn hostname() -> Option<String> {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").ok()?;
-    let name = name.trim();
-    (!name.is_empty() && name != "(none)").then(|| name.to_owned())
 }
 
 fn file_error(operation: &str, path: &Path, error: &io::Error) -> CliError {
