@@ -54,23 +54,32 @@ impl Table {
         self.port
     }
 
-    /// Writes `changes`. On an error the kernel holds what it held.
+    /// Writes `changes`: first all that comes, then what goes. A packet reads several maps, each as
+    /// it is at that moment, with the rules of the moment before: what it is led to must be there
+    /// before the way of before is gone. After an error [`adopt`](Self::adopt) mends what is half done.
     pub fn apply(&mut self, changes: &Changes) -> Result<(), Error> {
-        let mut transaction = Transaction::on(FAMILY, &self.name);
+        let comes: HashSet<&Key> = changes.add.iter().map(|(key, _)| key).collect();
+        let (replaced, gone): (Vec<_>, Vec<_>) =
+            changes.remove.iter().cloned().partition(|(key, _)| comes.contains(key));
         let new: Vec<Map> = changes.demanded.difference(&self.demanded).copied().collect();
+        let mut coming = Transaction::on(FAMILY, &self.name);
         for map in &new {
-            program::write_demanded(*map, &mut transaction);
+            program::write_demanded(*map, &mut coming);
         }
-        for run in runs(&changes.remove) {
-            transaction.delete_elements(&run[0].0.map.name(), &as_elements(run));
-        }
+        delete(&replaced, &mut coming);
         let (first, rest) = changes.add.split_at(changes.add.len().min(ELEMENTS_PER_COMMIT));
-        for run in runs(first) {
-            transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
+        add(first, &mut coming);
+        if !first.is_empty() {
+            self.commit(&coming)?;
+            self.demanded.extend(new);
+            self.add_rest(rest)?;
         }
-        self.commit(&transaction)?;
-        self.demanded.extend(new);
-        self.add_rest(rest)
+        if gone.is_empty() {
+            return Ok(());
+        }
+        let mut going = Transaction::on(FAMILY, &self.name);
+        delete(&gone, &mut going);
+        self.commit(&going)
     }
 
     /// Makes the kernel hold what `rules` want, whatever it holds now.
@@ -141,9 +150,7 @@ impl Table {
             program::write_demanded(*map, &mut transaction);
         }
         let (first, rest) = changes.add.split_at(changes.add.len().min(ELEMENTS_PER_COMMIT));
-        for run in runs(first) {
-            transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
-        }
+        add(first, &mut transaction);
         self.commit(&transaction)?;
         self.demanded.clone_from(&changes.demanded);
         self.add_rest(rest)?;
@@ -153,9 +160,7 @@ impl Table {
     fn add_rest(&mut self, rest: &[(Key, Value)]) -> Result<(), Error> {
         for piece in rest.chunks(ELEMENTS_PER_COMMIT) {
             let mut transaction = Transaction::on(FAMILY, &self.name);
-            for run in runs(piece) {
-                transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
-            }
+            add(piece, &mut transaction);
             self.commit(&transaction)?;
         }
         Ok(())
@@ -255,6 +260,18 @@ fn stale_clients(clients: &[(Vec<u8>, Option<Vec<u8>>)], services: &[Leads]) -> 
         at.is_some_and(|allowed| endpoint.is_none_or(|endpoint| !allowed.contains(&endpoint)))
     });
     stale.map(|(key, _)| key.clone()).collect()
+}
+
+fn add(elements: &[(Key, Value)], transaction: &mut Transaction) {
+    for run in runs(elements) {
+        transaction.add_elements(&run[0].0.map.name(), &as_elements(run));
+    }
+}
+
+fn delete(elements: &[(Key, Value)], transaction: &mut Transaction) {
+    for run in runs(elements) {
+        transaction.delete_elements(&run[0].0.map.name(), &as_elements(run));
+    }
 }
 
 /// Stretches of elements of one map.

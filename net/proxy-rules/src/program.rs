@@ -319,9 +319,7 @@ fn by_frontend(
     let other = if who == Lead::Outside { Scope::Outside } else { Scope::Inside };
     // Nobody outside is known where pods are not: then only what the frontend wants is done.
     let marks = who == Lead::Own || (who == Lead::Outside && !facts.cluster.is_empty());
-    // Each lookup sees the elements of its own moment: between two of them a service may change its number of
-    // endpoints and be missed in both. Whoever is missed looks once more, when all of that change is there.
-    let lead = |scope: Scope, once_more: bool| {
+    let lead = |scope: Scope| {
         let mut rule = when.to_vec();
         rule.extend(frontend(at_node));
         let set = if at_node { Map::NodePorts(scope) } else { Map::Services(scope) };
@@ -330,11 +328,10 @@ fn by_frontend(
         if marks && scope != Scope::Outside {
             rule.extend(mark(8));
         }
-        let picks = picks(scope, at_node).to_owned();
-        rule.push(Expr::Verdict(if once_more { Verdict::Jump(picks) } else { Verdict::Goto(picks) }));
+        rule.push(Expr::Verdict(Verdict::Goto(picks(scope, at_node).to_owned())));
         (rule, comment)
     };
-    vec![lead(Scope::All, true), lead(Scope::All, false), lead(other, true), lead(other, false)]
+    vec![lead(Scope::All), lead(other)]
 }
 
 fn restrict() -> Vec<(Vec<Expr>, &'static str)> {
