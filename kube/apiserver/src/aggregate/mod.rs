@@ -32,6 +32,7 @@ pub use here::{Asking, Here};
 
 use crate::discovery::Foreign;
 use crate::http::Body;
+use crate::kinds::Resource;
 use crate::registry::random;
 pub(crate) use forward::{ForwardError, Way, asked_to_end, forward, send, server_name};
 use pool::Pool;
@@ -75,17 +76,26 @@ impl Aggregator {
 
     /// The group that this process answers, unless another server has taken its place.
     pub(crate) fn here(&self, group: &str, version: &str) -> Option<&Arc<dyn Here>> {
-        let found = self.here.iter().find(|here| {
-            let known = here.discovered();
-            known.group == group && known.version == version
-        })?;
+        let of = |it: &Arc<Resource>| it.gvr.group == group && it.gvr.version == version;
+        let found = self.here.iter().find(|here| here.resources().iter().any(of))?;
         let object = self.cluster.get(&api_services(), "", &format!("{version}.{group}"))?;
         Remote::of(&object).is_none().then_some(found)
     }
 
     /// What this process answers besides its kinds.
     pub(crate) fn all_here(&self) -> Vec<Foreign> {
-        self.here.iter().map(|here| here.discovered()).collect()
+        self.here.iter().filter_map(|here| here::discovered(&**here)).collect()
+    }
+
+    /// The resources of that.
+    pub(crate) fn resources_here(&self) -> Vec<Arc<Resource>> {
+        self.here.iter().flat_map(|here| here.resources().iter().cloned()).collect()
+    }
+
+    /// The `APIResourceList` of a group that this process answers besides its kinds.
+    pub(crate) fn list_here(&self, group: &str, version: &str) -> Option<Value> {
+        let here = self.here(group, version)?;
+        crate::discovery::list(&here::table(&**here), group, version)
     }
 
     /// Shows another certificate from now on.

@@ -65,7 +65,8 @@ fn foreign_entry(other: &Foreign) -> Value {
     }
 }
 
-fn entry(table: &Table, group: &str, version: &str) -> Value {
+/// A group's version with its resources.
+pub(crate) fn entry(table: &Table, group: &str, version: &str) -> Value {
     let served = |resource: &Resource| resource.gvr.group == group && resource.gvr.version == version;
     let mut found: Vec<_> = table.resources().iter().filter(|resource| served(resource)).collect();
     found.sort_by(|a, b| a.gvr.resource.cmp(&b.gvr.resource));

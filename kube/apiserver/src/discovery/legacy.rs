@@ -36,7 +36,8 @@ fn group_fields(group: &Group) -> Value {
     json!({"name": group.name, "versions": versions, "preferredVersion": preferred})
 }
 
-pub(super) fn resources(table: &Table, group: &str, version: &str) -> Option<Value> {
+/// The `APIResourceList` of a group's version.
+pub(crate) fn resources(table: &Table, group: &str, version: &str) -> Option<Value> {
     let served = |resource: &Resource| resource.gvr.group == group && resource.gvr.version == version;
     let mut found: Vec<_> = table.resources().iter().filter(|resource| served(resource)).collect();
     let first = found.first()?;

@@ -15,7 +15,9 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 pub use aggregated::Version as AggregatedVersion;
+pub(crate) use aggregated::entry;
 pub use groups::{Group, group_priority};
+pub(crate) use legacy::resources as list;
 
 use crate::kinds::{Kinds, Table};
 

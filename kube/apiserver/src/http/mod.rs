@@ -113,7 +113,7 @@ impl Front {
         let kinds = Arc::clone(config.registry.kinds());
         Arc::new(Self {
             discovery: Discovery::new(Arc::clone(&kinds)),
-            openapi: OpenApi::new(kinds),
+            openapi: OpenApi::new(kinds, config.aggregator.resources_here()),
             gate: Gate::new(config.limits, Arc::clone(&metrics)),
             metrics,
             messages: Arc::default(),

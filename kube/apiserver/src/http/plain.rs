@@ -80,9 +80,9 @@ fn discovery(asked: &Asked<'_>, parts: &[&str]) -> Result<Response<Body>, Status
         }
         ["api", version] => discovery.resources("", version),
         ["apis", group] => discovery.group(group, &foreign),
-        ["apis", group, version] => discovery
-            .resources(group, version)
-            .or_else(|| asked.front.aggregator.here(group, version).map(|here| here.resources())),
+        ["apis", group, version] => {
+            discovery.resources(group, version).or_else(|| asked.front.aggregator.list_here(group, version))
+        }
         _ => None,
     };
     match found {

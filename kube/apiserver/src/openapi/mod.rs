@@ -23,6 +23,8 @@ use crate::kinds::{Kinds, Model, Resource, Table};
 /// Makes and keeps the documents.
 pub struct OpenApi {
     kinds: Arc<Kinds>,
+    /// What the server answers besides.
+    others: Vec<Arc<Resource>>,
     kept: Mutex<Kept>,
 }
 
@@ -46,14 +48,18 @@ const V2: &str = "v2";
 const V2_PROTOBUF: &str = "v2.pb";
 
 impl OpenApi {
-    /// Over a live table of kinds.
-    pub fn new(kinds: Arc<Kinds>) -> Self {
-        Self { kinds, kept: Mutex::default() }
+    /// Over a live table of kinds, and others that stay as they are.
+    pub fn new(kinds: Arc<Kinds>, others: Vec<Arc<Resource>>) -> Self {
+        Self { kinds, others, kept: Mutex::default() }
+    }
+
+    fn table(&self) -> Table {
+        Table::new(self.kinds.table().resources().iter().chain(&self.others).cloned())
     }
 
     /// The version 3 documents: their names, such as `apis/apps/v1`, and their hashes.
     fn index(&self) -> Vec<(String, Arc<str>)> {
-        let table = self.kinds.table();
+        let table = self.table();
         let mut names = Vec::new();
         for (group, versions) in table.groups() {
             names.extend(versions.iter().map(|version| name_of(&group, version)));
@@ -75,7 +81,7 @@ impl OpenApi {
         if let Some(made) = self.kept(change).documents.get(name) {
             return Some(made.clone());
         }
-        let table = self.kinds.table();
+        let table = self.table();
         let gzip = match (name, group_version(name)) {
             (V2, _) => document::v2(&table)?,
             (V2_PROTOBUF, _) => document::v2_protobuf(&table)?,
@@ -176,7 +182,7 @@ mod tests {
 
     #[test]
     fn documents_are_whole() {
-        let openapi = OpenApi::new(Arc::new(Kinds::new()));
+        let openapi = OpenApi::new(Arc::new(Kinds::new()), Vec::new());
         for (name, _) in openapi.index() {
             check(&document(&openapi, &name));
         }
@@ -199,7 +205,7 @@ mod tests {
 
     #[test]
     fn says_what_clients_look_for() {
-        let openapi = OpenApi::new(Arc::new(Kinds::new()));
+        let openapi = OpenApi::new(Arc::new(Kinds::new()), Vec::new());
         let core = document(&openapi, "api/v1");
         let patch = &core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}"]["patch"];
         let parameters = patch["parameters"].as_array().unwrap();

@@ -5,6 +5,7 @@
 //! the next question, so that only the first waits for a second one.
 
 mod answer;
+mod kinds;
 mod sample;
 
 use std::collections::HashMap;
@@ -24,7 +25,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::aggregate::{Asking, Here, send};
-use crate::discovery::Foreign;
+use crate::kinds::Resource;
 use crate::nodes::Nodes;
 use answer::Selection;
 use sample::{Readings, Sample};
@@ -46,6 +47,7 @@ const ANSWER_MAX: usize = 16 << 20;
 pub(crate) struct Usage {
     cluster: Arc<dyn Cluster>,
     nodes: Arc<Nodes>,
+    resources: Vec<Arc<Resource>>,
     kept: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Kept>>>>,
     shutdown: watch::Receiver<bool>,
 }
@@ -59,7 +61,7 @@ struct Kept {
 
 impl Usage {
     pub(crate) fn new(cluster: Arc<dyn Cluster>, nodes: Arc<Nodes>, shutdown: watch::Receiver<bool>) -> Self {
-        Self { cluster, nodes, kept: Mutex::default(), shutdown }
+        Self { cluster, nodes, resources: kinds::resources(), kept: Mutex::default(), shutdown }
     }
 
     /// The readings of a node, made now if there are none; none where its kubelet does not answer.
@@ -148,7 +150,8 @@ impl Usage {
             };
             return items.into_iter().next().ok_or_else(|| Status::not_found(&about, &full_name));
         }
-        let kind = if question.resource == "nodes" { "NodeMetricsList" } else { "PodMetricsList" };
+        let kind = self.resources.iter().find(|it| it.gvr.resource == question.resource);
+        let kind = kind.map_or("List", |it| &it.list_kind);
         Ok(json!({"kind": kind, "apiVersion": format!("{GROUP}/{VERSION}"), "metadata": {}, "items": items}))
     }
 
@@ -160,35 +163,8 @@ impl Usage {
 }
 
 impl Here for Usage {
-    fn discovered(&self) -> Foreign {
-        let resource = |name: &str, kind: &str, scope: &str| {
-            json!({
-                "resource": name, "responseKind": {"group": GROUP, "version": VERSION, "kind": kind},
-                "scope": scope, "singularResource": "", "verbs": ["get", "list"],
-            })
-        };
-        let resources =
-            [resource("nodes", "NodeMetrics", "Cluster"), resource("pods", "PodMetrics", "Namespaced")];
-        Foreign {
-            group: GROUP.to_owned(),
-            version: VERSION.to_owned(),
-            priority: (100, 100),
-            resources: Some(json!({"version": VERSION, "freshness": "Current", "resources": resources})),
-        }
-    }
-
-    fn resources(&self) -> Value {
-        let resource = |name: &str, kind: &str, namespaced: bool| {
-            json!({
-                "name": name, "singularName": "", "namespaced": namespaced, "kind": kind,
-                "verbs": ["get", "list"],
-            })
-        };
-        let resources = [resource("nodes", "NodeMetrics", false), resource("pods", "PodMetrics", true)];
-        json!({
-            "kind": "APIResourceList", "apiVersion": "v1", "groupVersion": format!("{GROUP}/{VERSION}"),
-            "resources": resources,
-        })
+    fn resources(&self) -> &[Arc<Resource>] {
+        &self.resources
     }
 
     fn answer<'a>(&'a self, question: Asking<'a>) -> BoxFuture<'a, Result<Value, Status>> {
