@@ -243,20 +243,26 @@ impl Node {
         self.agent.messages()
     }
 
-    /// The machine loses its power: agent, containers and all.
-    pub fn power_off(mut self) {
+    /// The machine loses its power: agent, containers, network and all; what is left is its disk.
+    pub fn power_off(&mut self) {
         self.agent.kill();
         let ids = self.strake.run(&["ps", "-q"]);
         for id in ids.stdout.split_whitespace() {
             self.strake.run(&["kill", id]);
         }
+        self.unplug();
+    }
+
+    /// Its network namespace ends with the one process in it.
+    fn unplug(&mut self) {
+        let _ = self.keeper.kill();
+        let _ = self.keeper.wait();
     }
 }
 
 impl Drop for Node {
     fn drop(&mut self) {
-        let _ = self.keeper.kill();
-        let _ = self.keeper.wait();
+        self.unplug();
     }
 }
 

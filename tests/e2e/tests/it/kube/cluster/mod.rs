@@ -1,6 +1,9 @@
 //! A cluster with nodes: pods in their namespaces, services by name, driven by kubectl.
 
 mod healing;
+mod loss;
+mod nginx;
+mod operate;
 mod pods;
 mod rolling;
 mod services;
@@ -13,7 +16,12 @@ use testkit::{Strake, run};
 
 /// A cluster of one node with the busybox image.
 fn cluster() -> Cluster {
-    Cluster::start(Strake::new().with_busybox())
+    Cluster::start(busybox())
+}
+
+/// A machine with the busybox image.
+fn busybox() -> Strake {
+    Strake::new().with_busybox()
 }
 
 /// A pod of containers that sleep; `more` stands in its `spec`, in flow style.
