@@ -143,6 +143,12 @@ impl Cluster {
         format!("{}{}\n--- server\n{}", wide.stdout, events.stdout, self.server.messages())
     }
 
+    /// What the server and the joined agents have said.
+    pub fn messages(&self) -> String {
+        let agents = self.nodes.iter().map(|node| format!("--- {}\n{}", node.name, node.messages()));
+        format!("--- server\n{}{}", self.server.messages(), agents.collect::<String>())
+    }
+
     /// Kills the server with its agent and starts it again on its data.
     ///
     /// # Panics

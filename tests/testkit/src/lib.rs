@@ -26,7 +26,7 @@ pub use bin::bin;
 pub use cgroup_subtree::CgroupSubtree;
 pub use crash::Dying;
 pub use isolated::{MARK as ISOLATED, isolated};
-pub use netns::{Netns, ask, ask_udp, sh};
+pub use netns::{Netns, ask, ask_udp, run_inside, sh};
 pub use output::{Output, run};
 pub use strake::{Background, Strake};
 pub use temp_dir::TempDir;

@@ -96,6 +96,19 @@ impl Netns {
     }
 }
 
+/// Runs `work` on a thread of its own inside a network namespace, and waits for it.
+///
+/// # Panics
+/// When the namespace cannot be joined, or with what `work` panics with.
+pub fn run_inside<T: Send>(namespace: &File, work: impl FnOnce() -> T + Send) -> T {
+    let inside = || {
+        namespace::join(namespace, Namespace::Net).expect("a network namespace");
+        work()
+    };
+    let done = std::thread::scope(|scope| scope.spawn(inside).join());
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 /// What the TCP server at `to` says, asked from the caller's namespace.
 pub fn ask(to: SocketAddr) -> Result<String, String> {
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE).map_err(|e| e.kind().to_string())?;

@@ -19,6 +19,7 @@ mod faked;
 mod instrumentation;
 mod network;
 mod node;
+mod nodes;
 mod placement;
 mod scheduling;
 mod storage;

@@ -3,6 +3,8 @@
 //! A test makes namespaces of its own ([`Rig::namespace`]) or objects with names of its own
 //! ([`unique`]), so that tests may run side by side. The server lives as long as any test holds it.
 
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -20,7 +22,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use testkit::kube::KubeServer;
-use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
 
@@ -39,10 +40,30 @@ pub(crate) const STRATEGIC_PATCH: &str = "application/strategic-merge-patch+json
 
 /// The server and who speaks to it.
 pub(crate) struct Rig {
-    pub(crate) server: KubeServer,
+    pub(crate) server: Server,
+    address: SocketAddr,
     admin: SendRequest<Full<Bytes>>,
     nobody: SendRequest<Full<Bytes>>,
     pub(crate) authority: String,
+}
+
+/// The process behind a [`Rig`].
+pub(crate) enum Server {
+    /// A server alone, for as long as the rig lives.
+    Own(Box<KubeServer>),
+    /// Somebody else sees to it.
+    Elsewhere,
+}
+
+impl std::ops::Deref for Server {
+    type Target = KubeServer;
+
+    fn deref(&self) -> &KubeServer {
+        match self {
+            Self::Own(server) => server,
+            Self::Elsewhere => panic!("this server is not the test's own"),
+        }
+    }
 }
 
 /// An answer, whole.
@@ -102,16 +123,32 @@ impl Rig {
     /// A server of a test's own, with more options.
     pub(crate) fn start(extra: &[&str]) -> Self {
         let server = KubeServer::start_with(extra);
-        let config = std::fs::read_to_string(server.kubeconfig()).unwrap();
+        let (address, kubeconfig) = (SocketAddr::from(([127, 0, 0, 1], server.port())), server.kubeconfig());
+        let connect = || TcpStream::connect(address).unwrap();
+        Self::open_at(Server::Own(Box::new(server)), address, &kubeconfig, connect)
+    }
+
+    /// One that runs already at `address`, reached by what `connect` opens.
+    pub(crate) fn of(kubeconfig: &Path, address: SocketAddr, connect: impl Fn() -> TcpStream) -> Self {
+        Self::open_at(Server::Elsewhere, address, kubeconfig, connect)
+    }
+
+    fn open_at(
+        server: Server,
+        address: SocketAddr,
+        kubeconfig: &Path,
+        connect: impl Fn() -> TcpStream,
+    ) -> Self {
+        let config = std::fs::read_to_string(kubeconfig).unwrap();
         let pem = |name: &str| {
             let line = config.lines().find_map(|line| line.trim().strip_prefix(name)).unwrap();
             String::from_utf8(STANDARD.decode(line.trim()).unwrap()).unwrap()
         };
         let authority = pem("certificate-authority-data:");
         let identity = (pem("client-certificate-data:"), pem("client-key-data:"));
-        let admin = RUNTIME.block_on(connect(server.port(), &authority, Some(&identity)));
-        let nobody = RUNTIME.block_on(connect(server.port(), &authority, None));
-        Self { server, admin, nobody, authority }
+        let admin = RUNTIME.block_on(handshake(connect(), &authority, Some(&identity)));
+        let nobody = RUNTIME.block_on(handshake(connect(), &authority, None));
+        Self { server, address, admin, nobody, authority }
     }
 
     /// Sends a request as the administrator, or with `authorization` as whoever that names.
@@ -137,7 +174,7 @@ impl Rig {
         headers: &[(&str, &str)],
         body: impl Into<Bytes>,
     ) -> Response<Incoming> {
-        let uri = format!("https://127.0.0.1:{}{path}", self.server.port());
+        let uri = format!("https://{}{path}", self.address);
         let mut builder = Request::builder().method(method).uri(uri);
         for (name, value) in headers {
             builder = builder.header(*name, *value);
@@ -281,8 +318,8 @@ impl Watch {
     }
 }
 
-async fn connect(
-    port: u16,
+async fn handshake(
+    stream: TcpStream,
     authority: &str,
     identity: Option<&(String, String)>,
 ) -> SendRequest<Full<Bytes>> {
@@ -305,9 +342,10 @@ async fn connect(
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     stream.set_nodelay(true).unwrap();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let name = ServerName::IpAddress(stream.peer_addr().unwrap().ip().into());
+    let stream = tokio::net::TcpStream::from_std(stream).unwrap();
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
     let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
     let (sender, connection) = handshake.unwrap();
