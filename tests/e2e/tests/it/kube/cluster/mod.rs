@@ -1,7 +1,12 @@
 //! A cluster with nodes: pods in their namespaces, services by name, driven by kubectl.
 
+mod autoscale;
+mod bounds;
+mod charts;
+mod control_plane;
 mod healing;
 mod loss;
+mod newcomer;
 mod nginx;
 mod operate;
 mod pods;
