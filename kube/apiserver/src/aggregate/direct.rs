@@ -12,6 +12,7 @@ use kube_object::status::Status;
 use tokio::sync::watch;
 
 use super::forward::{Way, forward, server_name};
+use super::pages::{self, Links};
 use crate::registry::{NodeBody, NodeProxy, NodeRequest, NodeTarget};
 
 /// The way to addresses, for a server without nodes.
@@ -33,7 +34,7 @@ impl Direct {
         if target.kind != NodeRequest::Proxy || target.address.is_empty() {
             return Err(Status::unavailable("this server has no way to nodes"));
         }
-        let host = target.address.rsplit_once(':').map_or(target.address.as_str(), |(host, _)| host);
+        let (host, port) = split(&target.address);
         if !may_go_to(host.trim_matches(['[', ']'])) {
             return Err(Status::bad_request("address not allowed"));
         }
@@ -45,15 +46,21 @@ impl Direct {
         } else {
             None
         };
-        let way = Way { address: target.address.clone(), tls, host: target.address.clone() };
+        let usual = if target.tls { "443" } else { "80" };
+        let address = format!("{host}:{}", port.unwrap_or(usual));
+        let way = Way { address: address.clone(), tls, host: target.address.clone() };
         let path = if target.path.is_empty() { "/" } else { target.path.as_str() };
         let path_and_query = match request.uri().query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
         };
-        let prefix = prefix(request.uri().path(), &target.path);
+        let links = Links { prefix: prefix(request.uri().path(), &target.path), address };
+        let mut extra = HeaderMap::new();
+        if let Ok(uri) = HeaderValue::from_str(&format!("{}{path}", links.prefix)) {
+            extra.insert("x-forwarded-uri", uri);
+        }
         let shutdown = self.shutdown.clone();
-        let answered = forward(&way, &path_and_query, request, HeaderMap::new(), None, shutdown).await;
+        let answered = forward(&way, &path_and_query, request, extra, None, shutdown).await;
         let mut response = answered.map_err(|error| {
             let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
             Status::unavailable(format!(
@@ -61,8 +68,11 @@ impl Direct {
                 cause.unwrap_or_default()
             ))
         })?;
-        relocate(&mut response, &prefix);
-        Ok(response)
+        if response.headers().contains_key(LOCATION) {
+            relocate(&mut response, &links);
+            return Ok(response);
+        }
+        Ok(pages::rewrite(response, links))
     }
 }
 
@@ -98,14 +108,19 @@ fn prefix(path: &str, tail: &str) -> String {
 }
 
 /// A redirect within the other server is one below our path.
-fn relocate(response: &mut Response<NodeBody>, prefix: &str) {
+fn relocate(response: &mut Response<NodeBody>, links: &Links) {
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
-    let Some(location) = location.filter(|location| location.starts_with('/') && !location.starts_with("//"))
-    else {
-        return;
-    };
-    if let Ok(moved) = HeaderValue::from_str(&format!("{prefix}{location}")) {
+    let moved = location.and_then(|location| links.through(location));
+    if let Some(moved) = moved.and_then(|moved| HeaderValue::from_str(&moved).ok()) {
         response.headers_mut().insert(LOCATION, moved);
+    }
+}
+
+/// An address's host, with brackets where it has them, and its port.
+fn split(address: &str) -> (&str, Option<&str>) {
+    match address.rsplit_once(':') {
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+        _ => (address, None),
     }
 }
 
@@ -138,5 +153,9 @@ mod tests {
             assert_eq!(may_go_to(host), may, "{host}");
         }
         assert_eq!(prefix("/api/v1/x/proxy/a/b", "/a/b"), "/api/v1/x/proxy");
+        assert_eq!(split("10.0.0.1"), ("10.0.0.1", None));
+        assert_eq!(split("10.0.0.1:8080"), ("10.0.0.1", Some("8080")));
+        assert_eq!(split("[fd00::1]"), ("[fd00::1]", None));
+        assert_eq!(split("[fd00::1]:80"), ("[fd00::1]", Some("80")));
     }
 }

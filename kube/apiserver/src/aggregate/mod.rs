@@ -8,6 +8,7 @@ mod direct;
 mod forward;
 mod here;
 mod local;
+mod pages;
 mod pool;
 mod remote;
 

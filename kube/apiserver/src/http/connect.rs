@@ -1,7 +1,8 @@
 //! Requests that another server answers: exec, attach, port-forward, logs and proxies. They are
 //! admitted here and handed to the node.
 
-use http::Response;
+use http::header::{LOCATION, UPGRADE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use kube_object::status::Status;
 
@@ -24,6 +25,21 @@ pub(super) fn is_connect(info: &RequestInfo) -> bool {
         }
 }
 
+/// Whoever reads what is behind a proxy is led to its root, so that relative links of a page lead below the proxy.
+fn to_root<B>(info: &RequestInfo, request: &Request<B>) -> Option<Response<Body>> {
+    let reads = matches!(*request.method(), Method::GET | Method::HEAD);
+    let upgrades = request.headers().contains_key(UPGRADE);
+    if info.subresource != "proxy" || !info.tail.is_empty() || !reads || upgrades {
+        return None;
+    }
+    let uri = request.uri();
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    let mut moved = answer::text(StatusCode::MOVED_PERMANENTLY.as_u16(), "");
+    let location = HeaderValue::from_str(&format!("{}/{query}", uri.path())).ok()?;
+    moved.headers_mut().insert(LOCATION, location);
+    Some(moved)
+}
+
 /// Finds the way and goes it.
 pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
     let Asked { front, info, query, context, request } = asked;
@@ -39,6 +55,9 @@ pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
     let Some(proxy) = &front.node_proxy else {
         return Err(Status::unavailable("this server has no way to nodes"));
     };
+    if let Some(moved) = to_root(&info, &request) {
+        return Ok(moved);
+    }
     let gauge = front.metrics.long_running(Subject::of(&info, true, false, false));
     let response = proxy.serve(way, request).await;
     Ok(response.map(|body| {
