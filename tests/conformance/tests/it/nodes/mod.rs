@@ -3,7 +3,11 @@
 //! All tests share one [`cluster`], which lives as long as any of them holds it. Its processes are in namespaces of
 //! their own, kept by [`keeper`]; tests reach them through sockets made in its network.
 
+mod auth;
 mod containers;
+mod kubectl;
+mod network;
+mod peer;
 mod taints;
 
 use std::fs::File;
@@ -280,7 +284,11 @@ impl Drop for Keeper {
 #[ignore = "a part of other tests, which start it"]
 fn keeper() {
     isolated(|| {
-        let host = || Strake::new().with_busybox();
+        let host = || {
+            let strake = Strake::new().with_busybox();
+            peer::import(&strake);
+            strake
+        };
         let mut cluster = Cluster::start(host());
         cluster.join(host(), &[]);
         println!("{KEPT}{} {}", cluster.home().display(), cluster.kubeconfig().display());
