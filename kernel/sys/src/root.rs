@@ -46,10 +46,25 @@ impl RootDir {
         self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty())
     }
 
+    /// Like [`Self::resolve`], but symlinks that would lead out of the tree are errors (`EXDEV`), and so is every
+    /// absolute one: `RESOLVE_BENEATH`.
+    pub fn resolve_beneath(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open_as(path, OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH)
+    }
+
+    /// Like [`Self::resolve`], but every symlink is an error (`ELOOP`).
+    pub fn resolve_plain(&self, path: &Path) -> io::Result<OwnedFd> {
+        self.open_as(path, OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+    }
+
     /// Opens a file with these flags; `O_CREAT` makes only the last component.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
+        self.open_as(path, flags, mode, ResolveFlags::IN_ROOT)
+    }
+
+    fn open_as(&self, path: &Path, flags: OFlags, mode: Mode, resolve: ResolveFlags) -> io::Result<OwnedFd> {
         let path = inside(path);
-        let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        let resolve = resolve | ResolveFlags::NO_MAGICLINKS;
         for _ in 0..RACE_RETRIES {
             match rustix::fs::openat2(&self.fd, path, flags | OFlags::CLOEXEC, mode, resolve) {
                 // A rename somewhere on the host made `..` ambiguous: try again.
@@ -297,6 +312,29 @@ mod tests {
         assert!(!dir.path().join("y").exists());
         root.touch(Path::new("/abs/file"), 0o644).unwrap();
         assert!(inner.join("etc/file").is_file());
+    }
+
+    #[test]
+    fn what_leads_out_can_be_refused() {
+        let (dir, _) = tree();
+        let inner = dir.path().join("in");
+        std::fs::create_dir(inner.join("d")).unwrap();
+        for (name, target) in [("abs", "/"), ("up", ".."), ("down", "d"), ("round", "d/../d")] {
+            symlink(target, inner.join(name)).unwrap();
+        }
+        let root = RootDir::open(&inner).unwrap();
+        for (path, beneath, plain) in [
+            ("d", true, true),
+            ("down", true, false),
+            ("round", true, false),
+            ("abs", false, false),
+            ("up", false, false),
+            ("..", false, false),
+        ] {
+            let path = Path::new(path);
+            assert_eq!(root.resolve_beneath(path).is_ok(), beneath, "{}", path.display());
+            assert_eq!(root.resolve_plain(path).is_ok(), plain, "{}", path.display());
+        }
     }
 
     #[test]

@@ -270,8 +270,11 @@ pub(crate) fn in_use(shared: &Shared) -> BTreeMap<String, String> {
             used.insert(container.image_id.clone(), uid(&pod).to_owned());
             used.insert(container.image.clone(), uid(&pod).to_owned());
         }
-        for wanted in Wanted::all(&pod) {
-            used.insert(with_tag(text(wanted.spec, &["image"])).unwrap_or_default(), uid(&pod).to_owned());
+        let of_containers = Wanted::all(&pod).map(|wanted| text(wanted.spec, &["image"]));
+        let of_volumes =
+            items(&pod, &["spec", "volumes"]).iter().map(|volume| text(volume, &["image", "reference"]));
+        for image in of_containers.chain(of_volumes) {
+            used.insert(with_tag(image).unwrap_or_default(), uid(&pod).to_owned());
         }
     }
     used

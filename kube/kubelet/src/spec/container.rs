@@ -43,7 +43,7 @@ pub struct Making<'a> {
     pub image_user: &'a ImageUser,
     /// The volumes, by name.
     pub volumes: &'a BTreeMap<String, Mounted>,
-    /// Where parts of volumes are, by the place of the mount in the container's list.
+    /// Where parts of volumes are (of images: in the image), by the place of the mount in the container's list.
     pub sub_paths: &'a BTreeMap<usize, String>,
     /// The managed `/etc/hosts` on the node.
     pub hosts: Option<&'a str>,
@@ -159,7 +159,7 @@ fn mounts(spec: &Value, making: &Making<'_>) -> Result<Vec<Mount>, ConfigError> 
                 && matches!(text(wanted, &["recursiveReadOnly"]), "Enabled" | "IfPossible"),
             propagation: propagation as i32,
             image: volume.image.clone().map(|image| ImageSpec { image, ..ImageSpec::default() }),
-            image_sub_path: if is_image { text(wanted, &["subPath"]).to_owned() } else { String::new() },
+            image_sub_path: making.sub_paths.get(&at).filter(|_| is_image).cloned().unwrap_or_default(),
             ..Mount::default()
         });
     }
