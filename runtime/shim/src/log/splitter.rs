@@ -62,8 +62,7 @@ impl Splitter {
         let time = self.cut_at.take().unwrap_or(now);
         if !self.pending.is_empty() {
             let left = std::mem::take(&mut self.pending);
-            // A reader of the CRI's form joins parts to the next whole one: the last is one.
-            self.entry(out, &left, self.form == LogDriver::Cri, time);
+            self.entry(out, &left, false, time);
         }
     }
 
@@ -133,6 +132,18 @@ mod tests {
         assert_eq!(run(&[b"a", b"b\n", b"c"]), ["2:ab$", "99:c"]);
         assert_eq!(run(&[b"\n\n"]), ["1:$", "1:$"]);
         assert_eq!(run(&[b"", b""]), Vec::<String>::new());
+    }
+
+    #[test]
+    fn what_has_no_end_is_a_part() {
+        let mut splitter = Splitter::new(LogStream::Stdout, LogDriver::Cri);
+        let mut out = Vec::new();
+        splitter.push(b"a\nb", Timestamp::from_unix(0, 0), &mut out);
+        splitter.finish(Timestamp::from_unix(0, 0), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let tagged: Vec<&str> =
+            text.lines().filter_map(|line| line.split_once(" stdout ")).map(|it| it.1).collect();
+        assert_eq!(tagged, ["F a", "P b"]);
     }
 
     #[test]
