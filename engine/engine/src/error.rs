@@ -64,6 +64,17 @@ pub enum Error {
         /// The target.
         target: PathBuf,
     },
+    /// A part of an image that is none.
+    #[error("image {image} has no {}: name a path that is in it", path.display())]
+    ImagePart {
+        /// The image.
+        image: String,
+        /// The path.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
     /// A volume is used.
     #[error("volume {name} is used by container {container}; remove that first")]
     VolumeInUse {
@@ -276,9 +287,11 @@ impl Classified for Error {
                 ErrorClass::of_io(errno)
             }
             Self::Store(source) => source.class(),
-            Self::Option(_) | Self::Name(_) | Self::User(_) | Self::NoMountSource { .. } => {
-                ErrorClass::Invalid
-            }
+            Self::Option(_)
+            | Self::Name(_)
+            | Self::User(_)
+            | Self::NoMountSource { .. }
+            | Self::ImagePart { .. } => ErrorClass::Invalid,
             Self::Transition { .. }
             | Self::NotRunning { .. }
             | Self::Paused { .. }

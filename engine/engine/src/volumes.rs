@@ -18,6 +18,7 @@ use base::ContainerId;
 use oci_spec::image::ContainerConfig;
 use serde::{Deserialize, Serialize};
 use shim::Timestamp;
+use snapshot::{Part, part_of};
 
 use crate::container::{MountRecord, MountSource, generate_id};
 use crate::engine::Engine;
@@ -252,15 +253,15 @@ impl Engine {
                 MountSource::Volume { path: self.volume_data(&name), name, anonymous, copy_up: !no_copy }
             }
             MountKind::Tmpfs(options) => MountSource::Tmpfs { options: tmpfs_options(options) },
-            MountKind::Image { image } => self.image_layers(image)?,
+            MountKind::Image { image, part } => self.image_layers(image, part.as_deref())?,
         };
         Ok(MountRecord { target: wanted.target.clone(), source, read_only: wanted.read_only })
     }
 }
 
 impl Engine {
-    /// The layers of an image, unpacked, each once.
-    fn image_layers(&self, name: &str) -> Result<MountSource, Error> {
+    /// The layers of an image, unpacked, each once; of a part of it, what makes that.
+    fn image_layers(&self, name: &str, part: Option<&Path>) -> Result<MountSource, Error> {
         let images = self.images()?;
         let image = images.find(name, None)?;
         images.unpack(&image, &mut crate::images::Silent)?;
@@ -272,6 +273,15 @@ impl Engine {
                     layers.push(layer.path);
                 }
             }
+        }
+        if let Some(part) = part {
+            layers = match part_of(&layers, part) {
+                Ok(Part::Directory(directories)) => directories,
+                Ok(Part::File(file)) => vec![file],
+                Err(source) => {
+                    return Err(Error::ImagePart { image: image.called, path: part.to_owned(), source });
+                }
+            };
         }
         Ok(MountSource::Image { name: image.called, layers })
     }

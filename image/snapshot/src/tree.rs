@@ -203,7 +203,7 @@ pub(crate) fn xattr(directory: BorrowedFd<'_>, name: &[u8], key: &[u8]) -> Resul
     xattr_of_path(&proc_path(directory, name), key)
 }
 
-fn xattr_of_path(path: &Path, key: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
+pub(crate) fn xattr_of_path(path: &Path, key: &[u8]) -> Result<Option<Vec<u8>>, Errno> {
     let mut value = vec![0; 256];
     loop {
         match rustix::fs::lgetxattr(path, key, &mut value[..]) {

@@ -139,11 +139,8 @@ fn mount(mount: &Mount) -> Result<MountRequest, PlanError> {
         return Err(invalid("mounts.container_path", &mount.container_path, "use an absolute path"));
     }
     if let Some(image) = mount.image.as_ref().filter(|image| !image.image.is_empty()) {
-        if !mount.image_sub_path.is_empty() {
-            let why = "this runtime mounts whole images; leave the subpath out";
-            return Err(invalid("mounts.image_sub_path", &mount.image_sub_path, why));
-        }
-        let kind = MountKind::Image { image: image.image.clone() };
+        let part = Some(PathBuf::from(&mount.image_sub_path)).filter(|part| !part.as_os_str().is_empty());
+        let kind = MountKind::Image { image: image.image.clone(), part };
         return Ok(MountRequest { target, kind, read_only: true });
     }
     if !Path::new(&mount.host_path).is_absolute() {

@@ -105,7 +105,7 @@ pub enum MountSource {
     Image {
         /// The image's name.
         name: String,
-        /// The directories of its layers, the topmost first.
+        /// The directories of its layers, the topmost first; of a part of it, what makes that.
         layers: Vec<PathBuf>,
     },
 }

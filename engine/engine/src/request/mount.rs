@@ -42,6 +42,9 @@ pub enum MountKind {
     Image {
         /// The image, which is here.
         image: String,
+        /// A path in it, if it is not all of it.
+        #[serde(default)]
+        part: Option<PathBuf>,
     },
 }
 
@@ -330,7 +333,7 @@ mod tests {
             MountKind::Volume { name, no_copy } => {
                 format!("volume {}{}", name.as_deref().unwrap_or("-"), if *no_copy { " nocopy" } else { "" })
             }
-            MountKind::Image { image } => format!("image {image}"),
+            MountKind::Image { image, .. } => format!("image {image}"),
             MountKind::Tmpfs(o) => format!("tmpfs {:?} {:?} {:?}", o.size_bytes, o.mode, o.options),
         };
         format!("{kind} at {}{ro}", mount.target.display())
