@@ -8,7 +8,9 @@ mod containers;
 mod kubectl;
 mod network;
 mod peer;
+mod storage;
 mod taints;
+mod variables;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
