@@ -5,9 +5,11 @@
 
 mod auth;
 mod containers;
+mod init;
 mod kubectl;
 mod network;
 mod peer;
+mod security;
 mod storage;
 mod taints;
 mod variables;
@@ -22,6 +24,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::cluster::Cluster;
+use testkit::images::busybox_tar;
 use testkit::kube::clients;
 use testkit::{Output, Strake, isolated, run, run_inside, wait_until};
 
@@ -37,6 +40,9 @@ const SERVER: SocketAddr =
 const KEPT: &str = "keeper: ";
 /// The file in the cluster's home that the keeper writes its messages to.
 const MESSAGES: &str = "messages";
+
+/// An image of busybox that runs `echo "the entrypoint" "the arguments"`.
+pub(crate) const ENTRYPOINT: &str = "entrypoint";
 
 static SHARED: Mutex<Weak<Kept>> = Mutex::new(Weak::new());
 /// Most tests run beside each other; one that disturbs the nodes runs alone.
@@ -289,6 +295,10 @@ fn keeper() {
         let host = || {
             let strake = Strake::new().with_busybox();
             peer::import(&strake);
+            let changes = ["ENTRYPOINT [\"/bin/echo\", \"the entrypoint\"]", "CMD [\"the arguments\"]"];
+            let rootfs = busybox_tar();
+            let import = ["import", "--change", changes[0], "--change", changes[1]];
+            strake.ok(&[&import[..], &[&rootfs.to_string_lossy(), ENTRYPOINT]].concat());
             strake
         };
         let mut cluster = Cluster::start(host());

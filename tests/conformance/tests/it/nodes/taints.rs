@@ -36,10 +36,6 @@ fn evicting() -> Value {
     json!([{ "key": KEY, "value": "evictTaintVal", "effect": "NoExecute" }])
 }
 
-fn untaint() -> Value {
-    json!([{ "$patch": "delete", "key": KEY, "effect": "NoExecute" }])
-}
-
 /// Whether the pod stays for all that time.
 fn stays(cluster: &Shared, namespace: &str, pod: &str, time: Duration) -> bool {
     let path = format!("/api/v1/namespaces/{namespace}/pods?fieldSelector=metadata.name={pod}");
@@ -52,6 +48,19 @@ fn stays(cluster: &Shared, namespace: &str, pod: &str, time: Duration) -> bool {
         }
     }
     true
+}
+
+/// `[sig-node] NoExecuteTaintManager Single Pod [Serial] removing taint cancels eviction [Disruptive] [Conformance]`
+#[test]
+fn no_execute_taint_manager_single_pod_removing_taint_cancels_eviction() {
+    let cluster = cluster_alone();
+    let (namespace, node) = (cluster.namespace(), Shared::NODES[1]);
+    let pod = tolerant(&cluster, &namespace, node, 8);
+    taint(&cluster, node, &evicting());
+    let at_first = stays(&cluster, &namespace, &pod, Duration::from_secs(3));
+    taint(&cluster, node, &json!([]));
+    assert!(at_first, "the pod went before its time");
+    assert!(stays(&cluster, &namespace, &pod, Duration::from_secs(8)), "the pod was evicted");
 }
 
 /// `[sig-node] NoExecuteTaintManager Multiple Pods [Serial] evicts pods with minTolerationSeconds [Disruptive]
@@ -67,7 +76,7 @@ fn no_execute_taint_manager_multiple_pods_evicts_pods_with_min_toleration_second
         cluster.gone(&format!("/api/v1/namespaces/{namespace}/pods/{brief}"));
     }));
     let stayed = stays(&cluster, &namespace, &patient, Duration::from_secs(2));
-    taint(&cluster, node, &untaint());
+    taint(&cluster, node, &json!([]));
     assert!(gone.is_ok(), "the pod was not evicted");
     assert!(stayed, "the other pod was evicted");
 }
