@@ -41,7 +41,7 @@ pub use capacity::{Capacity, capacity};
 pub use misfit::{Diagnosis, Misfit};
 pub use node::Node;
 pub use node_rules::{NodeRules, NodeTerm};
-pub use pod::{HostPort, Pod};
+pub use pod::{HostPort, Pod, requests};
 pub use preempt::{DisruptionBudget, Preemption, WAITS_FOR_VICTIMS, preempt};
 pub use queue::{Change, PodKey, Queue};
 pub use read::Labels;

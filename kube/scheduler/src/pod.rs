@@ -105,7 +105,7 @@ impl Pod {
             priority: number(spec, "priority", 0),
             preempts: text(spec, "preemptionPolicy") != "Never",
             gates: items(spec, "schedulingGates").iter().map(|gate| text(gate, "name").to_owned()).collect(),
-            requests: requests(spec),
+            requests: together_with(spec, |container| held(container, status)),
             weighed: weighed(spec),
             node_rules: NodeRules::read(spec),
             tolerations: Toleration::read_all(spec),
@@ -136,10 +136,33 @@ fn asked(container: &Value) -> Amounts {
     Amounts::read(member(member(container, "resources"), "requests"))
 }
 
-/// What the pod asks for at its most: init containers run one after the other before the others,
-/// those that restart always stay, and the pod's own requests replace the sum.
-fn requests(spec: &Value) -> Amounts {
-    let mut total = together(spec, asked);
+/// What a pod's specification asks for at its most, whatever it has been given.
+pub fn requests(spec: &Value) -> Amounts {
+    together_with(spec, asked)
+}
+
+/// What a container asks for or still has, whichever is more; one that cannot have what it asks for
+/// keeps what it has.
+fn held(container: &Value, status: &Value) -> Amounts {
+    let lists = ["containerStatuses", "initContainerStatuses"];
+    let mut statuses = lists.iter().flat_map(|list| items(status, list));
+    let own = statuses.find(|it| text(it, "name") == text(container, "name"));
+    let Some(given) = own.filter(|it| it.get("allocatedResources").is_some_and(Value::is_object)) else {
+        return asked(container);
+    };
+    let cannot = items(status, "conditions")
+        .iter()
+        .any(|it| text(it, "type") == "PodResizePending" && text(it, "reason") == "Infeasible");
+    let mut amounts = if cannot { Amounts::default() } else { asked(container) };
+    amounts.raise(&Amounts::read(member(given, "allocatedResources")));
+    amounts.raise(&asked(given));
+    amounts
+}
+
+/// What the pod takes at its most: init containers run one after the other before the others, those
+/// that restart always stay, and the pod's own requests replace the sum.
+fn together_with(spec: &Value, of: impl Fn(&Value) -> Amounts) -> Amounts {
+    let mut total = together(spec, of);
     total.overlay(&asked(spec));
     total.add(&Amounts::read(member(spec, "overhead")));
     total
@@ -242,6 +265,16 @@ mod tests {
         ] {
             assert_eq!(Pod::read(&json!({"spec": spec})).requests.cpu, cpu, "{spec}");
         }
+        let resized = |reason: &str, cpu: &str| {
+            let condition = json!({"type": "PodResizePending", "reason": reason});
+            let given = json!({"name": "c", "allocatedResources": {"cpu": "2"}, "resources": {"requests": {"cpu": "3"}}});
+            let wants = json!({"name": "c", "resources": {"requests": {"cpu": cpu}}});
+            let pod = json!({"spec": {"containers": [wants]},
+                "status": {"containerStatuses": [given], "conditions": [condition]}});
+            Pod::read(&pod).requests.cpu
+        };
+        let found = [resized("Deferred", "9"), resized("Deferred", "1"), resized("Infeasible", "9")];
+        assert_eq!(found, [9000, 3000, 3000]);
         let nothing = Pod::read(&json!({"spec": {"containers": [{}, {}]}}));
         assert_eq!(nothing.weighed, (200, 400 << 20));
         assert!(nothing.requests.is_nothing());
