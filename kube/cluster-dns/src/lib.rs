@@ -54,6 +54,32 @@ pub struct Config {
     pub health: Option<SocketAddr>,
 }
 
+impl Config {
+    /// A server that asks the node's own servers for all other names, but never itself.
+    pub fn of_node(
+        mirror: Arc<dyn Mirror>,
+        domain: &str,
+        listen: Vec<SocketAddr>,
+        node: names::Resolv,
+    ) -> Self {
+        let servers = node.servers.into_iter().map(|server| SocketAddr::new(server, PORT));
+        let upstream = servers.filter(|server| !listen.contains(server)).collect();
+        Self {
+            mirror,
+            domain: domain.to_owned(),
+            listen,
+            shards: 1,
+            upstream,
+            stubs: BTreeMap::new(),
+            search: node.search,
+            health: None,
+        }
+    }
+}
+
+/// The port of DNS.
+pub const PORT: u16 = 53;
+
 /// The resources that the server watches.
 pub fn resources() -> Vec<GroupVersionResource> {
     [known::services(), known::endpoint_slices(), known::pods()].map(Clone::clone).to_vec()

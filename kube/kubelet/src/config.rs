@@ -42,8 +42,17 @@ pub struct Config {
     pub image_collection: ImageCollection,
     /// When pods have to go because the node is short of something.
     pub eviction: Eviction,
-    /// How long pods have at the node's shutdown; none: they are left running.
-    pub shutdown_grace: Option<Duration>,
+    /// How long pods have at the node's shutdown, by their priority; none: they are left running.
+    pub shutdown_grace: Vec<ShutdownGrace>,
+}
+
+/// How long pods have at the node's shutdown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ShutdownGrace {
+    /// Pods of at least this priority, up to the next one's.
+    pub priority: i64,
+    /// How long they have.
+    pub grace: Duration,
 }
 
 /// The node, as far as its operator says.

@@ -1,5 +1,6 @@
 //! What the kubelet's server and others on this node may ask of it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -10,14 +11,17 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::model::Life;
 use crate::pods::Pods;
+use crate::probes::Probed;
 use crate::read::{name, namespace, uid};
 use crate::spec;
+use crate::volumes::used_bytes;
 
 /// A view of a running kubelet. Cheap to clone.
 #[derive(Clone)]
 pub struct Handle {
     pub(crate) config: Arc<Config>,
     pub(crate) pods: Arc<Pods>,
+    pub(crate) probed: Probed,
 }
 
 /// A container of a pod, as the runtime knows it.
@@ -33,6 +37,15 @@ pub struct ContainerRef {
     pub is_ended: bool,
     /// Its log file.
     pub log: PathBuf,
+}
+
+/// What a pod holds of the node's disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Bytes of logs, by container.
+    pub logs: BTreeMap<String, u64>,
+    /// Names, bytes and places of volumes.
+    pub volumes: Vec<(String, u64, PathBuf)>,
 }
 
 impl Handle {
@@ -84,6 +97,21 @@ impl Handle {
             is_ended: found.life == Life::Exited,
             log: folder.join(spec::log_path(container, found.attempt)),
         })
+    }
+
+    /// What a pod holds of the node's disk: its containers' logs and its volumes.
+    pub fn stored(&self, pod: &Value) -> Stored {
+        let folders = |path: PathBuf| {
+            let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+            entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
+        };
+        let logs = self.config.paths.logs.join(spec::log_folder(pod));
+        let volumes = self.config.paths.pod(uid(pod)).join("volumes");
+        let volumes = folders(volumes).flat_map(|(_, kind)| folders(kind));
+        Stored {
+            logs: folders(logs).map(|(name, path)| (name, used_bytes(&path))).collect(),
+            volumes: volumes.map(|(name, path)| (name, used_bytes(&path), path)).collect(),
+        }
     }
 
     /// The sandbox of a pod that runs, by its id.

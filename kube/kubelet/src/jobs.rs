@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::events::{normal, warning};
 use crate::kubelet::Shared;
-use crate::model::{Life, Wanted};
+use crate::model::{Container, Life, Wanted};
 use crate::objects::Reference;
 use crate::pods::State;
 use crate::probes::hook;
@@ -88,10 +88,13 @@ impl Task {
     }
 
     async fn run_sandbox(&self, attempt: u32) -> Result<(), String> {
-        let pod = Arc::clone(&self.pod);
-        let root = self.shared.config.cgroup_root.clone();
-        let made = tokio::task::spawn_blocking(move || crate::node::cgroups::make(&root, &pod)).await;
-        made.map_err(|error| error.to_string())??;
+        // Who asked to be apart from the node's users must not run beside them.
+        if at(&self.pod, &["spec", "hostUsers"]).and_then(Value::as_bool) == Some(false) {
+            let why = "this node gives pods no user namespace of their own; leave hostUsers out or true";
+            return Err(why.to_owned());
+        }
+        self.limit_pod().await?;
+        crate::node::cgroups::weigh(&self.shared).await;
         let config = sandbox_config(&self.pod, attempt, &self.shared.sandbox_node());
         std::fs::create_dir_all(&config.log_directory)
             .map_err(|error| format!("make log folder {}: {error}", config.log_directory))?;
@@ -136,7 +139,15 @@ impl Task {
             // Nobody waits for an image any more.
             () = ended(&mut self.ends) => return Ok(()),
         };
-        let made = self.configure(&wanted, attempt, &image).await;
+        let made = match attempt {
+            0 => Ok(()),
+            // It may have been stopped to get other limits, which the pod's must not be below.
+            _ => self.limit_pod().await,
+        };
+        let made = match made {
+            Ok(()) => self.configure(&wanted, attempt, &image).await,
+            Err(why) => Err(why),
+        };
         let container = made.map_err(|message| {
             let failed = Failed { reason: "CreateContainerConfigError", message };
             self.tell_failure(&name, &failed)
@@ -329,17 +340,49 @@ impl Task {
         Ok(())
     }
 
-    /// Gives a running container the limits that it is to have, and the pod's cgroup with it.
-    pub(crate) async fn resize(self, id: String, name: String) -> Result<(), String> {
-        let Some(wanted) = Wanted::all(&self.pod).find(|wanted| wanted.name() == name) else { return Ok(()) };
-        let memory = self.shared.view().memory;
-        let linux = Some(spec::container_resources(&self.pod, wanted.spec, memory));
+    /// Gives running containers the limits that they are to have, and the pod around them.
+    pub(crate) async fn resize(self, names: Vec<String>) -> Result<(), String> {
+        // A pod that grows does so before its containers. One that shrinks below what a container
+        // still has is refused by the kernel, and shrinks after them.
+        let grown = self.limit_pod().await;
+        for name in self.shrinking_first(names) {
+            self.resize_container(&name).await?;
+        }
+        crate::node::cgroups::weigh(&self.shared).await;
+        if grown.is_err() { self.limit_pod().await } else { Ok(()) }
+    }
+
+    /// Gives the pod's cgroup its limits.
+    async fn limit_pod(&self) -> Result<(), String> {
         let (pod, root) = (Arc::clone(&self.pod), self.shared.config.cgroup_root.clone());
-        let grown = tokio::task::spawn_blocking(move || crate::node::cgroups::make(&root, &pod)).await;
-        grown.map_err(|error| error.to_string())??;
-        let request = UpdateContainerResourcesRequest { container_id: id, linux, ..Default::default() };
+        let made = tokio::task::spawn_blocking(move || crate::node::cgroups::make(&root, &pod)).await;
+        made.map_err(|error| error.to_string())?
+    }
+
+    fn shrinking_first(&self, mut names: Vec<String>) -> Vec<String> {
+        let memory = self.shared.view().memory;
+        names.sort_by_cached_key(|name| {
+            let wanted = Wanted::all(&self.pod).find(|wanted| wanted.name() == name);
+            let wants = wanted.map(|wanted| resources::limits(&self.pod, wanted.spec, memory));
+            let has = self.running(name).and_then(|found| found.resources);
+            wants.zip(has).is_none_or(|(wants, has)| wants.cpu_quota > has.cpu_quota)
+        });
+        names
+    }
+
+    fn running(&self, name: &str) -> Option<&Container> {
+        let newest = self.state.containers.iter().find(|found| found.name == name);
+        newest.filter(|newest| newest.life == Life::Running)
+    }
+
+    async fn resize_container(&self, name: &str) -> Result<(), String> {
+        let wanted = Wanted::all(&self.pod).find(|wanted| wanted.name() == name);
+        let (Some(wanted), Some(found)) = (wanted, self.running(name)) else { return Ok(()) };
+        let linux = Some(spec::container_resources(&self.pod, wanted.spec, self.shared.view().memory));
+        let request =
+            UpdateContainerResourcesRequest { container_id: found.id.clone(), linux, ..Default::default() };
         let done = self.shared.config.runtime.update_container_resources(request).await;
-        done.map(drop).map_err(|status| status.message().to_owned())
+        done.map(drop).map_err(|status| format!("resize container {name}: {}", status.message()))
     }
 
     /// Waits until nothing more is led to the pod, but not for ever.

@@ -21,6 +21,7 @@ use crate::model::Cause;
 use crate::node::{self, View};
 use crate::objects::Objects;
 use crate::pods::Pods;
+use crate::probes::Probed;
 use crate::read::{is_deleting, name, namespace, text, uid};
 use crate::spec;
 use crate::status::Place;
@@ -37,6 +38,11 @@ pub(crate) struct Shared {
     pub(crate) once: Once,
     pub(crate) images: Images,
     pub(crate) cache: Arc<Cache>,
+    /// Says that the node has something to tell.
+    pub(crate) news: Notify,
+    /// The weight that pods of the class `Burstable` have together.
+    pub(crate) burstable: Mutex<Option<i64>>,
+    pub(crate) probed: Probed,
     view: RwLock<Arc<View>>,
     links: Mutex<HashMap<String, Link>>,
     whys: Mutex<HashMap<String, Vec<String>>>,
@@ -174,6 +180,9 @@ impl Kubelet {
             tokens: Tokens::default(),
             once: Once::default(),
             images: Images::default(),
+            news: Notify::new(),
+            burstable: Mutex::default(),
+            probed: Probed::default(),
             view: RwLock::new(Arc::new(View::read(&config))),
             links: Mutex::default(),
             whys: Mutex::default(),
@@ -185,7 +194,11 @@ impl Kubelet {
 
     /// A view for others on this node, such as the kubelet's server.
     pub fn handle(&self) -> Handle {
-        Handle { config: Arc::clone(&self.shared.config), pods: Arc::clone(&self.shared.pods) }
+        Handle {
+            config: Arc::clone(&self.shared.config),
+            pods: Arc::clone(&self.shared.pods),
+            probed: self.shared.probed.clone(),
+        }
     }
 
     /// Runs until the signal says `true` or its sender is gone. Containers go on without it.
@@ -201,12 +214,13 @@ impl Kubelet {
             mirrors: HashMap::new(),
             statics: HashMap::new(),
         };
+        let leave = async {
+            ended(&mut shutdown).await;
+            node::end_all(&shared).await;
+        };
         tokio::select! {
             () = roster.run() => {}
-            () = ended(&mut shutdown) => {}
-        }
-        if let Some(grace) = shared.config.shutdown_grace {
-            roster.end_all(grace).await;
+            () = leave => {}
         }
     }
 }
@@ -300,6 +314,10 @@ impl Roster {
                     if let Ok(uid) = uid {
                         self.shared.links().remove(&uid);
                         self.shared.pods.remove(&uid);
+                        self.shared.probed.forget(&uid);
+                        self.start_statics();
+                        let shared = Arc::clone(&self.shared);
+                        tokio::spawn(async move { node::cgroups::weigh(&shared).await });
                     }
                 }
                 Some(found) = files.recv() => self.files(found),
@@ -456,14 +474,21 @@ impl Roster {
             metadata.remove("uid");
         }
         mirror["metadata"]["annotations"][MIRROR] = json!(uid(pod));
-        let call = Call::create(&gvr("pods"), namespace(pod), mirror);
-        let api = Arc::clone(&self.shared.config.api);
+        let shared = Arc::clone(&self.shared);
         tokio::spawn(async move {
+            let node = &shared.config.node.name;
             for wait in 1..MIRROR_TRIES {
-                match api.call(call.clone()).await {
-                    Err(status) if status.code != 409 => tokio::time::sleep(Duration::from_secs(wait)).await,
-                    _ => return,
+                // A node may only make what belongs to it.
+                if let Some(owner) = shared.cache.item(&gvr("nodes").group_resource(), "", node) {
+                    mirror["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Node",
+                        "name": node, "uid": owner.uid(), "controller": true}]);
+                    let call = Call::create(&gvr("pods"), namespace(&mirror), mirror.clone());
+                    match shared.config.api.call(call).await {
+                        Err(status) if status.code != 409 => {}
+                        _ => return,
+                    }
                 }
+                tokio::time::sleep(Duration::from_secs(wait)).await;
             }
         });
     }
@@ -481,13 +506,33 @@ impl Roster {
                 self.delete_mirror(&mirror);
             }
         }
-        for pod in found {
-            if self.statics.insert(uid(&pod).to_owned(), Arc::clone(&pod)).is_some() {
+        self.statics.extend(found.into_iter().map(|pod| (uid(&pod).to_owned(), pod)));
+        self.start_statics();
+    }
+
+    /// Starts static pods that do not run yet. One of the same name must have ended before.
+    fn start_statics(&mut self) {
+        let there: Vec<(String, (String, String))> = self
+            .shared
+            .pods
+            .all()
+            .iter()
+            .filter(|pod| crate::static_pods::is_static(pod))
+            .map(|pod| (uid(pod).to_owned(), (namespace(pod).to_owned(), name(pod).to_owned())))
+            .collect();
+        let waits: Vec<Arc<Value>> = self.statics.values().cloned().collect();
+        for pod in waits {
+            let key = (namespace(&pod).to_owned(), name(&pod).to_owned());
+            if there.iter().any(|(id, of)| id == uid(&pod) || *of == key) {
                 continue;
             }
-            let key = (namespace(&pod).to_owned(), name(&pod).to_owned());
             let mirror = self.mirrors.get(&key).cloned();
             let mirror = mirror.filter(|it| text(it, &["metadata", "annotations", MIRROR]) == uid(&pod));
+            if let Some(ended) = mirror.as_ref().filter(|it| node::was_ended(it)) {
+                // It ended with the node. The one that is made in its place runs again.
+                self.delete_mirror(ended);
+            }
+            let mirror = mirror.filter(|it| !node::was_ended(it));
             self.start(Desired {
                 pod: Arc::clone(&pod),
                 is_static: true,
@@ -496,41 +541,6 @@ impl Roster {
             });
             self.tell_static(&key, mirror);
         }
-    }
-
-    /// The node shuts down: all pods end, critical ones last.
-    async fn end_all(&mut self, grace: Duration) {
-        let message = "Pod was terminated in response to imminent node shutdown.".to_owned();
-        let cause = Cause::Failed {
-            reason: "Terminated".to_owned(),
-            message,
-            disruption: Some("TerminationByKubelet".to_owned()),
-        };
-        let (critical, others): (Vec<_>, Vec<_>) = self.shared.pods.all().into_iter().partition(|pod| {
-            crate::read::number(pod, &["spec", "priority"]).unwrap_or_default()
-                >= crate::resources::SYSTEM_CRITICAL
-        });
-        let half = grace / 2;
-        for (pods, most) in [(others, half), (critical, grace - half)] {
-            for pod in &pods {
-                let own = crate::read::number(pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
-                let seconds = i64::try_from(most.as_secs()).unwrap_or(own);
-                self.shared.stop_pod(uid(pod), &cause, own.min(seconds));
-            }
-            let all_ended = async {
-                while pods.iter().any(|pod| self.shared.runs(uid(pod))) {
-                    tokio::time::sleep(SHUTDOWN_LOOK).await;
-                }
-            };
-            drop(tokio::time::timeout(most, all_ended).await);
-        }
-    }
-}
-
-impl Shared {
-    fn runs(&self, uid: &str) -> bool {
-        let state = self.pods.observed(uid);
-        state.is_some_and(|state| state.sandboxes.iter().any(|sandbox| sandbox.is_ready))
     }
 }
 
@@ -548,6 +558,4 @@ pub(crate) const MIRROR: &str = "kubernetes.io/config.mirror";
 const SYNC_MOST: Duration = Duration::from_secs(2);
 const EVENTS_AGAIN: Duration = Duration::from_secs(1);
 const RELIST_EVERY: Duration = Duration::from_secs(1);
-/// While the node shuts down.
-const SHUTDOWN_LOOK: Duration = Duration::from_millis(100);
 const MIRROR_TRIES: u64 = 30;

@@ -35,7 +35,7 @@ mod traffic;
 mod volumes;
 mod worker;
 
-pub use config::{Config, Eviction, ImageCollection, LogRotation, NodeConfig, Paths};
-pub use handle::{ContainerRef, Handle};
+pub use config::{Config, Eviction, ImageCollection, LogRotation, NodeConfig, Paths, ShutdownGrace};
+pub use handle::{ContainerRef, Handle, Stored};
 pub use kubelet::Kubelet;
 pub use traffic::{NoTraffic, PodRef, Traffic};

@@ -178,8 +178,8 @@ pub enum Job {
     Kill(String),
     /// The container of this id is being removed.
     Remove(String),
-    /// The container of this id gets other limits.
-    Resize(String),
+    /// Containers, and the pod around them, get other limits.
+    Resize,
     /// Traffic is being led away.
     Drain,
     /// Volumes and cgroups are being removed.
@@ -305,6 +305,8 @@ pub struct Memory {
     pub health: BTreeMap<String, Health>,
     /// Limits that running containers were given, by their ids.
     pub resized: BTreeMap<String, Limits>,
+    /// Why running containers could not be given their limits.
+    pub resize_failure: Option<String>,
     /// If it is being ended.
     pub ending: Option<Ending>,
     /// Whether traffic has been led away, or no longer matters.
@@ -342,6 +344,12 @@ impl<'a> Observed<'a> {
     /// What probes say of a container.
     pub fn health(&self, id: &str) -> Health {
         self.memory.health.get(id).copied().unwrap_or_default()
+    }
+
+    /// What a running container may use. What the runtime was told last counts more than what it
+    /// tells: some round.
+    pub fn has(&self, container: &Container) -> Option<Limits> {
+        self.memory.resized.get(&container.id).copied().or(container.resources)
     }
 
     /// Whether a running container counts as started: its startup probe has passed, or there is none.

@@ -98,11 +98,26 @@ fn prepare(file: &str, path: &Path, node: &str) -> Option<Value> {
     pod["metadata"]["annotations"]["kubernetes.io/config.hash"] = json!(uid);
     pod["metadata"]["annotations"]["kubernetes.io/config.source"] = json!("file");
     pod["spec"]["nodeName"] = json!(node);
+    // Other classes are known to the API only.
+    let class = text(&pod, &["spec", "priorityClassName"]);
+    let known = SYSTEM_CLASSES.iter().find(|(name, _)| *name == class).map(|(_, priority)| *priority);
+    if let Some(priority) = known.filter(|_| crate::read::number(&pod, &["spec", "priority"]).is_none()) {
+        pod["spec"]["priority"] = json!(priority);
+    }
     let tolerations = pod["spec"]["tolerations"].as_array().cloned().unwrap_or_default();
     let all = json!({"effect": "NoExecute", "operator": "Exists"});
     pod["spec"]["tolerations"] = tolerations.into_iter().chain([all]).collect();
     Some(pod)
 }
+
+/// Whether a pod comes from a file.
+pub(crate) fn is_static(pod: &Value) -> bool {
+    text(pod, &["metadata", "annotations", "kubernetes.io/config.source"]) == "file"
+}
+
+/// Classes of priorities that every cluster has.
+const SYSTEM_CLASSES: [(&str, i64); 2] =
+    [("system-cluster-critical", 2_000_000_000), ("system-node-critical", 2_000_001_000)];
 
 /// 128 bits of a text as 32 letters.
 fn identity(text: &str) -> String {

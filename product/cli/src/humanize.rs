@@ -58,6 +58,12 @@ pub fn rfc3339(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time).map(|stamp| format!("{stamp:.9}")).unwrap_or_default()
 }
 
+/// A duration on the command line: Go's form, or 0.
+pub fn duration_argument(text: &str) -> Result<Duration, String> {
+    let zero = (text == "0").then_some(Duration::ZERO);
+    zero.or_else(|| parse_duration(text)).ok_or_else(|| "not a duration such as 10m or 1h30m".to_owned())
+}
+
 /// Reads Go's form of a duration: `1h30m`, `90s`, `1.5h`.
 pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
@@ -85,6 +91,13 @@ pub fn parse_duration(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reads_durations() {
+        assert_eq!(duration_argument("0"), Ok(Duration::ZERO));
+        assert_eq!(duration_argument("1m30s"), Ok(Duration::from_secs(90)));
+        assert!(duration_argument("5").is_err());
+    }
 
     #[test]
     fn durations_are_dockers() {

@@ -20,10 +20,18 @@ pub(crate) fn refuse(shared: &Shared, pod: &Value) -> Option<(String, String)> {
             format!("Pod was rejected: forbidden sysctl: \"{name}\" not allowlisted"),
         ));
     }
+    let view = shared.view();
+    if view.goes_down {
+        return Some(super::shutdown::refusal());
+    }
+    let short_of: Vec<_> = view.pressure.keys().copied().collect();
+    if let Some(refusal) = super::pressure::refusal(pod, &short_of) {
+        return Some(refusal);
+    }
     let nodes = gvr("nodes").group_resource();
     let node = shared.cache.item(&nodes, "", &shared.config.node.name).map(|item| item.value());
     let others: Vec<Arc<Value>> = living(shared).into_iter().filter(|other| uid(other) != uid(pod)).collect();
-    misfit(pod, node.as_deref(), &shared.view().allocatable, &others)
+    misfit(pod, node.as_deref(), &view.allocatable, &others)
 }
 
 /// The same without looking anything up.
@@ -41,7 +49,7 @@ fn misfit(
         let why = "Predicate NodeAffinity failed: node(s) didn't match Pod's node affinity/selector";
         return rejected("NodeAffinity", why.to_owned());
     }
-    let others: Vec<Pod> = others.iter().map(|other| Pod::read(other)).collect();
+    let others: Vec<Pod> = others.iter().map(|other| taken(other)).collect();
     let clash = wanted
         .ports
         .iter()
@@ -100,23 +108,31 @@ fn wants_others(pod: &Value) -> bool {
 }
 
 fn lacks(pod: &Value, allocatable: &Value, others: &[Arc<Value>]) -> Option<(String, String)> {
-    let wanted = Pod::read(pod);
+    let wanted = scheduler::requests(pod.get("spec").unwrap_or(&Value::Null));
     let most = Amounts::read(allocatable);
     let mut used = Amounts::default();
-    if let Some(short) = most.shortages(&used, &wanted.requests).into_iter().next() {
+    if let Some(short) = most.shortages(&used, &wanted).into_iter().next() {
         let (resource, requested, capacity) = (short.resource, short.requested, short.capacity);
         let why = format!(
             "Node didn't have enough capacity: {resource}, requested: {requested}, capacity: {capacity}"
         );
         return Some(("Infeasible".to_owned(), why));
     }
-    others.iter().for_each(|other| used.add(&Pod::read(other).requests));
-    let short = most.shortages(&used, &wanted.requests).into_iter().next()?;
+    others.iter().for_each(|other| used.add(&taken(other).requests));
+    let short = most.shortages(&used, &wanted).into_iter().next()?;
     let (resource, requested, used, capacity) = (short.resource, short.requested, short.used, short.capacity);
     let why = format!(
         "Node didn't have enough resource: {resource}, requested: {requested}, used: {used}, capacity: {capacity}"
     );
     Some(("Deferred".to_owned(), why))
+}
+
+/// A pod of this node with what it was given, whatever it asks for by now.
+fn taken(pod: &Value) -> Pod {
+    let given = if wants_others(pod) { as_given(pod) } else { pod.clone() };
+    let mut read = Pod::read(&given);
+    read.requests = scheduler::requests(given.get("spec").unwrap_or(&Value::Null));
+    read
 }
 
 fn as_given(pod: &Value) -> Value {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kube_api::quantity::Quantity;
-use rpc::cri::ListContainerStatsRequest;
+use rpc::cri::{ContainerStats, ListContainerStatsRequest, UInt64Value};
 use serde_json::Value;
 
-use super::pressure::{Candidate, Left, Pressure, crossed, message, rank};
+use super::pressure::{Candidate, Left, Pressure, binary, crossed, message, rank};
 use super::{admission, collection, living};
 use crate::events::warning;
 use crate::kubelet::Shared;
@@ -28,24 +28,24 @@ pub(super) async fn look(shared: &Arc<Shared>) {
         // Images went; the next look tells whether that was enough.
         return;
     }
-    let usage = usage(shared).await;
     let pods = living(shared);
+    let usage = match first.pressure {
+        Pressure::Disk => disk_usage(shared, &pods).await,
+        Pressure::Memory | Pressure::Pids => memory_usage(shared).await,
+    };
     let none = Vec::new();
     let of = |pod: &Value| usage.get(uid(pod)).unwrap_or(&none);
     let candidates = pods.iter().filter(|pod| at(pod, &["metadata", "deletionTimestamp"]).is_none());
     let candidates =
         candidates.map(|pod| Candidate { pod, used: of(pod).iter().map(|(_, used)| used).sum() });
     let Some(victim) = rank(candidates.collect(), first.pressure).into_iter().next() else { return };
-    evict(shared, victim.pod, message(first, victim.pod, of(victim.pod)));
+    let disruption = Some("TerminationByKubelet".to_owned());
+    evict(shared, victim.pod, message(first, victim.pod, of(victim.pod)), disruption);
 }
 
-fn evict(shared: &Shared, pod: &Value, message: String) {
+fn evict(shared: &Shared, pod: &Value, message: String, disruption: Option<String>) {
     shared.recorder.pod(pod, shared.now(), warning("Evicted", message.clone()));
-    let cause = Cause::Failed {
-        reason: "Evicted".to_owned(),
-        message,
-        disruption: Some("TerminationByKubelet".to_owned()),
-    };
+    let cause = Cause::Failed { reason: "Evicted".to_owned(), message, disruption };
     shared.stop_pod(uid(pod), &cause, EVICTION_GRACE);
 }
 
@@ -59,10 +59,15 @@ fn remember(shared: &Shared, found: &[Pressure]) {
     for one in found {
         pressure.insert(*one, now);
     }
-    if pressure.keys().ne(before.pressure.keys()) || !found.is_empty() {
+    let is_news = pressure.keys().ne(before.pressure.keys());
+    if is_news || !found.is_empty() {
         let mut view = (*before).clone();
         view.pressure = pressure;
         shared.set_view(view);
+    }
+    if is_news {
+        // Nobody shall send more pods until it is over.
+        shared.news.notify_one();
     }
 }
 
@@ -87,16 +92,53 @@ fn left(shared: &Shared) -> Left {
     }
 }
 
+/// Bytes of the node's disk that containers use with their logs, by pod; volumes count as the pod's.
+async fn disk_usage(shared: &Shared, pods: &[Arc<Value>]) -> BTreeMap<String, Vec<(String, i64)>> {
+    let layers = layers(shared).await;
+    let mut found = BTreeMap::new();
+    for pod in pods {
+        let logs = shared.config.paths.logs.join(crate::spec::log_folder(pod));
+        let volumes = shared.config.paths.pod(uid(pod)).join("volumes");
+        let mut own = layers.get(uid(pod)).cloned().unwrap_or_default();
+        let measured = tokio::task::spawn_blocking(move || {
+            for (name, used) in &mut own {
+                *used = used.saturating_add(bytes_below(&logs.join(name)));
+            }
+            own.push((String::new(), bytes_below(&volumes)));
+            own
+        });
+        found.insert(uid(pod).to_owned(), measured.await.unwrap_or_default());
+    }
+    found
+}
+
+fn bytes_below(folder: &Path) -> i64 {
+    i64::try_from(used_bytes(folder)).unwrap_or(i64::MAX)
+}
+
+/// Bytes that containers have written into their roots, by pod.
+async fn layers(shared: &Shared) -> BTreeMap<String, Vec<(String, i64)>> {
+    stats(shared, |stats| stats.writable_layer.as_ref()?.used_bytes.as_ref()).await
+}
+
 /// Bytes of memory that containers use, by pod.
-async fn usage(shared: &Shared) -> BTreeMap<String, Vec<(String, i64)>> {
+async fn memory_usage(shared: &Shared) -> BTreeMap<String, Vec<(String, i64)>> {
+    stats(shared, |stats| stats.memory.as_ref()?.working_set_bytes.as_ref()).await
+}
+
+/// One figure of each container, by pod.
+async fn stats(
+    shared: &Shared,
+    figure: impl Fn(&ContainerStats) -> Option<&UInt64Value>,
+) -> BTreeMap<String, Vec<(String, i64)>> {
     let mut found: BTreeMap<String, Vec<(String, i64)>> = BTreeMap::new();
     let Ok(listed) = shared.config.runtime.list_container_stats(ListContainerStatsRequest::default()).await
     else {
         return found;
     };
     for stats in listed.stats {
+        let used = figure(&stats).map_or(0, |bytes| bytes.value);
         let Some(attributes) = stats.attributes else { continue };
-        let used = stats.memory.and_then(|memory| memory.working_set_bytes).map_or(0, |bytes| bytes.value);
         let label = |name: &str| attributes.labels.get(name).cloned().unwrap_or_default();
         let used = i64::try_from(used).unwrap_or(i64::MAX);
         found.entry(label(POD_UID)).or_default().push((label(CONTAINER_NAME), used));
@@ -104,49 +146,56 @@ async fn usage(shared: &Shared) -> BTreeMap<String, Vec<(String, i64)>> {
     found
 }
 
-/// Ends pods whose folders are larger than they may be.
+/// Ends pods that hold more of the disk than they may. That is no disruption: they did it themselves.
 async fn limits(shared: &Arc<Shared>) {
-    for pod in living(shared).into_iter().filter(|pod| admission::has_limits_of_disk(pod)) {
+    let mut limited = living(shared);
+    limited.retain(|pod| admission::has_limits_of_disk(pod));
+    if limited.is_empty() {
+        return;
+    }
+    let layers = layers(shared).await;
+    for pod in limited {
         let root = shared.config.paths.pod(uid(&pod));
         let logs = shared.config.paths.logs.join(crate::spec::log_folder(&pod));
+        let written = layers.get(uid(&pod)).cloned().unwrap_or_default();
         let of = Arc::clone(&pod);
-        let found = tokio::task::spawn_blocking(move || exceeded(&of, &root, &logs)).await;
+        let found = tokio::task::spawn_blocking(move || exceeded(&of, &root, &logs, &written)).await;
         if let Ok(Some(message)) = found {
-            evict(shared, &pod, message);
+            evict(shared, &pod, message, None);
         }
     }
 }
 
-/// What of a pod is larger than it may be, in a sentence.
-fn exceeded(pod: &Value, root: &Path, logs: &Path) -> Option<String> {
+/// What of a pod is larger than it may be, in a sentence. `written` is what containers have written
+/// into their roots.
+fn exceeded(pod: &Value, root: &Path, logs: &Path, written: &[(String, i64)]) -> Option<String> {
     let limit = |value: Option<&Value>| value.and_then(Quantity::from_value).map(Quantity::value);
-    let mut volumes = 0;
+    let mut all = 0;
     for volume in items(pod, &["spec", "volumes"]) {
         let Some(empty) = at(volume, &["emptyDir"]) else { continue };
-        let used = used_bytes(&place(root, "kubernetes.io~empty-dir", text(volume, &["name"])));
-        let used = i64::try_from(used).unwrap_or(i64::MAX);
+        let used = bytes_below(&place(root, "kubernetes.io~empty-dir", text(volume, &["name"])));
         if limit(at(empty, &["sizeLimit"])).is_some_and(|most| most > 0 && used > most) {
             let (name, most) = (text(volume, &["name"]), text(empty, &["sizeLimit"]));
             return Some(format!("Usage of EmptyDir volume \"{name}\" exceeds the limit \"{most}\". "));
         }
         if text(empty, &["medium"]) != "Memory" {
-            volumes += used;
+            all += used;
         }
     }
     let mut total = Some(0);
     for container in items(pod, &["spec", "containers"]) {
-        let most = limit(at(container, &["resources", "limits", "ephemeral-storage"]));
-        let used = used_bytes(&logs.join(text(container, &["name"])));
-        if let Some(most) = most.filter(|most| i64::try_from(used).unwrap_or(i64::MAX) > *most) {
-            let name = text(container, &["name"]);
-            let most = Quantity::from_int(most);
+        let (name, path) = (text(container, &["name"]), ["resources", "limits", "ephemeral-storage"]);
+        let most = limit(at(container, &path));
+        let layer = written.iter().find(|(of, _)| of == name).map_or(0, |(_, used)| *used);
+        let used = layer.saturating_add(bytes_below(&logs.join(name)));
+        if most.is_some_and(|most| used > most) {
+            let most = text(container, &path);
             return Some(format!("Container {name} exceeded its local ephemeral storage limit \"{most}\". "));
         }
+        all += used;
         total = total.zip(most).map(|(sum, most)| sum + most);
     }
-    let all = volumes + i64::try_from(used_bytes(logs)).unwrap_or(i64::MAX);
-    let total = total.filter(|total| *total > 0 && all > *total)?;
-    let total = Quantity::from_int(total);
+    let total = binary(total.filter(|total| *total > 0 && all > *total)?);
     Some(format!("Pod ephemeral local storage usage exceeds the total limit of containers {total}. "))
 }
 

@@ -7,6 +7,7 @@ mod eviction;
 pub(crate) mod logs;
 mod object;
 mod pressure;
+mod shutdown;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -22,10 +23,12 @@ use serde_json::{Value, json};
 
 pub(crate) use admission::{allocate, refuse};
 pub(crate) use pressure::Pressure;
+pub(crate) use shutdown::{end_all, was_ended};
 
 use crate::config::Config;
 use crate::events::normal;
 use crate::kubelet::{Shared, gvr};
+use crate::model::Limits;
 use crate::read::{at, text, uid};
 
 /// What is known of the node.
@@ -37,18 +40,23 @@ pub(crate) struct View {
     pub(crate) capacity: Value,
     /// Bytes of memory.
     pub(crate) memory: i64,
+    /// The limits of all pods together.
+    pub(crate) for_pods: Limits,
     /// What the runtime calls itself.
     pub(crate) runtime: String,
     pub(crate) runtime_version: String,
     /// What it is short of.
     pub(crate) pressure: BTreeMap<Pressure, Timestamp>,
+    /// Whether it shuts down.
+    pub(crate) goes_down: bool,
 }
 
 impl View {
     /// Reads what the kernel says.
     pub(crate) fn read(config: &Config) -> Self {
         let (capacity, allocatable, memory) = object::capacity(config);
-        Self { allocatable, capacity, memory, runtime: "strake".to_owned(), ..Self::default() }
+        let for_pods = object::for_pods(config, &capacity);
+        Self { for_pods, allocatable, capacity, memory, runtime: "strake".to_owned(), ..Self::default() }
     }
 }
 
@@ -73,6 +81,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         let next = if is_ready { lease_at } else { now + UNREADY_LOOK };
         tokio::select! {
             () = tokio::time::sleep_until(next.min(lease_at)) => {}
+            () = shared.news.notified() => {}
             change = next_change(&mut changes) => if change.is_none() { return },
         }
     }
@@ -177,7 +186,10 @@ impl Teller {
         let node = item.value();
         self.give_range(shared, text(&node, &["spec", "podCIDR"])).await;
         let runtime = shared.config.runtime.status(StatusRequest::default()).await;
-        let trouble = object::trouble(&runtime);
+        let trouble = match shared.view().goes_down {
+            true => Some("node is shutting down".to_owned()),
+            false => object::trouble(&runtime),
+        };
         let is_stale = self.images.as_ref().is_none_or(|(at, _)| at.elapsed() >= IMAGES_EVERY);
         if is_stale {
             let images = object::images(shared).await;
@@ -223,6 +235,7 @@ pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(shared.config.eviction.every.max(KEEP_LEAST));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut round = 0u64;
+    cgroups::top(&shared).await;
     loop {
         ticks.tick().await;
         eviction::look(&shared).await;

@@ -10,7 +10,9 @@ use serde_json::{Map, Value, json};
 use super::{Pressure, View};
 use crate::config::Config;
 use crate::kubelet::Shared;
+use crate::model::Limits;
 use crate::read::{at, items, text, time_text};
+use crate::resources::cpu_shares;
 
 /// Capacity, what pods may take of it, and the bytes of memory.
 pub(super) fn capacity(config: &Config) -> (Value, Value, i64) {
@@ -43,6 +45,20 @@ pub(super) fn capacity(config: &Config) -> (Value, Value, i64) {
     let memory =
         all.get("memory").and_then(|text| Quantity::parse(text).ok()).map_or(memory, Quantity::value);
     (json!(all), Value::Object(allocatable), memory)
+}
+
+/// The limits of all pods together: what the node has without what is kept from them.
+pub(super) fn for_pods(config: &Config, capacity: &Value) -> Limits {
+    let left = |name: &str| {
+        let all = capacity.get(name).and_then(Quantity::from_value).unwrap_or(Quantity::ZERO);
+        let kept = config.node.reserved.get(name).and_then(|kept| Quantity::parse(kept).ok());
+        all.minus(kept.unwrap_or(Quantity::ZERO)).max(Quantity::ZERO)
+    };
+    Limits {
+        cpu_shares: cpu_shares(left("cpu").milli_value()),
+        memory: left("memory").value(),
+        ..Limits::default()
+    }
 }
 
 fn memory_total() -> i64 {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::config::Eviction;
 use crate::model::Wanted;
-use crate::read::number;
+use crate::read::{items, number, text};
 use crate::resources;
 
 /// Something of which there can be too little.
@@ -38,8 +38,7 @@ pub(crate) struct Crossed {
 
 /// Which thresholds are crossed; memory first, as upstream.
 pub(crate) fn crossed(left: &Left, config: &Eviction) -> Vec<Crossed> {
-    let bytes =
-        |bytes: u64| Quantity::from_int(i64::try_from(bytes / 1024).unwrap_or_default()).to_string() + "Ki";
+    let bytes = |bytes: u64| binary(i64::try_from(bytes).unwrap_or(i64::MAX));
     let mut all = Vec::new();
     let mut add = |pressure, resource, least: u64, left: u64, text: &dyn Fn(u64) -> String| {
         if least > 0 && left < least {
@@ -71,7 +70,7 @@ pub(crate) struct Candidate<'a> {
 
 /// Who goes first: who uses more than it asked for, then who matters less, then who is furthest above.
 pub(crate) fn rank<'a>(mut pods: Vec<Candidate<'a>>, pressure: Pressure) -> Vec<Candidate<'a>> {
-    pods.retain(|candidate| priority(candidate.pod) < resources::SYSTEM_CRITICAL);
+    pods.retain(|candidate| !is_critical(candidate.pod));
     let resource = if pressure == Pressure::Memory { "memory" } else { "ephemeral-storage" };
     pods.sort_by_key(|candidate| {
         let above =
@@ -79,6 +78,11 @@ pub(crate) fn rank<'a>(mut pods: Vec<Candidate<'a>>, pressure: Pressure) -> Vec<
         (above <= 0, priority(candidate.pod), std::cmp::Reverse(above))
     });
     pods
+}
+
+/// Whether the node or the cluster needs it: those from its own files are the node's.
+fn is_critical(pod: &Value) -> bool {
+    priority(pod) >= resources::SYSTEM_CRITICAL || crate::static_pods::is_static(pod)
 }
 
 fn priority(pod: &Value) -> i64 {
@@ -101,13 +105,55 @@ pub(crate) fn message(crossed: &Crossed, pod: &Value, used: &[(String, i64)]) ->
         if *used > asked.map_or(0, Quantity::value) {
             let asked = asked.unwrap_or(Quantity::ZERO);
             text.push_str(&format!(
-                "Container {name} was using {}Ki, request is {asked}, has larger consumption of {resource}. ",
-                used / 1024
+                "Container {name} was using {}, request is {asked}, has larger consumption of {resource}. ",
+                binary(*used)
             ));
         }
     }
     text
 }
+
+/// Bytes as people write them: `512Ki`.
+pub(super) fn binary(bytes: i64) -> String {
+    base::Quantity::from_units(bytes, base::QuantityFormat::BinarySi).to_string()
+}
+
+impl Pressure {
+    /// As the node's conditions call it.
+    pub(crate) fn condition(self) -> &'static str {
+        match self {
+            Self::Memory => "MemoryPressure",
+            Self::Disk => "DiskPressure",
+            Self::Pids => "PIDPressure",
+        }
+    }
+}
+
+/// Why a pod is not taken by a node that is short of something; nothing where it is taken.
+///
+/// What matters to the system always is. When only memory is short, so is who asked for some, and
+/// who tolerates it.
+pub(crate) fn refusal(pod: &Value, short_of: &[Pressure]) -> Option<(String, String)> {
+    if short_of.is_empty() || is_critical(pod) {
+        return None;
+    }
+    if short_of == [Pressure::Memory] && (resources::qos(pod) != "BestEffort" || tolerates(pod)) {
+        return None;
+    }
+    let names: Vec<&str> = short_of.iter().map(|it| it.condition()).collect();
+    let why = format!("Pod was rejected: The node had condition: [{}]. ", names.join(" "));
+    Some(("Evicted".to_owned(), why))
+}
+
+fn tolerates(pod: &Value) -> bool {
+    items(pod, &["spec", "tolerations"]).iter().any(|it| {
+        let (key, operator, effect) = (text(it, &["key"]), text(it, &["operator"]), text(it, &["effect"]));
+        let is_keyed = key == MEMORY_TAINT && (operator == "Exists" || text(it, &["value"]).is_empty());
+        (is_keyed || (key.is_empty() && operator == "Exists")) && matches!(effect, "" | "NoSchedule")
+    })
+}
+
+const MEMORY_TAINT: &str = "node.kubernetes.io/memory-pressure";
 
 #[cfg(test)]
 mod tests {
@@ -130,7 +176,30 @@ mod tests {
         let bad = Left { memory: 1 << 20, disk: 900, disk_total: 10_000, inodes: 4, pids: 9, ..good };
         let found: Vec<_> = crossed(&bad, &config).into_iter().map(|it| it.resource).collect();
         assert_eq!(found, ["memory", "ephemeral-storage", "inodes", "pids"]);
-        assert_eq!(crossed(&bad, &config)[0].threshold, "102400Ki");
+        assert_eq!(crossed(&bad, &config)[0].threshold, "100Mi");
+    }
+
+    #[test]
+    fn who_may_still_come() {
+        use Pressure::{Disk, Memory, Pids};
+        let asks = json!({"containers": [{"resources": {"requests": {"memory": "1Mi"}}}]});
+        let tolerates =
+            json!({"containers": [{}], "tolerations": [{"key": MEMORY_TAINT, "operator": "Exists"}]});
+        let system = json!({"containers": [{}], "priority": resources::SYSTEM_CRITICAL});
+        let none = json!({"containers": [{}]});
+        for (short_of, spec, expected) in [
+            (&[][..], &none, None),
+            (&[Memory], &none, Some("[MemoryPressure]")),
+            (&[Memory], &asks, None),
+            (&[Memory], &tolerates, None),
+            (&[Disk], &asks, Some("[DiskPressure]")),
+            (&[Memory, Pids], &asks, Some("[MemoryPressure PIDPressure]")),
+            (&[Disk], &system, None),
+        ] {
+            let found = refusal(&json!({"spec": spec}), short_of).map(|it| it.1);
+            let expected = expected.map(|it| format!("Pod was rejected: The node had condition: {it}. "));
+            assert_eq!(found, expected, "{short_of:?} {spec}");
+        }
     }
 
     #[test]
@@ -159,7 +228,7 @@ mod tests {
         };
         assert_eq!(
             message(&found, &b, &[("c".to_owned(), used)]),
-            "The node was low on resource: memory. Threshold quantity: 1Mi, available: 1Ki. Container c was using 5120Ki, request is 1Mi, has larger consumption of memory. "
+            "The node was low on resource: memory. Threshold quantity: 1Mi, available: 1Ki. Container c was using 5Mi, request is 1Mi, has larger consumption of memory. "
         );
     }
 }

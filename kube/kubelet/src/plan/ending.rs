@@ -82,7 +82,7 @@ impl Maker<'_> {
             return;
         }
         let busy = self.seen.memory.jobs.iter().any(|job| {
-            matches!(job, Job::Start(_) | Job::Sandbox | Job::Volumes | Job::Kill(_) | Job::Resize(_))
+            matches!(job, Job::Start(_) | Job::Sandbox | Job::Volumes | Job::Kill(_) | Job::Resize)
         });
         if busy {
             self.why(|| "waits for work that began before the end".to_owned());

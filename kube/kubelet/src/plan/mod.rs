@@ -91,12 +91,10 @@ pub enum Action {
         /// Its id.
         id: String,
     },
-    /// Give a running container other limits.
+    /// Give running containers, and the pod around them, other limits.
     Resize {
-        /// Its id.
-        id: String,
-        /// Its name.
-        name: String,
+        /// Their names.
+        names: Vec<String>,
     },
     /// Have traffic led away.
     Drain {
@@ -119,7 +117,7 @@ impl Action {
             Self::Start { name, .. } => Job::Start(name.clone()),
             Self::Kill { id, .. } => Job::Kill(id.clone()),
             Self::Remove { id } => Job::Remove(id.clone()),
-            Self::Resize { id, .. } => Job::Resize(id.clone()),
+            Self::Resize { .. } => Job::Resize,
             Self::Drain { .. } => Job::Drain,
             Self::Cleanup => Job::Cleanup,
             Self::Purge => Job::Purge,
@@ -137,11 +135,13 @@ struct Maker<'a> {
     seen: Observed<'a>,
     now: Timestamp,
     plan: Plan,
+    /// Containers whose limits are not those that they are to have.
+    resized: Vec<String>,
 }
 
 /// What is to be done for a pod.
 pub fn plan(pod: &Value, seen: Observed<'_>, now: Timestamp) -> Plan {
-    let mut maker = Maker { pod, seen, now, plan: Plan::default() };
+    let mut maker = Maker { pod, seen, now, plan: Plan::default(), resized: Vec::new() };
     maker.decide();
     maker.plan
 }
@@ -160,6 +160,10 @@ impl Maker<'_> {
         self.ephemeral();
         if self.initialize() {
             self.main();
+        }
+        if !self.resized.is_empty() {
+            let names = std::mem::take(&mut self.resized);
+            self.act(Action::Resize { names });
         }
     }
 

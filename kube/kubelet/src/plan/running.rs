@@ -59,8 +59,6 @@ impl Maker<'_> {
             return true;
         }
         let health = self.seen.health(&found.id);
-        // What the runtime was told last counts more than what it tells: some round.
-        let has = self.seen.memory.resized.get(&found.id).copied().or(found.resources);
         let (mut message, probe, mut again) =
             if found.hash != container_hash(wanted.spec) && !found.hash.is_empty() {
                 (format!("Container {name} definition changed"), None, true)
@@ -69,11 +67,10 @@ impl Maker<'_> {
             } else if health.started == Some(false) && wanted.has("startupProbe") {
                 (format!("Container {name} failed startup probe"), Some("startupProbe"), false)
             } else {
-                match resources::resize(wanted.spec, has) {
+                match resources::resize(wanted.spec, self.seen.has(found)) {
                     resources::Resize::None => return true,
                     resources::Resize::InPlace => {
-                        let (id, name) = (found.id.clone(), name.to_owned());
-                        self.act(Action::Resize { id, name });
+                        self.resized.push(name.to_owned());
                         return true;
                     }
                     resources::Resize::Restart => {

@@ -89,7 +89,7 @@ fn words(actions: &[Action]) -> String {
         Action::TellBackoff { name, .. } => format!("wait/{name}"),
         Action::Kill { id, grace, .. } => format!("kill/{id}/{grace}"),
         Action::Remove { id } => format!("rm/{id}"),
-        Action::Resize { id, .. } => format!("resize/{id}"),
+        Action::Resize { names } => format!("resize/{}", names.join("+")),
         Action::Drain { most } => format!("drain/{most}"),
         Action::Cleanup => "cleanup".to_owned(),
         Action::Purge => "purge".to_owned(),

@@ -4,6 +4,7 @@
 //! is [`Tally`]'s business, which knows no time.
 
 mod action;
+mod figures;
 mod grpc;
 mod http;
 
@@ -17,6 +18,8 @@ use tokio::task::AbortHandle;
 
 pub(crate) use action::hook;
 use action::{Answer, probe};
+pub(crate) use figures::Probed;
+use figures::Subject;
 
 use crate::events::warning;
 use crate::kubelet::Shared;
@@ -210,15 +213,24 @@ impl Asker {
         let age = from_nanos(self.started_at).map(|started| self.shared.now().duration_since(started));
         let age = age.and_then(|age| Duration::try_from(age).ok()).unwrap_or_default();
         tokio::time::sleep(delay.saturating_sub(age)).await;
+        let subject = Subject {
+            uid: crate::read::uid(&self.pod).to_owned(),
+            namespace: crate::read::namespace(&self.pod).to_owned(),
+            pod: crate::read::name(&self.pod).to_owned(),
+            container: crate::read::text(&self.container, &["name"]).to_owned(),
+            kind: self.question.word(),
+        };
         let mut tally = Tally::new(&self.spec);
         let mut ticks = tokio::time::interval(period);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
+            let asked_at = tokio::time::Instant::now();
             let answer =
                 probe(&self.shared, &self.addresses, &self.container, &self.spec, &self.id, timeout).await;
             self.tell(&answer);
             let good = !matches!(answer, Answer::Failure(_));
+            self.shared.probed.count(&subject, good, asked_at.elapsed());
             if let Some(verdict) = tally.count(good) {
                 self.put(verdict);
                 let is_final = match self.question {

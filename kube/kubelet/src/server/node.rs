@@ -9,7 +9,7 @@ use rpc::cri::{
 };
 use serde_json::{Value, json};
 
-use crate::Handle;
+use crate::{Handle, Stored};
 
 /// Labels that a kubelet gives to sandboxes and containers.
 pub(super) const POD_UID: &str = "io.kubernetes.pod.uid";
@@ -33,9 +33,10 @@ pub trait Node: Send + Sync {
     fn api(&self) -> Arc<dyn Api>;
 
     /// `/metrics/probes`, in the text format.
-    fn probe_metrics(&self) -> String {
-        String::new()
-    }
+    fn probe_metrics(&self) -> String;
+
+    /// What a pod holds of the node's disk. It looks at files.
+    fn stored(&self, pod: &Value) -> Stored;
 }
 
 impl Node for Handle {
@@ -57,6 +58,14 @@ impl Node for Handle {
 
     fn api(&self) -> Arc<dyn Api> {
         Arc::clone(Handle::api(self))
+    }
+
+    fn probe_metrics(&self) -> String {
+        self.probed.text()
+    }
+
+    fn stored(&self, pod: &Value) -> Stored {
+        Handle::stored(self, pod)
     }
 }
 

@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use super::Place;
 use super::containers::Lists;
-use crate::model::{Cause, Ending, Job, Observed, Role, Volumes, Wanted};
+use crate::model::{Cause, Ending, Life, Observed, Role, Volumes, Wanted};
 use crate::read::{at, flag, host_network, items, named, number, text, time_text};
+use crate::resources::{self, Resize};
 
 /// What conditions are made of.
 pub(super) struct Context<'a> {
@@ -65,20 +66,33 @@ fn ours(context: &Context<'_>) -> Vec<Condition> {
             message: message.clone(),
         });
     }
-    if context.seen.memory.jobs.iter().any(|job| matches!(job, Job::Resize(_))) {
-        all.push(Condition {
-            kind: "PodResizeInProgress",
-            is_true: true,
-            reason: String::new(),
-            message: String::new(),
-        });
-    }
+    all.extend(resizing(context));
     all.push(plain("PodReadyToStartContainers", has_ground(context)));
     all.push(initialized(context));
     all.push(ready);
     all.push(containers);
     all.push(plain("PodScheduled", true));
     all
+}
+
+/// That running containers do not have the limits yet that they are to have.
+fn resizing(context: &Context<'_>) -> Option<Condition> {
+    let seen = context.seen;
+    let differs = Wanted::all(context.pod).any(|wanted| {
+        let newest = seen.newest(wanted.name()).filter(|newest| newest.life == Life::Running);
+        newest.is_some_and(|newest| resources::resize(wanted.spec, seen.has(newest)) != Resize::None)
+    });
+    if !differs || context.ending.is_some() {
+        return None;
+    }
+    let failure = seen.memory.resize_failure.clone();
+    let reason = if failure.is_some() { "Error" } else { "" };
+    Some(Condition {
+        kind: "PodResizeInProgress",
+        is_true: true,
+        reason: reason.to_owned(),
+        message: failure.unwrap_or_default(),
+    })
 }
 
 fn plain(kind: &'static str, is_true: bool) -> Condition {

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::model::{Container, Ending, Job, Life, Observed, Role, StartFailure, Wanted};
+use crate::model::{Container, Ending, Job, Life, Limits, Observed, Role, StartFailure, Wanted};
 use crate::plan::restarts;
 use crate::read::{at, flag, from_nanos, items, number, text, time_text};
+use crate::resources::{self, Resize};
 
 /// The three lists of a status.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -33,6 +34,7 @@ pub(super) fn statuses(
     let one = |wanted: Wanted<'_>| {
         let mut status = one(pod, &wanted, seen, ending, has_init, now);
         name_runtime(&mut status, runtime);
+        keep_last_words(&mut status, super::written(pod, wanted.name()));
         status
     };
     Lists {
@@ -54,7 +56,7 @@ fn one(
     let newest = seen.newest(name);
     let failure = seen.memory.failures.get(name);
     let mut status = match newest {
-        Some(newest) => of_container(wanted, newest),
+        Some(newest) => of_container(pod, wanted, newest, seen.has(newest)),
         None => of_none(pod, wanted, ending, has_init, all_stopped(seen)),
     };
     let crash = crash_waiting(pod, wanted, seen, now);
@@ -122,7 +124,7 @@ fn crash_waiting(pod: &Value, wanted: &Wanted<'_>, seen: Observed<'_>, now: Time
 }
 
 /// A container that the runtime has.
-fn of_container(wanted: &Wanted<'_>, found: &Container) -> Value {
+fn of_container(pod: &Value, wanted: &Wanted<'_>, found: &Container, has: Option<Limits>) -> Value {
     let state = match found.life {
         Life::Running => json!({"running": {"startedAt": stamp(found.started_at)}}),
         Life::Exited => json!({"terminated": ended(found)}),
@@ -146,7 +148,12 @@ fn of_container(wanted: &Wanted<'_>, found: &Container) -> Value {
         if let Some(requests) = requests {
             set("allocatedResources", requests);
         }
-        set("resources", shown_resources(resources));
+        let is_changed = resources::resize(wanted.spec, has) != Resize::None;
+        let before = super::written(pod, &found.name).and_then(|before| at(before, &["resources"]));
+        match before.filter(|_| is_changed) {
+            Some(before) => set("resources", before.clone()),
+            None => set("resources", shown_resources(resources)),
+        }
     } else if found.life == Life::Running && wanted.role != Role::Ephemeral {
         set("resources", json!({}));
     }
@@ -166,7 +173,7 @@ fn of_container(wanted: &Wanted<'_>, found: &Container) -> Value {
     Value::Object(status)
 }
 
-/// What the container has now: what it is to have, unless that is still being changed.
+/// What the container is to have.
 fn shown_resources(resources: &Value) -> Value {
     let mut shown = Map::new();
     for name in ["requests", "limits"] {
@@ -246,6 +253,24 @@ fn name_runtime(status: &mut Value, runtime: &str) {
             && !text.contains("://")
         {
             *id = json!(format!("{runtime}://{text}"));
+        }
+    }
+}
+
+/// What a container said at its end goes with its files, but not from where it was written.
+fn keep_last_words(status: &mut Value, before: Option<&Value>) {
+    let states = ["state", "lastState"];
+    for state in states {
+        let Some(ended) = status.get_mut(state).and_then(|state| state.get_mut("terminated")) else {
+            continue;
+        };
+        if !text(ended, &["message"]).is_empty() {
+            continue;
+        }
+        let mut known = states.iter().filter_map(|state| at(before?, &[state, "terminated"]));
+        let same = known.find(|known| text(known, &["containerID"]) == text(ended, &["containerID"]));
+        if let Some(message) = same.and_then(|same| at(same, &["message"])) {
+            ended["message"] = message.clone();
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{Place, patch, status};
 use crate::model::{
-    Cause, Container, Ending, Health, Life, Memory, Observed, Sandbox, StartFailure, Volumes,
+    Cause, Container, Ending, Health, Life, Limits, Memory, Observed, Sandbox, StartFailure, Volumes,
 };
 
 fn now() -> Timestamp {
@@ -193,4 +193,43 @@ fn writes_what_changed_and_nothing_of_others() {
     let kinds: Vec<&Value> =
         change["status"]["conditions"].as_array().unwrap().iter().map(|it| &it["type"]).collect();
     assert_eq!(kinds, ["Ready", "ContainersReady"]);
+}
+
+#[test]
+fn last_words_outlive_their_file() {
+    let mut pod = pod(json!({"restartPolicy": "Never", "containers": [{"name": "a"}]}));
+    let said = |message: &str| {
+        let message = message.to_owned();
+        [Container { message, ..container("a", Life::Exited, 0) }]
+    };
+    let first = of(&pod, &said("bye"), &ready(), None);
+    let words = |status: &Value| status["containerStatuses"][0]["state"]["terminated"]["message"].clone();
+    assert_eq!(words(&first), "bye");
+    pod["status"] = first;
+    assert_eq!(words(&of(&pod, &said(""), &ready(), None)), "bye");
+    pod["status"]["containerStatuses"][0]["state"]["terminated"]["containerID"] = json!("rt://other");
+    assert_eq!(words(&of(&pod, &said(""), &ready(), None)), Value::Null);
+}
+
+#[test]
+fn a_resize_is_shown_until_it_is_done() {
+    let resources = |cpu: &str| json!({"requests": {"cpu": cpu}, "limits": {"cpu": cpu}});
+    let mut pod = pod(json!({"containers": [{"name": "a", "resources": resources("100m")}]}));
+    let limits = |cpu_shares, cpu_quota| Limits { cpu_shares, cpu_quota, ..Limits::default() };
+    let runs = [Container { resources: Some(limits(102, 10_000)), ..container("a", Life::Running, 0) }];
+    let shown = |status: &Value| {
+        let progress = status["conditions"].as_array().unwrap().iter();
+        let progress =
+            progress.filter(|it| it["type"] == "PodResizeInProgress").map(|it| it["reason"].clone());
+        (status["containerStatuses"][0]["resources"].clone(), progress.collect::<Vec<_>>())
+    };
+    let mut memory = ready();
+    pod["status"] = of(&pod, &runs, &memory, None);
+    assert_eq!(shown(&pod["status"]), (resources("100m"), vec![]));
+    pod["spec"]["containers"][0]["resources"] = resources("200m");
+    assert_eq!(shown(&of(&pod, &runs, &memory, None)), (resources("100m"), vec![Value::Null]));
+    memory.resize_failure = Some("no".to_owned());
+    assert_eq!(shown(&of(&pod, &runs, &memory, None)).1, vec![json!("Error")]);
+    memory.resized.insert("a-id".to_owned(), limits(204, 20_000));
+    assert_eq!(shown(&of(&pod, &runs, &memory, None)), (resources("200m"), vec![]));
 }

@@ -1,5 +1,6 @@
 //! What became of a job.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use client::{BoxFuture, Call};
@@ -11,7 +12,7 @@ use tokio::task::JoinError;
 use super::{Desired, Worker};
 use crate::events::warning;
 use crate::jobs::{Failed, Task};
-use crate::model::{Job, Retry, StartFailure, Volumes, Wanted};
+use crate::model::{Job, Life, Retry, StartFailure, Volumes, Wanted};
 use crate::plan::Action;
 use crate::read::{name, namespace, text, uid};
 use crate::resources;
@@ -29,6 +30,8 @@ pub(super) enum Done {
 pub(super) enum Outcome {
     Volumes(Result<Made, String>),
     Started(Result<(), Failed>),
+    /// Containers have the limits that this pod gives them, or not.
+    Resized(Arc<Value>, Result<(), String>),
     /// Anything else.
     Plain(Result<(), String>),
     /// The job had failed and may be tried again now.
@@ -51,7 +54,10 @@ pub(super) fn work(task: Task, action: Action, desired: &Desired) -> Option<BoxF
             Box::pin(async move { Outcome::Plain(task.kill(id, name, grace, hook, message).await) })
         }
         Action::Remove { id } => Box::pin(async { Outcome::Plain(task.remove(id).await) }),
-        Action::Resize { id, name } => Box::pin(async { Outcome::Plain(task.resize(id, name).await) }),
+        Action::Resize { names } => {
+            let given = Arc::clone(&task.pod);
+            Box::pin(async move { Outcome::Resized(given, task.resize(names).await) })
+        }
         Action::Drain { most } => Box::pin(async move {
             task.drain(most).await;
             Outcome::Plain(Ok(()))
@@ -103,7 +109,11 @@ impl Worker {
                 self.memory.sandbox_failure = result.err().map(|message| Retry { message, at, times });
             }
             (Job::Drain, _) => self.memory.is_drained = true,
-            (Job::Resize(id), Outcome::Plain(Ok(()))) => self.resized(id),
+            (_, Outcome::Resized(given, Ok(()))) => self.resized(&given),
+            (job, Outcome::Resized(_, Err(why))) => {
+                self.memory.resize_failure = Some(why.clone());
+                self.failed(&job, why);
+            }
             (Job::Cleanup, Outcome::Plain(Ok(()))) => {
                 self.memory.is_clean = true;
                 self.memory.volumes = Volumes::Removed;
@@ -115,12 +125,14 @@ impl Worker {
     }
 
     /// Remembers what the runtime was told, so that it is not told again.
-    fn resized(&mut self, id: String) {
-        let found = self.state.containers.iter().find(|found| found.id == id);
-        let wanted = found.and_then(|found| Wanted::all(&self.effective).find(|it| it.name() == found.name));
-        if let Some(wanted) = wanted {
-            let limits = resources::limits(&self.effective, wanted.spec, self.shared.view().memory);
-            self.memory.resized.insert(id, limits);
+    fn resized(&mut self, given: &Value) {
+        self.memory.resize_failure = None;
+        for wanted in Wanted::all(given) {
+            let newest = self.state.containers.iter().find(|found| found.name == wanted.name());
+            if let Some(found) = newest.filter(|found| found.life == Life::Running) {
+                let limits = resources::limits(given, wanted.spec, self.shared.view().memory);
+                self.memory.resized.insert(found.id.clone(), limits);
+            }
         }
     }
 
@@ -128,7 +140,7 @@ impl Worker {
         let was_ready = self.memory.volumes == Volumes::Ready;
         match made {
             Ok(made) => {
-                self.mounts = std::sync::Arc::new(made.mounts);
+                self.mounts = Arc::new(made.mounts);
                 self.refresh_at = made.refresh_after.map(|after| Instant::now() + after);
                 self.memory.volumes = Volumes::Ready;
             }
@@ -176,7 +188,7 @@ impl Worker {
     fn failed(&mut self, job: &Job, why: String) {
         let reason = match job {
             Job::Kill(_) | Job::StopSandbox(_) => "FailedKillPod",
-            Job::Resize(_) => "ResizeError",
+            Job::Resize => "ResizeError",
             _ => "FailedCleanup",
         };
         if self.shared.once.is_news(&format!("failed {} {job:?}", uid(&self.pod)), &why) {

@@ -86,7 +86,7 @@ impl Rig {
             image_collection: ImageCollection::default(),
             // The machine's own shortage is not the tests' business.
             eviction: Eviction { memory_bytes: 0, disk_percent: 0, inodes_percent: 0, ..Eviction::default() },
-            shutdown_grace: None,
+            shutdown_grace: Vec::new(),
         }
     }
 

@@ -164,6 +164,14 @@ impl Node for One {
     fn api(&self) -> Arc<dyn Api> {
         Arc::new(Reviews)
     }
+
+    fn probe_metrics(&self) -> String {
+        String::new()
+    }
+
+    fn stored(&self, _pod: &Value) -> kubelet::Stored {
+        kubelet::Stored::default()
+    }
 }
 
 struct Running {

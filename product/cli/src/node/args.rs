@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
+use kubelet::ShutdownGrace;
 use serde_json::{Value, json};
 
 use crate::files::host_name;
+use crate::humanize::duration_argument as duration;
 
 /// The node's options.
 #[derive(Clone, Debug, clap::Args)]
@@ -45,6 +48,34 @@ pub struct NodeArgs {
         value_parser = threshold
     )]
     pub eviction_hard: Vec<Threshold>,
+    /// How long the node counts as short of something after that has passed
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
+    pub eviction_pressure_transition_period: Duration,
+    /// A container's log file that is larger is put aside
+    #[arg(long, value_name = "QUANTITY", default_value = "10Mi", value_parser = quantity)]
+    pub container_log_max_size: u64,
+    /// Log files that a container keeps, with the one that is written
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(2..))]
+    pub container_log_max_files: u16,
+    /// Unused images are removed when their disk is so full, in hundredths (default: 85, and less than 20 GiB are free)
+    #[arg(long, value_name = "PERCENT", value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_high_threshold: Option<u8>,
+    /// They are removed until it is only so full
+    #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub image_gc_low_threshold: u8,
+    /// No image is removed that has been unused for less
+    #[arg(long, value_name = "DURATION", default_value = "2m", value_parser = duration)]
+    pub minimum_image_ttl_duration: Duration,
+    /// When strake is asked to end, end all pods within this time; with 0 they go on without it
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration)]
+    pub shutdown_grace_period: Duration,
+    /// The part of it that is kept for pods that matter to the system, which end last
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = duration)]
+    pub shutdown_grace_period_critical_pods: Duration,
+    /// The same for each class of priorities, such as 0=20s,1000=10s,2000000000=5s
+    #[arg(long, value_name = "PRIORITY=DURATION", value_delimiter = ',', value_parser = shutdown_grace,
+          conflicts_with_all = ["shutdown_grace_period", "shutdown_grace_period_critical_pods"])]
+    pub shutdown_grace_period_by_pod_priority: Vec<ShutdownGrace>,
     /// Folder of pods that the node runs without being asked
     #[arg(long, value_name = "DIR")]
     pub pod_manifests: Option<PathBuf>,
@@ -131,6 +162,7 @@ impl NodeArgs {
             disk_percent: 0,
             inodes_percent: 0,
             pids: 0,
+            transition: self.eviction_pressure_transition_period,
             ..Default::default()
         };
         self.eviction_hard.iter().fold(none, |eviction, threshold| match *threshold {
@@ -139,6 +171,38 @@ impl NodeArgs {
             Threshold::Inodes(inodes_percent) => kubelet::Eviction { inodes_percent, ..eviction },
             Threshold::Pids(pids) => kubelet::Eviction { pids, ..eviction },
         })
+    }
+
+    /// How log files are kept small.
+    pub fn log_rotation(&self) -> kubelet::LogRotation {
+        kubelet::LogRotation {
+            size_bytes: self.container_log_max_size,
+            files: usize::from(self.container_log_max_files),
+        }
+    }
+
+    /// When images are removed. Who names a mark means it, however large the disk is.
+    pub fn image_collection(&self) -> kubelet::ImageCollection {
+        let usual = kubelet::ImageCollection::default();
+        kubelet::ImageCollection {
+            high_percent: self.image_gc_high_threshold.unwrap_or(usual.high_percent),
+            free_bytes_most: self.image_gc_high_threshold.map_or(usual.free_bytes_most, |_| u64::MAX),
+            low_percent: self.image_gc_low_threshold,
+            age_least: self.minimum_image_ttl_duration,
+        }
+    }
+
+    /// How long pods have at the end; nothing where they go on.
+    pub fn shutdown_grace(&self) -> Vec<ShutdownGrace> {
+        if self.shutdown_grace_period.is_zero() {
+            return self.shutdown_grace_period_by_pod_priority.clone();
+        }
+        let critical = self.shutdown_grace_period_critical_pods.min(self.shutdown_grace_period);
+        let others = self.shutdown_grace_period - critical;
+        vec![
+            ShutdownGrace { priority: 0, grace: others },
+            ShutdownGrace { priority: kubelet::resources::SYSTEM_CRITICAL, grace: critical },
+        ]
     }
 
     /// Its labels.
@@ -159,17 +223,26 @@ fn threshold(text: &str) -> Result<Threshold, String> {
         let number = amount.strip_suffix('%').and_then(|number| number.parse().ok());
         number.filter(|number| *number <= 100).ok_or_else(|| format!("{amount} is no share such as 5%"))
     };
-    let quantity = || {
-        let parsed = amount.parse::<base::Quantity>().map_err(|error| format!("{amount}: {error}"))?;
-        u64::try_from(parsed.value()).map_err(|_| format!("{amount} is less than nothing"))
-    };
     match signal {
-        "memory.available" => Ok(Threshold::Memory(quantity()?)),
+        "memory.available" => Ok(Threshold::Memory(quantity(amount)?)),
         "nodefs.available" | "imagefs.available" => Ok(Threshold::Disk(percent()?)),
         "nodefs.inodesFree" | "imagefs.inodesFree" => Ok(Threshold::Inodes(percent()?)),
-        "pid.available" => Ok(Threshold::Pids(quantity()?)),
+        "pid.available" => Ok(Threshold::Pids(quantity(amount)?)),
         other => Err(format!("no signal {other}")),
     }
+}
+
+/// An amount such as 10Mi.
+fn quantity(text: &str) -> Result<u64, String> {
+    let parsed = text.parse::<base::Quantity>().map_err(|error| format!("{text}: {error}"))?;
+    u64::try_from(parsed.value()).map_err(|_| format!("{text} is less than nothing"))
+}
+
+/// `PRIORITY=DURATION`.
+fn shutdown_grace(text: &str) -> Result<ShutdownGrace, String> {
+    let (priority, grace) = text.split_once('=').ok_or("not of the form 1000=10s")?;
+    let priority = priority.parse().map_err(|_| format!("{priority} is no priority"))?;
+    Ok(ShutdownGrace { priority, grace: duration(grace)? })
 }
 
 /// `KEY[=VALUE]:EFFECT`, as kubectl writes taints.
@@ -207,6 +280,15 @@ mod tests {
             "memory.available<x",
         ] {
             assert!(threshold(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reads_times_by_priority() {
+        let grace = std::time::Duration::from_secs(10);
+        assert_eq!(shutdown_grace("1000=10s"), Ok(ShutdownGrace { priority: 1000, grace }));
+        for bad in ["10s", "x=10s", "5=x"] {
+            assert!(shutdown_grace(bad).is_err(), "{bad}");
         }
     }
 

@@ -18,5 +18,6 @@ mod run;
 mod services;
 mod serving;
 
-pub use parts::offer_tools;
+pub use names::resolv;
+pub use parts::{Own, OwnRuntime, own_runtime};
 pub use run::{Node, own_address};

@@ -1,13 +1,13 @@
 //! The cluster's names on this node: at the address of the cluster's DNS, without leaving it.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ::names::Resolv;
-use cluster_dns::{Config, Server, local};
+use cluster_dns::{Config, PORT, Server, local};
 use tokio::sync::watch;
 
 use super::Node;
@@ -50,23 +50,16 @@ fn bind(
     (interface, address): (&str, IpAddr),
 ) -> Result<Server, CliError> {
     local::assign(interface, &[address])?;
-    let resolv = fs::read_to_string("/etc/resolv.conf").map(|text| Resolv::parse(&text)).unwrap_or_default();
-    // A node whose own DNS is the cluster's must not ask itself.
-    let upstream = resolv.servers.iter().filter(|server| **server != address);
-    let config = Config {
-        mirror,
-        domain: domain.to_owned(),
-        listen: vec![SocketAddr::new(address, PORT)],
-        shards: 1,
-        upstream: upstream.map(|server| SocketAddr::new(*server, PORT)).collect(),
-        stubs: BTreeMap::new(),
-        search: resolv.search,
-        health: None,
-    };
+    let resolv = resolv(Path::new("/etc/resolv.conf"));
+    let config = Config::of_node(mirror, domain, vec![SocketAddr::new(address, PORT)], resolv);
     Ok(Server::bind(&config)?)
 }
 
-const PORT: u16 = 53;
+/// Whom this machine asks; one without the file asks nobody.
+pub fn resolv(path: &Path) -> Resolv {
+    fs::read_to_string(path).map(|text| Resolv::parse(&text)).unwrap_or_default()
+}
+
 /// Where the address is when pods are on somebody else's network.
 const OWN_INTERFACE: &str = "strake-dns";
 /// Between two tries to listen.

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 
-use cri::{Config, Cri, SandboxNetwork};
+use cri::{Config, Cri, MakePodNetwork, SandboxNetwork};
 use engine::Engine;
 use rpc::cri::{ImageService, Remote, RuntimeService};
 use tokio::sync::watch;
@@ -34,31 +34,72 @@ pub(super) async fn runtime(
         let remote = Arc::new(Remote::at(endpoint)?);
         return Ok(Runtime { runtime: remote.clone(), images: remote, engine: None, streams: None });
     }
-    let engine = Engine::open(&context.root, &context.state)?
-        .with_companions(context.environment.companions.clone())
-        .with_cgroup_parent(&args.pods_cgroup);
-    let engine = Arc::new(engine);
-    offer_tools(&engine, context).await;
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-    let (server, listener) = cri::open_streams(Arc::clone(&engine), address, shutdown.clone()).await?;
-    let config = Config {
-        engine: Arc::clone(&engine),
-        remote: remote(context),
-        network: SandboxNetwork::Pod,
-        make_pod_network: None,
-        streams: Some(Arc::clone(&server)),
-    };
-    let cri = Arc::new(Cri::start(config).await?);
+    let own = own_runtime(
+        context,
+        Own {
+            cgroup_parent: &args.pods_cgroup,
+            streams: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            network: SandboxNetwork::Pod,
+            make_pod_network: None,
+        },
+        shutdown,
+    )
+    .await?;
     Ok(Runtime {
-        runtime: cri.clone(),
-        images: cri,
-        engine: Some(engine),
-        streams: Some(Box::pin(server.serve(listener))),
+        runtime: own.runtime.clone(),
+        images: own.runtime,
+        engine: Some(own.engine),
+        streams: Some(own.streams),
     })
 }
 
+/// How our own engine runs pods.
+pub struct Own<'a> {
+    /// The cgroup above all pods'.
+    pub cgroup_parent: &'a str,
+    /// Where bytes of containers are streamed.
+    pub streams: SocketAddr,
+    /// What networks sandboxes are in.
+    pub network: SandboxNetwork,
+    /// Makes the network of pods when its range is told, where nobody else does.
+    pub make_pod_network: Option<Box<MakePodNetwork>>,
+}
+
+/// Our own engine as a container runtime.
+pub struct OwnRuntime {
+    /// What answers.
+    pub runtime: Arc<Cri>,
+    /// The engine below it.
+    pub engine: Arc<Engine>,
+    /// The server of streams.
+    pub streams: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+/// Puts engine, streams and the runtime's interface together.
+pub async fn own_runtime(
+    context: &Context,
+    own: Own<'_>,
+    shutdown: &watch::Receiver<bool>,
+) -> Result<OwnRuntime, CliError> {
+    let engine = Engine::open(&context.root, &context.state)?
+        .with_companions(context.environment.companions.clone())
+        .with_cgroup_parent(own.cgroup_parent);
+    let engine = Arc::new(engine);
+    offer_tools(&engine, context).await;
+    let (server, listener) = cri::open_streams(Arc::clone(&engine), own.streams, shutdown.clone()).await?;
+    let config = Config {
+        engine: Arc::clone(&engine),
+        remote: remote(context),
+        network: own.network,
+        make_pod_network: own.make_pod_network,
+        streams: Some(Arc::clone(&server)),
+    };
+    let runtime = Arc::new(Cri::start(config).await?);
+    Ok(OwnRuntime { runtime, engine, streams: Box::pin(server.serve(listener)) })
+}
+
 /// Makes the built-in image, so that pods can ask for it; a strake that is not static has none.
-pub async fn offer_tools(engine: &Arc<Engine>, context: &Context) {
+async fn offer_tools(engine: &Arc<Engine>, context: &Context) {
     let (engine, executable) = (Arc::clone(engine), context.environment.executable.clone());
     let made = tokio::task::spawn_blocking(move || {
         engine

@@ -33,13 +33,16 @@ pub struct Node {
 }
 
 impl Node {
-    /// Starts all of it; the tasks end with the shutdown, and pods go on.
+    /// Starts all of it; the tasks end with the shutdown. Pods go on, unless they are to end before
+    /// what they need of the node does.
     pub async fn start(
         self,
         context: &Context,
         shutdown: watch::Receiver<bool>,
     ) -> Result<JoinSet<()>, CliError> {
         let mut tasks = JoinSet::new();
+        let (kubelet_ended, rest) = watch::channel(false);
+        let (leave, shutdown) = (shutdown, rest);
         let Runtime { runtime, images, engine, streams } = runtime(&self.args, context, &shutdown).await?;
         if let Some(streams) = streams {
             tasks.spawn(streams);
@@ -61,7 +64,10 @@ impl Node {
         }
         let kubelet = Kubelet::new(self.kubelet((runtime, images), traffic)?);
         tasks.spawn(serving::run(&self, kubelet.handle(), shutdown.clone())?);
-        tasks.spawn(kubelet.run(shutdown));
+        tasks.spawn(async move {
+            kubelet.run(leave).await;
+            kubelet_ended.send_replace(true);
+        });
         Ok(tasks)
     }
 
@@ -110,10 +116,10 @@ impl Node {
             cluster_domain: args.cluster_domain.clone(),
             cgroup_root: args.pods_cgroup.clone(),
             allowed_sysctls: args.allowed_unsafe_sysctls.clone(),
-            logs: kubelet::LogRotation::default(),
-            image_collection: kubelet::ImageCollection::default(),
+            logs: args.log_rotation(),
+            image_collection: args.image_collection(),
             eviction: args.eviction(),
-            shutdown_grace: None,
+            shutdown_grace: args.shutdown_grace(),
         })
     }
 }

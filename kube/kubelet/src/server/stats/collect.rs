@@ -9,7 +9,7 @@ use rpc::cri::{
 use serde_json::Value;
 
 use super::Samples;
-use super::figures::{Container, Cpu, Disk, Figures, Memory, Network, Pod, Usage};
+use super::figures::{Container, Cpu, Disk, Figures, Memory, Network, Pod, Usage, Volume};
 use crate::server::Server;
 use crate::server::answer::Refusal;
 use crate::server::node::{CONTAINER_NAME, POD_UID, at};
@@ -33,6 +33,31 @@ impl Server {
             .flat_map(|pod| pod.containers.iter().map(|found| found.id.as_str()).chain([pod.uid.as_str()]));
         self.samples.retain(&ids.collect::<Vec<_>>());
         Ok(figures)
+    }
+}
+
+impl Server {
+    /// Adds what pods hold of the disk, which takes longer to measure.
+    pub(super) async fn add_stored(&self, figures: Figures) -> Figures {
+        let node = std::sync::Arc::clone(&self.node);
+        let measured = tokio::task::spawn_blocking(move || {
+            let (pods, mut figures) = (node.pods(), figures);
+            for found in &mut figures.pods {
+                let Some(pod) = pods.iter().find(|pod| at(pod, "/metadata/uid") == found.uid) else {
+                    continue;
+                };
+                let stored = node.stored(pod);
+                for container in &mut found.containers {
+                    container.logs = stored.logs.get(&container.name).copied();
+                }
+                let volume = |(name, used, path): (String, u64, std::path::PathBuf)| {
+                    Some(Volume { name, used, disk: super::host::file_system(&path)? })
+                };
+                found.volumes = stored.volumes.into_iter().filter_map(volume).collect();
+            }
+            figures
+        });
+        measured.await.unwrap_or_default()
     }
 }
 
@@ -93,6 +118,7 @@ fn one(pod: &Value, own: &[&ContainerStats], whole: Option<&PodSandboxStats>, sa
         started: at(pod, "/status/startTime").to_owned(),
         usage,
         network,
+        volumes: Vec::new(),
         processes: linux.and_then(|linux| value(linux.process.as_ref()?.process_count.as_ref())),
         containers,
     }

@@ -17,6 +17,15 @@ pub(super) struct Pod {
     pub(super) network: Option<Network>,
     pub(super) processes: Option<u64>,
     pub(super) containers: Vec<Container>,
+    pub(super) volumes: Vec<Volume>,
+}
+
+/// A volume: what the pod holds of its file system.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Volume {
+    pub(super) name: String,
+    pub(super) used: u64,
+    pub(super) disk: FileSystem,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -75,7 +75,7 @@ fn processes(load: &str) -> u64 {
     counts.and_then(|(_, all)| all.parse().ok()).unwrap_or_default()
 }
 
-fn file_system(path: &Path) -> Option<FileSystem> {
+pub(super) fn file_system(path: &Path) -> Option<FileSystem> {
     let found = rustix::fs::statvfs(path).ok()?;
     Some(FileSystem {
         capacity: found.f_blocks * found.f_frsize,

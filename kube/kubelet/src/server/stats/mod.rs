@@ -47,7 +47,7 @@ impl Samples {
 
 impl Server {
     pub(super) async fn summary(&self) -> Result<Value, Refusal> {
-        let (figures, host) = (self.figures().await?, self.host());
+        let (figures, host) = (self.add_stored(self.figures().await?).await, self.host());
         let images = self.node.images().image_fs_info(rpc::cri::ImageFsInfoRequest {}).await.ok();
         Ok(summary::of(self.node.name(), &figures, &host, images.as_ref()))
     }

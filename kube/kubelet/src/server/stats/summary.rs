@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rpc::cri::ImageFsInfoResponse;
 use serde_json::{Map, Value, json};
 
-use super::figures::{Container, Figures, FileSystem, Host, Pod, Usage};
+use super::figures::{Container, Figures, FileSystem, Host, Pod, Usage, Volume};
 
 pub(super) fn of(node: &str, figures: &Figures, host: &Host, images: Option<&ImageFsInfoResponse>) -> Value {
     let time = time(host.time);
@@ -47,9 +47,21 @@ fn pod(pod: &Pod, host: &Host, time: &str) -> Value {
         all
     });
     insert(fields, "network", network);
-    let used: u64 = pod.containers.iter().filter_map(|found| Some(found.root?.used)).sum();
+    let volumes: Vec<Value> = pod.volumes.iter().map(|found| volume(found, time)).collect();
+    insert(fields, "volume", (!volumes.is_empty()).then_some(Value::Array(volumes)));
+    let of_containers = pod
+        .containers
+        .iter()
+        .map(|found| found.root.map_or(0, |root| root.used).saturating_add(found.logs.unwrap_or_default()));
+    let used: u64 = of_containers.chain(pod.volumes.iter().map(|found| found.used)).sum();
     insert(fields, "ephemeral-storage", host.disk.map(|disk| file_system(&disk, time, used)));
     add_usage(&mut out, &pod.usage);
+    out
+}
+
+fn volume(volume: &Volume, time: &str) -> Value {
+    let mut out = file_system(&volume.disk, time, volume.used);
+    out["name"] = json!(volume.name);
     out
 }
 

@@ -16,7 +16,7 @@ use crate::node::join::join;
 use crate::notices;
 use crate::signals::Ends;
 
-/// Runs until a signal asks for the end. Pods go on.
+/// Runs until a signal asks for the end. Pods go on, unless the operator wants otherwise.
 pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> {
     let directory = args.data_dir.clone().unwrap_or_else(|| context.root.join("agent"));
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("agent").build()?;
@@ -55,7 +55,11 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
         never = said.pass_on(context) => match never {},
     }
     shutdown.send_replace(true);
-    while tasks.join_next().await.is_some() {}
+    tokio::select! {
+        () = async { while tasks.join_next().await.is_some() {} } => {}
+        () = ends.wait() => {}
+        never = said.pass_on(context) => match never {},
+    }
     Ok(())
 }
 

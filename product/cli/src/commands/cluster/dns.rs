@@ -1,19 +1,18 @@
 //! `strake dns`: the cluster's names alone, for any cluster.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use client::{Api, Cache, Mirror};
-use cluster_dns::{Config, Server, local};
-use names::Resolv;
+use cluster_dns::{Config, PORT, Server, local};
 
 use super::serve;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::kubeconfig::Cluster;
+use crate::node::resolv;
 
 /// Arguments of `strake dns`.
 #[derive(Debug, clap::Args)]
@@ -57,23 +56,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         let addresses: Vec<IpAddr> = args.listen.iter().map(SocketAddr::ip).collect();
         local::assign(interface, &addresses)?;
     }
-    // A host without the file asks nobody.
-    let resolv = fs::read_to_string(&args.resolv_conf).map(|text| Resolv::parse(&text)).unwrap_or_default();
-    let upstream = match args.upstream.is_empty() {
-        true => resolv.servers.iter().map(|address| SocketAddr::new(*address, PORT)).collect(),
-        false => args.upstream.clone(),
-    };
     let start = async |ended| {
         let mirror: Arc<dyn Mirror> = Cache::start(&api, &cluster_dns::resources());
+        let resolv = resolv(&args.resolv_conf);
+        let config = Config::of_node(Arc::clone(&mirror), &args.cluster_domain, args.listen.clone(), resolv);
+        let upstream = if args.upstream.is_empty() { config.upstream.clone() } else { args.upstream.clone() };
         let server = Server::bind(&Config {
-            mirror: Arc::clone(&mirror),
-            domain: args.cluster_domain.clone(),
-            listen: args.listen.clone(),
             shards: args.shards.unwrap_or_else(processors),
             upstream,
             stubs: args.stub.iter().cloned().collect::<BTreeMap<_, _>>(),
-            search: resolv.search,
             health: args.health,
+            ..config
         })?;
         for address in server.addresses() {
             context.say(format_args!("answers at {address}"));
@@ -97,8 +90,6 @@ fn stub(text: &str) -> Result<(String, Vec<SocketAddr>), String> {
     let servers: Result<Vec<_>, _> = servers.split(',').map(server).collect();
     Ok((domain.to_owned(), servers?))
 }
-
-const PORT: u16 = 53;
 
 #[cfg(test)]
 mod tests {

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use attach::{Cidr, Mode, PodNetwork, PodNetworkConfig};
-use cri::{Config, Cri, MakePodNetwork, SandboxNetwork};
-use engine::Engine;
+use cri::{MakePodNetwork, SandboxNetwork};
 use tokio::net::UnixListener;
 use tokio::sync::watch;
 
 use super::Args;
-use crate::commands::image::remote::remote;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::node::offer_tools;
+use crate::node::{Own, OwnRuntime, own_runtime};
 use crate::signals::Ends;
 
 /// Serves until a signal asks for the end. Containers go on.
@@ -27,26 +25,17 @@ pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> 
 
 async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut ends = Ends::take()?;
-    let engine = Engine::open(&context.root, &context.state)?
-        .with_companions(context.environment.companions.clone())
-        .with_cgroup_parent(&args.cgroup_parent);
-    let engine = Arc::new(engine);
-    offer_tools(&engine, context).await;
     let (shutdown, ended) = watch::channel(false);
-    let address = SocketAddr::new(args.stream_address, 0);
-    let (server, streams) = cri::open_streams(Arc::clone(&engine), address, ended.clone()).await?;
-    let runtime = Cri::start(Config {
-        engine,
-        remote: remote(context),
+    let own = Own {
+        cgroup_parent: &args.cgroup_parent,
+        streams: SocketAddr::new(args.stream_address, 0),
         network: if args.cluster_cidr.is_some() { SandboxNetwork::Pod } else { SandboxNetwork::Bridge },
         make_pod_network: args.cluster_cidr.map(|cluster| pod_network(context, cluster)),
-        streams: Some(Arc::clone(&server)),
-    })
-    .await?;
+    };
+    let OwnRuntime { runtime, streams, .. } = own_runtime(context, own, &ended).await?;
     let socket = args.socket.clone().unwrap_or_else(|| context.state.join("cri.sock"));
     let listener = listen(&socket)?;
-    let runtime = Arc::new(runtime);
-    let streams = tokio::spawn(server.serve(streams));
+    let streams = tokio::spawn(streams);
     let calls = tokio::spawn(cri::serve(listener, Arc::clone(&runtime) as _, runtime as _, ended));
     context.say(format_args!("strake: the container runtime listens on unix://{}", socket.display()));
     context.flush()?;

@@ -19,7 +19,7 @@ use apiserver::Cidr;
 use super::store::place::EtcdOptions;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::humanize::parse_duration;
+use crate::humanize::duration_argument as duration;
 use crate::node::args::NodeArgs;
 
 /// Arguments of `strake server`.
@@ -107,11 +107,6 @@ fn cidr(text: &str) -> Result<Cidr, String> {
     Cidr::parse(text).ok_or_else(|| "not a range such as 10.43.0.0/16".to_owned())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let zero = (text == "0").then_some(Duration::ZERO);
-    zero.or_else(|| parse_duration(text)).ok_or_else(|| "not a duration such as 10m or 1h30m".to_owned())
-}
-
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let wrong = || "not a range such as 30000-32767".to_owned();
     let (from, to) = text.split_once('-').ok_or_else(wrong)?;
@@ -122,13 +117,6 @@ fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn reads_durations() {
-        assert_eq!(duration("0"), Ok(Duration::ZERO));
-        assert_eq!(duration("1m30s"), Ok(Duration::from_secs(90)));
-        assert!(duration("5").is_err());
-    }
 
     #[test]
     fn reads_port_ranges() {

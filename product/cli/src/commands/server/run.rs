@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
-use super::workers::Workers;
+use super::workers::{Started, Workers};
 use super::{Args, storage};
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -94,9 +94,17 @@ async fn run(
     let (notices, mut said) = notices::channel();
     let workers =
         Workers { args, data, server: &server, composed: &composed, pki: &pki, keys: &keys, notices };
-    let token = workers.start(context, &mut tasks, ended).await?;
+    let (leave, left) = watch::channel(false);
+    let Started { token, mut node } = workers.start(context, &mut tasks, left, ended).await?;
     say_ready(context, &keys, &token, started);
     tokio::select! {
+        () = ends.wait() => {}
+        never = said.pass_on(context) => match never {},
+    }
+    // Pods that end with the node are told of in the API, which ends after it.
+    leave.send_replace(true);
+    tokio::select! {
+        () = async { while node.join_next().await.is_some() {} } => {}
         () = ends.wait() => {}
         never = said.pass_on(context) => match never {},
     }

@@ -32,14 +32,23 @@ pub(super) struct Workers<'a> {
     pub(super) notices: Notices,
 }
 
+/// What was started.
+pub(super) struct Started {
+    /// Where the token is that other nodes join with.
+    pub(super) token: PathBuf,
+    /// The node's parts.
+    pub(super) node: JoinSet<()>,
+}
+
 impl Workers<'_> {
-    /// Starts all that the operator wants; returns where the token is that other nodes join with.
+    /// Starts all that the operator wants. The node ends when `leave` says so, before the others.
     pub(super) async fn start(
         self,
         context: &Context,
         tasks: &mut JoinSet<()>,
+        leave: watch::Receiver<bool>,
         ended: watch::Receiver<bool>,
-    ) -> Result<PathBuf, CliError> {
+    ) -> Result<Started, CliError> {
         let args = self.args;
         if !args.disable_controllers {
             let runtime = loops::runtime(self.server, self.composed, self.pki, self.parts())?;
@@ -50,12 +59,12 @@ impl Workers<'_> {
         }
         let own = Arc::new(self.api("system:apiserver", "system:masters", "strake-server"));
         let token = joining::ensure(self.data, &self.pki.server_ca.certificate, own.as_ref()).await?;
-        tasks.spawn(self.manifests(own).run(ended.clone()));
-        if !args.disable_agent {
-            let mut parts = self.node().start(context, ended).await?;
-            tasks.spawn(async move { while parts.join_next().await.is_some() {} });
-        }
-        Ok(token)
+        tasks.spawn(self.manifests(own).run(ended));
+        let node = match args.disable_agent {
+            true => JoinSet::new(),
+            false => self.node().start(context, leave).await?,
+        };
+        Ok(Started { token, node })
     }
 
     /// The API in the name of one of us.
