@@ -158,6 +158,31 @@ impl Cluster {
         self.server = serve(&self.strake, &self.pods, &self.extra);
     }
 
+    /// Asks the server to end as an operator does, and waits until it has.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub fn terminate(&mut self) {
+        let pid = rustix::process::Pid::from_child(&self.server.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("SIGTERM");
+        let child = &mut self.server.child;
+        let ended = wait_until(PATIENCE, || matches!(child.try_wait(), Ok(Some(_))));
+        assert!(ended, "it never ended:\n{}", self.server.messages());
+    }
+
+    /// Starts the server again on its data.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn restart(&mut self) {
+        self.server = serve(&self.strake, &self.pods, &self.extra);
+    }
+
+    /// The cgroup above the pods of the server's node.
+    pub fn pods(&self) -> &CgroupSubtree {
+        &self.pods
+    }
+
     /// The server's process.
     pub fn pid(&self) -> u32 {
         self.server.child.id()

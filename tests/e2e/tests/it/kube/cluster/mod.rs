@@ -5,6 +5,7 @@ mod bounds;
 mod charts;
 mod control_plane;
 mod healing;
+mod kubelet;
 mod loss;
 mod newcomer;
 mod nginx;
