@@ -285,7 +285,7 @@ mod tests {
 
     #[test]
     fn reads_times_by_priority() {
-        let grace = std::time::Duration::from_secs(10);
+        let grace = Duration::from_secs(10);
         assert_eq!(shutdown_grace("1000=10s"), Ok(ShutdownGrace { priority: 1000, grace }));
         for bad in ["10s", "x=10s", "5=x"] {
             assert!(shutdown_grace(bad).is_err(), "{bad}");
