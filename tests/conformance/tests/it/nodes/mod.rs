@@ -5,10 +5,15 @@
 
 mod auth;
 mod containers;
+mod hooks;
 mod init;
 mod kubectl;
 mod network;
 mod peer;
+mod pods;
+mod probes;
+mod resize;
+mod scheduling;
 mod security;
 mod storage;
 mod taints;
