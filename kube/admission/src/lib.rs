@@ -19,6 +19,7 @@ mod cel;
 mod cel_compiler;
 pub mod chain;
 pub mod config;
+pub mod expressions;
 pub mod host;
 mod matching;
 pub mod notes;

@@ -106,6 +106,7 @@ pub(crate) fn validate_create(resource: &Resource, object: &Value) -> Vec<FieldE
             if custom::is_definition(&resource.gvk) {
                 errors.extend(kube_crd::validate_crd_with(object, None, custom::rule_compiler()));
             }
+            errors.extend(admission::expressions::faults(&resource.gvk, object, None));
             errors
         }
         Model::Custom(custom) => custom.validate(object, None),
@@ -125,6 +126,7 @@ pub(crate) fn validate_update(
             if custom::is_definition(&resource.gvk) {
                 errors.extend(kube_crd::validate_crd_with(new, Some(old), custom::rule_compiler()));
             }
+            errors.extend(admission::expressions::faults(&resource.gvk, new, Some(old)));
             errors
         }
         (Model::BuiltIn(_), subresource) => {

@@ -12,7 +12,7 @@ use crate::matching::Match;
 use crate::read::{at, items, text};
 
 /// The variables of an expression of a policy.
-pub(super) const VARIABLES: &[&str] =
+pub(crate) const VARIABLES: &[&str] =
     &["object", "oldObject", "request", "params", "namespaceObject", "variables", "authorizer"];
 
 /// One policy with all that bind it.

@@ -15,6 +15,7 @@ use kube_object::resource::GroupResource;
 use kube_object::status::Status;
 use serde_json::{Value, json};
 
+pub(crate) use self::compiled::VARIABLES;
 use self::compiled::{Binding, Policy, Source};
 use self::evaluate::{Evaluation, Failed, Sight, Verdict};
 pub(crate) use self::mutate::Mutated;

@@ -17,6 +17,7 @@ use kube_object::status::Status;
 use rustls::pki_types::CertificateDer;
 use serde_json::{Value, json};
 
+pub(crate) use self::hooks::VARIABLES;
 use self::hooks::{Hook, Hooks};
 use self::review::{Answer, answer, question, refusal};
 pub(crate) use self::review::{attributes, known_reason};
