@@ -81,6 +81,12 @@ impl Api {
         self.0.delete(path).ok()
     }
 
+    /// Deletes an object with options.
+    #[track_caller]
+    pub(crate) fn delete_with(&self, path: &str, options: &Value) -> Value {
+        self.0.delete_with(path, options).ok()
+    }
+
     /// Waits until there is no such object.
     #[track_caller]
     pub(crate) fn gone(&self, path: &str) {

@@ -78,3 +78,54 @@ fn namespaces_should_ensure_that_all_services_are_removed_when_a_namespace_is_de
     rig.create("/api/v1/namespaces", &again).ok();
     rig.get(&format!("{path}/services/test-service")).refused(404);
 }
+
+fn pod(name: &str, finalizers: &serde_json::Value) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "finalizers": finalizers},
+        "spec": {"containers": [{"name": "c", "image": "registry.example/c:1"}]},
+    })
+}
+
+/// [sig-api-machinery] Namespaces [Serial] should ensure that all pods are removed when a namespace is deleted [Conformance]
+#[test]
+fn namespaces_should_ensure_that_all_pods_are_removed_when_a_namespace_is_deleted() {
+    let cluster = crate::faked::cluster();
+    let namespace = cluster.namespace();
+    let pods = format!("/api/v1/namespaces/{namespace}/pods");
+    cluster.post(&pods, &pod("test-pod", &json!([])));
+    cluster.until(&format!("{pods}/test-pod"), |pod| pod["status"]["phase"] == "Running");
+    let path = format!("/api/v1/namespaces/{namespace}");
+    cluster.delete(&path);
+    cluster.gone(&path);
+    let again = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}});
+    cluster.post("/api/v1/namespaces", &again);
+    assert_eq!(cluster.get(&pods)["items"].as_array().map(Vec::len), Some(0));
+    cluster.delete(&path);
+}
+
+/// [sig-api-machinery] OrderedNamespaceDeletion namespace deletion should delete pod first [Conformance]
+#[test]
+fn ordered_namespace_deletion_should_delete_pod_first() {
+    let cluster = crate::faked::cluster();
+    let namespace = cluster.namespace();
+    let (pods, maps) = (
+        format!("/api/v1/namespaces/{namespace}/pods"),
+        format!("/api/v1/namespaces/{namespace}/configmaps"),
+    );
+    let held = pod("testpod", &json!(["e2e.example.com/finalizer"]));
+    cluster.post(&pods, &held);
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "testmap"}});
+    cluster.post(&maps, &map);
+    let path = format!("/api/v1/namespaces/{namespace}");
+    cluster.delete(&path);
+    cluster.until(&path, |found| {
+        let conditions = found["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        conditions
+            .iter()
+            .any(|found| found["type"] == "NamespaceFinalizersRemaining" && found["status"] == "True")
+    });
+    cluster.until(&format!("{pods}/testpod"), |pod| pod["metadata"]["deletionTimestamp"].is_string());
+    assert!(cluster.get(&format!("{maps}/testmap"))["metadata"]["deletionTimestamp"].is_null());
+    cluster.merge(&format!("{pods}/testpod"), &json!({"metadata": {"finalizers": null}}));
+    cluster.gone(&path);
+}

@@ -3,8 +3,11 @@
 //! All tests share one [`cluster`], which lives as long as any of them holds it. Its processes are in namespaces of
 //! their own, kept by [`keeper`]; tests reach them through sockets made in its network.
 
+mod aggregator;
 mod auth;
 mod containers;
+mod conversion;
+pub(crate) mod defined;
 mod hooks;
 mod init;
 mod kubectl;
@@ -15,9 +18,11 @@ mod probes;
 mod resize;
 mod scheduling;
 mod security;
+mod served;
 mod storage;
 mod taints;
 mod variables;
+mod webhooks;
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
