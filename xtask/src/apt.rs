@@ -20,6 +20,8 @@ pub(crate) const TESTS: &[&str] = &[
     "attr",
     "bind9-dnsutils",
     "conmon",
+    "containerd",
+    "containernetworking-plugins",
     "crun",
     "curl",
     "etcd-server",

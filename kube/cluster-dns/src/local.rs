@@ -41,9 +41,7 @@ pub fn assign(interface: &str, addresses: &[IpAddr]) -> Result<(), AssignError> 
         let link = match route::link_by_name(&mut socket, interface).map_err(failed)? {
             Some(link) => link,
             None => {
-                let new =
-                    NewLink { name: interface, kind: LinkKind::Dummy, mtu: None, mac: None, master: None };
-                socket.execute_all(&[route::new_link(&new)]).map_err(failed)?;
+                make(&mut socket, interface).map_err(failed)?;
                 let made = route::link_by_name(&mut socket, interface).map_err(failed)?;
                 let Some(made) = made else { continue };
                 made
@@ -57,4 +55,38 @@ pub fn assign(interface: &str, addresses: &[IpAddr]) -> Result<(), AssignError> 
         socket.execute_all(&[up, address]).map_err(failed)?;
     }
     Ok(())
+}
+
+/// Makes an interface that leads nowhere: a bridge without ports where the kernel has no dummies.
+fn make(socket: &mut Socket, interface: &str) -> Result<(), netlink::Error> {
+    let new = |kind| NewLink { name: interface, kind, mtu: None, mac: None, master: None };
+    match socket.execute_all(&[route::new_link(&new(LinkKind::Dummy))]) {
+        Err(error) if error.is(rustix::io::Errno::OPNOTSUPP) => {
+            socket.execute_all(&[route::new_link(&new(LinkKind::Bridge))]).map(drop)
+        }
+        made => made.map(drop),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+
+    use super::*;
+
+    #[test]
+    fn an_address_is_served_where_nothing_leads() {
+        testkit::isolated(|| {
+            let own = Ipv4Addr::new(10, 43, 0, 10);
+            for _ in 0..2 {
+                assign("strake-dns", &[own.into()]).unwrap();
+            }
+            let socket = UdpSocket::bind(SocketAddr::from((own, 53))).unwrap();
+            let client = UdpSocket::bind("0.0.0.0:0").unwrap();
+            client.send_to(b"ask", (own, 53)).unwrap();
+            let mut received = [0; 8];
+            assert_eq!(socket.recv(&mut received).unwrap(), 3);
+            assert!(assign("strake-dns", &["::1".parse().unwrap()]).is_err());
+        });
+    }
 }

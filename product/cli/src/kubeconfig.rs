@@ -41,7 +41,7 @@ impl Cluster {
         }
         inline(&mut config, path.parent().unwrap_or(Path::new("/"))).map_err(wrong)?;
         let agent = format!("strake-{agent}/{}", env!("CARGO_PKG_VERSION"));
-        Endpoint::from_kubeconfig(&config, &agent).map_err(|error| wrong(error.to_string()))
+        Endpoint::from_kubeconfig(&config, &agent).map_err(|error| wrong(engine::error_chain(&error)))
     }
 
     fn path(&self, context: &Context) -> Result<PathBuf, CliError> {

@@ -173,8 +173,16 @@ impl KubeServer {
     /// # Panics
     /// When it does not come up; its messages are in the text.
     pub fn part(&self, args: &[&str]) -> Part {
+        self.part_as(args, &self.kubeconfig(), " runs")
+    }
+
+    /// As [`KubeServer::part`], as the user of another kubeconfig; it runs when it has said `says`.
+    ///
+    /// # Panics
+    /// As [`KubeServer::part`].
+    pub fn part_as(&self, args: &[&str], kubeconfig: &Path, says: &str) -> Part {
         let mut command = self.command(&bin("strake"), args);
-        command.arg("--kubeconfig").arg(self.kubeconfig());
+        command.arg("--kubeconfig").arg(kubeconfig);
         let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("strake starts");
         let messages = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         let (send, receive) = mpsc::channel();
@@ -187,7 +195,7 @@ impl KubeServer {
         while let Ok(line) = receive.recv_timeout(READY_WITHIN) {
             said += &line;
             said.push('\n');
-            if line.starts_with("strake ") && line.ends_with(" runs") {
+            if line.starts_with("strake ") && line.contains(says) {
                 return Part { child, said };
             }
         }

@@ -86,6 +86,8 @@ pub enum Command {
     Controllers(cluster::controllers::Args),
     /// Answer for the names of a Kubernetes cluster
     Dns(cluster::dns::Args),
+    /// Lead to services' addresses on a node of any Kubernetes cluster
+    Proxy(cluster::proxy::Args),
     /// Say how many more pods of a kind a cluster takes, and what runs out first
     Capacity(cluster::capacity::Args),
     /// Look after the control plane's store
@@ -119,6 +121,7 @@ impl Command {
             Self::Scheduler(args) => cluster::scheduler::run(&args, context),
             Self::Controllers(args) => cluster::controllers::run(&args, context),
             Self::Dns(args) => cluster::dns::run(&args, context),
+            Self::Proxy(args) => cluster::proxy::run(&args, context),
             Self::Capacity(args) => cluster::capacity::run(&args, context),
             Self::Store(command) => command.run(context),
             Self::Token(command) => command.run(context),

@@ -21,3 +21,4 @@ mod serving;
 pub use names::resolv;
 pub use parts::{Own, OwnRuntime, own_runtime};
 pub use run::{Node, own_address};
+pub use services::run as keep_services;

@@ -29,7 +29,7 @@ pub(super) fn proxy(node: &Node) -> ServiceProxy {
 }
 
 /// Keeps the kernel's table until the shutdown; what the kernel refuses is tried again.
-pub(super) async fn run(proxy: ServiceProxy, notices: Notices, shutdown: watch::Receiver<bool>) {
+pub async fn run(proxy: ServiceProxy, notices: Notices, shutdown: watch::Receiver<bool>) {
     while let Err(error) = proxy.run(shutdown.clone()).await {
         notices.warn(format_args!("service proxy: {}", engine::error_chain(&error)));
         tokio::time::sleep(AGAIN).await;

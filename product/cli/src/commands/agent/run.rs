@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use client::http::Endpoint;
 use client::{Api, Cache, Call, HttpClient, WatchOptions};
 use kube_object::resource::GroupVersionResource;
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tokio::sync::watch;
 use super::Args;
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::kubeconfig::Cluster;
 use crate::node::Node;
 use crate::node::join::join;
 use crate::notices;
@@ -31,13 +33,16 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
     std::fs::create_dir_all(&keys)
         .map_err(|error| CliError::message(format!("make {}: {error}", keys.display())))?;
     let name = args.node.name();
-    let token = args.token(context)?;
-    let joined = tokio::select! {
-        joined = join(&args.server, token.as_ref(), &name, &keys) => joined?,
+    let endpoint = tokio::select! {
+        endpoint = endpoint(args, context, &name, &keys) => endpoint?,
         () = ends.wait() => return Ok(()),
     };
-    let api: Arc<dyn Api> = Arc::new(HttpClient::new(joined.endpoint));
-    let client_authority = client_authority(api.as_ref()).await?;
+    let api: Arc<dyn Api> = Arc::new(HttpClient::new(endpoint));
+    let client_authority = match &args.client_ca_file {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| CliError::message(format!("read {}: {error}", path.display())))?,
+        None => client_authority(api.as_ref()).await?,
+    };
     let (shutdown, ended) = watch::channel(false);
     let (notices, mut said) = notices::channel();
     let node = Node {
@@ -49,7 +54,7 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
         notices,
     };
     let mut tasks = node.start(context, ended).await?;
-    context.say(format_args!("strake agent: node {name} of {}", args.server));
+    context.say(format_args!("strake agent: node {name} of {}", args.place()));
     tokio::select! {
         () = ends.wait() => {}
         never = said.pass_on(context) => match never {},
@@ -61,6 +66,14 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
         never = said.pass_on(context) => match never {},
     }
     Ok(())
+}
+
+/// The API in the node's name: by a certificate that it joins for, or by a kubeconfig that it was given.
+async fn endpoint(args: &Args, context: &Context, name: &str, keys: &Path) -> Result<Endpoint, CliError> {
+    match &args.server {
+        Some(server) => Ok(join(server, args.token(context)?.as_ref(), name, keys).await?.endpoint),
+        None => Cluster { kubeconfig: args.kubeconfig.clone(), context: None }.endpoint(context, "agent"),
+    }
 }
 
 /// What a node may see: services and where they lead, nodes, its own pods.
@@ -83,5 +96,6 @@ async fn client_authority(api: &dyn Api) -> Result<String, CliError> {
     let found = map.pointer("/data/client-ca-file").and_then(Value::as_str);
     found.map(str::to_owned).ok_or_else(|| {
         CliError::message("config map kube-system/extension-apiserver-authentication has no client-ca-file")
+            .with_fix("name the file with the authority's certificates with --client-ca-file")
     })
 }

@@ -46,7 +46,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         namespace: "kube-system".to_owned(),
         name: "kube-controller-manager".to_owned(),
     });
-    let start = async |ended| {
+    let start = async |ended, _| {
         // Every loop acts as the kubeconfig's user.
         let own = Arc::clone(&api);
         let runtime = Runtime::new(Config {

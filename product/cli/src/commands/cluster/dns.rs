@@ -56,7 +56,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         let addresses: Vec<IpAddr> = args.listen.iter().map(SocketAddr::ip).collect();
         local::assign(interface, &addresses)?;
     }
-    let start = async |ended| {
+    let start = async |ended, _| {
         let mirror: Arc<dyn Mirror> = Cache::start(&api, &cluster_dns::resources());
         let resolv = resolv(&args.resolv_conf);
         let config = Config::of_node(Arc::clone(&mirror), &args.cluster_domain, args.listen.clone(), resolv);

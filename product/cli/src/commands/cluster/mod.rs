@@ -4,6 +4,7 @@
 pub mod capacity;
 pub mod controllers;
 pub mod dns;
+pub mod proxy;
 pub mod scheduler;
 
 use tokio::sync::watch;
@@ -11,21 +12,26 @@ use tokio::sync::watch;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::files::host_name;
+use crate::notices::{self, Notices};
 use crate::signals::Ends;
 
 /// Runs a part until a signal asks for its end.
 pub(crate) fn serve<F: Future<Output = ()> + Send + 'static>(
     name: &str,
-    start: impl AsyncFnOnce(watch::Receiver<bool>) -> Result<F, CliError>,
+    start: impl AsyncFnOnce(watch::Receiver<bool>, Notices) -> Result<F, CliError>,
     context: &Context,
 ) -> Result<Status, CliError> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().thread_name(name).build()?;
     let result = runtime.block_on(async {
         let mut ends = Ends::take()?;
         let (shutdown, ended) = watch::channel(false);
-        let part = tokio::spawn(start(ended).await?);
+        let (notices, mut said) = notices::channel();
+        let part = tokio::spawn(start(ended, notices).await?);
         context.say(format_args!("strake {name} runs"));
-        ends.wait().await;
+        tokio::select! {
+            () = ends.wait() => {}
+            never = said.pass_on(context) => match never {},
+        }
         shutdown.send_replace(true);
         part.await.map_err(CliError::from)
     });

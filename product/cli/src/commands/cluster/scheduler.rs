@@ -37,7 +37,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         name: "kube-scheduler".to_owned(),
     });
     let names = args.name.clone();
-    let start = async |ended| {
+    let start = async |ended, _| {
         let mirror = Cache::start(&api, &binder::resources());
         let clock = Arc::new(SystemClock::default());
         Ok(binder::run(Config { api, mirror, clock, names, instance: host(), election }, ended))

@@ -1,9 +1,11 @@
 //! A cluster with nodes: pods in their namespaces, services by name, driven by kubectl.
 
+mod alone;
 mod autoscale;
 mod bounds;
 mod charts;
 mod control_plane;
+mod etcd;
 mod healing;
 mod kubelet;
 mod loss;
@@ -12,6 +14,7 @@ mod nginx;
 mod operate;
 mod pods;
 mod rolling;
+mod runtimes;
 mod services;
 mod streams;
 

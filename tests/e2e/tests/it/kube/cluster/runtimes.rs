@@ -1,0 +1,183 @@
+//! Row RT-05: our kubelet over a runtime of somebody else's, Debian's containerd with runc and CNI plugins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use testkit::cluster::Cluster;
+use testkit::{Strake, TempDir, images, isolated, run, wait_for, wait_until};
+
+use super::{exec, member};
+
+/// Debian's containerd with all its state in a directory of the test's own; killed on drop.
+struct Containerd {
+    home: TempDir,
+    child: Child,
+}
+
+impl Containerd {
+    fn start() -> Self {
+        let home = TempDir::new();
+        let at = |name: &str| home.join(name).display().to_string();
+        fs::create_dir_all(home.join("cni")).unwrap();
+        fs::write(home.join("cni.template"), NETWORK.replace("STATE", &at("cni-state"))).unwrap();
+        let config = CONFIG.replace("HOME", &home.path().display().to_string());
+        fs::write(home.join("config.toml"), config).unwrap();
+        let log = fs::File::create(home.join("log")).unwrap();
+        let mut command = Command::new("containerd");
+        command.args(["--config", &at("config.toml"), "--root", &at("root"), "--state", &at("state")]);
+        command.args(["--address", &at("containerd.sock")]);
+        let child =
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("containerd");
+        let containerd = Self { home, child };
+        let up = wait_until(Duration::from_secs(60), || containerd.ctr(&["version"]).status.success());
+        assert!(up, "{}", containerd.log());
+        containerd
+    }
+
+    fn socket(&self) -> PathBuf {
+        self.home.join("containerd.sock")
+    }
+
+    /// `ctr ARGS` in the namespace of pods.
+    fn ctr(&self, args: &[&str]) -> std::process::Output {
+        let mut command = Command::new("ctr");
+        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(args);
+        command.output().expect("ctr of Debian's containerd")
+    }
+
+    /// Brings it an image from our engine.
+    fn import(&self, strake: &Strake, name: &str) {
+        let archive = self.home.join("image.tar");
+        strake.ok(&["save", "-o", &archive.to_string_lossy(), name]);
+        let imported = self.ctr(&["images", "import", &archive.to_string_lossy()]);
+        assert!(imported.status.success(), "{imported:?}");
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.home.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Containerd {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        // What it mounted for containers is in the test's own mount namespace, and in the way of the directory.
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+        let ours = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
+        for mounted in ours.filter(|path| Path::new(path).starts_with(self.home.path())) {
+            run(Command::new("umount").args(["--lazy", mounted]));
+        }
+    }
+}
+
+/// A bridge of its own, with addresses from the range that the kubelet tells of.
+const NETWORK: &str = r#"{"cniVersion": "0.4.0", "name": "pods", "plugins": [
+  {"type": "bridge", "bridge": "cni0", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+    "ipam": {"type": "host-local", "dataDir": "STATE", "ranges": [[{"subnet": "{{.PodCIDR}}"}]],
+      "routes": [{"dst": "0.0.0.0/0"}]}},
+  {"type": "portmap", "capabilities": {"portMappings": true}}]}
+"#;
+
+/// What a test may not do is left out: AppArmor is not there, and scores of the kernel's killer only rise.
+const CONFIG: &str = r#"version = 2
+[grpc]
+  address = "HOME/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "docker.io/library/pause:latest"
+  disable_apparmor = true
+  restrict_oom_score_adj = true
+  enable_selinux = false
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "/usr/lib/cni"
+    conf_dir = "HOME/cni"
+    conf_template = "HOME/cni.template"
+[plugins."io.containerd.internal.v1.opt"]
+  path = "HOME/opt"
+"#;
+
+const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  \
+    selector: {matchLabels: {app: web}}\n  template:\n    metadata: {labels: {app: web}}\n    spec:\n      \
+    terminationGracePeriodSeconds: 1\n      containers:\n      - {name: app, image: busybox, \
+    imagePullPolicy: IfNotPresent, command: [sh, -c, 'hostname > /tmp/index.html; echo serving; exec httpd -f -p 80 -h /tmp'], \
+    readinessProbe: {httpGet: {port: 80}, periodSeconds: 1}, resources: {limits: {memory: 64Mi}}}\n      \
+    - {name: side, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, 'trap exit TERM; while :; do sleep 1; done']}\n\
+    ---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  ports: [{port: 80}]\n";
+
+#[test]
+fn rt_05_our_kubelet_drives_debians_containerd() {
+    isolated(|| {
+        let containerd = Containerd::start();
+        let strake = Strake::new().with_busybox();
+        let rootfs = images::busybox_tar();
+        strake.ok(&[
+            "import",
+            "--change",
+            "CMD [\"/bin/sleep\", \"infinity\"]",
+            &rootfs.to_string_lossy(),
+            "pause",
+        ]);
+        for image in ["busybox", "pause"] {
+            containerd.import(&strake, image);
+        }
+        let endpoint = format!("unix://{}", containerd.socket().display());
+        let mut cluster = Cluster::start_with(strake, &["--container-runtime-endpoint", &endpoint]);
+        let version = member(&cluster, "node/n1", ".status.nodeInfo.containerRuntimeVersion");
+        assert!(version.starts_with("containerd://1.6."), "{version}");
+        cluster.apply(WEB);
+        let ready = ["get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}"];
+        if !wait_until(Duration::from_secs(60), || cluster.kubectl(&ready).stdout == "2") {
+            panic!(
+                "{}\n{}\n{}",
+                cluster.report(),
+                cluster.kubectl(&["get", "events", "-A"]).stdout,
+                containerd.log()
+            );
+        }
+        // They are containerd's, and none is our engine's.
+        let tasks = containerd.ctr(&["tasks", "ls"]);
+        assert_eq!(String::from_utf8_lossy(&tasks.stdout).matches("RUNNING").count(), 6);
+        assert_eq!(cluster.strake().ok(&["ps", "-aq"]), "");
+
+        let pods = member(&cluster, "pods", ".items[*].metadata.name");
+        let (first, second) = pods.split_once(' ').expect("two pods");
+        let ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc web 80 | tail -n 1";
+        let mut last = String::new();
+        let answers = wait_until(Duration::from_secs(30), || {
+            let asked = cluster.kubectl(&["exec", first, "-c", "side", "--", "sh", "-c", ask]);
+            last = format!("{}{}", asked.stdout.trim(), asked.stderr);
+            [first, second].contains(&last.as_str())
+        });
+        assert!(answers, "{last}\n{}", cluster.report());
+        assert_eq!(cluster.kubectl(&["logs", first, "-c", "app"]).ok(), "serving");
+        let status = format!("pod/{first}");
+        let address = member(&cluster, &status, ".status.podIP");
+        assert!(address.starts_with("10.42.0."), "{address}");
+        wait_for("figures of the pod", || {
+            let top = cluster.kubectl(&["top", "pod", first, "--containers", "--no-headers"]);
+            (top.code == 0 && top.stdout.contains(" side ")).then_some(())
+        });
+
+        // The server's end is not theirs; what ends by itself is started again.
+        let ids = || member(&cluster, &status, ".status.containerStatuses[*].containerID");
+        let before = ids();
+        cluster.crash_and_restart();
+        cluster.wait_pod(first);
+        let ids = || member(&cluster, &status, ".status.containerStatuses[*].containerID");
+        assert_eq!(ids(), before);
+        exec(&cluster, first, "side", &["kill", "-TERM", "1"]);
+        let restarts = ".status.containerStatuses[?(@.name==\"side\")].restartCount";
+        wait_for("a restart", || (member(&cluster, &status, restarts) == "1").then_some(()));
+        cluster.wait_pod(first);
+        assert_eq!(member(&cluster, &status, ".status.podIP"), address);
+
+        cluster.kubectl(&["delete", "deployment", "web"]).ok();
+        cluster.wait_for(&["get", "pods"], "No resources found in default namespace.\n");
+        wait_for("containerd to have nothing left", || {
+            let left = containerd.ctr(&["containers", "ls", "-q"]);
+            left.stdout.is_empty().then_some(())
+        });
+    });
+}
