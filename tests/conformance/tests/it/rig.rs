@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use futures_util::StreamExt as _;
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -24,6 +25,8 @@ use serde_json::{Value, json};
 use testkit::kube::KubeServer;
 use tokio::runtime::Runtime;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap()
@@ -45,6 +48,7 @@ pub(crate) struct Rig {
     admin: SendRequest<Full<Bytes>>,
     nobody: SendRequest<Full<Bytes>>,
     pub(crate) authority: String,
+    identity: (String, String),
 }
 
 /// The process behind a [`Rig`].
@@ -148,7 +152,7 @@ impl Rig {
         let identity = (pem("client-certificate-data:"), pem("client-key-data:"));
         let admin = RUNTIME.block_on(handshake(connect(), &authority, Some(&identity)));
         let nobody = RUNTIME.block_on(handshake(connect(), &authority, None));
-        Self { server, address, admin, nobody, authority }
+        Self { server, address, admin, nobody, authority, identity }
     }
 
     /// Sends a request as the administrator, or with `authorization` as whoever that names.
@@ -228,6 +232,28 @@ impl Rig {
             panic!("watch {path}: {code} {}", String::from_utf8_lossy(&said));
         }
         watch
+    }
+
+    /// What a WebSocket brings over a connection to the server, message by message, to its end.
+    pub(crate) fn websocket(&self, connection: TcpStream, path: &str, protocol: &str) -> Vec<Bytes> {
+        let mut request = format!("wss://{}{path}", self.address).into_client_request().unwrap();
+        request.headers_mut().insert("sec-websocket-protocol", protocol.parse().unwrap());
+        let messages = self.messages(connection, request);
+        RUNTIME.block_on(async { tokio::time::timeout(ANSWER_WITHIN, messages).await.unwrap() })
+    }
+
+    async fn messages(&self, connection: TcpStream, request: Request<()>) -> Vec<Bytes> {
+        let stream = secured(connection, &self.authority, Some(&self.identity), b"http/1.1").await;
+        let protocol = request.headers()["sec-websocket-protocol"].clone();
+        let (mut socket, answer) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+        assert_eq!(answer.headers().get("sec-websocket-protocol"), Some(&protocol));
+        let mut all = Vec::new();
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_text() || message.is_binary() {
+                all.push(message.into_data());
+            }
+        }
+        all
     }
 
     /// Makes a namespace with a name of its own and waits for its default service account.
@@ -323,6 +349,20 @@ async fn handshake(
     authority: &str,
     identity: Option<&(String, String)>,
 ) -> SendRequest<Full<Bytes>> {
+    let stream = secured(stream, authority, identity, b"h2").await;
+    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
+    let (sender, connection) = handshake.unwrap();
+    tokio::spawn(connection);
+    sender
+}
+
+/// TLS over a connection, for the protocol `speaks`.
+async fn secured(
+    stream: TcpStream,
+    authority: &str,
+    identity: Option<&(String, String)>,
+    speaks: &[u8],
+) -> TlsStream<tokio::net::TcpStream> {
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(authority.as_bytes()) {
         roots.add(certificate.unwrap()).unwrap();
@@ -341,14 +381,10 @@ async fn handshake(
         }
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = vec![b"h2".to_vec()];
+    config.alpn_protocols = vec![speaks.to_vec()];
     stream.set_nodelay(true).unwrap();
     stream.set_nonblocking(true).unwrap();
     let name = ServerName::IpAddress(stream.peer_addr().unwrap().ip().into());
     let stream = tokio::net::TcpStream::from_std(stream).unwrap();
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap();
-    let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await;
-    let (sender, connection) = handshake.unwrap();
-    tokio::spawn(connection);
-    sender
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.unwrap()
 }

@@ -7,6 +7,7 @@ mod ask;
 mod echo;
 mod flunders;
 mod guestbook;
+mod health;
 mod http;
 mod porter;
 mod review;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-const USAGE: &str = "use: peer serve [--http N] [--udp N] | porter [--json-response] | webhook | flunders | guestbook PORT [--front | --of HOST:PORT] \
+const USAGE: &str = "use: peer serve [--http N] [--udp N] | porter [--json-response] | webhook | flunders | health PORT [SECONDS] | guestbook PORT [--front | --of HOST:PORT] \
                      | get [--ca FILE] [--token FILE] URL | dial http|udp HOST:PORT REQUEST TRIES";
 
 fn main() -> ExitCode {
@@ -43,6 +44,8 @@ async fn run(args: &[String]) -> anyhow::Result<()> {
             ["porter", ..] => porter::run(words.contains(&"--json-response")).await,
             ["webhook", ..] => http::serve_tls(8443, http::mounted()?, review::answer).await,
             ["flunders", ..] => flunders::run().await,
+            ["health", port] => health::run(port.parse()?, None).await,
+            ["health", port, seconds] => health::run(port.parse()?, Some(seconds.parse()?)).await,
             ["get", .., url] => ask::get(url, flag("--ca").copied(), flag("--token").copied()).await,
             ["guestbook", port, "--front"] => guestbook::front(port.parse()?).await,
             ["guestbook", port, ..] => {

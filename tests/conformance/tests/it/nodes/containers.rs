@@ -327,3 +327,35 @@ fn pods_should_get_a_host_ip() {
     assert_eq!(pod["status"]["hostIP"], address);
     assert_eq!(pod["status"]["hostIPs"], json!([{ "ip": address }]));
 }
+
+/// `[sig-node] Pods should support remote command execution over websockets [NodeConformance] [Conformance]`
+#[test]
+fn pods_should_support_remote_command_execution_over_websockets() {
+    let cluster = cluster();
+    let namespace = cluster.namespace();
+    let pod = cluster.running(&namespace, &idle_pod());
+    let command = "command=echo&command=remote+execution+test";
+    let path = format!(
+        "/api/v1/namespaces/{namespace}/pods/{}/exec?stdout=1&stderr=1&container=main&{command}",
+        name(&pod)
+    );
+    let messages = cluster.websocket(&path, "channel.k8s.io");
+    // The first byte is the channel: 1 is standard output, and each channel may begin with nothing.
+    let said: Vec<u8> =
+        messages.iter().filter(|message| message[0] == 1).flat_map(|m| m[1..].to_vec()).collect();
+    assert_eq!(String::from_utf8_lossy(&said), "remote execution test\n", "{messages:?}");
+    let others = messages.iter().filter(|message| message[0] != 1);
+    assert!(others.clone().all(|message| message.len() == 1), "{messages:?}");
+}
+
+/// `[sig-node] Pods should support retrieving logs from the container over websockets [NodeConformance]
+/// [Conformance]`
+#[test]
+fn pods_should_support_retrieving_logs_from_the_container_over_websockets() {
+    let cluster = cluster();
+    let namespace = cluster.namespace();
+    let pod = cluster.run_to_end(&namespace, &shell_pod("echo container is alive"));
+    let path = format!("/api/v1/namespaces/{namespace}/pods/{}/log?container=main", name(&pod));
+    let said = cluster.websocket(&path, "binary.k8s.io").concat();
+    assert_eq!(String::from_utf8_lossy(&said), "container is alive\n");
+}

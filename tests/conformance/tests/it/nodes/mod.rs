@@ -11,6 +11,7 @@ pub(crate) mod defined;
 mod hooks;
 mod init;
 mod kubectl;
+mod mounts;
 mod network;
 mod peer;
 mod pods;
@@ -203,6 +204,12 @@ impl Shared {
     /// Does something in the first node's network, from where pods, services and node ports are reached.
     pub(crate) fn in_cluster_net<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         run_inside(&self.kept.network, work)
+    }
+
+    /// What a WebSocket of the API brings, message by message.
+    pub(crate) fn websocket(&self, path: &str, protocol: &str) -> Vec<bytes::Bytes> {
+        let connection = self.in_cluster_net(|| TcpStream::connect(SERVER).unwrap());
+        self.kept.rig.websocket(connection, path, protocol)
     }
 
     /// A node's address, `None` for a node that is not there.

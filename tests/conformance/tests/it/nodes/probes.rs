@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::{Shared, cluster, is_ready, name, shell_pod};
+use super::{Shared, cluster, is_ready, name, peer, shell_pod};
+use crate::rig::unique;
 
 /// How long a container must go on to count as left alone: many times what a probe waits.
 const WATCHED: Duration = Duration::from_secs(12);
@@ -151,4 +152,25 @@ fn probing_container_with_readiness_probe_that_fails_should_never_be_ready_and_n
     let (_, path) = cluster.create(&namespace, &pod);
     let running = cluster.until(&path, |pod| pod["status"]["phase"] == "Running");
     always(&cluster, &running, |pod| !is_ready(pod) && restarts(pod) == 0);
+}
+
+/// A pod that answers gRPC's health checks: good for so many seconds, or always.
+fn health(args: &[&str]) -> Value {
+    let mut pod = peer::pod(&unique("pod"), json!({}), &[&["health", "5000"], args].concat());
+    pod["spec"]["terminationGracePeriodSeconds"] = json!(0);
+    pod["spec"]["containers"][0]["livenessProbe"] = probe(json!({ "grpc": { "port": 5000 } }));
+    pod
+}
+
+/// `[sig-node] Probing container should *not* be restarted with a GRPC liveness probe [NodeConformance]
+/// [Conformance]`
+#[test]
+fn probing_container_should_not_be_restarted_with_a_grpc_liveness_probe() {
+    is_left_alone(&health(&[]));
+}
+
+/// `[sig-node] Probing container should be restarted with a GRPC liveness probe [NodeConformance] [Conformance]`
+#[test]
+fn probing_container_should_be_restarted_with_a_grpc_liveness_probe() {
+    is_restarted(&health(&["3"]), 1);
 }
