@@ -16,6 +16,7 @@ mod network;
 mod peer;
 mod pods;
 mod probes;
+mod replicas;
 mod resize;
 mod scheduling;
 mod security;

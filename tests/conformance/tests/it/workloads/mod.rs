@@ -2,7 +2,12 @@
 
 mod cron_job;
 mod daemon_set;
+mod deployment;
+mod disruption;
 mod job;
+mod kept;
+mod replica_set;
+mod replication_controller;
 mod stateful_set;
 
 use std::time::Duration;
