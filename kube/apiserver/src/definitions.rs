@@ -26,7 +26,7 @@ pub(crate) async fn run(registry: Arc<Registry>, mut shutdown: watch::Receiver<b
     let mut definitions = Definitions { registry, compiled: HashMap::new() };
     tokio::select! {
         () = definitions.follow() => {}
-        _ = shutdown.wait_for(|ends| *ends) => {}
+        () = client::asked_to_end(&mut shutdown) => {}
     }
 }
 

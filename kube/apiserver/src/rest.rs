@@ -20,7 +20,7 @@ pub async fn run(cache: Arc<Cache>, rest: fn(), mut shutdown: watch::Receiver<bo
     };
     tokio::select! {
         () = work => {}
-        _ = shutdown.wait_for(|ends| *ends) => {}
+        () = client::asked_to_end(&mut shutdown) => {}
     }
 }
 

@@ -25,7 +25,7 @@ use crate::world::{Kind, World};
 pub async fn run(config: Config, mut shutdown: watch::Receiver<bool>) {
     tokio::select! {
         () = config.mirror.synced() => {}
-        () = ended(&mut shutdown) => return,
+        () = client::asked_to_end(&mut shutdown) => return,
     }
     let mut lead = config
         .election
@@ -43,7 +43,7 @@ pub async fn run(config: Config, mut shutdown: watch::Receiver<bool>) {
         let clock = Arc::clone(&state.config.clock);
         tokio::select! {
             biased;
-            () = ended(&mut shutdown) => break,
+            () = client::asked_to_end(&mut shutdown) => break,
             Some((kind, seen)) = state.inbox.recv() => state.see_all(kind, seen),
             Some(done) = state.jobs.join_next() => {
                 // A job only ends early when it is aborted, and nobody aborts one.
@@ -471,10 +471,6 @@ fn event(pod: &Pod, warning: bool, reason: &'static str, action: &'static str, m
     let about =
         About { namespace: pod.namespace.to_string(), name: pod.name.to_string(), uid: pod.uid.to_string() };
     Event { about, scheduler: pod.scheduler.clone(), warning, reason, action, message }
-}
-
-async fn ended(shutdown: &mut watch::Receiver<bool>) {
-    drop(shutdown.wait_for(|ended| *ended).await);
 }
 
 async fn sleep_until(clock: &dyn Clock, deadline: Option<Duration>) {

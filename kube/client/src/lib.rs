@@ -9,6 +9,7 @@ pub mod http;
 mod item;
 mod mirror;
 mod scan;
+mod shutdown;
 
 pub use api::{
     Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Query, Verb, WatchOptions,
@@ -17,3 +18,4 @@ pub use cache::{Cache, INITIAL_EVENTS_END};
 pub use http::HttpClient;
 pub use item::{EventKind, InvalidItem, Item, WatchEvent};
 pub use mirror::{Change, Mirror};
+pub use shutdown::asked_to_end;

@@ -137,7 +137,7 @@ impl Server {
         if let Some(listener) = self.health {
             tasks.spawn(tell_health(listener, Arc::clone(&self.shared)));
         }
-        drop(shutdown.wait_for(|ended| *ended).await);
+        client::asked_to_end(&mut shutdown).await;
         tasks.shutdown().await;
     }
 }

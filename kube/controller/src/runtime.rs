@@ -93,7 +93,7 @@ impl Runtime {
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         tokio::select! {
             () = self.config.mirror.synced() => {}
-            () = ended(&mut shutdown) => return,
+            () = client::asked_to_end(&mut shutdown) => return,
         }
         let mut state = State::new(Arc::clone(&self));
         state.follow_what_is_served();
@@ -101,7 +101,7 @@ impl Runtime {
             state.dispatch();
             let deadline = state.next_deadline();
             tokio::select! {
-                () = ended(&mut shutdown) => break,
+                () = client::asked_to_end(&mut shutdown) => break,
                 Some(seen) = state.inbox.recv() => {
                     state.see(seen);
                     while let Ok(seen) = state.inbox.try_recv() {
@@ -454,10 +454,6 @@ impl Lane {
 
 fn authenticated() -> User {
     User { groups: vec!["system:authenticated".to_owned()], ..User::default() }
-}
-
-async fn ended(shutdown: &mut watch::Receiver<bool>) {
-    drop(shutdown.wait_for(|ended| *ended).await);
 }
 
 async fn sleep_until(clock: &dyn Clock, deadline: Option<Duration>) {

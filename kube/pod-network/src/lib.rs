@@ -68,7 +68,7 @@ pub async fn run(config: Config, mut shutdown: watch::Receiver<bool>) -> Result<
     loop {
         let first = tokio::select! {
             change = changes.next() => change,
-            _ = shutdown.wait_for(|ended| *ended) => return Ok(()),
+            () = client::asked_to_end(&mut shutdown) => return Ok(()),
         };
         match first {
             None => return Ok(()),

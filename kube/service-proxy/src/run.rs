@@ -46,12 +46,6 @@ struct Waiter {
     done: oneshot::Sender<()>,
 }
 
-/// Returns at the shutdown.
-async fn ended(shutdown: &mut watch::Receiver<bool>) {
-    // What it looked at must not be held while others wait.
-    drop(shutdown.wait_for(|stop| *stop).await);
-}
-
 impl ServiceProxy {
     /// A proxy that does nothing until it is [run](Self::run).
     pub fn new(config: Config) -> Self {
@@ -98,7 +92,7 @@ impl ServiceProxy {
             let error = Error::Kept { table: self.config.table.clone() };
             self.status.send_modify(|status| status.error = Some(error.chain()));
             tokio::select! {
-                () = ended(shutdown) => return Ok(None),
+                () = client::asked_to_end(shutdown) => return Ok(None),
                 () = tokio::time::sleep(sole::PAUSE) => {}
             }
         }
@@ -129,7 +123,7 @@ impl ServiceProxy {
         let mut changes = subscribe(&*self.config.mirror);
         tokio::select! {
             () = self.config.mirror.synced() => {}
-            () = ended(&mut shutdown) => return Ok(()),
+            () = client::asked_to_end(&mut shutdown) => return Ok(()),
         }
         work.start().await;
         loop {
@@ -139,7 +133,7 @@ impl ServiceProxy {
                 changed
             });
             tokio::select! {
-                () = ended(&mut shutdown) => return Ok(()),
+                () = client::asked_to_end(&mut shutdown) => return Ok(()),
                 Some(waiter) = inbox.recv() => work.wait(waiter),
                 touched = work.ears.touched(work.port, &self.config.table) => {
                     if touched? {

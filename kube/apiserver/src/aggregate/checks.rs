@@ -38,7 +38,7 @@ const ANSWER_MAX: usize = 4 << 20;
 pub async fn run(registry: Arc<Registry>, aggregator: Arc<Aggregator>, mut shutdown: watch::Receiver<bool>) {
     tokio::select! {
         () = follow(&registry, &aggregator) => {}
-        _ = shutdown.wait_for(|ended| *ended) => {}
+        () = client::asked_to_end(&mut shutdown) => {}
     }
 }
 

@@ -199,13 +199,8 @@ async fn join(
 pub(super) async fn until(mut shutdown: watch::Receiver<bool>, work: impl Future<Output = ()>) {
     tokio::select! {
         () = work => {}
-        () = asked_to_end(&mut shutdown) => {}
+        () = client::asked_to_end(&mut shutdown) => {}
     }
-}
-
-/// Returns when the end is asked for, or nobody can ask any more.
-pub(crate) async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|ended| *ended).await;
 }
 
 /// Takes away what is between two neighbours only, and what the client showed us of itself.

@@ -35,7 +35,7 @@ use crate::discovery::Foreign;
 use crate::http::Body;
 use crate::kinds::Resource;
 use crate::registry::random;
-pub(crate) use forward::{ForwardError, Way, asked_to_end, forward, send, server_name};
+pub(crate) use forward::{ForwardError, Way, forward, send, server_name};
 use pool::Pool;
 pub(crate) use remote::Remote;
 use remote::api_services;

@@ -45,7 +45,7 @@ pub(super) async fn run(cache: &Cache, mut shutdown: watch::Receiver<bool>) {
     };
     tokio::select! {
         () = work => {}
-        _ = shutdown.wait_for(|ends| *ends) => {}
+        () = client::asked_to_end(&mut shutdown) => {}
     }
     cache.all().iter().for_each(|collection| collection.close());
 }

@@ -130,7 +130,7 @@ pub async fn serve(
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = asked_to_end(&mut shutdown) => break,
+            () = client::asked_to_end(&mut shutdown) => break,
         }
     }
     drop(listener);
@@ -184,7 +184,7 @@ where
     tokio::select! {
         // A client that goes away or talks nonsense is no news.
         _ = poll_fn(|context| stream.poll(connection.as_mut(), context)) => {}
-        () = asked_to_end(&mut shutdown) => {
+        () = client::asked_to_end(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
             let _ = poll_fn(|context| stream.poll(connection.as_mut(), context)).await;
         }
@@ -208,9 +208,4 @@ fn builder() -> Builder<TokioExecutor> {
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW);
     builder
-}
-
-/// Returns when the end is asked for, or nobody can ask any more.
-async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|ended| *ended).await;
 }

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::query;
-use crate::aggregate::{ForwardError, Way, asked_to_end, send};
+use crate::aggregate::{ForwardError, Way, send};
 use crate::registry::{NodeBody, PodPlace};
 
 /// So much of a refusal is passed on.
@@ -123,7 +123,7 @@ fn upgrade(
         };
         tokio::select! {
             () = sending => {}
-            () = asked_to_end(&mut shutdown) => {}
+            () = client::asked_to_end(&mut shutdown) => {}
         }
     });
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());

@@ -85,15 +85,10 @@ pub(super) async fn serve(server: Arc<Server>, listener: Listener) {
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             },
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            () = asked_to_end(&mut shutdown) => break,
+            () = client::asked_to_end(&mut shutdown) => break,
         }
     }
     connections.shutdown().await;
-}
-
-/// Returns when the end is asked for, or nobody can ask any more.
-pub(super) async fn asked_to_end(shutdown: &mut watch::Receiver<bool>) {
-    let _ = shutdown.wait_for(|ended| *ended).await;
 }
 
 async fn connection(server: Arc<Server>, acceptor: TlsAcceptor, stream: TcpStream) {

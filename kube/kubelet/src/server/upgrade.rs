@@ -13,7 +13,6 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use super::answer::{Body, Refusal, full};
-use super::listen::asked_to_end;
 
 /// How long the runtime's server may take to be there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -40,7 +39,7 @@ pub(super) async fn join(
     tokio::spawn(async move {
         tokio::select! {
             _ = connection.with_upgrades() => {}
-            () = asked_to_end(&mut ended) => {}
+            () = client::asked_to_end(&mut ended) => {}
         }
     });
     let mut onward = Request::builder().method(request.method()).uri(path);
@@ -62,7 +61,7 @@ pub(super) async fn join(
         };
         tokio::select! {
             () = joined => {}
-            () = asked_to_end(&mut shutdown) => {}
+            () = client::asked_to_end(&mut shutdown) => {}
         }
     });
     Ok(response.map(|_| full("")))

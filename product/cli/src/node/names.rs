@@ -26,7 +26,7 @@ pub(super) fn run(
             Some(mut networked) => {
                 tokio::select! {
                     _ = networked.wait_for(|made| *made) => attach::DEFAULT_POD_BRIDGE,
-                    _ = shutdown.wait_for(|ended| *ended) => return,
+                    () = client::asked_to_end(&mut shutdown) => return,
                 }
             }
             None => OWN_INTERFACE,
@@ -38,7 +38,7 @@ pub(super) fn run(
             }
             tokio::select! {
                 () = tokio::time::sleep(AGAIN) => {}
-                _ = shutdown.wait_for(|ended| *ended) => return,
+                () = client::asked_to_end(&mut shutdown) => return,
             }
         }
     }

@@ -58,7 +58,7 @@ pub(super) fn run(
                 registered(mirror.as_ref(), &serving.certificate.node).await;
                 serving.first().await
             } => pair,
-            _ = shutdown.wait_for(|ended| *ended) => return,
+            () = client::asked_to_end(&mut shutdown) => return,
         };
         let tls = match serving.tls(&pair) {
             Ok(tls) => tls,

@@ -61,7 +61,7 @@ impl Server {
         tokio::spawn(async move {
             tokio::select! {
                 () = opened.send(ended, pieces) => {}
-                () = super::listen::asked_to_end(&mut shutdown) => {}
+                () = client::asked_to_end(&mut shutdown) => {}
             }
         });
         let stream = futures_util::stream::unfold(queue, |mut queue| async move {

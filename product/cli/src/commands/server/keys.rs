@@ -93,7 +93,7 @@ impl Keys {
             let wait = Duration::from_secs(u64::try_from(left).unwrap_or(60)).min(LOOK_MAX);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = shutdown.wait_for(|ended| *ended) => return,
+                () = client::asked_to_end(&mut shutdown) => return,
             }
             let keys = self.clone();
             let Ok(Ok(pki)) = tokio::task::spawn_blocking(move || keys.ensure()).await else { continue };

@@ -55,7 +55,7 @@ impl Manifests {
             tokio::select! {
                 () = tokio::time::sleep(wait), if !whole => {}
                 () = next(&mut changes) => {}
-                _ = shutdown.wait_for(|ended| *ended) => return,
+                () = client::asked_to_end(&mut shutdown) => return,
             }
         }
     }

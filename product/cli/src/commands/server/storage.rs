@@ -95,7 +95,7 @@ async fn keep_embedded(embedded: Arc<Embedded>, interval: Duration, mut shutdown
         let next = next.map_or(latest, |next| next.min(latest));
         tokio::select! {
             () = tokio::time::sleep_until(next.into()) => {}
-            _ = shutdown.wait_for(|ended| *ended) => return,
+            () = client::asked_to_end(&mut shutdown) => return,
         }
     }
 }
@@ -115,7 +115,7 @@ async fn keep_etcd(
         }
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
-            _ = shutdown.wait_for(|ended| *ended) => return,
+            () = client::asked_to_end(&mut shutdown) => return,
         }
     }
 }
