@@ -142,6 +142,8 @@ pub struct ImageCollection {
     pub low_percent: u8,
     /// Not before an image has been unused for so long.
     pub age_least: Duration,
+    /// How often they are looked at.
+    pub every: Duration,
 }
 
 impl Default for ImageCollection {
@@ -151,6 +153,7 @@ impl Default for ImageCollection {
             free_bytes_most: 20 << 30,
             low_percent: 80,
             age_least: Duration::from_secs(120),
+            every: Duration::from_secs(300),
         }
     }
 }

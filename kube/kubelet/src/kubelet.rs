@@ -8,7 +8,7 @@ use client::{Cache, Call, Change, Mirror, WatchOptions};
 use futures_util::StreamExt;
 use jiff::Timestamp;
 use kube_object::resource::GroupVersionResource;
-use rpc::cri::{GetEventsRequest, ListPodSandboxRequest, VersionRequest};
+use rpc::cri::{GetEventsRequest, ListContainersRequest, ListPodSandboxRequest, VersionRequest};
 use serde_json::{Value, json};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
@@ -215,7 +215,7 @@ impl Kubelet {
             statics: HashMap::new(),
         };
         let leave = async {
-            ended(&mut shutdown).await;
+            client::asked_to_end(&mut shutdown).await;
             node::end_all(&shared).await;
         };
         tokio::select! {
@@ -223,10 +223,6 @@ impl Kubelet {
             () = leave => {}
         }
     }
-}
-
-async fn ended(shutdown: &mut watch::Receiver<bool>) {
-    drop(shutdown.wait_for(|ended| *ended).await);
 }
 
 /// Wakes workers by the runtime's events; where it has none, looks once a second.
@@ -260,7 +256,7 @@ async fn relist(shared: &Shared) {
     loop {
         let (sandboxes, containers) = tokio::join!(
             runtime.list_pod_sandbox(ListPodSandboxRequest::default()),
-            runtime.list_containers(rpc::cri::ListContainersRequest::default()),
+            runtime.list_containers(ListContainersRequest::default()),
         );
         if let (Ok(sandboxes), Ok(containers)) = (sandboxes, containers) {
             let mut now: HashMap<String, Vec<(String, i32)>> = HashMap::new();
@@ -345,6 +341,7 @@ impl Roster {
         let statics = crate::static_pods::read(&self.shared.config);
         let wanted: HashSet<String> =
             self.api_pods().iter().chain(statics.iter()).map(|pod| uid(pod).to_owned()).collect();
+        let graces = self.graces().await;
         let mut seen = HashSet::new();
         for found in listed.items {
             let Some(metadata) = found.metadata else { continue };
@@ -352,10 +349,24 @@ impl Roster {
             {
                 continue;
             }
-            let pod = json!({"metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}});
+            let mut pod = json!({"metadata": {"name": metadata.name, "namespace": metadata.namespace, "uid": metadata.uid}});
+            if let Some(grace) = graces.get(&metadata.uid) {
+                pod["spec"] = json!({"terminationGracePeriodSeconds": grace});
+            }
             self.start(Desired { pod: Arc::new(pod), is_gone: true, ..Desired::default() });
         }
         node::sweep_folders(&self.shared, &wanted, &seen).await;
+    }
+
+    /// How long pods have at their end, as their containers remember it.
+    async fn graces(&self) -> HashMap<String, i64> {
+        let listed = self.shared.config.runtime.list_containers(ListContainersRequest::default()).await;
+        let containers = listed.map(|listed| listed.containers).unwrap_or_default();
+        let of = |found: &rpc::cri::Container| {
+            let grace = found.annotations.get(spec::TERMINATION_GRACE)?.parse().ok()?;
+            Some((found.labels.get(spec::POD_UID)?.clone(), grace))
+        };
+        containers.iter().filter_map(of).collect()
     }
 
     fn api_pods(&self) -> Vec<Arc<Value>> {

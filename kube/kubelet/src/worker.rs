@@ -1,6 +1,7 @@
 //! One pod's worker: looks, plans, acts, tells, waits.
 
 mod outcome;
+mod resizing;
 mod writing;
 
 use std::collections::{BTreeMap, HashMap};
@@ -52,6 +53,8 @@ pub(crate) struct Worker {
     effective: Arc<Value>,
     /// Why it has not been given those that it wants.
     resize_pending: Option<(String, String)>,
+    /// The generation whose limits containers are being given.
+    resizing: Option<i64>,
     state: Arc<State>,
     memory: Memory,
     mounts: Arc<BTreeMap<String, Mounted>>,
@@ -80,6 +83,7 @@ impl Worker {
             desired,
             effective: Arc::clone(&pod),
             resize_pending: None,
+            resizing: None,
             wake,
             objects_wake: Arc::default(),
             pod,
@@ -198,6 +202,7 @@ impl Worker {
         }
         let ends = self.memory.ending.is_some();
         self.probes.sync(&self.shared, &self.pod, &self.state, &self.addresses(), ends);
+        self.tell_resize();
         self.write_status(now);
         let resize = self.resize_pending.as_ref().map(|_| RESIZE_AGAIN);
         [look_again_after, resize].into_iter().flatten().min()

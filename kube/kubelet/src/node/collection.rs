@@ -20,6 +20,7 @@ struct Candidate {
 
 /// Removes images if the disk is fuller than it should be.
 pub(super) async fn collect(shared: &Shared) {
+    detect(shared).await;
     let Some((used, total)) = disk(shared).await else { return };
     let wanted = to_free(used, total, &shared.config.image_collection);
     if wanted > 0 {
@@ -29,6 +30,15 @@ pub(super) async fn collect(shared: &Shared) {
                 "Failed to garbage collect required amount of images. Attempted to free {wanted} bytes, but only found {freed} bytes eligible to free."
             );
             shared.recorder.node(&shared.config.node.name, shared.now(), warning("FreeDiskSpaceFailed", why));
+        }
+    }
+}
+
+/// Counts from now how long images are unused that nobody has seen before.
+async fn detect(shared: &Shared) {
+    if let Ok(listed) = shared.config.images.list_images(ListImagesRequest::default()).await {
+        for image in &listed.images {
+            let _ = shared.images.last_used(&image.id);
         }
     }
 }

@@ -234,16 +234,16 @@ impl Teller {
 pub(crate) async fn keep(shared: Arc<Shared>) {
     let mut ticks = tokio::time::interval(shared.config.eviction.every.max(KEEP_LEAST));
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    let mut round = 0u64;
+    let mut collect_at = tokio::time::Instant::now();
     cgroups::top(&shared).await;
     loop {
         ticks.tick().await;
         eviction::look(&shared).await;
         logs::rotate(&shared).await;
-        if round.is_multiple_of(COLLECT_EVERY) {
+        if tokio::time::Instant::now() >= collect_at {
             collection::collect(&shared).await;
+            collect_at = tokio::time::Instant::now() + shared.config.image_collection.every;
         }
-        round += 1;
     }
 }
 
@@ -279,5 +279,3 @@ const IMAGES_EVERY: Duration = Duration::from_secs(60);
 const UNREADY_LOOK: Duration = Duration::from_millis(500);
 const REGISTER_AGAIN: Duration = Duration::from_millis(500);
 const KEEP_LEAST: Duration = Duration::from_secs(1);
-/// Images are looked at once in so many rounds.
-const COLLECT_EVERY: u64 = 30;

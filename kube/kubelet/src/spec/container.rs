@@ -83,7 +83,7 @@ pub fn container_config(
         envs: variables.into_iter().map(|(key, value)| KeyValue { key, value: value.into() }).collect(),
         mounts: mounts(spec, making)?,
         labels: labels.into_iter().collect(),
-        annotations: annotations(spec, making.attempt).into_iter().collect(),
+        annotations: annotations(pod, spec, making.attempt).into_iter().collect(),
         log_path: log_path(wanted.name(), making.attempt),
         stdin: flag(spec, &["stdin"]),
         stdin_once: flag(spec, &["stdinOnce"]),
@@ -98,13 +98,14 @@ pub fn container_config(
     Ok(config)
 }
 
-fn annotations(spec: &Value, attempt: u32) -> Vec<(String, String)> {
+fn annotations(pod: &Value, spec: &Value, attempt: u32) -> Vec<(String, String)> {
     let owned = |key: &str, value: String| (key.to_owned(), value);
     let policy = match text(spec, &["terminationMessagePolicy"]) {
         "" => "File",
         policy => policy,
     };
-    vec![
+    let grace = crate::read::number(pod, &["spec", "terminationGracePeriodSeconds"]);
+    let mut all = vec![
         owned(CONTAINER_HASH, container_hash(spec)),
         owned("io.kubernetes.container.restartCount", attempt.to_string()),
         owned(
@@ -112,7 +113,9 @@ fn annotations(spec: &Value, attempt: u32) -> Vec<(String, String)> {
             text(spec, &["terminationMessagePath"]).to_owned(),
         ),
         owned("io.kubernetes.container.terminationMessagePolicy", policy.to_owned()),
-    ]
+    ];
+    all.extend(grace.map(|grace| owned(super::TERMINATION_GRACE, grace.to_string())));
+    all
 }
 
 /// The limits, as the runtime is told.

@@ -94,5 +94,7 @@ pub const POD_NAMESPACE: &str = "io.kubernetes.pod.namespace";
 pub const POD_UID: &str = "io.kubernetes.pod.uid";
 /// Label of containers: the name in the pod.
 pub const CONTAINER_NAME: &str = "io.kubernetes.container.name";
+/// Annotation of containers: how long the pod has at its end, in seconds.
+pub(crate) const TERMINATION_GRACE: &str = "io.kubernetes.pod.terminationGracePeriod";
 /// Annotation of containers: [`container_hash`].
 pub const CONTAINER_HASH: &str = "io.kubernetes.container.hash";

@@ -75,17 +75,20 @@ fn ours(context: &Context<'_>) -> Vec<Condition> {
     all
 }
 
-/// That running containers do not have the limits yet that they are to have.
-fn resizing(context: &Context<'_>) -> Option<Condition> {
-    let seen = context.seen;
-    let differs = Wanted::all(context.pod).any(|wanted| {
+/// Whether running containers do not have the limits yet that they are to have.
+pub(crate) fn resizes(pod: &Value, seen: Observed<'_>) -> bool {
+    Wanted::all(pod).any(|wanted| {
         let newest = seen.newest(wanted.name()).filter(|newest| newest.life == Life::Running);
         newest.is_some_and(|newest| resources::resize(wanted.spec, seen.has(newest)) != Resize::None)
-    });
-    if !differs || context.ending.is_some() {
+    })
+}
+
+/// That running containers do not have the limits yet that they are to have.
+fn resizing(context: &Context<'_>) -> Option<Condition> {
+    if context.ending.is_some() || !resizes(context.pod, context.seen) {
         return None;
     }
-    let failure = seen.memory.resize_failure.clone();
+    let failure = context.seen.memory.resize_failure.clone();
     let reason = if failure.is_some() { "Error" } else { "" };
     Some(Condition {
         kind: "PodResizeInProgress",

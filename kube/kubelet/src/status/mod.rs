@@ -6,6 +6,7 @@ mod phase;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use conditions::resizes;
 pub(crate) use containers::FRESH;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};

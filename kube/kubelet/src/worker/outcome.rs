@@ -111,8 +111,9 @@ impl Worker {
             (Job::Drain, _) => self.memory.is_drained = true,
             (_, Outcome::Resized(given, Ok(()))) => self.resized(&given),
             (job, Outcome::Resized(_, Err(why))) => {
-                self.memory.resize_failure = Some(why.clone());
-                self.failed(&job, why);
+                let told = self.resize_error(&why);
+                self.memory.resize_failure = Some(why);
+                self.failed(&job, told);
             }
             (Job::Cleanup, Outcome::Plain(Ok(()))) => {
                 self.memory.is_clean = true;

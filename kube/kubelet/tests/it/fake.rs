@@ -369,6 +369,20 @@ impl ImageService for Fake {
         now(Ok(PullImageResponse { image_ref: name }))
     }
 
+    fn image_fs_info(&self, _request: ImageFsInfoRequest) -> Answer<'_, ImageFsInfoResponse> {
+        let fs_id = Some(FilesystemIdentifier { mountpoint: "/".to_owned() });
+        let image_filesystems = vec![FilesystemUsage { fs_id, ..FilesystemUsage::default() }];
+        now(Ok(ImageFsInfoResponse { image_filesystems, ..ImageFsInfoResponse::default() }))
+    }
+
+    fn remove_image(&self, request: RemoveImageRequest) -> Answer<'_, RemoveImageResponse> {
+        let name = request.image.unwrap_or_default().image;
+        let mut state = self.state.lock().unwrap();
+        state.calls.push(format!("remove image {name}"));
+        state.images.remove(&name);
+        now(Ok(RemoveImageResponse::default()))
+    }
+
     fn list_images(&self, _request: ListImagesRequest) -> Answer<'_, ListImagesResponse> {
         let images = self.state.lock().unwrap().images.values().cloned().collect();
         now(Ok(ListImagesResponse { images }))

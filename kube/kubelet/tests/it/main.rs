@@ -8,4 +8,5 @@ mod pods;
 mod rig;
 mod server;
 mod statics;
+mod upkeep;
 mod volumes;

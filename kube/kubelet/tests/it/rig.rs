@@ -26,6 +26,7 @@ pub(crate) struct Rig {
     pub(crate) traffic: Arc<Told>,
     pub(crate) dir: TempDir,
     cgroups: String,
+    change: Box<dyn Fn(&mut Config)>,
     kubelet: Option<(watch::Sender<bool>, JoinHandle<()>)>,
 }
 
@@ -39,6 +40,11 @@ impl Drop for Rig {
 
 impl Rig {
     pub(crate) async fn new() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// With a configuration that is another one.
+    pub(crate) async fn with(change: impl Fn(&mut Config) + 'static) -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let dir = TempDir::new();
         let path = dir.path().join("store.db");
@@ -51,7 +57,8 @@ impl Rig {
         let traffic = Arc::new(Told { runtime: Some(Arc::clone(&runtime)), ..Told::default() });
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let cgroups = format!("/strake-kubelet-{}-{number}", std::process::id());
-        let mut rig = Self { _server: server, api, runtime, traffic, dir, cgroups, kubelet: None };
+        let change = Box::new(change);
+        let mut rig = Self { _server: server, api, runtime, traffic, dir, cgroups, change, kubelet: None };
         rig.start();
         rig
     }
@@ -91,7 +98,9 @@ impl Rig {
     }
 
     pub(crate) fn start(&mut self) {
-        let kubelet = Kubelet::new(self.config());
+        let mut config = self.config();
+        (self.change)(&mut config);
+        let kubelet = Kubelet::new(config);
         let (shutdown, signal) = watch::channel(false);
         self.kubelet = Some((shutdown, tokio::spawn(kubelet.run(signal))));
     }

@@ -189,6 +189,7 @@ impl NodeArgs {
             free_bytes_most: self.image_gc_high_threshold.map_or(usual.free_bytes_most, |_| u64::MAX),
             low_percent: self.image_gc_low_threshold,
             age_least: self.minimum_image_ttl_duration,
+            ..usual
         }
     }
 

@@ -118,7 +118,10 @@ fn nd_08_on_a_full_disk_unused_images_go_before_pods() {
             "--minimum-image-ttl-duration",
             "1s",
         ];
-        strake.ok(&["tag", "busybox", "unused:v1"]);
+        let layer = strake.home().join("layer.tar");
+        fs::write(strake.home().join("word"), "one").unwrap();
+        run(Command::new("tar").arg("-cf").arg(&layer).arg("-C").arg(strake.home()).arg("word")).ok();
+        strake.ok(&["import", &layer.to_string_lossy(), "unused:v1"]);
         let cluster = Cluster::start_with(strake, &options);
         let volume = json!({"volumes": [{"name": "data", "emptyDir": {}}]});
         let writes = |megabytes: u32| {
@@ -135,6 +138,8 @@ fn nd_08_on_a_full_disk_unused_images_go_before_pods() {
             why.starts_with("The node was low on resource: ephemeral-storage. Threshold quantity: "),
             "{why}"
         );
+        let images = cluster.strake().ok(&["images", "--format", "{{.Repository}}"]);
+        assert!(images.contains("busybox") && !images.contains("unused"), "{images}");
         short_of(&cluster, "DiskPressure", "node.kubernetes.io/disk-pressure", false);
         assert_eq!(object(&cluster, "pod/small")["status"]["phase"], "Running");
     });

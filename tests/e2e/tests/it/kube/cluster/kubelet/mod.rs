@@ -1,6 +1,5 @@
 //! The kubelet on the real engine: what its node does with pods besides running them.
 
-mod collection;
 mod crash;
 mod eviction;
 mod figures;
@@ -8,6 +7,7 @@ mod last_words;
 mod logs;
 mod probes;
 mod resize;
+mod restarts;
 mod shutdown;
 mod statics;
 

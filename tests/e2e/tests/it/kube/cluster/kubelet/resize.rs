@@ -68,6 +68,12 @@ fn what_runs_grows_and_shrinks_in_place() {
             assert_eq!(after["status"]["containerStatuses"][0]["restartCount"], 0);
             assert_eq!(after["status"]["observedGeneration"], after["metadata"]["generation"]);
         }
+        for (reason, begin) in [
+            ("ResizeStarted", "Pod resize started: {\"containers\":[{\"name\":\"app\",\"resources\":{"),
+            ("ResizeCompleted", "Pod resize completed: {\"containers\":[{\"name\":\"app\",\"resources\":{"),
+        ] {
+            assert!(event(&cluster, "web", reason).starts_with(begin));
+        }
     });
 }
 
@@ -126,6 +132,15 @@ fn what_does_not_fit_waits_with_what_it_has() {
         let wanted = resources(("500m", "32Mi"), ("500m", "64Mi"));
         resize(&cluster, "web", &wanted);
         pending("Deferred");
+        for (reason, begin) in
+            [("ResizeInfeasible", "Pod resize Infeasible: {"), ("ResizeDeferred", "Pod resize Deferred: {")]
+        {
+            let told = event(&cluster, "web", reason);
+            assert!(
+                told.starts_with(begin) && told.contains("\"error\":\"Node didn't have enough "),
+                "{told}"
+            );
+        }
         cluster.kubectl(&["delete", "pod", "greedy"]).ok();
         let pod = resized(&cluster, "web", &wanted);
         assert_eq!(figures(&cluster, &pod), both("50000", "67108864"));
@@ -149,7 +164,7 @@ fn memory_that_is_used_is_not_taken() {
         });
         assert_eq!(pod["status"]["containerStatuses"][0]["resources"], first);
         assert_eq!(figures(&cluster, &pod)[1].1, "100663296");
-        event(&cluster, "web", "ResizeError");
+        assert!(event(&cluster, "web", "ResizeError").starts_with("Pod resize error: {\"containers\":["));
         let larger = resources(("100m", "16Mi"), ("200m", "112Mi"));
         resize(&cluster, "web", &larger);
         let pod = resized(&cluster, "web", &larger);

@@ -1,35 +1,9 @@
-//! Garbage: images that nobody uses, and containers that nobody is shown any more.
+//! Restarts, and the containers that nobody is shown any more.
 
 use serde_json::json;
-use testkit::cluster::Cluster;
 use testkit::isolated;
 
-use super::{busybox, pod, until};
-
-#[test]
-fn nd_05_unused_images_go_and_used_ones_stay() {
-    isolated(|| {
-        let strake = busybox();
-        let options = [
-            "--image-gc-high-threshold",
-            "0",
-            "--image-gc-low-threshold",
-            "0",
-            "--minimum-image-ttl-duration",
-            "1s",
-        ];
-        let mut cluster = Cluster::start_with(strake, &options);
-        cluster.apply(&super::sleeps("web", &json!({}), &json!({})));
-        cluster.wait_pod("web");
-        let images = |cluster: &Cluster| cluster.strake().ok(&["images", "--format", "{{.Repository}}"]);
-        assert!(images(&cluster).contains("busybox"));
-        cluster.crash_and_restart();
-        cluster.wait_pod("web");
-        assert!(images(&cluster).contains("busybox"), "{}", images(&cluster));
-        cluster.kubectl(&["delete", "pod", "web"]).ok();
-        testkit::wait_until(std::time::Duration::from_secs(60), || !images(&cluster).contains("busybox"));
-    });
-}
+use super::{pod, until};
 
 #[test]
 fn lc_01_back_off_grows_and_old_containers_go() {
