@@ -54,7 +54,7 @@ impl admission::Authorizer for Permissions {
             subresource: &access.subresource,
             namespace: &access.namespace,
             name: &access.name,
-            fields: &[],
+            ..Default::default()
         };
         let attributes = match &access.path {
             Some(path) => Attributes::of_path(user, &access.verb, path),

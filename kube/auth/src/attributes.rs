@@ -39,6 +39,8 @@ pub struct ResourceAttributes<'a> {
     pub name: &'a str,
     /// `field=value` terms of the field selector, of a list, watch or deletecollection.
     pub fields: &'a [(&'a str, &'a str)],
+    /// `label=value` terms of the label selector, likewise.
+    pub labels: &'a [(&'a str, &'a str)],
 }
 
 /// What authorization says.

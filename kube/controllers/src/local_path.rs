@@ -5,7 +5,7 @@
 //! ```text
 //! here   claim with a selected node ─▶ PersistentVolume: hostPath `<folder>/<pv>_<namespace>_<claim>`
 //!                                       (type DirectoryOrCreate), bound to the node by its host name, with
-//!                                       the annotation PROVISIONED_BY and the finalizer FINALIZER
+//!                                       the annotation PROVISIONED_BY, the label NODE and the finalizer FINALIZER
 //! node   volume is mounted           ─▶ makes the folder, as for every hostPath of that type
 //! node   volume of mine is to go     ─▶ `is_to_be_cleared`: removes the folder, then the finalizer
 //! here   claim gone, policy Delete   ─▶ deletes the PersistentVolume, which the finalizer holds until then
@@ -44,11 +44,19 @@ pub fn storage_class() -> Value {
 }
 
 /// The folder that a node has to remove, and then the finalizer [`FINALIZER`], for a volume that is to go; none if
-/// the volume is another node's, or is to stay.
+/// the volume is another node's, or is to stay, or if the folder is not named as those that are made here.
 pub fn is_to_be_cleared<'a>(volume: &'a Value, hostname: &str) -> Option<&'a str> {
     let ours = is_ours(volume) && is_deleting(volume) && has_finalizer(volume, FINALIZER);
     let path = text(volume, &["spec", "hostPath", "path"]);
-    (ours && hostname_of(volume) == hostname && !path.is_empty()).then_some(path)
+    let of = |field: &str| text(volume, &["spec", "claimRef", field]);
+    let folder = folder_name(name(volume), of("namespace"), of("name"));
+    let named = path.rsplit_once('/').is_some_and(|(above, last)| !above.is_empty() && last == folder);
+    (ours && named && hostname_of(volume) == hostname).then_some(path)
+}
+
+/// The label selector of a node's volumes.
+pub fn of_node(hostname: &str) -> String {
+    format!("{NODE}={hostname}")
 }
 
 fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
@@ -129,7 +137,7 @@ fn volume(observed: &Observed<'_>, claim: &Value, class: &Value, node: &Value) -
     json!({
         "apiVersion": "v1", "kind": "PersistentVolume",
         "metadata": {
-            "name": called, "finalizers": [FINALIZER],
+            "name": called, "finalizers": [FINALIZER], "labels": {NODE: host},
             "annotations": {
                 PROVISIONED_BY: PROVISIONER, "local.path.provisioner/selected-node": name(node),
             },
@@ -139,7 +147,7 @@ fn volume(observed: &Observed<'_>, claim: &Value, class: &Value, node: &Value) -
             "accessModes": claim["spec"]["accessModes"], "volumeMode": "Filesystem",
             "persistentVolumeReclaimPolicy": policy, "storageClassName": name(class),
             "hostPath": {
-                "path": format!("{folder}/{called}_{}_{}", namespace(claim), name(claim)),
+                "path": format!("{folder}/{}", folder_name(&called, namespace(claim), name(claim))),
                 "type": "DirectoryOrCreate",
             },
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
@@ -175,6 +183,10 @@ fn reclaim(observed: &Observed<'_>, volume: &Arc<Value>) -> Plan {
     Plan::of("its node is gone, and the folder with it", vec![Action::update(persistent_volumes(), free)])
 }
 
+fn folder_name(volume: &str, namespace: &str, claim: &str) -> String {
+    format!("{volume}_{namespace}_{claim}")
+}
+
 fn is_ours(volume: &Value) -> bool {
     annotation(volume, PROVISIONED_BY) == Some(PROVISIONER)
 }
@@ -191,6 +203,8 @@ fn hostname_of(volume: &Value) -> &str {
 pub const PROVISIONER: &str = "rancher.io/local-path";
 /// What holds a volume until its folder is gone.
 pub const FINALIZER: &str = "strake.dev/local-path";
+/// On volumes: the host name of the node that has the folder. Nodes may follow their own.
+pub const NODE: &str = "strake.dev/local-path-node";
 const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
 const ASKED: &str = "volume.kubernetes.io/storage-provisioner";
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
@@ -246,6 +260,10 @@ mod tests {
         let volume = world.get("persistentvolumes", "", "pvc-u").unwrap();
         assert_eq!(is_to_be_cleared(&volume, "host"), Some("/var/lib/strake/storage/pvc-u_a_c"));
         assert_eq!(is_to_be_cleared(&volume, "other"), None);
+        let mut elsewhere = (*volume).clone();
+        set(&mut elsewhere, &["spec", "hostPath", "path"], json!("/etc"));
+        assert_eq!(is_to_be_cleared(&elsewhere, "host"), None);
+        assert_eq!(of_node("host"), format!("{NODE}={}", label(&volume, NODE).unwrap()));
         // A node that is gone took it along.
         world.remove("nodes", "", "n");
         world.settle(LOOPS);

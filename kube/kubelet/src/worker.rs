@@ -182,6 +182,7 @@ impl Worker {
     /// One look, one plan, its actions, and the status. Tells when to look again.
     fn step(&mut self) -> Option<Duration> {
         let now = self.shared.now();
+        self.try_volumes_again();
         (self.effective, self.resize_pending) = crate::node::allocate(&self.shared, &self.pod);
         self.memory.health = self.probes.health();
         let seen = Observed {
@@ -247,6 +248,15 @@ impl Worker {
             self.wake.notify_one();
         }
         self.memory.ending = Some(ending);
+    }
+
+    /// What was missing may have come: that is not waited for any longer.
+    fn try_volumes_again(&mut self) {
+        let failed = matches!(self.memory.volumes, Volumes::Failed(_));
+        if self.is_stale && failed && !self.memory.jobs.contains(&Job::Volumes) {
+            self.is_stale = false;
+            self.memory.volumes = Volumes::Unknown;
+        }
     }
 
     /// Makes volumes anew whose content may have changed.

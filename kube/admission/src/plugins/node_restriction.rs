@@ -14,6 +14,8 @@ use crate::request::{Operation, Request};
 
 const NAME: &str = "NodeRestriction";
 const MIRROR: &str = "kubernetes.io/config.mirror";
+/// What holds a volume whose folder is on a node until that has removed it.
+const LOCAL_VOLUME: &str = "strake.dev/local-path";
 const RESERVED: &str = "node-restriction.kubernetes.io";
 const OWN_LABELS: &[&str] = &[
     "kubernetes.io/hostname",
@@ -69,6 +71,7 @@ impl Plugin for NodeRestriction {
             ("", "pods") => pod(node, request, scene),
             ("", "nodes") => own_node(node, request),
             ("", "persistentvolumeclaims") => claim(node, request),
+            ("", "persistentvolumes") => volume(node, request),
             ("", "serviceaccounts") => token(node, request, scene),
             ("coordination.k8s.io", "leases") => lease(node, request),
             ("storage.k8s.io", "csinodes") => {
@@ -270,6 +273,28 @@ fn claim(node: &str, request: &Request) -> Result<(), Status> {
     }
     Err(request.forbidden(format_args!(
         "node {node:?} is not allowed to update fields other than status.capacity and status.conditions"
+    )))
+}
+
+/// A node takes its mark off a volume that is to go, when the folder is removed; it changes nothing else.
+fn volume(node: &str, request: &Request) -> Result<(), Status> {
+    let rest = |volume: Option<&Value>| {
+        let mut volume = volume.cloned().unwrap_or_default();
+        if let Some(meta) = volume.get_mut("metadata").and_then(Value::as_object_mut) {
+            ["resourceVersion", "managedFields"].iter().for_each(|name| drop(meta.remove(*name)));
+            let left = meta.get("finalizers").and_then(Value::as_array).cloned().unwrap_or_default();
+            let left: Vec<Value> = left.into_iter().filter(|it| it != LOCAL_VOLUME).collect();
+            meta.insert("finalizers".to_owned(), json!(left));
+        }
+        volume
+    };
+    let (new, old) = (request.object.as_ref(), request.old.as_ref());
+    let goes = old.is_some_and(|old| !at(old, &["metadata", "deletionTimestamp"]).is_null());
+    if request.operation == Operation::Update && goes && rest(new) == rest(old) {
+        return Ok(());
+    }
+    Err(request.forbidden(format_args!(
+        "node {node:?} can only remove the finalizer {LOCAL_VOLUME:?} of a volume that is being deleted"
     )))
 }
 

@@ -372,6 +372,32 @@ fn nodes_touch_only_their_own() {
 }
 
 #[test]
+fn a_node_lets_go_of_its_volumes_only() {
+    use Operation::{Delete, Update};
+    let volume = |finalizers: Value, label: &str| {
+        json!({"metadata": {"name": "v", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": finalizers,
+            "labels": {"l": label}}, "spec": {"hostPath": {"path": "/v"}}})
+    };
+    let both = json!(["kubernetes.io/pv-protection", "strake.dev/local-path"]);
+    let mut stays = volume(both.clone(), "a");
+    stays["metadata"]["deletionTimestamp"] = Value::Null;
+    for (operation, old, new, allowed) in [
+        (Update, volume(both.clone(), "a"), volume(json!(["kubernetes.io/pv-protection"]), "a"), true),
+        (Update, volume(both.clone(), "a"), volume(json!([]), "a"), false),
+        (Update, volume(both.clone(), "a"), volume(json!(["kubernetes.io/pv-protection"]), "b"), false),
+        (Update, stays.clone(), stays, false),
+        (Delete, volume(both.clone(), "a"), Value::Null, false),
+    ] {
+        let mut request = request(operation, "persistentvolumes", new);
+        request.user =
+            User { name: "system:node:a".into(), groups: vec!["system:nodes".into()], ..User::default() };
+        request.old = Some(old);
+        let result = run(&node_restriction::NodeRestriction, request, &[]);
+        assert_eq!(result.is_ok(), allowed, "{result:?}");
+    }
+}
+
+#[test]
 fn priorities_come_from_classes() {
     let class = |name: &str, value: i64, default: bool| {
         (

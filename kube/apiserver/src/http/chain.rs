@@ -18,6 +18,7 @@ use http::{HeaderMap, HeaderName, Method, Request, Response};
 use hyper::body::Incoming;
 use jiff::Timestamp;
 use kube_object::field_selector::FieldSelector;
+use kube_object::label_selector::{LabelSelector, Requirement};
 use kube_object::status::Status;
 use kube_object::user::User;
 use rustls::pki_types::CertificateDer;
@@ -179,6 +180,8 @@ impl Front {
         let fields: Vec<(String, String)> = selector.iter().flat_map(equal_terms).collect();
         let fields: Vec<(&str, &str)> =
             fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let selector = query.text("labelSelector").and_then(|text| LabelSelector::parse(text).ok());
+        let labels: Vec<(&str, &str)> = selector.iter().flat_map(equal_labels).collect();
         let attributes = if info.is_resource {
             let resource = ResourceAttributes {
                 group: &info.group,
@@ -188,6 +191,7 @@ impl Front {
                 namespace: &info.namespace,
                 name: &info.name,
                 fields: &fields,
+                labels: &labels,
             };
             Attributes::of_resource(user, &info.verb, resource)
         } else {
@@ -237,6 +241,11 @@ fn understand(request: &Request<Incoming>) -> Result<(RequestInfo, Query), Statu
 fn equal_terms(selector: &FieldSelector) -> Vec<(String, String)> {
     let equal = selector.terms().iter().filter(|term| term.equal);
     equal.map(|term| (term.field.clone(), term.value.clone())).collect()
+}
+
+fn equal_labels(selector: &LabelSelector) -> Vec<(&str, &str)> {
+    let keys = selector.requirements().iter().map(Requirement::key);
+    keys.filter_map(|key| Some((key, selector.exact_value(key)?))).collect()
 }
 
 fn timeout_of(query: &Query) -> Duration {

@@ -41,7 +41,7 @@ pub fn authorize(cluster: &dyn Cluster, attributes: &Attributes<'_>) -> Decision
         ("", "configmaps") => request.read_in_namespace(Related::config_map),
         ("", "persistentvolumeclaims") if asked.subresource == "status" => request.claim_status(),
         ("", "persistentvolumeclaims") => request.get(Related::claim),
-        ("", "persistentvolumes") => request.get(Related::volume),
+        ("", "persistentvolumes") => request.volume(),
         ("resource.k8s.io", "resourceclaims") => request.get(Related::resource_claim),
         ("storage.k8s.io", "volumeattachments") => request.get(Related::attachment),
         ("", "serviceaccounts") => request.service_account(),
@@ -109,6 +109,17 @@ impl<'a> Request<'a> {
             return Decision::no_opinion("can only get/update/patch this type");
         }
         self.related(Related::claim)
+    }
+
+    /// Volumes of its claims; and beyond upstream those whose folders are on the node, which it removes.
+    fn volume(&self) -> Decision {
+        match self.verb {
+            "list" | "watch" if self.asked.name.is_empty() && self.related.is_labelled(self.asked.labels) => {
+                Decision::allow("")
+            }
+            "update" | "patch" if self.asked.subresource.is_empty() => self.related(Related::local_volume),
+            _ => self.get(Related::volume),
+        }
     }
 
     fn service_account(&self) -> Decision {

@@ -58,6 +58,23 @@ impl Related<'_> {
         volume.is_some_and(|volume| self.is_volume_mine(&volume))
     }
 
+    /// A volume that is a folder on the node, made by our own provisioner.
+    pub(super) fn local_volume(&self, _: &str, name: &str) -> bool {
+        let volume = self.cluster.get(&core("persistentvolumes"), "", name);
+        volume.is_some_and(|volume| {
+            str_at(&volume, &["metadata", "annotations", SELECTED_NODE]) == self.node
+                && self.is_labelled(&[(LOCAL_NODE, str_at(&volume, &["metadata", "labels", LOCAL_NODE]))])
+        })
+    }
+
+    /// Whether the labels are those of volumes that are folders on the node.
+    pub(super) fn is_labelled(&self, labels: &[(&str, &str)]) -> bool {
+        let node = self.cluster.get(&core("nodes"), "", self.node);
+        let host = node.as_ref().map(|node| str_at(node, &["metadata", "labels", HOSTNAME]).to_owned());
+        let host = host.filter(|host| !host.is_empty()).unwrap_or_else(|| self.node.to_owned());
+        labels.iter().any(|(key, value)| *key == LOCAL_NODE && *value == host)
+    }
+
     /// An attachment to the node.
     pub(super) fn attachment(&self, _: &str, name: &str) -> bool {
         self.names_me(&GroupResource::new("storage.k8s.io", "volumeattachments"), name)
@@ -172,6 +189,10 @@ fn core(plural: &str) -> GroupResource {
     GroupResource::new("", plural)
 }
 
+const HOSTNAME: &str = "kubernetes.io/hostname";
+/// What the provisioner of local volumes writes on them.
+const LOCAL_NODE: &str = "strake.dev/local-path-node";
+const SELECTED_NODE: &str = "local.path.provisioner/selected-node";
 const SECRET_VOLUMES: &[&str] = &["cephfs", "flexVolume", "iscsi", "rbd", "scaleIO", "storageos", "cinder"];
 const CSI_SECRETS: &[&str] = &[
     "nodePublishSecretRef",

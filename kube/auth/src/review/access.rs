@@ -64,6 +64,7 @@ fn decide(authorizer: &Authorizer, body: &Value, user: &User) -> Value {
                 namespace: field("namespace"),
                 name: field("name"),
                 fields: &fields,
+                ..Default::default()
             };
             authorizer.authorize(&Attributes::of_resource(user, field("verb"), resource))
         }

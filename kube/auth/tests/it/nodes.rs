@@ -40,6 +40,10 @@ fn objects() -> Vec<Value> {
             "claimRef": {"namespace": "ns", "name": "claim"},
             "csi": {"nodePublishSecretRef": {"name": "csi", "namespace": "drivers"}}}}),
         json!({"kind": "PersistentVolume", "metadata": {"name": "free"}, "spec": {}}),
+        json!({"kind": "PersistentVolume", "metadata": {"name": "local",
+            "labels": {"strake.dev/local-path-node": "host-1"},
+            "annotations": {"local.path.provisioner/selected-node": "n1"}}, "spec": {}}),
+        json!({"kind": "Node", "metadata": {"name": "n1", "labels": {"kubernetes.io/hostname": "host-1"}}}),
         json!({"kind": "VolumeAttachment", "metadata": {"name": "va"}, "spec": {"nodeName": "n1"}}),
         json!({"kind": "ResourceSlice", "metadata": {"name": "slice"}, "spec": {"nodeName": "n1"}}),
     ]
@@ -75,6 +79,16 @@ const TABLE: &[(&str, &str)] = &[
     ("n1 get /persistentvolumes /pv", "yes"),
     ("n1 get /persistentvolumes /free", NO),
     ("n2 get /persistentvolumes /pv", NO2),
+    ("n1 patch /persistentvolumes /local", "yes"),
+    ("n2 patch /persistentvolumes /local", NO2),
+    ("n1 patch /persistentvolumes /pv", NO),
+    ("n1 delete /persistentvolumes /local", "can only get individual resources of this type"),
+    ("n1 list /persistentvolumes /", "can only get individual resources of this type"),
+    ("n1 watch /persistentvolumes / strake.dev/local-path-node=host-1", "yes"),
+    (
+        "n2 watch /persistentvolumes / strake.dev/local-path-node=host-1",
+        "can only get individual resources of this type",
+    ),
     ("n1 get resource.k8s.io/resourceclaims ns/gpu", "yes"),
     ("n1 get storage.k8s.io/volumeattachments /va", "yes"),
     ("n2 get storage.k8s.io/volumeattachments /va", NO2),
@@ -151,6 +165,7 @@ fn ask(authorizer: &Authorizer, request: &str) -> String {
         namespace,
         name,
         fields: &fields,
+        labels: &fields,
     };
     match authorizer.authorize(&Attributes::of_resource(&user, words[1], asked)) {
         Decision::Allow { .. } => "yes".to_owned(),

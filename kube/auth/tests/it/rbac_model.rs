@@ -186,7 +186,7 @@ fn compiled(authorizer: &Authorizer, asked: &Asked) -> auth::Decision {
                 subresource: asked.subresource,
                 namespace: asked.namespace,
                 name: asked.name,
-                fields: &[],
+                ..Default::default()
             },
         ),
     };

@@ -204,6 +204,14 @@ fn common_user(pod: &Value) -> Option<u32> {
     users.all(|user| user == Some(first)).then_some(u32::try_from(first).ok()?)
 }
 
+/// When a token is to be replaced: four fifths of its time later, and after a day at the latest.
+fn refresh_at(answer: &Value, seconds: i64, now: Timestamp) -> Timestamp {
+    let lifetime = crate::read::time(answer, &["status", "expirationTimestamp"])
+        .map_or(seconds, |end| end.duration_since(now).as_secs());
+    let refresh = (lifetime * 8 / 10).min(DAY);
+    now.checked_add(jiff::SignedDuration::from_secs(refresh)).unwrap_or(now)
+}
+
 /// A token and when it is to be replaced.
 #[derive(Clone, Debug)]
 pub(crate) struct Token {
@@ -244,10 +252,7 @@ impl Tokens {
             .call(call)
             .await
             .map_err(|status| format!("failed to fetch token: {status}"))?;
-        let lifetime = crate::read::time(&answer, &["status", "expirationTimestamp"])
-            .map_or(seconds, |end| end.duration_since(now).as_secs());
-        let refresh = (lifetime * 8 / 10).min(DAY);
-        let refresh_at = now.checked_add(jiff::SignedDuration::from_secs(refresh)).unwrap_or(now);
+        let refresh_at = refresh_at(&answer, seconds, now);
         let token = Token { text: text(&answer, &["status", "token"]).to_owned(), refresh_at };
         self.lock().insert(key, token.clone());
         Ok(token)
@@ -265,3 +270,42 @@ impl Tokens {
 
 /// No token is kept for longer, however long it lives.
 const DAY: i64 = 24 * 3600;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_replaced_in_time() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for (expires, seconds, after) in [
+            ("2026-01-01T00:10:00Z", 3600, 480),
+            ("2026-01-01T01:00:00Z", 600, 2880),
+            ("2027-01-01T00:00:00Z", 600, DAY),
+            ("", 1000, 800),
+        ] {
+            let answer = json!({"status": {"expirationTimestamp": expires}});
+            assert_eq!(refresh_at(&answer, seconds, now).duration_since(now).as_secs(), after, "{expires}");
+        }
+    }
+
+    #[test]
+    fn a_token_is_for_the_user_of_all_containers() {
+        let pod = |of_pod: Value, users: &[Value]| {
+            let containers: Vec<Value> = users
+                .iter()
+                .map(|user| json!({"name": "c", "securityContext": {"runAsUser": user}}))
+                .collect();
+            json!({"spec": {"securityContext": {"runAsUser": of_pod}, "containers": containers}})
+        };
+        for (pod, expected) in [
+            (pod(Value::Null, &[Value::Null]), None),
+            (pod(json!(7), &[Value::Null, Value::Null]), Some(7)),
+            (pod(json!(7), &[json!(8), json!(8)]), Some(8)),
+            (pod(json!(7), &[json!(8), Value::Null]), None),
+            (pod(Value::Null, &[json!(8), Value::Null]), None),
+        ] {
+            assert_eq!(common_user(&pod), expected, "{pod}");
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::path::Path;
 use rustix::mount::UnmountFlags;
 
 use super::owner::Owner;
-use super::{Source, atomic, place};
+use super::{Owned, Source, atomic, place};
 use crate::spec::Mounted;
 
 /// Makes one volume.
@@ -38,8 +38,8 @@ pub(super) fn make(folder: &Path, volume: &str, source: Source, owner: &Owner) -
             Ok(mounted(&path, true))
         }
         Source::Host { path, kind, owned } => {
-            host(Path::new(&path), &kind)?;
-            if owned {
+            host(Path::new(&path), &kind, if owned == Owned::All { 0o777 } else { 0o755 })?;
+            if owned != Owned::No {
                 owner.take(Path::new(&path), false).map_err(text)?;
             }
             Ok(mounted(Path::new(&path), false))
@@ -79,8 +79,8 @@ fn is_mount(path: &Path) -> io::Result<bool> {
     Ok(fs::metadata(path)?.dev() != fs::metadata(parent)?.dev())
 }
 
-/// Checks what is at a place of the node, or makes it, in the words of `hostPath.type`.
-fn host(path: &Path, kind: &str) -> Result<(), String> {
+/// Checks what is at a place of the node, or makes it with a mode, in the words of `hostPath.type`.
+fn host(path: &Path, kind: &str, mode: u32) -> Result<(), String> {
     let found = fs::metadata(path);
     let is = |what: &str, test: fn(&fs::FileType) -> bool| match &found {
         Ok(found) if test(&found.file_type()) => Ok(()),
@@ -92,7 +92,7 @@ fn host(path: &Path, kind: &str) -> Result<(), String> {
         "Socket" => is("socket file", fs::FileType::is_socket),
         "CharDevice" => is("character device", fs::FileType::is_char_device),
         "BlockDevice" => is("block device", fs::FileType::is_block_device),
-        "DirectoryOrCreate" if found.is_err() => make_dir(path, 0o755).map_err(|error| error.to_string()),
+        "DirectoryOrCreate" if found.is_err() => make_dir(path, mode).map_err(|error| error.to_string()),
         "DirectoryOrCreate" => is("directory", fs::FileType::is_dir),
         "FileOrCreate" if found.is_err() => {
             let made = fs::File::create_new(path).map_err(|error| error.to_string())?;
@@ -100,7 +100,7 @@ fn host(path: &Path, kind: &str) -> Result<(), String> {
         }
         "FileOrCreate" => is("file", fs::FileType::is_file),
         // Nothing is asked for; the folder is made as runtimes always did.
-        _ if found.is_err() => make_dir(path, 0o755).map_err(|error| error.to_string()),
+        _ if found.is_err() => make_dir(path, mode).map_err(|error| error.to_string()),
         _ => Ok(()),
     }
 }
@@ -170,9 +170,9 @@ mod tests {
             ("no/parent", "FileOrCreate", false),
             ("any", "", true),
         ] {
-            assert_eq!(host(&at(name), kind).is_ok(), holds, "{name} {kind}");
+            assert_eq!(host(&at(name), kind, 0o755).is_ok(), holds, "{name} {kind}");
         }
-        let error = host(&at("f"), "Directory").unwrap_err();
+        let error = host(&at("f"), "Directory", 0o755).unwrap_err();
         assert!(error.ends_with("is not a directory"), "{error}");
     }
 

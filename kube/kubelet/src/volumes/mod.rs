@@ -23,9 +23,12 @@ pub(crate) use disk::{remove, used_bytes};
 pub(crate) use sub_path::sub_paths;
 
 use crate::kubelet::Shared;
+use crate::model::Wanted;
 use crate::read::{at, flag, items, name, namespace, text, uid};
+use crate::resources;
 use crate::spec::Mounted;
 use client::Call;
+use kube_api::quantity::Quantity;
 
 /// The volumes of a pod, made.
 #[derive(Debug, Default)]
@@ -44,9 +47,20 @@ pub(crate) enum Source {
     /// Files that are written, and again when they change.
     Files { payload: Payload, in_memory: bool },
     /// A place of the node. What has to be there, in upstream's word.
-    Host { path: String, kind: String, owned: bool },
+    Host { path: String, kind: String, owned: Owned },
     /// An image; the runtime mounts it.
     Image(String),
+}
+
+/// Whether a place of the node is the pods' own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Owned {
+    /// It is the node's.
+    No,
+    /// A pod's group may be given it.
+    Group,
+    /// Likewise, and whoever uses it may write there when it is made.
+    All,
 }
 
 /// A volume cannot be made.
@@ -107,13 +121,12 @@ async fn source(
 ) -> Result<Option<Source>, String> {
     if let Some(empty) = at(volume, &["emptyDir"]) {
         let in_memory = text(empty, &["medium"]) == "Memory";
-        let size = at(empty, &["sizeLimit"]).and_then(kube_api::quantity::Quantity::from_value);
-        let size = size.map(kube_api::quantity::Quantity::value).filter(|size| *size > 0);
+        let size = memory_of(pod, empty, &shared.view().allocatable);
         return Ok(Some(Source::Empty { in_memory, size }));
     }
     if let Some(host) = at(volume, &["hostPath"]) {
         let (path, kind) = (text(host, &["path"]).to_owned(), text(host, &["type"]).to_owned());
-        return Ok(Some(Source::Host { path, kind, owned: false }));
+        return Ok(Some(Source::Host { path, kind, owned: Owned::No }));
     }
     if let Some(image) = at(volume, &["image"]) {
         return crate::images::volume(shared, pod, image).await.map(|image| Some(Source::Image(image)));
@@ -130,6 +143,18 @@ async fn source(
     Ok(payload.map(|payload| Source::Files { payload, in_memory }))
 }
 
+/// How large an empty folder in memory may grow: as its limit says, but neither beyond what all containers may
+/// take together, nor beyond what the node has for pods.
+fn memory_of(pod: &Value, empty: &Value, allocatable: &Value) -> Option<i64> {
+    let own = at(empty, &["sizeLimit"]).and_then(Quantity::from_value).map(Quantity::value);
+    let of_node = at(allocatable, &["memory"]).and_then(Quantity::from_value).map(Quantity::value);
+    let of_pod = resources::together(pod, "limits", "memory").map(Quantity::value);
+    let mut containers = Wanted::init(pod).chain(Wanted::main(pod));
+    let has_all = at(pod, &["spec", "resources", "limits", "memory"]).is_some()
+        || containers.all(|wanted| resources::amount(wanted.spec, "limits", "memory").is_some());
+    [own, of_pod.filter(|_| has_all), of_node].into_iter().flatten().filter(|size| *size > 0).min()
+}
+
 /// The place of a claim's volume on this node.
 async fn claimed(shared: &Shared, namespace: &str, claim: &str) -> Result<Source, String> {
     let claims = GroupVersionResource::new("", "v1", "persistentvolumeclaims");
@@ -141,7 +166,10 @@ async fn claimed(shared: &Shared, namespace: &str, claim: &str) -> Result<Source
         return Err(format!("persistentvolumeclaim \"{claim}\" is not bound"));
     }
     let volume = api.call(Call::get(&volumes, "", bound)).await.map_err(|status| status.to_string())?;
-    for (kind, owned) in [("local", true), ("hostPath", true)] {
+    // Folders that were made for their claims, and not those that somebody points at.
+    let is_made = text(&volume, &["metadata", "annotations", PROVISIONED_BY]) == LOCAL_PATH;
+    let of_host = if is_made { Owned::All } else { Owned::No };
+    for (kind, owned) in [("local", Owned::Group), ("hostPath", of_host)] {
         if let Some(place) = at(&volume, &["spec", kind]) {
             let (path, kind) = (text(place, &["path"]).to_owned(), text(place, &["type"]).to_owned());
             return Ok(Source::Host { path, kind, owned });
@@ -150,7 +178,45 @@ async fn claimed(shared: &Shared, namespace: &str, claim: &str) -> Result<Source
     Err(format!("persistentvolume \"{bound}\" is neither local nor hostPath: this node has no other drivers"))
 }
 
+const PROVISIONED_BY: &str = "pv.kubernetes.io/provisioned-by";
+/// The provisioner whose volumes are folders that nodes make.
+const LOCAL_PATH: &str = "rancher.io/local-path";
+
 /// Where a volume of a kind lies in its pod's folder, as upstream has it.
 pub(crate) fn place(folder: &Path, kind: &str, volume: &str) -> PathBuf {
     folder.join("volumes").join(kind).join(volume)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn memory_is_bounded_by_whoever_has_least() {
+        let pod = |limits: &[&str]| {
+            let containers: Vec<Value> = limits
+                .iter()
+                .map(|limit| json!({"name": "c", "resources": {"limits": {"memory": limit}}}))
+                .collect();
+            json!({"spec": {"containers": containers}})
+        };
+        let without = json!({"spec": {"containers": [{"name": "c"}]}});
+        let whole =
+            json!({"spec": {"containers": [{"name": "c"}], "resources": {"limits": {"memory": "2Mi"}}}});
+        let (none, small, zero) = (json!({}), json!({"sizeLimit": "1Mi"}), json!({"sizeLimit": "0"}));
+        let node = json!({"memory": "1Gi"});
+        for (pod, empty, expected) in [
+            (&without, &none, 1 << 30),
+            (&without, &small, 1 << 20),
+            (&without, &zero, 1 << 30),
+            (&pod(&["3Mi", "1Mi"]), &none, 4 << 20),
+            (&pod(&["3Mi", "1Mi"]), &small, 1 << 20),
+            (&whole, &none, 2 << 20),
+        ] {
+            assert_eq!(memory_of(pod, empty, &node), Some(expected), "{pod} {empty}");
+        }
+        assert_eq!(memory_of(&without, &none, &json!({})), None);
+    }
 }

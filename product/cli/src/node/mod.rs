@@ -11,6 +11,7 @@
 pub mod args;
 pub mod identity;
 pub mod join;
+mod local_volumes;
 mod names;
 mod network;
 mod parts;

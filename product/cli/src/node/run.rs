@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::args::NodeArgs;
 use super::parts::{Runtime, runtime};
-use super::{names, network, services, serving};
+use super::{local_volumes, names, network, services, serving};
 use crate::context::Context;
 use crate::error::CliError;
 use crate::notices::Notices;
@@ -62,6 +62,7 @@ impl Node {
         if !self.args.disable_dns {
             tasks.spawn(names::run(&self, networked, shutdown.clone()));
         }
+        tasks.spawn(local_volumes::run(&self, shutdown.clone()));
         let kubelet = Kubelet::new(self.kubelet((runtime, images), traffic)?);
         tasks.spawn(serving::run(&self, kubelet.handle(), shutdown.clone())?);
         tasks.spawn(async move {

@@ -1,6 +1,7 @@
 //! The loops of the control plane, in the server's own process: they read its cache and call its verbs.
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,6 +34,8 @@ pub(super) struct Parts {
     pub(super) services: Vec<Cidr>,
     /// Where nodes' ranges of pods' addresses come from.
     pub(super) pods: NodeRange,
+    /// Where nodes have the folders of local volumes.
+    pub(super) local_volumes: PathBuf,
 }
 
 /// All loops, ready to run.
@@ -68,6 +71,7 @@ pub(super) fn runtime(
                 ..NodeSettings::default()
             },
             node_ranges: vec![parts.pods],
+            local_path: parts.local_volumes.to_string_lossy().into_owned(),
             ..Settings::default()
         },
         signer: Some(Arc::new(certificates)),

@@ -89,6 +89,7 @@ impl Workers<'_> {
             own_node: (!self.args.disable_agent).then(|| self.node_user()),
             node_grace: self.args.node_monitor_grace_period,
             services: self.args.service_cidr.clone(),
+            local_volumes: self.data.parent().unwrap_or(self.data).join("storage"),
             pods: NodeRange {
                 network: pods.network().into(),
                 bits: pods.prefix(),

@@ -17,6 +17,7 @@ mod rolling;
 mod runtimes;
 mod services;
 mod streams;
+mod volumes;
 
 use std::process::Command;
 
