@@ -305,6 +305,8 @@ pub struct Memory {
     pub health: BTreeMap<String, Health>,
     /// Limits that running containers were given, by their ids.
     pub resized: BTreeMap<String, Limits>,
+    /// Ids of containers that were stopped because another one of their name is wanted, whatever the policy.
+    pub replaced: BTreeSet<String>,
     /// Why running containers could not be given their limits.
     pub resize_failure: Option<String>,
     /// If it is being ended.
@@ -339,6 +341,11 @@ impl<'a> Observed<'a> {
     /// The newest sandbox, if it runs.
     pub fn sandbox(&self) -> Option<&'a Sandbox> {
         self.sandboxes.first().filter(|sandbox| sandbox.is_ready)
+    }
+
+    /// Whether a container that has ended is to be started again: by policy, or because it had to make place.
+    pub fn restarts(&self, pod: &Value, wanted: &Wanted<'_>, ended: &Container) -> bool {
+        self.memory.replaced.contains(&ended.id) || crate::plan::restarts(pod, wanted, ended.exit_code)
     }
 
     /// What probes say of a container.

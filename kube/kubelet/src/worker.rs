@@ -289,6 +289,9 @@ impl Worker {
         if let Action::Start { name, backoff: Some(backoff), .. } = &action {
             self.memory.backoffs.insert(name.clone(), *backoff);
         }
+        if let Action::Kill { id, replaced: true, .. } = &action {
+            self.memory.replaced.insert(id.clone());
+        }
         let Some(job) = action.job() else { return };
         let work = outcome::work(self.task(), action, &self.desired.borrow());
         let Some(work) = work else { return };

@@ -61,8 +61,11 @@ fn is_finished(maker: &Maker<'_>) -> bool {
         Some(_) => None,
         None => crate::status::written_exit(maker.pod, wanted.name()),
     };
-    let is_over =
-        |wanted: &Wanted<'_>| exit_of(wanted).is_some_and(|code| !restarts(maker.pod, wanted, code));
+    let is_over = |wanted: &Wanted<'_>| {
+        let replaced = |newest: &Container| maker.seen.restarts(maker.pod, wanted, newest);
+        exit_of(wanted).is_some_and(|code| !restarts(maker.pod, wanted, code))
+            && !maker.seen.newest(wanted.name()).is_some_and(replaced)
+    };
     let init_failed = Wanted::init(maker.pod)
         .any(|wanted| wanted.role == Role::Init && is_over(&wanted) && exit_of(&wanted) != Some(0));
     init_failed
@@ -141,7 +144,7 @@ impl Maker<'_> {
             let grace = left.max(if ending.grace <= 1 { ending.grace } else { GRACE_LEAST });
             let message = format!("Stopping container {}", found.name);
             let (id, name) = (found.id.clone(), found.name.clone());
-            self.act(Action::Kill { id, name, grace, hook: true, message });
+            self.act(Action::Kill { id, name, grace, hook: true, message, replaced: false });
         }
     }
 }

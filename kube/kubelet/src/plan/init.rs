@@ -1,7 +1,6 @@
 //! Init containers: one after the other, sidecars stay.
 
 use super::Maker;
-use super::restart::restarts;
 use crate::model::{Container, Life, Role, Wanted};
 
 impl<'a> Maker<'a> {
@@ -67,7 +66,7 @@ impl<'a> Maker<'a> {
         match newest.life {
             Life::Running => self.why(|| format!("init container {} runs", wanted.name())),
             Life::Exited if newest.exit_code == 0 => return true,
-            Life::Exited if restarts(self.pod, wanted, newest.exit_code) => self.start(wanted, Some(newest)),
+            Life::Exited if self.seen.restarts(self.pod, wanted, newest) => self.start(wanted, Some(newest)),
             // The pod has failed: `ending` has seen it.
             Life::Exited => {}
             Life::Created | Life::Unknown => self.replace(wanted, newest),

@@ -85,6 +85,8 @@ pub enum Action {
         hook: bool,
         /// What people are told.
         message: String,
+        /// Whether another one takes its place, whatever the policy.
+        replaced: bool,
     },
     /// Remove a container that has ended.
     Remove {

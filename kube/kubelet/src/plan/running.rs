@@ -19,7 +19,7 @@ impl Maker<'_> {
             };
             match newest.life {
                 Life::Running => drop(self.keep(&wanted, newest)),
-                Life::Exited if restarts(self.pod, &wanted, newest.exit_code) => {
+                Life::Exited if self.seen.restarts(self.pod, &wanted, newest) => {
                     self.start(&wanted, Some(newest));
                 }
                 Life::Exited => {}
@@ -47,7 +47,7 @@ impl Maker<'_> {
             let message = "Container is in \"unknown\" state, try killing it before restart".to_owned();
             let (id, name) = (found.id.clone(), wanted.name().to_owned());
             let grace = self.pod_grace();
-            self.act(Action::Kill { id, name, grace, hook: false, message });
+            self.act(Action::Kill { id, name, grace, hook: false, message, replaced: false });
         }
     }
 
@@ -59,7 +59,7 @@ impl Maker<'_> {
             return true;
         }
         let health = self.seen.health(&found.id);
-        let (mut message, probe, mut again) =
+        let (mut message, probe, replaced) =
             if found.hash != container_hash(wanted.spec) && !found.hash.is_empty() {
                 (format!("Container {name} definition changed"), None, true)
             } else if health.alive == Some(false) {
@@ -78,14 +78,13 @@ impl Maker<'_> {
                     }
                 }
             };
-        again = again || restarts(self.pod, wanted, EXIT_KILLED);
-        if again {
+        if replaced || restarts(self.pod, wanted, EXIT_KILLED) {
             message.push_str(", will be restarted");
         }
         let own = probe.and_then(|probe| number(wanted.spec, &[probe, "terminationGracePeriodSeconds"]));
         let grace = own.unwrap_or_else(|| self.pod_grace());
         let (id, name) = (found.id.clone(), name.to_owned());
-        self.act(Action::Kill { id, name, grace, hook: true, message });
+        self.act(Action::Kill { id, name, grace, hook: true, message, replaced });
         false
     }
 

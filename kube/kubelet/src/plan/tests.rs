@@ -244,6 +244,17 @@ fn ill_containers_are_stopped() {
 }
 
 #[test]
+fn what_made_place_is_started_again_whatever_the_policy() {
+    let pod = of("a b", "Never");
+    let memory = Memory { replaced: ["a0".to_owned()].into(), ..ready() };
+    check(&pod, "a=143 b", &ready(), "");
+    check(&pod, "a=143 b", &memory, "start/a/1");
+    check(&pod, "a=143 b=0", &memory, "start/a/1");
+    let found = look(&pod, &sandbox(), "a=143 b=0", &ready());
+    assert!(found.ending.is_some(), "{found:?}");
+}
+
+#[test]
 fn ephemeral_containers_start_at_any_time() {
     let mut pod = of("i:x a", "Always");
     pod["spec"]["ephemeralContainers"] = json!([{"name": "debug"}]);

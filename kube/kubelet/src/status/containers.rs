@@ -4,7 +4,6 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::model::{Container, Ending, Job, Life, Limits, Observed, Role, StartFailure, Wanted};
-use crate::plan::restarts;
 use crate::read::{at, flag, from_nanos, items, number, text, time_text};
 use crate::resources::{self, Resize};
 
@@ -21,6 +20,15 @@ pub(super) fn all_stopped(seen: Observed<'_>) -> bool {
     let alive = seen.containers.iter().any(|found| found.life != Life::Exited);
     let starting = seen.memory.jobs.iter().any(|job| matches!(job, Job::Start(_) | Job::Kill(_)));
     !alive && !starting
+}
+
+/// Whether a main container has ended to make place for another.
+pub(super) fn is_replacing(pod: &Value, seen: Observed<'_>) -> bool {
+    let replaced = |wanted: Wanted<'_>| {
+        seen.newest(wanted.name())
+            .is_some_and(|newest| newest.life == Life::Exited && seen.memory.replaced.contains(&newest.id))
+    };
+    Wanted::main(pod).any(replaced)
 }
 
 pub(super) fn statuses(
@@ -112,7 +120,7 @@ fn shown_failure(wanted: &Wanted<'_>, failure: &StartFailure, now: Timestamp) ->
 /// That a container which has ended waits before it is started again.
 fn crash_waiting(pod: &Value, wanted: &Wanted<'_>, seen: Observed<'_>, now: Timestamp) -> Option<Value> {
     let newest = seen.newest(wanted.name()).filter(|newest| newest.life == Life::Exited)?;
-    if !restarts(pod, wanted, newest.exit_code) {
+    if !seen.restarts(pod, wanted, newest) {
         return None;
     }
     let backoff = seen.memory.backoffs.get(wanted.name()).copied();

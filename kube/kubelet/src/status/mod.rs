@@ -55,7 +55,11 @@ pub fn status(
     let mut new = old.as_object().cloned().unwrap_or_default();
     let all_stopped = containers::all_stopped(seen);
     let lists = containers::statuses(pod, seen, ending, &place.runtime, now);
-    let phase = phase::phase(pod, &lists, ending, ending.is_some() && all_stopped);
+    let phase = match phase::phase(pod, &lists, ending, ending.is_some() && all_stopped) {
+        // One of its containers only makes place for another.
+        "Succeeded" | "Failed" if ending.is_none() && containers::is_replacing(pod, seen) => "Running",
+        phase => phase,
+    };
     let is_over = matches!(phase, "Succeeded" | "Failed");
     set(&mut new, "initContainerStatuses", nonempty(&lists.init));
     set(&mut new, "containerStatuses", nonempty(&lists.main));

@@ -50,7 +50,7 @@ pub(super) fn work(task: Task, action: Action, desired: &Desired) -> Option<BoxF
         Action::Start { name, attempt, .. } => {
             Box::pin(async move { Outcome::Started(task.start(name, attempt).await) })
         }
-        Action::Kill { id, name, grace, hook, message } => {
+        Action::Kill { id, name, grace, hook, message, .. } => {
             Box::pin(async move { Outcome::Plain(task.kill(id, name, grace, hook, message).await) })
         }
         Action::Remove { id } => Box::pin(async { Outcome::Plain(task.remove(id).await) }),

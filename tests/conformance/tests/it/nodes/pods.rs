@@ -104,7 +104,10 @@ fn pods_should_run_through_the_lifecycle_of_pods_and_pod_status() {
     let namespace = cluster.namespace();
     let list = with_label(&namespace, "life");
     let mut events = cluster.watch(&list);
-    let (_, path) = cluster.create(&namespace, &labelled("life"));
+    let mut pod = labelled("life");
+    // A container whose definition changes is started again whatever the policy.
+    pod["spec"]["restartPolicy"] = json!("Never");
+    let (_, path) = cluster.create(&namespace, &pod);
     events.until("ADDED", |_| true);
     events.until("MODIFIED", is_ready);
     let patch = json!({
