@@ -104,8 +104,12 @@ fn given<'a>(pod: &'a Value, container: &Value) -> Option<&'a Value> {
 }
 
 fn wants_others(pod: &Value) -> bool {
-    items(pod, &["spec", "containers"]).iter().any(|container| given(pod, container).is_some())
+    let mut all = RESIZABLE.iter().flat_map(|list| items(pod, &["spec", list]));
+    all.any(|container| given(pod, container).is_some())
 }
+
+/// Lists of containers that may be resized: of init containers those that stay.
+const RESIZABLE: [&str; 2] = ["containers", "initContainers"];
 
 fn lacks(pod: &Value, allocatable: &Value, others: &[Arc<Value>]) -> Option<(String, String)> {
     let wanted = scheduler::requests(pod.get("spec").unwrap_or(&Value::Null));
@@ -137,12 +141,15 @@ fn taken(pod: &Value) -> Pod {
 
 fn as_given(pod: &Value) -> Value {
     let mut copy = pod.clone();
-    for container in copy["spec"]["containers"].as_array_mut().into_iter().flatten() {
-        let Some(status) = given(pod, container) else { continue };
-        let (requests, limits) = (&status["allocatedResources"], at(status, &["resources", "limits"]));
-        container["resources"] = serde_json::json!({"requests": requests});
-        if let Some(limits) = limits {
-            container["resources"]["limits"] = limits.clone();
+    for list in RESIZABLE {
+        let containers = copy.get_mut("spec").and_then(|spec| spec.get_mut(list)?.as_array_mut());
+        for container in containers.into_iter().flatten() {
+            let Some(status) = given(pod, container) else { continue };
+            let (requests, limits) = (&status["allocatedResources"], at(status, &["resources", "limits"]));
+            container["resources"] = serde_json::json!({"requests": requests});
+            if let Some(limits) = limits {
+                container["resources"]["limits"] = limits.clone();
+            }
         }
     }
     copy

@@ -112,3 +112,21 @@ async fn a_slow_api_gets_the_newest_status_and_not_each() {
     assert_eq!(slow.most.load(Ordering::SeqCst), 1, "one write at a time");
     assert!(slow.all.load(Ordering::SeqCst) < names.len(), "{}", slow.all.load(Ordering::SeqCst));
 }
+
+#[tokio::test]
+async fn who_asks_for_users_of_its_own_is_not_run_beside_the_nodes() {
+    let rig = Rig::new().await;
+    rig.pod("apart", json!({"hostUsers": false, "containers": [{"name": "c", "image": "nginx"}]})).await;
+    let events = GroupVersionResource::new("", "v1", "events");
+    let why = rig
+        .until("an event", async |rig| {
+            let found = rig.call(Call::list(&events, "default")).await.ok()?;
+            let mut all = found["items"].as_array()?.iter();
+            all.find(|event| event["reason"] == "FailedCreatePodSandBox")?["message"]
+                .as_str()
+                .map(str::to_owned)
+        })
+        .await;
+    assert!(why.contains("no user namespace of their own"), "{why}");
+    assert_eq!(rig.runtime.sandboxes(), 0);
+}
