@@ -1,6 +1,6 @@
 //! `flunders`: an API server of one group for the aggregator, its objects in memory.
 //!
-//! It believes the front proxy's headers of whoever comes with them, as it is reached by nobody else here.
+//! It believes the front proxy's headers of whoever shows a certificate of the front proxy's authority.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -45,8 +45,14 @@ impl Flunders {
             }
             ["apis", GROUP] => http::json(200, &group),
             ["apis", GROUP, "v1alpha1"] => http::json(200, &resources()),
-            // Whom the aggregator has let in it names.
-            ["apis", ..] if request.headers().get("x-remote-user").is_none() => refused(401, "Unauthorized"),
+            // Whom the aggregator has let in it names, and it shows who it is.
+            ["apis", ..]
+                if !["x-remote-user", http::KNOWN]
+                    .iter()
+                    .all(|name| request.headers().contains_key(*name)) =>
+            {
+                refused(401, "Unauthorized")
+            }
             ["apis", GROUP, "v1alpha1", "flunders"] => self.collection(request, None),
             ["apis", GROUP, "v1alpha1", "namespaces", namespace, "flunders"] => {
                 self.collection(request, Some(namespace))

@@ -11,9 +11,10 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -24,8 +25,10 @@ pub(crate) type Asked = Request<Bytes>;
 /// An answer, whole.
 pub(crate) type Answered = Response<Full<Bytes>>;
 
-/// Where pods have a server's certificate and key from a secret.
+/// Where pods have a server's certificate and key from a secret, and the authority of its clients.
 const MOUNTED: &str = "/serving";
+/// The header that says that a client has shown a certificate; whoever sends it is not heard.
+pub(crate) const KNOWN: &str = "x-peer-certified";
 
 /// Ends on SIGTERM and SIGINT, which process 1 gets only when it handles them.
 pub(crate) fn ended() -> anyhow::Result<impl Future<Output = ()>> {
@@ -63,20 +66,37 @@ pub(crate) fn mounted() -> anyhow::Result<ServerConfig> {
         |name: &str| std::fs::read(format!("{MOUNTED}/{name}")).with_context(|| format!("{MOUNTED}/{name}"));
     let chain = CertificateDer::pem_slice_iter(&read("tls.crt")?).collect::<Result<Vec<_>, _>>()?;
     let key = PrivateKeyDer::from_pem_slice(&read("tls.key")?)?;
-    config(chain, key)
+    let authority = read("client-ca.crt").ok();
+    config(chain, key, authority.as_deref())
 }
 
 /// A certificate that nobody has signed.
 pub(crate) fn unsigned() -> anyhow::Result<ServerConfig> {
     let made = rcgen::generate_simple_self_signed(["peer".to_owned()])?;
     let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).map_err(anyhow::Error::msg)?;
-    config(vec![made.cert.der().clone()], key)
+    config(vec![made.cert.der().clone()], key, None)
 }
 
-fn config(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> anyhow::Result<ServerConfig> {
+fn config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clients: Option<&[u8]>,
+) -> anyhow::Result<ServerConfig> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    let mut config = config.with_no_client_auth().with_single_cert(chain, key)?;
+    let config = ServerConfig::builder_with_provider(Arc::clone(&provider));
+    let config = config.with_safe_default_protocol_versions()?;
+    let config = match clients {
+        None => config.with_no_client_auth(),
+        Some(authority) => {
+            let mut roots = RootCertStore::empty();
+            for certificate in CertificateDer::pem_slice_iter(authority) {
+                roots.add(certificate?)?;
+            }
+            let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+            config.with_client_cert_verifier(verifier.allow_unauthenticated().build()?)
+        }
+    };
+    let mut config = config.with_single_cert(chain, key)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
@@ -90,7 +110,7 @@ where
     let listener = TcpListener::bind(("0.0.0.0", port)).await.with_context(|| format!("port {port}"))?;
     loop {
         let Ok((stream, peer)) = listener.accept().await else { continue };
-        tokio::spawn(connection(stream, peer, handler.clone()));
+        tokio::spawn(connection(stream, peer, false, handler.clone()));
     }
 }
 
@@ -107,13 +127,14 @@ where
         let (acceptor, handler) = (acceptor.clone(), handler.clone());
         tokio::spawn(async move {
             if let Ok(stream) = acceptor.accept(stream).await {
-                connection(stream, peer, handler).await;
+                let known = stream.get_ref().1.peer_certificates().is_some();
+                connection(stream, peer, known, handler).await;
             }
         });
     }
 }
 
-async fn connection<S, F, R>(stream: S, peer: SocketAddr, handler: F)
+async fn connection<S, F, R>(stream: S, peer: SocketAddr, known: bool, handler: F)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     F: Fn(Asked, SocketAddr) -> R + Clone + Send + 'static,
@@ -122,7 +143,11 @@ where
     let service = service_fn(move |request: Request<hyper::body::Incoming>| {
         let handler = handler.clone();
         async move {
-            let (head, body) = request.into_parts();
+            let (mut head, body) = request.into_parts();
+            head.headers.remove(KNOWN);
+            if known {
+                head.headers.insert(KNOWN, http::HeaderValue::from_static("true"));
+            }
             let body = body.collect().await?.to_bytes();
             Ok::<_, hyper::Error>(handler(Request::from_parts(head, body), peer).await)
         }

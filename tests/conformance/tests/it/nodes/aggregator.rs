@@ -14,7 +14,17 @@ const GROUP: &str = "wardle.example.com";
 fn aggregator_should_be_able_to_support_the_sample_api_server() {
     let cluster = cluster();
     let namespace = cluster.namespace();
-    let authority = served::start(&cluster, &namespace, &["flunders"]);
+    // Whom such a server has to believe it reads there, which everybody of the role may.
+    let system = "namespaces/kube-system";
+    let known = cluster.get(&format!("/api/v1/{system}/configmaps/extension-apiserver-authentication"));
+    let data = |name: &str| known["data"][name].as_str().unwrap_or_else(|| panic!("{name} of {known}"));
+    assert_eq!(data("requestheader-username-headers"), r#"["X-Remote-User"]"#);
+    assert!(data("client-ca-file").contains("BEGIN CERTIFICATE"));
+    let role = "roles/extension-apiserver-authentication-reader";
+    cluster.get(&format!("/apis/rbac.authorization.k8s.io/v1/{system}/{role}"));
+    cluster.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:auth-delegator");
+    let clients = Some(data("requestheader-client-ca-file"));
+    let authority = served::start(&cluster, &namespace, &["flunders"], clients);
     let services = "/apis/apiregistration.k8s.io/v1/apiservices";
     let one = format!("{services}/v1alpha1.{GROUP}");
     let object = json!({

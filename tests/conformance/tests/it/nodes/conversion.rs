@@ -9,7 +9,7 @@ use crate::rig::JSON_PATCH;
 
 /// A definition of two versions; the first has `hostPort`, the second `host` and `port`.
 fn converted<'a>(cluster: &'a Shared, namespace: &str) -> Defined<'a> {
-    let authority = served::start(cluster, namespace, &["webhook"]);
+    let authority = served::start(cluster, namespace, &["webhook"], None);
     let text = json!({ "type": "string" });
     let schema = |fields: Value| json!({ "type": "object", "properties": fields });
     let versions =

@@ -176,6 +176,61 @@ fn has_lines(text: &str, wanted: &[&[&str]]) {
     }
 }
 
+/// What `kubectl describe` says of each kind, by lines.
+const OF_POD: &[&[&str]] = &[
+    &["Name:", "agnhost-primary-"],
+    &["Node:"],
+    &["Labels:", "app=agnhost"],
+    &["role=primary"],
+    &["Annotations:"],
+    &["Status:", "Running"],
+    &["IP:"],
+    &["Controlled By:", "ReplicationController/agnhost-primary"],
+    &["Image:", "peer"],
+    &["State:", "Running"],
+    &["QoS Class:", "BestEffort"],
+];
+const OF_CONTROLLER: &[&[&str]] = &[
+    &["Name:", "agnhost-primary"],
+    &["Selector:", "app=agnhost,role=primary"],
+    &["Labels:", "app=agnhost"],
+    &["role=primary"],
+    &["Annotations:"],
+    &["Replicas:", "1 current", "1 desired"],
+    &["Pods Status:", "1 Running", "0 Waiting", "0 Succeeded", "0 Failed"],
+    &["Pod Template:"],
+    &["Image:", "peer"],
+    &["Events:"],
+];
+const OF_SERVICE: &[&[&str]] = &[
+    &["Name:", "agnhost-primary"],
+    &["Labels:", "app=agnhost"],
+    &["role=primary"],
+    &["Annotations:"],
+    &["Selector:", "app=agnhost", "role=primary"],
+    &["Type:", "ClusterIP"],
+    &["IP:"],
+    &["Port:", "<unset>", "6379/TCP"],
+    &["Endpoints:"],
+    &["Session Affinity:", "None"],
+];
+const OF_NODE: &[&[&str]] = &[
+    &["Name:", "n1"],
+    &["Labels:"],
+    &["Annotations:"],
+    &["CreationTimestamp:"],
+    &["Conditions:"],
+    &["Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason", "Message"],
+    &["Addresses:"],
+    &["Capacity:"],
+    &["Allocatable:"],
+    &["Kernel Version:"],
+    &["OS Image:"],
+    &["Container Runtime Version:"],
+    &["Kubelet Version:"],
+    &["Non-terminated Pods:"],
+];
+
 /// [sig-cli] Kubectl client Kubectl describe should check if kubectl describe prints relevant information for rc and pods [Conformance]
 #[test]
 fn kubectl_describe_should_print_relevant_information_for_rc_and_pods() {
@@ -191,74 +246,17 @@ fn kubectl_describe_should_print_relevant_information_for_rc_and_pods() {
     with_file(&cluster, &namespace, &["create"], &[service]).ok();
     let describe =
         |what: &[&str]| kubectl(&cluster, &namespace, &[&["describe"], what].concat()).ok().to_owned();
-    has_lines(
-        &describe(&["pod", &pod]),
-        &[
-            &["Name:", "agnhost-primary-"],
-            &["Namespace:", &namespace],
-            &["Node:"],
-            &["Labels:", "app=agnhost"],
-            &["role=primary"],
-            &["Annotations:"],
-            &["Status:", "Running"],
-            &["IP:"],
-            &["Controlled By:", "ReplicationController/agnhost-primary"],
-            &["Image:", "peer"],
-            &["State:", "Running"],
-            &["QoS Class:", "BestEffort"],
-        ],
-    );
-    has_lines(
-        &describe(&["rc", "agnhost-primary"]),
-        &[
-            &["Name:", "agnhost-primary"],
-            &["Namespace:", &namespace],
-            &["Selector:", "app=agnhost,role=primary"],
-            &["Labels:", "app=agnhost"],
-            &["role=primary"],
-            &["Annotations:"],
-            &["Replicas:", "1 current", "1 desired"],
-            &["Pods Status:", "1 Running", "0 Waiting", "0 Succeeded", "0 Failed"],
-            &["Pod Template:"],
-            &["Image:", "peer"],
-            &["Events:"],
-        ],
-    );
-    has_lines(
-        &describe(&["service", "agnhost-primary"]),
-        &[
-            &["Name:", "agnhost-primary"],
-            &["Namespace:", &namespace],
-            &["Labels:", "app=agnhost"],
-            &["role=primary"],
-            &["Annotations:"],
-            &["Selector:", "app=agnhost", "role=primary"],
-            &["Type:", "ClusterIP"],
-            &["IP:"],
-            &["Port:", "<unset>", "6379/TCP"],
-            &["Endpoints:"],
-            &["Session Affinity:", "None"],
-        ],
-    );
-    has_lines(
-        &describe(&["node", "n1"]),
-        &[
-            &["Name:", "n1"],
-            &["Labels:"],
-            &["Annotations:"],
-            &["CreationTimestamp:"],
-            &["Conditions:"],
-            &["Type", "Status", "LastHeartbeatTime", "LastTransitionTime", "Reason", "Message"],
-            &["Addresses:"],
-            &["Capacity:"],
-            &["Allocatable:"],
-            &["Kernel Version:"],
-            &["OS Image:"],
-            &["Container Runtime Version:"],
-            &["Kubelet Version:"],
-            &["Non-terminated Pods:"],
-        ],
-    );
+    let own: &[&str] = &["Namespace:", &namespace];
+    for (what, words) in [
+        (&["pod", &pod][..], OF_POD),
+        (&["rc", "agnhost-primary"], OF_CONTROLLER),
+        (&["service", "agnhost-primary"], OF_SERVICE),
+    ] {
+        let said = describe(what);
+        has_lines(&said, words);
+        has_lines(&said, &[own]);
+    }
+    has_lines(&describe(&["node", "n1"]), OF_NODE);
     has_lines(
         &describe(&["namespace", &namespace]),
         &[&["Name:", &namespace], &["Labels:"], &["Annotations:"], &["Status:", "Active"]],

@@ -11,13 +11,17 @@ pub(super) const NAME: &str = "e2e-test-webhook";
 /// The port of the pods and of their services.
 pub(super) const PORT: u16 = 8443;
 
-/// Starts `peer ARGS` behind a service in a namespace; its authority in PEM and base64.
-pub(super) fn start(cluster: &Shared, namespace: &str, args: &[&str]) -> String {
+/// Starts `peer ARGS` behind a service in a namespace, which believes clients of an authority; its own authority in
+/// PEM and base64.
+pub(super) fn start(cluster: &Shared, namespace: &str, args: &[&str], clients: Option<&str>) -> String {
     let (authority, certificate, key) = certificates(&format!("{NAME}.{namespace}.svc"));
-    let secret = json!({
+    let mut secret = json!({
         "apiVersion": "v1", "kind": "Secret", "metadata": { "name": NAME },
         "stringData": { "tls.crt": certificate, "tls.key": key },
     });
+    if let Some(clients) = clients {
+        secret["stringData"]["client-ca.crt"] = json!(clients);
+    }
     cluster.post(&format!("/api/v1/namespaces/{namespace}/secrets"), &secret);
     let labels = json!({ "app": NAME });
     let service = json!({

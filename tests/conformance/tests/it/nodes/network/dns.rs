@@ -52,12 +52,15 @@ fn found_by_libc(cluster: &Shared, namespace: &str, name: &str, address: &str) {
 fn dns_should_provide_dns_for_the_cluster() {
     let cluster = cluster();
     let namespace = cluster.namespace();
-    cluster.running(&namespace, &querier(json!({})));
+    let pod = cluster.running(&namespace, &querier(json!({})));
     let master = cluster.get("/api/v1/namespaces/default/services/kubernetes");
     let address = text(&master, "/spec/clusterIP");
     resolves(&cluster, &namespace, "kubernetes.default.svc.cluster.local", "A", |said| {
         said.contains(address)
     });
+    let own = text(&pod, "/status/podIP");
+    let record = format!("{}.{namespace}.pod.cluster.local", own.replace('.', "-"));
+    resolves(&cluster, &namespace, &record, "A", |said| said.contains(own));
 }
 
 /// [sig-network] DNS should provide /etc/hosts entries for the cluster [Conformance]

@@ -19,6 +19,45 @@ fn porter(pod_name: &str, labels: Value, args: &[&str], texts: &[(&str, &str)]) 
     made
 }
 
+/// What is read through each way to the service and to its pod.
+fn expected(namespace: &str, pod: &str) -> Vec<(String, String)> {
+    let of_service = |name: &str| format!("/api/v1/namespaces/{namespace}/services/{name}/proxy");
+    let of_pod = |name: String| format!("/api/v1/namespaces/{namespace}/pods/{name}/proxy");
+    let mut expected: Vec<(String, String)> = Vec::new();
+    for (name, text) in [
+        ("proxy-service:portname1", "foo"),
+        ("http:proxy-service:portname1", "foo"),
+        ("proxy-service:portname2", "bar"),
+        ("http:proxy-service:portname2", "bar"),
+        ("https:proxy-service:tlsportname1", "tls baz"),
+        ("https:proxy-service:tlsportname2", "tls qux"),
+    ] {
+        expected.push((of_service(name), text.to_owned()));
+    }
+    for (name, text) in [
+        (format!("{pod}:160"), "foo"),
+        (format!("http:{pod}:160"), "foo"),
+        (format!("{pod}:162"), "bar"),
+        (format!("http:{pod}:162"), "bar"),
+        (format!("https:{pod}:460"), "tls baz"),
+        (format!("https:{pod}:462"), "tls qux"),
+    ] {
+        expected.push((of_pod(name), text.to_owned()));
+    }
+    // Links of a page lead to where it was read.
+    for (name, link) in [
+        (pod.to_owned(), "rewriteme"),
+        (format!("{pod}:1080"), "rewriteme"),
+        (format!("http:{pod}:1080"), "rewriteme"),
+        (format!("https:{pod}:443"), "tlsrewriteme"),
+    ] {
+        let path = of_pod(name);
+        let page = format!(r#"<a href="{path}/{link}">test</a>"#);
+        expected.push((path, page));
+    }
+    expected
+}
+
 /// [sig-network] Proxy version v1 should proxy through a service and a pod [Conformance]
 #[test]
 fn proxy_should_proxy_through_a_service_and_a_pod() {
@@ -59,41 +98,7 @@ fn proxy_should_proxy_through_a_service_and_a_pod() {
     cluster.post(&controllers, &controller);
     cluster.until(&format!("{controllers}/proxy-service"), |found| found["status"]["readyReplicas"] == 1);
     let pods = cluster.get(&format!("/api/v1/namespaces/{namespace}/pods"));
-    let pod = name(&pods["items"][0]).to_owned();
-    let of_service = |name: &str| format!("/api/v1/namespaces/{namespace}/services/{name}/proxy");
-    let of_pod = |name: String| format!("/api/v1/namespaces/{namespace}/pods/{name}/proxy");
-    let mut expected: Vec<(String, String)> = Vec::new();
-    for (name, text) in [
-        ("proxy-service:portname1", "foo"),
-        ("http:proxy-service:portname1", "foo"),
-        ("proxy-service:portname2", "bar"),
-        ("http:proxy-service:portname2", "bar"),
-        ("https:proxy-service:tlsportname1", "tls baz"),
-        ("https:proxy-service:tlsportname2", "tls qux"),
-    ] {
-        expected.push((of_service(name), text.to_owned()));
-    }
-    for (name, text) in [
-        (format!("{pod}:160"), "foo"),
-        (format!("http:{pod}:160"), "foo"),
-        (format!("{pod}:162"), "bar"),
-        (format!("http:{pod}:162"), "bar"),
-        (format!("https:{pod}:460"), "tls baz"),
-        (format!("https:{pod}:462"), "tls qux"),
-    ] {
-        expected.push((of_pod(name), text.to_owned()));
-    }
-    // Links of a page lead to where it was read.
-    for (name, link) in [
-        (pod.clone(), "rewriteme"),
-        (format!("{pod}:1080"), "rewriteme"),
-        (format!("http:{pod}:1080"), "rewriteme"),
-        (format!("https:{pod}:443"), "tlsrewriteme"),
-    ] {
-        let path = of_pod(name);
-        let page = format!(r#"<a href="{path}/{link}">test</a>"#);
-        expected.push((path, page));
-    }
+    let expected = expected(&namespace, name(&pods["items"][0]));
     let service = &expected[0].0;
     assert!(
         wait_until(PATIENCE, || cluster.rig().get(&format!("{service}/")).code == 200),

@@ -48,7 +48,7 @@ impl Hooked {
     fn start() -> Self {
         let cluster = cluster();
         let namespace = cluster.namespace();
-        let authority = served::start(&cluster, &namespace, &["webhook"]);
+        let authority = served::start(&cluster, &namespace, &["webhook"], None);
         Self { cluster, namespace, authority, made: RefCell::default() }
     }
 
