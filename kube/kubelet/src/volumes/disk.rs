@@ -17,21 +17,19 @@ pub(super) fn make(folder: &Path, volume: &str, source: Source, owner: &Owner) -
     match source {
         Source::Empty { in_memory, size } => {
             let path = place(folder, "kubernetes.io~empty-dir", volume);
-            let is_new = !path.exists();
+            let was_there = path.exists();
             make_dir(&path, 0o777).map_err(text)?;
-            if in_memory {
-                mount_memory(&path, size).map_err(text)?;
-            }
-            if is_new {
+            // After the machine's restart the folder is there, and what was in memory is not.
+            let is_mounted = in_memory && mount_memory(&path, size).map_err(text)?;
+            if is_mounted || !was_there {
                 owner.take(&path, false).map_err(text)?;
             }
             Ok(mounted(&path, false))
         }
-        Source::Files { payload, in_memory } => {
-            let kind = if in_memory { "kubernetes.io~projected" } else { "kubernetes.io~configmap" };
-            let path = place(folder, kind, volume);
+        Source::Files { payload, kind } => {
+            let path = place(folder, kind.folder(), volume);
             make_dir(&path, 0o777).map_err(text)?;
-            if in_memory {
+            if kind.is_in_memory() {
                 mount_memory(&path, None).map_err(text)?;
             }
             atomic::write(&path, &payload, |fresh| owner.take(fresh, true)).map_err(text)?;
@@ -60,10 +58,10 @@ fn make_dir(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Mounts memory on a folder, unless that has happened.
-fn mount_memory(path: &Path, size: Option<i64>) -> io::Result<()> {
+/// Mounts memory on a folder, unless that has happened; tells whether it did.
+fn mount_memory(path: &Path, size: Option<i64>) -> io::Result<bool> {
     if is_mount(path)? {
-        return Ok(());
+        return Ok(false);
     }
     let tmpfs = sys::mount::FsContext::open("tmpfs")?;
     tmpfs.set("mode", "0777")?;
@@ -71,7 +69,8 @@ fn mount_memory(path: &Path, size: Option<i64>) -> io::Result<()> {
         tmpfs.set("size", &size.to_string())?;
     }
     let mount = tmpfs.mount(0)?;
-    sys::mount::attach_path(mount, path)
+    sys::mount::attach_path(mount, path)?;
+    Ok(true)
 }
 
 fn is_mount(path: &Path) -> io::Result<bool> {
@@ -174,6 +173,28 @@ mod tests {
         }
         let error = host(&at("f"), "Directory", 0o755).unwrap_err();
         assert!(error.ends_with("is not a directory"), "{error}");
+    }
+
+    #[test]
+    fn memory_belongs_to_the_group_whenever_it_is_mounted() {
+        let dir = testkit::TempDir::new();
+        let context = serde_json::json!({"spec": {"securityContext": {"fsGroup": 123}}});
+        let make = || {
+            let source = Source::Empty { in_memory: true, size: Some(1 << 20) };
+            let made = make(dir.path(), "v", source, &Owner::of(&context)).unwrap();
+            let found = fs::metadata(&made.path).unwrap();
+            (made.path, found.gid(), found.mode() & 0o7777)
+        };
+        let (path, group, mode) = make();
+        assert_eq!((group, mode), (123, 0o2777));
+        fs::write(Path::new(&path).join("f"), "kept").unwrap();
+        make();
+        assert!(Path::new(&path).join("f").exists());
+        // As a restart of the machine leaves it.
+        sys::mount::unmount(Path::new(&path), UnmountFlags::DETACH).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
+        assert_eq!((make().1, make().2), (123, 0o2777));
+        remove(dir.path()).unwrap();
     }
 
     #[test]

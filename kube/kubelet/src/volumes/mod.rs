@@ -45,11 +45,47 @@ pub(crate) enum Source {
     /// An empty folder; in memory up to so many bytes where that is asked for.
     Empty { in_memory: bool, size: Option<i64> },
     /// Files that are written, and again when they change.
-    Files { payload: Payload, in_memory: bool },
+    Files { payload: Payload, kind: FilesKind },
     /// A place of the node. What has to be there, in upstream's word.
     Host { path: String, kind: String, owned: Owned },
     /// An image; the runtime mounts it.
     Image(String),
+}
+
+/// What a volume of files is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FilesKind {
+    ConfigMap,
+    Secret,
+    Fields,
+    Projected,
+}
+
+impl FilesKind {
+    fn of(volume: &Value) -> Self {
+        let is = |kind: &str| at(volume, &[kind]).is_some();
+        match () {
+            () if is("secret") => Self::Secret,
+            () if is("downwardAPI") => Self::Fields,
+            () if is("projected") => Self::Projected,
+            () => Self::ConfigMap,
+        }
+    }
+
+    /// Its name in a pod's folder, as upstream has it.
+    pub(crate) fn folder(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "kubernetes.io~configmap",
+            Self::Secret => "kubernetes.io~secret",
+            Self::Fields => "kubernetes.io~downward-api",
+            Self::Projected => "kubernetes.io~projected",
+        }
+    }
+
+    /// Whether it must never be on a disk.
+    pub(crate) fn is_in_memory(self) -> bool {
+        self != Self::ConfigMap
+    }
 }
 
 /// Whether a place of the node is the pods' own.
@@ -138,9 +174,8 @@ async fn source(
         let claim = format!("{}-{}", name(pod), text(volume, &["name"]));
         return claimed(shared, namespace(pod), &claim).await.map(Some);
     }
-    let in_memory = at(volume, &["secret"]).is_some() || at(volume, &["projected"]).is_some();
     let payload = content::payload(shared, pod, volume, addresses, refresh).await?;
-    Ok(payload.map(|payload| Source::Files { payload, in_memory }))
+    Ok(payload.map(|payload| Source::Files { payload, kind: FilesKind::of(volume) }))
 }
 
 /// How large an empty folder in memory may grow: as its limit says, but neither beyond what all containers may

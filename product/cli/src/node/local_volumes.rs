@@ -39,7 +39,13 @@ struct Keeper {
 impl Keeper {
     async fn follow(&self) {
         let volumes = volumes();
-        let mine = WatchOptions { label_selector: Some(of_node(&self.hostname)), ..WatchOptions::default() };
+        let mine = Some(of_node(&self.hostname));
+        let look = Call::list(&volumes, "").with(|options| options.label_selector.clone_from(&mine));
+        // A control plane that makes no such volumes does not let nodes look for them.
+        if self.api.call(look).await.is_err_and(|status| status.code == 403) {
+            return;
+        }
+        let mine = WatchOptions { label_selector: mine, ..WatchOptions::default() };
         let cache = Cache::start_selected(&self.api, vec![(volumes.clone(), mine)]);
         let mut changes = cache.changes(&volumes.group_resource());
         loop {
