@@ -240,4 +240,22 @@ mod tests {
         let found = |what: &str| report.lines.iter().any(|(name, _)| name == what);
         assert!(found("all nodes registered after") && found("all pods running after"), "{report}");
     }
+
+    /// Their heartbeats are renewed, and looked at by the server's own loop, while they are looked at.
+    #[test]
+    fn cp_09_a_thousand_nodes_register_and_are_one_computer() {
+        let server = KubeServer::start();
+        let scheduler = server.part(&["scheduler"]);
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let report =
+            runtime.block_on(run(Size { nodes: 1000, pods_per_node: 0 }, &server, &scheduler)).unwrap();
+        print!("{report}");
+        let ready = r#"jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}"#;
+        let nodes = server.kubectl(&["get", "nodes", "-o", ready]);
+        assert_eq!(nodes.ok().split(' ').filter(|status| *status == "True").count(), 1000);
+        let leases = server.kubectl(&["get", "leases", "-n", "kube-node-lease", "-o", "name"]);
+        assert_eq!(leases.ok().lines().count(), 1000);
+        runtime.shutdown_background();
+    }
 }

@@ -269,6 +269,11 @@ impl Node {
         &self.strake
     }
 
+    /// Its agent's process.
+    pub fn pid(&self) -> u32 {
+        self.agent.child.id()
+    }
+
     /// What its agent has said.
     pub fn messages(&self) -> String {
         self.agent.messages()
@@ -291,8 +296,17 @@ impl Node {
     }
 }
 
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Before the engines' directories go: what runs would start anew what is removed there.
+        self.nodes.iter_mut().for_each(|node| node.agent.kill());
+        self.server.kill();
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
+        self.agent.kill();
         self.unplug();
     }
 }

@@ -7,4 +7,5 @@ mod pods;
 mod publishing;
 mod reaching;
 mod speed;
+mod tax;
 mod world;

@@ -47,10 +47,10 @@ fn v4(attachment: &PodAttachment) -> Ipv4Addr {
 }
 
 /// A node in a namespace of its own, with 192.0.2.(10 + n) on the wire.
-struct Node {
-    netns: Netns,
+pub(crate) struct Node {
+    pub(crate) netns: Netns,
     network: Arc<PodNetwork>,
-    address: Ipv4Addr,
+    pub(crate) address: Ipv4Addr,
     range: String,
     name: String,
 }
@@ -72,7 +72,7 @@ impl Node {
         Self { netns, network: Arc::new(network), address, range, name }
     }
 
-    fn add(&self, name: &str, ports: &[(u16, u16)]) -> (Netns, Ipv4Addr) {
+    pub(crate) fn add(&self, name: &str, ports: &[(u16, u16)]) -> (Netns, Ipv4Addr) {
         let (netns, request) = (Netns::new(), request(name, ports));
         let (network, file) = (Arc::clone(&self.network), netns.file.try_clone().expect("clone"));
         let added = self.netns.run(move || network.add(&request, file.as_fd()).map_err(chain)).expect("add");
@@ -106,7 +106,7 @@ fn chain(error: attach::Error) -> String {
 }
 
 /// A wire with the outside at 192.0.2.1, and `count` nodes that know each other.
-fn nodes(count: u8, dir: &Path, mode: Mode) -> Vec<Node> {
+pub(crate) fn nodes(count: u8, dir: &Path, mode: Mode) -> Vec<Node> {
     sh(
         "ip link set lo up; ip link add wire type bridge; ip addr add 192.0.2.1/24 dev wire; ip link set wire up",
     );

@@ -1,4 +1,4 @@
-//! What operators do to nodes and pods: cordon, drain, debug, rollout undo.
+//! What operators do to nodes and pods: cordon, drain, rollouts and their undoing, waiting.
 
 use std::time::Duration;
 
@@ -110,91 +110,6 @@ fn a_rollout_is_watched_paused_undone_and_restarted() {
             let left = before.split(' ').any(|pod| now.contains(pod));
             (!left).then_some(())
         });
-    });
-}
-
-#[test]
-fn debug_looks_into_a_pod_a_copy_and_a_node() {
-    isolated(|| {
-        let cluster = cluster();
-        // A container with nothing to look around with.
-        cluster.apply(
-            "apiVersion: v1\nkind: Pod\nmetadata: {name: bare}\nspec:\n  terminationGracePeriodSeconds: 1\n  \
-             containers:\n  - {name: app, image: strake.local/tools, imagePullPolicy: IfNotPresent, \
-             command: [/whoami]}\n",
-        );
-        cluster.wait_pod("bare");
-        let logs = |pod: &str, container: &str| {
-            wait_for("what the debugger says", || {
-                let logs = cluster.kubectl(&["logs", pod, "-c", container]);
-                (logs.code == 0 && logs.stdout.contains("done")).then(|| logs.stdout.clone())
-            })
-        };
-        // An ephemeral container sees the processes of the one that it is about, and the pod's network.
-        let look = "cat /proc/*/cmdline | tr '\\0' ' '; ip -4 address show eth0; hostname; echo done";
-        cluster
-            .kubectl(&[
-                "debug",
-                "bare",
-                "--image=busybox",
-                "--image-pull-policy=IfNotPresent",
-                "--target=app",
-                "--container=look",
-                "--",
-                "sh",
-                "-c",
-                look,
-            ])
-            .ok();
-        let seen = logs("bare", "look");
-        let address = member(&cluster, "pod/bare", ".status.podIP");
-        assert!(seen.contains("/whoami") && seen.contains(&address) && seen.contains("bare"), "{seen}");
-        assert_eq!(member(&cluster, "pod/bare", ".status.containerStatuses[0].restartCount"), "0");
-        cluster.wait_for(
-            &[
-                "get",
-                "pod",
-                "bare",
-                "-o",
-                "jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.reason}",
-            ],
-            "Completed",
-        );
-        // A copy of the pod in which the container is another.
-        cluster
-            .kubectl(&[
-                "debug",
-                "bare",
-                "--copy-to=copy",
-                "--container=app",
-                "--set-image=app=busybox",
-                "--",
-                "sh",
-                "-c",
-                "hostname; echo done; sleep 3600",
-            ])
-            .ok();
-        assert!(logs("copy", "app").starts_with("copy\n"));
-        cluster.wait_pod("copy");
-        // A node, with its disk at /host and all its processes.
-        let look = "test -d /host/proc && chroot /host /bin/sh -c 'echo chrooted'; readlink /proc/1/ns/net; echo done";
-        let made = cluster.kubectl(&[
-            "debug",
-            "node/n1",
-            "--image=busybox",
-            "--image-pull-policy=IfNotPresent",
-            "--profile=sysadmin",
-            "--",
-            "sh",
-            "-c",
-            look,
-        ]);
-        let made = format!("{}{}", made.ok(), made.stderr);
-        let pod = made.split_whitespace().find(|word| word.starts_with("node-debugger-")).expect("a pod");
-        let seen = logs(pod, "debugger");
-        let own = std::fs::read_link("/proc/self/ns/net").unwrap();
-        assert!(seen.starts_with("chrooted\n"), "{seen}");
-        assert!(seen.contains(&*own.to_string_lossy()), "{seen}");
     });
 }
 

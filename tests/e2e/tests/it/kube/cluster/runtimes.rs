@@ -1,12 +1,12 @@
 //! Row RT-05: our kubelet over a runtime of somebody else's, Debian's containerd with runc and CNI plugins.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use testkit::cluster::Cluster;
-use testkit::{Strake, TempDir, images, isolated, run, wait_for, wait_until};
+use testkit::{Strake, TempDir, images, isolated, wait_for, wait_until};
 
 use super::{exec, member};
 
@@ -64,12 +64,6 @@ impl Drop for Containerd {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-        // What it mounted for containers is in the test's own mount namespace, and in the way of the directory.
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-        let ours = mounts.lines().rev().filter_map(|line| line.split(' ').nth(1));
-        for mounted in ours.filter(|path| Path::new(path).starts_with(self.home.path())) {
-            run(Command::new("umount").args(["--lazy", mounted]));
-        }
     }
 }
 
@@ -106,36 +100,41 @@ const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\
     - {name: side, image: busybox, imagePullPolicy: IfNotPresent, command: [sh, -c, 'trap exit TERM; while :; do sleep 1; done']}\n\
     ---\napiVersion: v1\nkind: Service\nmetadata: {name: web}\nspec:\n  selector: {app: web}\n  ports: [{port: 80}]\n";
 
+/// A cluster whose node is containerd's, with the image of pods and that of their first process.
+fn cluster_over(containerd: &Containerd) -> Cluster {
+    let strake = Strake::new().with_busybox();
+    let (rootfs, sleeps) = (images::busybox_tar(), "CMD [\"/bin/sleep\", \"infinity\"]");
+    strake.ok(&["import", "--change", sleeps, &rootfs.to_string_lossy(), "pause"]);
+    for image in ["busybox", "pause"] {
+        containerd.import(&strake, image);
+    }
+    let endpoint = format!("unix://{}", containerd.socket().display());
+    Cluster::start_with(strake, &["--container-runtime-endpoint", &endpoint])
+}
+
+/// Waits until one of the pods answers by the Service's name.
+fn answers_by_name(cluster: &Cluster, pods: [&str; 2]) {
+    let ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc web 80 | tail -n 1";
+    let mut last = String::new();
+    let answers = wait_until(Duration::from_secs(30), || {
+        let asked = cluster.kubectl(&["exec", pods[0], "-c", "side", "--", "sh", "-c", ask]);
+        last = format!("{}{}", asked.stdout.trim(), asked.stderr);
+        pods.contains(&last.as_str())
+    });
+    assert!(answers, "{last}\n{}", cluster.report());
+}
+
 #[test]
 fn rt_05_our_kubelet_drives_debians_containerd() {
     isolated(|| {
         let containerd = Containerd::start();
-        let strake = Strake::new().with_busybox();
-        let rootfs = images::busybox_tar();
-        strake.ok(&[
-            "import",
-            "--change",
-            "CMD [\"/bin/sleep\", \"infinity\"]",
-            &rootfs.to_string_lossy(),
-            "pause",
-        ]);
-        for image in ["busybox", "pause"] {
-            containerd.import(&strake, image);
-        }
-        let endpoint = format!("unix://{}", containerd.socket().display());
-        let mut cluster = Cluster::start_with(strake, &["--container-runtime-endpoint", &endpoint]);
+        let mut cluster = cluster_over(&containerd);
         let version = member(&cluster, "node/n1", ".status.nodeInfo.containerRuntimeVersion");
         assert!(version.starts_with("containerd://1.6."), "{version}");
         cluster.apply(WEB);
         let ready = ["get", "deployment", "web", "-o", "jsonpath={.status.readyReplicas}"];
-        if !wait_until(Duration::from_secs(60), || cluster.kubectl(&ready).stdout == "2") {
-            panic!(
-                "{}\n{}\n{}",
-                cluster.report(),
-                cluster.kubectl(&["get", "events", "-A"]).stdout,
-                containerd.log()
-            );
-        }
+        let runs = wait_until(Duration::from_secs(60), || cluster.kubectl(&ready).stdout == "2");
+        assert!(runs, "{}\n{}", cluster.report(), containerd.log());
         // They are containerd's, and none is our engine's.
         let tasks = containerd.ctr(&["tasks", "ls"]);
         assert_eq!(String::from_utf8_lossy(&tasks.stdout).matches("RUNNING").count(), 6);
@@ -143,14 +142,7 @@ fn rt_05_our_kubelet_drives_debians_containerd() {
 
         let pods = member(&cluster, "pods", ".items[*].metadata.name");
         let (first, second) = pods.split_once(' ').expect("two pods");
-        let ask = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc web 80 | tail -n 1";
-        let mut last = String::new();
-        let answers = wait_until(Duration::from_secs(30), || {
-            let asked = cluster.kubectl(&["exec", first, "-c", "side", "--", "sh", "-c", ask]);
-            last = format!("{}{}", asked.stdout.trim(), asked.stderr);
-            [first, second].contains(&last.as_str())
-        });
-        assert!(answers, "{last}\n{}", cluster.report());
+        answers_by_name(&cluster, [first, second]);
         assert_eq!(cluster.kubectl(&["logs", first, "-c", "app"]).ok(), "serving");
         let status = format!("pod/{first}");
         let address = member(&cluster, &status, ".status.podIP");
@@ -161,12 +153,11 @@ fn rt_05_our_kubelet_drives_debians_containerd() {
         });
 
         // The server's end is not theirs; what ends by itself is started again.
-        let ids = || member(&cluster, &status, ".status.containerStatuses[*].containerID");
-        let before = ids();
+        let ids = ".status.containerStatuses[*].containerID";
+        let before = member(&cluster, &status, ids);
         cluster.crash_and_restart();
         cluster.wait_pod(first);
-        let ids = || member(&cluster, &status, ".status.containerStatuses[*].containerID");
-        assert_eq!(ids(), before);
+        assert_eq!(member(&cluster, &status, ids), before);
         exec(&cluster, first, "side", &["kill", "-TERM", "1"]);
         let restarts = ".status.containerStatuses[?(@.name==\"side\")].restartCount";
         wait_for("a restart", || (member(&cluster, &status, restarts) == "1").then_some(()));
