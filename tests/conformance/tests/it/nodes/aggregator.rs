@@ -4,17 +4,13 @@ use serde_json::{Value, json};
 use testkit::wait_until;
 
 use super::served::{self, NAME, PORT};
-use super::{PATIENCE, cluster, holds};
+use super::{PATIENCE, Shared, cluster, holds};
 use crate::rig::MERGE_PATCH;
 
 const GROUP: &str = "wardle.example.com";
 
-/// [sig-api-machinery] Aggregator Should be able to support the 1.17 Sample API Server using the current Aggregator [LinuxOnly] [Conformance]
-#[test]
-fn aggregator_should_be_able_to_support_the_sample_api_server() {
-    let cluster = cluster();
-    let namespace = cluster.namespace();
-    // Whom such a server has to believe it reads there, which everybody of the role may.
+/// The authority of those whom such a server has to believe: it reads there, as everybody of the role may.
+fn front_proxy(cluster: &Shared) -> String {
     let system = "namespaces/kube-system";
     let known = cluster.get(&format!("/api/v1/{system}/configmaps/extension-apiserver-authentication"));
     let data = |name: &str| known["data"][name].as_str().unwrap_or_else(|| panic!("{name} of {known}"));
@@ -23,8 +19,15 @@ fn aggregator_should_be_able_to_support_the_sample_api_server() {
     let role = "roles/extension-apiserver-authentication-reader";
     cluster.get(&format!("/apis/rbac.authorization.k8s.io/v1/{system}/{role}"));
     cluster.get("/apis/rbac.authorization.k8s.io/v1/clusterroles/system:auth-delegator");
-    let clients = Some(data("requestheader-client-ca-file"));
-    let authority = served::start(&cluster, &namespace, &["flunders"], clients);
+    data("requestheader-client-ca-file").to_owned()
+}
+
+/// [sig-api-machinery] Aggregator Should be able to support the 1.17 Sample API Server using the current Aggregator [LinuxOnly] [Conformance]
+#[test]
+fn aggregator_should_be_able_to_support_the_sample_api_server() {
+    let cluster = cluster();
+    let namespace = cluster.namespace();
+    let authority = served::start(&cluster, &namespace, &["flunders"], Some(&front_proxy(&cluster)));
     let services = "/apis/apiregistration.k8s.io/v1/apiservices";
     let one = format!("{services}/v1alpha1.{GROUP}");
     let object = json!({
