@@ -51,12 +51,13 @@ pub(crate) fn run(root: &Path) -> Result<()> {
     for _ in 0..3 {
         show(&cluster, &["exec", "deployment/web", "--", "probe", "http", "http://web/"])?;
     }
-    heading("One that is deleted is replaced");
+    heading("All of them are deleted, and replaced");
     show(
         &cluster,
         &["delete", "pod", "-l", "app=web", "--field-selector=status.phase=Running", "--wait=false"],
     )?;
     show(&cluster, &["rollout", "status", "deployment/web", "--timeout=60s"])?;
+    show(&cluster, &["get", "pods", "-o", "wide"])?;
     println!("\nOn a machine of yours: strake server (docs/guides/cluster.md)");
     Ok(())
 }

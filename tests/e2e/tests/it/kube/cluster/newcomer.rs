@@ -92,3 +92,22 @@ fn rt_06_pods_need_no_docker() {
         assert_eq!(logs.ok(), "42\n42\n42");
     });
 }
+
+/// The commands of `docs/guides/cluster.md`, as they stand there.
+#[test]
+fn the_guide_is_followed_word_by_word() {
+    isolated(|| {
+        let cluster = Cluster::start(Strake::new());
+        let types = |line: &str| cluster.kubectl(&line.split(' ').collect::<Vec<_>>());
+        types("create deployment web --image=strake.local/tools --replicas=3 -- /whoami").ok();
+        types("expose deployment web --port=80").ok();
+        let asks = "run ask --rm -i --restart=Never --image=strake.local/tools -- probe http http://web/";
+        let deadline = Instant::now() + std::time::Duration::from_secs(60);
+        let mut asked = types(asks);
+        // Whoever types fast asks before any pod answers.
+        while asked.code != 0 && Instant::now() < deadline {
+            asked = types(asks);
+        }
+        assert!(asked.ok().contains("Hostname: web-"), "{asked:?}\n{}", cluster.report());
+    });
+}
