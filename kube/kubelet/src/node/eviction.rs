@@ -9,7 +9,7 @@ use kube_api::quantity::Quantity;
 use rpc::cri::{ContainerStats, ListContainerStatsRequest, UInt64Value};
 use serde_json::Value;
 
-use super::pressure::{Candidate, Left, Pressure, binary, crossed, message, rank};
+use super::pressure::{Candidate, Left, Pressure, binary, crossed, is_critical, message, rank};
 use super::{admission, collection, living};
 use crate::events::warning;
 use crate::kubelet::Shared;
@@ -149,7 +149,7 @@ async fn stats(
 /// Ends pods that hold more of the disk than they may. That is no disruption: they did it themselves.
 async fn limits(shared: &Arc<Shared>) {
     let mut limited = living(shared);
-    limited.retain(|pod| admission::has_limits_of_disk(pod));
+    limited.retain(|pod| admission::has_limits_of_disk(pod) && !is_critical(pod));
     if limited.is_empty() {
         return;
     }

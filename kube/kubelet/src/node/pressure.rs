@@ -81,7 +81,7 @@ pub(crate) fn rank<'a>(mut pods: Vec<Candidate<'a>>, pressure: Pressure) -> Vec<
 }
 
 /// Whether the node or the cluster needs it: those from its own files are the node's.
-fn is_critical(pod: &Value) -> bool {
+pub(super) fn is_critical(pod: &Value) -> bool {
     priority(pod) >= resources::SYSTEM_CRITICAL || crate::static_pods::is_static(pod)
 }
 

@@ -98,14 +98,7 @@ async fn run(
     let Started { token, mut node } = workers.start(context, &mut tasks, left, ended).await?;
     say_ready(context, &keys, &token, started);
     tokio::select! {
-        () = ends.wait() => {}
-        never = said.pass_on(context) => match never {},
-    }
-    // Pods that end with the node are told of in the API, which ends after it.
-    leave.send_replace(true);
-    tokio::select! {
-        () = async { while node.join_next().await.is_some() {} } => {}
-        () = ends.wait() => {}
+        () = node_ended(ends, &leave, &mut node) => {}
         never = said.pass_on(context) => match never {},
     }
     shutdown.send_replace(true);
@@ -113,6 +106,17 @@ async fn run(
     server.close().await;
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Returns when a signal has asked for the end and the node has ended, or at a second signal. Pods that
+/// end with the node are told of in the API, which ends after it.
+async fn node_ended(ends: &mut Ends, leave: &watch::Sender<bool>, node: &mut JoinSet<()>) {
+    ends.wait().await;
+    leave.send_replace(true);
+    tokio::select! {
+        () = async { while node.join_next().await.is_some() {} } => {}
+        () = ends.wait() => {}
+    }
 }
 
 fn say_ready(context: &Context, keys: &Keys, token: &Path, started: Instant) {

@@ -62,73 +62,83 @@ fn nd_05_classes_of_service_have_their_cgroups() {
     });
 }
 
+/// What the kubelet's server answers, through the API.
+fn asked(cluster: &Cluster, path: &str) -> String {
+    let path = format!("/api/v1/nodes/n1/proxy/{path}");
+    cluster.kubectl(&["get", "--raw", &path]).ok().to_owned()
+}
+
+/// The figure of a metric; 0 where it is not there.
+fn figure(text: &str, metric: &str) -> f64 {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix(metric));
+    // Behind it there may be its time.
+    lines.find_map(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or_default()
+}
+
+/// A pod that is probed, writes 3 MiB and keeps a core busy; and one that fails its probe.
+fn busy(cluster: &Cluster) {
+    let probe =
+        |code: &str| json!({"exec": {"command": ["sh", "-c", format!("exit {code}")]}, "periodSeconds": 1});
+    let container = json!({"livenessProbe": probe("0"), "readinessProbe": probe("0"),
+        "command": ["sh", "-c", "dd if=/dev/zero of=/data/f bs=1M count=3; echo line; while :; do :; done"],
+        "volumeMounts": [{"name": "data", "mountPath": "/data"}]});
+    cluster.apply(&super::pod("web", &container, &json!({"volumes": [{"name": "data", "emptyDir": {}}]})));
+    cluster.apply(&sleeps("ill", &json!({"readinessProbe": probe("1")}), &json!({})));
+    cluster.wait_pod("web");
+}
+
 #[test]
 fn nd_04_the_kubelet_tells_figures_and_answers_of_probes() {
     isolated(|| {
         let cluster = cluster();
-        let probe = |code: &str| json!({"exec": {"command": ["sh", "-c", format!("exit {code}")]}, "periodSeconds": 1});
-        let probes = json!({"livenessProbe": probe("0"), "readinessProbe": probe("0"),
-            "command": ["sh", "-c", "dd if=/dev/zero of=/data/f bs=1M count=3; echo line; while :; do :; done"],
-            "volumeMounts": [{"name": "data", "mountPath": "/data"}]});
-        cluster.apply(&super::pod("web", &probes, &json!({"volumes": [{"name": "data", "emptyDir": {}}]})));
-        cluster.apply(&sleeps("ill", &json!({"readinessProbe": probe("1")}), &json!({})));
-        cluster.wait_pod("web");
-        let get = |path: &str| {
-            let path = format!("/api/v1/nodes/n1/proxy/{path}");
-            cluster.kubectl(&["get", "--raw", &path]).ok().to_owned()
-        };
-        let counted = |text: &str, line: &str| {
-            let found = text
-                .lines()
-                .find_map(|it| it.strip_prefix(line)?.split(' ').next_back()?.parse::<f64>().ok());
-            found.unwrap_or_default()
-        };
+        busy(&cluster);
         let id = uid(&cluster, "web");
         wait_for("counted answers", || {
-            let text = get("metrics/probes");
+            let text = asked(&cluster, "metrics/probes");
             let good = |kind: &str| {
-                format!(
-                    "prober_probe_total{{container=\"app\",namespace=\"default\",pod=\"web\",pod_uid=\"{id}\",probe_type=\"{kind}\",result=\"successful\"}}"
-                )
+                let labels = format!(
+                    "container=\"app\",namespace=\"default\",pod=\"web\",pod_uid=\"{id}\",probe_type=\"{kind}\""
+                );
+                figure(&text, &format!("prober_probe_total{{{labels},result=\"successful\"}}")) >= 2.0
             };
             let bad = "prober_probe_duration_seconds_count{container=\"app\",namespace=\"default\",pod=\"ill\",probe_type=\"Readiness\"}";
-            let all = counted(&text, &good("Liveness")) >= 2.0
-                && counted(&text, &good("Readiness")) >= 2.0
-                && counted(&text, bad) >= 2.0;
-            all.then_some(())
+            (good("Liveness") && good("Readiness") && figure(&text, bad) >= 2.0).then_some(())
         });
+        let of = "{container=\"app\",namespace=\"default\",pod=\"web\"}";
+        let of_pod = "{namespace=\"default\",pod=\"web\"}";
         wait_for("figures of the pod", || {
-            let text = get("metrics/resource");
-            let of = |name: &str| {
-                counted(&text, &format!("{name}{{container=\"app\",namespace=\"default\",pod=\"web\"}}"))
-            };
-            let of_pod = |name: &str| counted(&text, &format!("{name}{{namespace=\"default\",pod=\"web\"}}"));
-            // Each line ends with its time.
-            let has = |name: &str| text.lines().any(|line| line.starts_with(name));
+            let text = asked(&cluster, "metrics/resource");
             let all = [
-                "container_start_time_seconds{",
-                "node_cpu_usage_seconds_total ",
-                "node_memory_working_set_bytes ",
-                "pod_cpu_usage_seconds_total{",
-                "pod_memory_working_set_bytes{",
-                "resource_scrape_error 0",
+                format!("container_cpu_usage_seconds_total{of}"),
+                format!("container_memory_working_set_bytes{of}"),
+                format!("container_start_time_seconds{of}"),
+                format!("pod_cpu_usage_seconds_total{of_pod}"),
+                format!("pod_memory_working_set_bytes{of_pod}"),
+                "node_cpu_usage_seconds_total".to_owned(),
+                "node_memory_working_set_bytes".to_owned(),
             ];
-            let are_there = all.iter().all(|name| has(name));
-            (are_there
-                && of("container_cpu_usage_seconds_total") > 0.0
-                && of_pod("pod_memory_working_set_bytes") > 0.0)
-                .then_some(())
+            let are_there = all.iter().all(|metric| figure(&text, metric) > 0.0);
+            (are_there && text.lines().any(|line| line == "resource_scrape_error 0")).then_some(())
         });
-        let summary = wait_for("a summary with the pod", || {
-            let summary: Value = serde_json::from_str(&get("stats/summary")).expect("JSON");
+    });
+}
+
+#[test]
+fn nd_04_a_summary_has_the_node_its_pods_and_what_they_store() {
+    isolated(|| {
+        let cluster = cluster();
+        busy(&cluster);
+        let (node, pod) = wait_for("a summary with the pod", || {
+            let mut summary: Value = serde_json::from_str(&asked(&cluster, "stats/summary")).expect("JSON");
             let pods = summary["pods"].as_array()?;
             let pod = pods.iter().find(|pod| pod["podRef"]["name"] == "web")?.clone();
-            let used = pod["volume"][0]["usedBytes"].as_u64()?;
-            (used >= 3 << 20 && pod["cpu"]["usageNanoCores"].as_u64()? > 0).then_some((summary, pod))
+            let data = pod["volume"].as_array()?.iter().find(|volume| volume["name"] == "data")?;
+            let is_whole =
+                data["usedBytes"].as_u64()? >= 3 << 20 && pod["cpu"]["usageNanoCores"].as_u64()? > 0;
+            is_whole.then(|| (summary["node"].take(), pod))
         });
-        let (summary, pod) = summary;
-        assert_eq!(summary["node"]["nodeName"], "n1");
-        for path in [
+        assert_eq!((&node["nodeName"], &pod["podRef"]["uid"]), (&json!("n1"), &json!(uid(&cluster, "web"))));
+        let of_node = [
             "/cpu/usageCoreNanoSeconds",
             "/memory/workingSetBytes",
             "/memory/availableBytes",
@@ -136,11 +146,8 @@ fn nd_04_the_kubelet_tells_figures_and_answers_of_probes() {
             "/fs/inodesFree",
             "/rlimit/maxpid",
             "/runtime/imageFs/usedBytes",
-        ] {
-            assert!(summary["node"].pointer(path).is_some_and(Value::is_u64), "{path}: {}", summary["node"]);
-        }
-        assert_eq!(pod["podRef"]["uid"], id);
-        for path in [
+        ];
+        let of_pod = [
             "/containers/0/cpu/usageCoreNanoSeconds",
             "/containers/0/memory/workingSetBytes",
             "/containers/0/rootfs/usedBytes",
@@ -148,8 +155,11 @@ fn nd_04_the_kubelet_tells_figures_and_answers_of_probes() {
             "/network/rxBytes",
             "/process_stats/process_count",
             "/ephemeral-storage/usedBytes",
-        ] {
-            assert!(pod.pointer(path).is_some_and(Value::is_u64), "{path}: {pod}");
+        ];
+        for (object, paths) in [(&node, of_node), (&pod, of_pod)] {
+            for path in paths {
+                assert!(object.pointer(path).is_some_and(Value::is_u64), "{path}: {object}");
+            }
         }
     });
 }
