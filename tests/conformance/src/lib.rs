@@ -1,1 +1,1 @@
-//! Tests named after the conformance specs that need no node; see `tests/it`.
+//! Tests named after the conformance specs, see `tests/it`, and the program that runs in their pods, see `src/bin`.

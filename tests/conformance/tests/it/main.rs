@@ -1,4 +1,4 @@
-//! The conformance specs that need no node: the same calls, and what each name demands.
+//! The conformance specs: the same calls, and what each name demands.
 //!
 //! A test is named after its spec in snake case and says the spec's codename in its comment.
 
