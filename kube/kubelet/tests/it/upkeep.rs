@@ -17,7 +17,7 @@ fn one(name: &str, image: &str) -> Value {
 }
 
 #[tokio::test]
-async fn nd_05_unused_images_go_when_the_disk_is_full() {
+async fn unused_images_go_when_the_disk_is_full() {
     let rig = Rig::with(|config| {
         config.eviction = Eviction { every: Duration::from_secs(1), ..config.eviction };
         config.image_collection = ImageCollection {

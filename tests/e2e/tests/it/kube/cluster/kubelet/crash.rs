@@ -11,7 +11,7 @@ fn counts(pod: &Value) -> (Value, Value) {
 }
 
 #[test]
-fn lc_05_a_killed_server_finds_probes_and_ends_as_they_were() {
+fn a_killed_server_finds_probes_and_ends_as_they_were() {
     isolated(|| {
         let mut cluster = cluster();
         let probe = json!({"exec": {"command": ["true"]}, "periodSeconds": 1});

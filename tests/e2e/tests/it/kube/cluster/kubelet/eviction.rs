@@ -67,7 +67,7 @@ fn short_of(cluster: &Cluster, kind: &str, taint: &str, is_short: bool) {
 }
 
 #[test]
-fn nd_08_whoever_uses_more_memory_than_it_asked_for_goes_first() {
+fn whoever_uses_more_memory_than_it_asked_for_goes_first() {
     isolated(|| {
         let meminfo = Meminfo::new();
         let options =
@@ -103,7 +103,7 @@ fn nd_08_whoever_uses_more_memory_than_it_asked_for_goes_first() {
 }
 
 #[test]
-fn nd_08_on_a_full_disk_unused_images_go_before_pods() {
+fn on_a_full_disk_unused_images_go_before_pods() {
     isolated(|| {
         let strake = busybox();
         let disk = strake.root().join("agent/kubelet");
@@ -146,7 +146,7 @@ fn nd_08_on_a_full_disk_unused_images_go_before_pods() {
 }
 
 #[test]
-fn nd_08_pods_that_write_more_than_they_may_go() {
+fn pods_that_write_more_than_they_may_go() {
     isolated(|| {
         let cluster = super::cluster();
         let volume = json!({"volumes": [{"name": "data", "emptyDir": {"sizeLimit": "1Mi"}}]});

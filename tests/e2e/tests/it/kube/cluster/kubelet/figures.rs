@@ -18,7 +18,7 @@ fn may_lower_scores() -> bool {
 }
 
 #[test]
-fn nd_05_classes_of_service_have_their_cgroups() {
+fn classes_of_service_have_their_cgroups() {
     isolated(|| {
         let cluster = cluster();
         let both = json!({"cpu": "500m", "memory": "64Mi"});
@@ -88,7 +88,7 @@ fn busy(cluster: &Cluster) {
 }
 
 #[test]
-fn nd_04_the_kubelet_tells_figures_and_answers_of_probes() {
+fn the_kubelet_tells_figures_and_answers_of_probes() {
     isolated(|| {
         let cluster = cluster();
         busy(&cluster);
@@ -124,7 +124,7 @@ fn nd_04_the_kubelet_tells_figures_and_answers_of_probes() {
 }
 
 #[test]
-fn nd_04_a_summary_has_the_node_its_pods_and_what_they_store() {
+fn a_summary_has_the_node_its_pods_and_what_they_store() {
     isolated(|| {
         let cluster = cluster();
         busy(&cluster);

@@ -7,7 +7,7 @@ use testkit::{isolated, wait_for};
 use super::{busybox, pod};
 
 #[test]
-fn nd_05_logs_are_rotated_and_read_across() {
+fn logs_are_rotated_and_read_across() {
     isolated(|| {
         let options = ["--container-log-max-size", "64Ki", "--container-log-max-files", "3"];
         let cluster = Cluster::start_with(busybox(), &options);

@@ -42,7 +42,7 @@ fn restarted(cluster: &Cluster, name: &str) {
 }
 
 #[test]
-fn lc_02_probes_speak_grpc() {
+fn probes_speak_grpc() {
     isolated(|| {
         let cluster = cluster();
         let grpc = |service: &str| json!({"grpc": {"port": 2379, "service": service}, "periodSeconds": 1, "failureThreshold": 2});
@@ -61,7 +61,7 @@ fn lc_02_probes_speak_grpc() {
 }
 
 #[test]
-fn lc_02_probes_speak_https() {
+fn probes_speak_https() {
     isolated(|| {
         let cluster = cluster();
         let get = |path: &str, threshold: u32| {

@@ -9,7 +9,7 @@ use testkit::isolated;
 use super::{busybox, condition, pod, until};
 
 #[test]
-fn nd_10_pods_end_with_the_node_in_the_order_of_their_priority() {
+fn pods_end_with_the_node_in_the_order_of_their_priority() {
     isolated(|| {
         let strake = busybox();
         let manifests = strake.home().join("manifests");

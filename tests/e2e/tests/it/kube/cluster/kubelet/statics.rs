@@ -20,7 +20,7 @@ fn id(pod: &Value) -> &str {
 }
 
 #[test]
-fn nd_09_files_are_pods() {
+fn files_are_pods() {
     isolated(|| {
         let strake = busybox();
         let folder = strake.home().join("manifests");
