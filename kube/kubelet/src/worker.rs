@@ -198,6 +198,8 @@ impl Worker {
             self.shared.objects.need(uid(&self.pod), &wanted, &self.objects_wake);
             self.refresh();
         }
+        let (last, actions): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|action| matches!(action, Action::Purge));
         for action in actions {
             self.act(action);
         }
@@ -205,6 +207,11 @@ impl Worker {
         self.probes.sync(&self.shared, &self.pod, &self.state, &self.addresses(), ends);
         self.tell_resize();
         self.write_status(now);
+        // The last word has to be with the API before: only now is known whether there is one to be said. Nothing
+        // else may wake us when it has come.
+        for action in last {
+            self.act(action);
+        }
         let resize = self.resize_pending.as_ref().map(|_| RESIZE_AGAIN);
         [look_again_after, resize].into_iter().flatten().min()
     }
