@@ -23,11 +23,12 @@ const NEVER_EVICT: &[&str] = &["--eviction-hard", "memory.available<1Mi"];
 /// all of it ends with the test's namespaces.
 #[derive(Debug)]
 pub struct Cluster {
-    strake: Strake,
-    pods: CgroupSubtree,
-    extra: Vec<String>,
-    server: Process,
+    // In this order they go: who writes before what is written.
     nodes: Vec<Node>,
+    server: Process,
+    pods: CgroupSubtree,
+    strake: Strake,
+    extra: Vec<String>,
 }
 
 /// A node in a network namespace of its own.
@@ -35,10 +36,10 @@ pub struct Cluster {
 pub struct Node {
     /// Its name in the cluster.
     pub name: String,
-    strake: Strake,
-    _pods: CgroupSubtree,
-    keeper: Child,
     agent: Process,
+    _pods: CgroupSubtree,
+    strake: Strake,
+    keeper: Child,
 }
 
 #[derive(Debug)]
