@@ -66,7 +66,7 @@ pub(crate) fn measure() -> Result<ApiReport> {
     let idle = resident_mib(server.pid())?;
     report.add("resident when idle", "MiB", idle, 495.0);
     let pool = runtime.block_on(Pool::connect(&server.kubeconfig()))?;
-    creates(&runtime, &pool, &mut report)?;
+    creates(&runtime, &pool, server.pid(), &mut report)?;
     gets(&runtime, &pool, &mut report)?;
     lists(&runtime, &pool, &mut report)?;
     fan_out(&runtime, &pool, &mut report)?;
@@ -94,15 +94,18 @@ fn cached(runtime: &Runtime, server: &mut KubeServer, report: &mut ApiReport) ->
     Ok(())
 }
 
-fn creates(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
+fn creates(runtime: &Runtime, pool: &Pool, server: u32, report: &mut ApiReport) -> Result<()> {
     for (workers, count, rate, p50) in
         [(1, 500, 337.0, 2.7), (10, 2000, 602.0, 14.0), (50, 2500, 1040.0, 42.0)]
     {
+        let before = cpu_seconds(server)?;
         let latencies = runtime.block_on(each(pool, workers, count, move |number| {
             ("POST", format!("{PODS}?fieldManager=bench"), Some(pod(&format!("w{workers}-{number}"))))
         }))?;
         report.add(format!("pod creates, {workers} workers"), "/s", latencies.rate(), rate);
         report.add(format!("pod create p50, {workers} workers"), "ms", latencies.p50_ms(), p50);
+        let each = (cpu_seconds(server)? - before) / count as f64 * 1e6;
+        report.add(format!("CPU of a create, {workers} workers"), "us", each, f64::NAN);
     }
     Ok(())
 }
@@ -156,6 +159,15 @@ fn pod(name: &str) -> String {
         }], "volumes": [{"name": "config", "configMap": {"name": "service"}}]},
     })
     .to_string()
+}
+
+/// What a process has had of the processors.
+fn cpu_seconds(pid: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read the server's stat")?;
+    let fields = stat.rsplit(") ").next().unwrap_or_default();
+    // utime and stime, fields 14 and 15 of proc_pid_stat(5), the first two of which are cut off.
+    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>();
+    Ok(ticks.context("a process's times")? as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
 /// Resident memory of a process.

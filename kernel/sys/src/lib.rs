@@ -1,5 +1,5 @@
 //! Safe system calls: what rustix lacks or what needs more than one call to be
-//! safe. One subject per file. `unsafe` lives in this crate only.
+//! safe. One subject per file. `unsafe` lives in this crate only, and in `memcpy`.
 //!
 //! It knows nothing of containers: no specification, no policy, no state on disk.
 
