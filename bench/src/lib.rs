@@ -4,7 +4,9 @@
 //! quote the ratios of one run, never absolute times.
 
 mod api;
+mod cluster;
 mod dns;
+mod process;
 mod sample;
 mod scenario;
 mod sim;
@@ -32,6 +34,8 @@ pub enum Scenario {
     Api,
     /// what ten thousand watches cost the control plane, a thousand of them stalled
     Watches,
+    /// a cluster of one node: how soon it is there, what it takes, how soon pods run
+    Cluster,
     /// 50 simulated nodes with 150 pods each on one server
     ClusterSim,
     /// 1,000 simulated nodes that register and heartbeat on one server
@@ -110,6 +114,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         Scenario::Watches => {
             return api::watches::measure().context("scenario watches").map(Report::Watches);
         }
+        Scenario::Cluster => return cluster::measure().context("scenario cluster").map(Report::Sim),
         Scenario::ClusterSim => {
             let size = sim::Size { nodes: 50, pods_per_node: 150 };
             return sim::measure(size).context("scenario cluster-sim").map(Report::Sim);

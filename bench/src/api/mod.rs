@@ -11,13 +11,15 @@ pub(crate) mod watches;
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 pub use bodies::BodiesReport;
 use connection::Pool;
 use load::{Latencies, each};
 use testkit::kube::KubeServer;
 use tokio::runtime::Runtime;
 pub use watches::WatchReport;
+
+use crate::process::{cpu_seconds, resident_mib};
 
 /// A line of the table.
 #[derive(Clone, Debug)]
@@ -159,22 +161,4 @@ fn pod(name: &str) -> String {
         }], "volumes": [{"name": "config", "configMap": {"name": "service"}}]},
     })
     .to_string()
-}
-
-/// What a process has had of the processors.
-fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).context("read the server's stat")?;
-    let fields = stat.rsplit(") ").next().unwrap_or_default();
-    // utime and stime, fields 14 and 15 of proc_pid_stat(5), the first two of which are cut off.
-    let ticks = fields.split(' ').skip(11).take(2).map(str::parse::<u64>).sum::<Result<u64, _>>();
-    Ok(ticks.context("a process's times")? as f64 / rustix::param::clock_ticks_per_second() as f64)
-}
-
-/// Resident memory of a process.
-fn resident_mib(pid: u32) -> Result<f64> {
-    let status =
-        std::fs::read_to_string(format!("/proc/{pid}/status")).context("read the server's status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")?;
-    Ok(kib / 1024.0)
 }

@@ -17,7 +17,8 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::connection::{Pool, Windows};
 use super::load::each;
-use super::{PODS, pod, resident_mib};
+use super::{PODS, pod};
+use crate::process::resident_mib;
 
 /// What was measured.
 #[derive(Clone, Debug)]

@@ -7,11 +7,12 @@ mod kubelet;
 
 use std::fmt;
 use std::fs;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use client::http::Endpoint;
 use client::{Api, Call, HttpClient};
 use controllers::known;
@@ -20,6 +21,7 @@ use serde_json::json;
 use testkit::kube::{KubeServer, Part};
 use tokio::task::JoinSet;
 
+use crate::process::{cpu_seconds, resident_mib};
 use kubelet::Kubelet;
 
 /// How large.
@@ -30,14 +32,18 @@ pub(crate) struct Size {
 }
 
 /// What was measured.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct SimReport {
     title: String,
     lines: Vec<(String, String)>,
 }
 
 impl SimReport {
-    fn add(&mut self, what: impl Into<String>, value: impl Into<String>) {
+    pub(crate) fn new(title: impl Into<String>) -> Self {
+        Self { title: title.into(), lines: Vec::new() }
+    }
+
+    pub(crate) fn add(&mut self, what: impl Into<String>, value: impl Into<String>) {
         self.lines.push((what.into(), value.into()));
     }
 }
@@ -84,17 +90,15 @@ pub(crate) fn measure(size: Size) -> Result<SimReport> {
 }
 
 async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<SimReport> {
-    let mut report = SimReport {
-        title: format!("{} simulated nodes × {} pods", size.nodes, size.pods_per_node),
-        ..SimReport::default()
-    };
+    let title = format!("{} simulated nodes × {} pods", size.nodes, size.pods_per_node);
+    let mut report = SimReport::new(title);
     report.add("server resident before", mib(server.pid())?);
     let counts = Arc::new(Counts::default());
     let mut kubelets = JoinSet::new();
     let started = Instant::now();
     // A real kubelet has a connection of its own; a thousand of them share some.
     let clients: Vec<Arc<HttpClient>> =
-        (0..size.nodes.min(CONNECTIONS_MAX)).map(|_| connect(server)).collect::<Result<_>>()?;
+        (0..size.nodes.min(CONNECTIONS_MAX)).map(|_| connect(&server.kubeconfig())).collect::<Result<_>>()?;
     let mut registering = JoinSet::new();
     for number in 0..size.nodes {
         let api: Arc<dyn Api> = clients[number % clients.len()].clone();
@@ -105,7 +109,7 @@ async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<SimRep
         kubelets.spawn(registered??.run());
     }
     report.add("all nodes registered after", seconds(started.elapsed()));
-    let prober = connect(server)?;
+    let prober = connect(&server.kubeconfig())?;
     let probing = tokio::spawn(probe(Arc::clone(&prober), Arc::clone(&counts)));
     let cpu = [cpu_seconds(server.pid())?, cpu_seconds(scheduler.pid())?];
     let began = Instant::now();
@@ -135,8 +139,9 @@ async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<SimRep
     Ok(report)
 }
 
-fn connect(server: &KubeServer) -> Result<Arc<HttpClient>> {
-    let bytes = fs::read(server.kubeconfig())?;
+/// A client as the administrator.
+pub(crate) fn connect(kubeconfig: &Path) -> Result<Arc<HttpClient>> {
+    let bytes = fs::read(kubeconfig)?;
     let config = yaml::read(&bytes).map_err(|error| anyhow!("{error}"))?.value;
     Ok(Arc::new(HttpClient::new(Endpoint::from_kubeconfig(&config, "kubelet-sim")?)))
 }
@@ -202,25 +207,12 @@ fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 
+fn mib(pid: u32) -> Result<String> {
+    Ok(format!("{:.1} MiB", resident_mib(pid)?))
+}
+
 fn rate(count: usize, time: Duration) -> f64 {
     count as f64 / time.as_secs_f64()
-}
-
-/// Resident memory of a process.
-pub(crate) fn mib(pid: u32) -> Result<String> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("read a process's status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.trim().trim_end_matches(" kB").trim().parse().context("VmRSS")?;
-    Ok(format!("{:.1} MiB", kib / 1024.0))
-}
-
-/// Processor time that a process has used.
-pub(crate) fn cpu_seconds(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).context("read a process's times")?;
-    let behind = stat.rsplit(')').next().context("a name")?;
-    let fields: Vec<&str> = behind.split_whitespace().collect();
-    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("too few fields")?.parse::<f64>()?) };
-    Ok((ticks(11)? + ticks(12)?) / TICKS_PER_SECOND)
 }
 
 const REPLICAS: usize = 100;
@@ -228,7 +220,6 @@ const CONNECTIONS_MAX: usize = 50;
 /// How long a cluster without pods is looked at.
 const HEARTBEATS_FOR: Duration = Duration::from_secs(30);
 const PATIENCE: Duration = Duration::from_secs(540);
-const TICKS_PER_SECOND: f64 = 100.0;
 
 #[cfg(test)]
 mod tests {

@@ -62,6 +62,16 @@ impl Cluster {
     /// # Panics
     /// As [`Cluster::start`].
     pub fn start_with(strake: Strake, extra: &[&str]) -> Self {
+        let cluster = Self::boot(strake, extra);
+        cluster.wait_ready("n1");
+        cluster
+    }
+
+    /// As [`Cluster::start_with`], as soon as the API answers: nobody has asked for the node yet.
+    ///
+    /// # Panics
+    /// As [`Cluster::start`].
+    pub fn boot(strake: Strake, extra: &[&str]) -> Self {
         assert!(is_isolated(), "a cluster wants namespaces of its own");
         ip("link add lan type bridge");
         ip(&format!("address add {LAN}1/24 dev lan"));
@@ -71,9 +81,7 @@ impl Cluster {
         let pods = CgroupSubtree::new("pods");
         let extra: Vec<String> = extra.iter().map(|&arg| arg.to_owned()).collect();
         let server = serve(&strake, &pods, &extra);
-        let cluster = Self { strake, pods, extra, server, nodes: Vec::new() };
-        cluster.wait_ready("n1");
-        cluster
+        Self { strake, pods, extra, server, nodes: Vec::new() }
     }
 
     /// Runs `kubectl ARGS` as the administrator.

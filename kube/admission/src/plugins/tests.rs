@@ -386,7 +386,7 @@ fn a_node_lets_go_of_its_volumes_only() {
         (Update, volume(both.clone(), "a"), volume(json!([]), "a"), false),
         (Update, volume(both.clone(), "a"), volume(json!(["kubernetes.io/pv-protection"]), "b"), false),
         (Update, stays.clone(), stays, false),
-        (Delete, volume(both.clone(), "a"), Value::Null, false),
+        (Delete, volume(both, "a"), Value::Null, false),
     ] {
         let mut request = request(operation, "persistentvolumes", new);
         request.user =

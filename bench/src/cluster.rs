@@ -1,0 +1,158 @@
+//! A whole cluster on one machine: how soon it is there, what it takes at rest, how soon pods run.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, anyhow, ensure};
+use client::http::HttpClient;
+use client::{Api, Call};
+use controllers::known;
+use serde_json::{Value, json};
+use testkit::Strake;
+use testkit::cluster::Cluster;
+use tokio::runtime::Runtime;
+
+use crate::process::{all, cpu_seconds, proportional_mib, resident_mib};
+use crate::sim::{SimReport, connect};
+
+/// Starts one and measures it. The image is there already: nothing is pulled.
+///
+/// # Errors
+/// When the cluster refuses anything, or something does not come in time.
+pub(crate) fn measure() -> Result<SimReport> {
+    let mut report = SimReport::new("A cluster of one node");
+    let runtime = Runtime::new()?;
+    let strake = Strake::new().with_busybox();
+    let kubeconfig = strake.root().join("server/admin.kubeconfig");
+    let firsts = runtime.spawn(firsts(kubeconfig.clone(), Instant::now()));
+    let cluster = Cluster::boot(strake, &[]);
+    let firsts = runtime.block_on(firsts)??;
+    report.add("cold start to node Ready (goal 2 s)", seconds(firsts.ready));
+    report.add("cold start to first pod Running (goal 2.5 s)", seconds(firsts.running));
+    rest(cluster.pid(), &mut report)?;
+    let api = connect(&kubeconfig)?;
+    runtime.block_on(together(&api, &mut report))?;
+    Ok(report)
+}
+
+/// When what a newcomer waits for was first seen.
+struct Firsts {
+    ready: Duration,
+    running: Duration,
+}
+
+/// Asks for a pod as soon as anybody answers, and looks until it runs.
+async fn firsts(kubeconfig: PathBuf, began: Instant) -> Result<Firsts> {
+    let api = first_answer(&kubeconfig, began).await?;
+    let (mut asked, mut ready, mut running) = (false, None, None);
+    loop {
+        ensure!(began.elapsed() < PATIENCE, "no pod runs after {PATIENCE:?}");
+        // Its namespace and its service account come a moment after the API.
+        asked = asked || api.call(Call::create(known::pods(), "default", pod("first"))).await.is_ok();
+        if ready.is_none() && is_ready(&*api).await {
+            ready = Some(began.elapsed());
+        }
+        if running.is_none() && asked && phases(&*api).await?.iter().any(|(_, phase)| phase == "Running") {
+            running = Some(began.elapsed());
+        }
+        if let (Some(ready), Some(running)) = (ready, running) {
+            return Ok(Firsts { ready, running });
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+async fn first_answer(kubeconfig: &Path, began: Instant) -> Result<Arc<HttpClient>> {
+    loop {
+        if let Ok(api) = connect(kubeconfig)
+            && api.call(Call::list(known::nodes(), "")).await.is_ok()
+        {
+            return Ok(api);
+        }
+        ensure!(began.elapsed() < PATIENCE, "nobody answers after {PATIENCE:?}");
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// What the process takes when nothing happens.
+fn rest(server: u32, report: &mut SimReport) -> Result<()> {
+    std::thread::park_timeout(SETTLE);
+    let (cpu, began) = (cpu_seconds(server)?, Instant::now());
+    std::thread::park_timeout(REST);
+    let share = (cpu_seconds(server)? - cpu) / began.elapsed().as_secs_f64() * 100.0;
+    report.add("resident at rest (goal 64 MiB)", format!("{:.1} MiB", resident_mib(server)?));
+    report.add("processor at rest (goal 1 % of a core)", format!("{share:.2} %"));
+    Ok(())
+}
+
+/// Pods that are asked for at once, and what each takes besides its own process.
+async fn together(api: &HttpClient, report: &mut SimReport) -> Result<()> {
+    let before = ours_mib()?;
+    let began = Instant::now();
+    for number in 0..TOGETHER {
+        let create = Call::create(known::pods(), "default", pod(&format!("together-{number}")));
+        api.call(create).await.map_err(|it| anyhow!("{it}"))?;
+    }
+    let mut running: Vec<(String, Duration)> = Vec::new();
+    while running.len() < TOGETHER {
+        ensure!(began.elapsed() < PATIENCE, "{} of {TOGETHER} pods run", running.len());
+        for (name, phase) in phases(api).await? {
+            let new = running.iter().all(|(known, _)| *known != name);
+            if phase == "Running" && name != "first" && new {
+                running.push((name, began.elapsed()));
+            }
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+    let at = |share: usize| running.get((TOGETHER * share).div_ceil(100) - 1).map_or(PATIENCE, |it| it.1);
+    report.add(
+        format!("{TOGETHER} pods at once, each from the first request on"),
+        format!("p50 {}, p99 {}", seconds(at(50)), seconds(at(99))),
+    );
+    tokio::time::sleep(SETTLE).await;
+    let each = (ours_mib()? - before) / TOGETHER as f64;
+    report.add("memory of ours for each pod at rest (goal 1 MiB)", format!("{each:.2} MiB"));
+    Ok(())
+}
+
+/// Everything here but this program and what runs in containers.
+fn ours_mib() -> Result<f64> {
+    let ours = all()?.into_iter().filter(|(pid, command)| {
+        *pid != std::process::id() && !command.is_empty() && !command.starts_with("sleep")
+    });
+    Ok(ours.filter_map(|(pid, _)| proportional_mib(pid).ok()).sum())
+}
+
+async fn is_ready(api: &dyn Api) -> bool {
+    let node = api.call(Call::get(known::nodes(), "", "n1")).await.unwrap_or_default();
+    let conditions = node.pointer("/status/conditions").and_then(Value::as_array);
+    conditions.into_iter().flatten().any(|it| it["type"] == "Ready" && it["status"] == "True")
+}
+
+async fn phases(api: &dyn Api) -> Result<Vec<(String, String)>> {
+    let pods = api.call(Call::list(known::pods(), "default")).await.map_err(|it| anyhow!("{it}"))?;
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let items = pods["items"].as_array().context("no items")?;
+    Ok(items.iter().map(|pod| (text(&pod["metadata"]["name"]), text(&pod["status"]["phase"]))).collect())
+}
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"terminationGracePeriodSeconds": 1, "containers": [{
+            "name": "main", "image": "busybox", "imagePullPolicy": "IfNotPresent",
+            "command": ["sleep", "3600"],
+        }]},
+    })
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.2} s", time.as_secs_f64())
+}
+
+const TOGETHER: usize = 20;
+const GLANCE: Duration = Duration::from_millis(5);
+const SETTLE: Duration = Duration::from_secs(5);
+const REST: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
