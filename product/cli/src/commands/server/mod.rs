@@ -27,7 +27,7 @@ use crate::node::args::NodeArgs;
 #[command(after_help = "Examples:\n  \
                         strake server\n  \
                         strake server --disable-agent\n  \
-                        strake server --disable-agent --store https://10.0.0.1:2379 --etcd-cafile ca.pem\n  \
+                        strake server --disable-agent --datastore etcd://10.0.0.1:2379 --etcd-cafile ca.pem\n  \
                         KUBECONFIG=/var/lib/strake/server/admin.kubeconfig kubectl get namespaces")]
 pub struct Args {
     /// Run the control plane only: this machine takes no pods
@@ -57,8 +57,8 @@ pub struct Args {
     /// Where to write the administrator's kubeconfig besides the data directory
     #[arg(long, value_name = "FILE")]
     pub write_kubeconfig: Option<PathBuf>,
-    /// etcd endpoints, between commas, instead of the store in the data directory
-    #[arg(long, value_name = "ENDPOINTS", value_delimiter = ',')]
+    /// etcd's members, such as etcd://10.0.0.1:2379 and more between commas, instead of the store in the data directory
+    #[arg(long = "datastore", alias = "store", value_name = "ENDPOINTS", value_delimiter = ',')]
     pub store: Vec<String>,
     /// How etcd is reached.
     #[command(flatten)]

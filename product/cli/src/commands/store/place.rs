@@ -67,7 +67,19 @@ impl EtcdOptions {
             _ => None,
         };
         let ca = self.etcd_cafile.as_deref().map(read).transpose()?;
-        Ok(Etcd::connect(&EtcdConfig { endpoints: endpoints.to_vec(), ca, identity })?)
+        let tls = ca.is_some() || identity.is_some();
+        let endpoints = endpoints.iter().map(|endpoint| url(endpoint, tls)).collect();
+        Ok(Etcd::connect(&EtcdConfig { endpoints, ca, identity })?)
+    }
+}
+
+/// A member's address as a URL: `etcd://HOST:PORT` and `HOST:PORT` are reached with TLS where its files are named.
+fn url(endpoint: &str, tls: bool) -> String {
+    let scheme = if tls { "https" } else { "http" };
+    match endpoint.split_once("://") {
+        Some(("etcd", address)) => format!("{scheme}://{address}"),
+        Some(_) => endpoint.to_owned(),
+        None => format!("{scheme}://{endpoint}"),
     }
 }
 
@@ -81,4 +93,22 @@ pub fn describe(report: &Report) -> String {
         "revision {}, oldest kept {}, {} keys, {} records, {} leases",
         report.revision, report.compacted, report.keys, report.rows, report.leases
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_are_named_with_and_without_a_scheme() {
+        for (endpoint, tls, expected) in [
+            ("etcd://10.0.0.1:2379", false, "http://10.0.0.1:2379"),
+            ("etcd://10.0.0.1:2379", true, "https://10.0.0.1:2379"),
+            ("db.example:2379", true, "https://db.example:2379"),
+            ("http://127.0.0.1:2379", true, "http://127.0.0.1:2379"),
+            ("https://127.0.0.1:2379", false, "https://127.0.0.1:2379"),
+        ] {
+            assert_eq!(url(endpoint, tls), expected, "{endpoint}");
+        }
+    }
 }

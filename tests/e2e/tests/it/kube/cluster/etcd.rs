@@ -87,7 +87,7 @@ fn server(etcd: &Etcd, first: Option<&KubeServer>) -> KubeServer {
         std::fs::create_dir(&data).unwrap();
         run(Command::new("cp").arg("-a").arg(first.data().join("pki")).arg(&data)).ok();
     }
-    KubeServer::start_in(home, &["--store", &etcd.endpoints()])
+    KubeServer::start_in(home, &["--datastore", &etcd.endpoints()])
 }
 
 fn deployment(name: &str) -> String {
