@@ -83,6 +83,7 @@ const ALL: &[Loop] = &[
     node::HEALTH,
     node::EVICTION,
     node::RANGES,
+    node::TTL,
     pod_gc::LOOP,
     load_balancer::LOOP,
     local_path::LOOP,

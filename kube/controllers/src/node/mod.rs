@@ -3,11 +3,13 @@
 mod eviction;
 mod health;
 mod ranges;
+mod ttl;
 mod zones;
 
 pub(crate) use eviction::LOOP as EVICTION;
 pub(crate) use health::LOOP as HEALTH;
 pub(crate) use ranges::LOOP as RANGES;
+pub(crate) use ttl::LOOP as TTL;
 
 use serde_json::Value;
 
