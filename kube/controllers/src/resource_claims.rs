@@ -133,14 +133,18 @@ fn of_claim(observed: &Observed<'_>, claim: &Arc<Value>) -> Plan {
     let pod = owner.and_then(|owner| observed.view.get(pods(), namespace(claim), text(owner, &["name"])));
     let pod = pod.filter(|pod| owner.is_some_and(|owner| uid(pod) == text(owner, &["uid"])));
     let is_over = owner.is_some() && pod.as_ref().is_some_and(|pod| is_finished(pod));
-    let ends = kept.is_empty() && (is_deleting(claim) || is_over || reserved.len() != kept.len());
+    // Whoever else allocated, without the scheduler's finalizer, takes back by itself.
+    let held = crate::object::has_finalizer(claim, FINALIZER);
+    let ends = held && kept.is_empty() && (is_deleting(claim) || is_over || reserved.len() != kept.len());
     if kept.len() != reserved.len() || (ends && at(claim, &["status", "allocation"]).is_some()) {
         let mut said = Value::clone(claim);
         if kept.is_empty() {
             remove(&mut said, &["status", "reservedFor"]);
-            remove(&mut said, &["status", "allocation"]);
         } else {
             set(&mut said, &["status", "reservedFor"], Value::Array(kept));
+        }
+        if ends {
+            remove(&mut said, &["status", "allocation"]);
         }
         let write = Action::update_status(resource_claims(), said);
         return Plan::of("pods that used it have ended", vec![write]);
@@ -154,7 +158,6 @@ fn of_claim(observed: &Observed<'_>, claim: &Arc<Value>) -> Plan {
         };
         return Plan::of("the pod that it was made for has ended", vec![delete]);
     }
-    let held = crate::object::has_finalizer(claim, FINALIZER);
     if is_deleting(claim) && held && at(claim, &["status", "allocation"]).is_none() {
         let free = crate::object::without_finalizer(claim, FINALIZER);
         return Plan::of("nothing is allocated for it", vec![Action::update(resource_claims(), free)]);
@@ -204,6 +207,7 @@ mod tests {
         // The scheduler's part; then the pod ends.
         let called = name(&claim).to_owned();
         world.change("resourceclaims", "a", &called, |claim| {
+            claim["metadata"]["finalizers"] = json!([FINALIZER]);
             claim["status"] = json!({"allocation": {}, "reservedFor": [{"resource": "pods", "name": "p", "uid": uid(&pod)}]});
         });
         world.settle(LOOPS);
@@ -216,7 +220,7 @@ mod tests {
     #[test]
     fn a_shared_claim_is_given_back() {
         let mut world = World::default();
-        world.put("resourceclaims", json!({"metadata": {"name": "c", "namespace": "a"},
+        world.put("resourceclaims", json!({"metadata": {"name": "c", "namespace": "a", "finalizers": [FINALIZER]},
             "status": {"allocation": {}, "reservedFor": [
                 {"resource": "pods", "name": "gone", "uid": "u"}, {"resource": "pods", "name": "p", "uid": "v"}]}}));
         world.put(
@@ -230,5 +234,13 @@ mod tests {
         world.remove("pods", "a", "p");
         world.settle(LOOPS);
         assert_eq!((status(&world).get("reservedFor"), status(&world).get("allocation")), (None, None));
+        // Of a claim that the scheduler did not allocate only the reservation ends.
+        world.put(
+            "resourceclaims",
+            json!({"metadata": {"name": "d", "namespace": "a"}, "status": {
+            "allocation": {}, "reservedFor": [{"resource": "pods", "name": "gone", "uid": "u"}]}}),
+        );
+        world.settle(LOOPS);
+        assert_eq!(world.get("resourceclaims", "a", "d").unwrap()["status"], json!({"allocation": {}}));
     }
 }

@@ -356,7 +356,8 @@ fn dra_crud_tests_resource_k8s_io_v1_resource_claim() {
     };
     let request = json!({ "name": "req", "exactly": { "deviceClassName": "any" } });
     let body = json!({ "spec": { "devices": { "requests": [request] } } });
-    let reserved = json!([{ "resource": "pods", "name": "pod", "uid": "12345" }]);
+    // Not a pod, whose reservation the server's own loop ends when it is not there.
+    let reserved = json!([{ "apiGroup": "dra.example", "resource": "users", "name": "one", "uid": "12345" }]);
     let mut second = allocated("pool");
     second["reservedFor"] = reserved;
     let statuses = [allocated("pool"), second];
