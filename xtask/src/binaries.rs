@@ -30,14 +30,25 @@ impl Built {
 pub(crate) fn build(root: &Path) -> Result<Built> {
     apt::install(&[apt::BUILD])?;
     let target = Target::available(root)?;
-    let mut command = cargo();
-    command.current_dir(root).args(["build", "--release", "--locked", "--target", &target.triple]);
-    command.args(["-p", "strake", "-p", "strake-shim", "-p", "strake-runtime"]);
-    if target.static_flag {
-        command.env("RUSTFLAGS", "-C target-feature=+crt-static");
-    }
-    run(&mut command)?;
-    let from = target_dir(root).join(&target.triple).join("release");
+    let make = |profile: &str, packages: &[&str]| {
+        let mut command = cargo();
+        command.current_dir(root).args([
+            "build",
+            "--locked",
+            "--profile",
+            profile,
+            "--target",
+            &target.triple,
+        ]);
+        packages.iter().for_each(|package| drop(command.args(["--package", package])));
+        if target.static_flag {
+            command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+        }
+        run(&mut command)?;
+        Ok::<_, anyhow::Error>(target_dir(root).join(&target.triple).join(profile))
+    };
+    let from = make("small", SMALL)?;
+    let large = make("release", &["strake"])?;
     let dir = target_dir(root).join("dist");
     fs::create_dir_all(&dir)?;
     for name in SMALL {
@@ -45,7 +56,7 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
     }
     let parts = SMALL.iter().map(|name| Ok(((*name).to_owned(), fs::read(from.join(name))?)));
     let parts = parts.collect::<Result<Vec<_>>>()?;
-    let mut strake = fs::read(from.join("strake"))?;
+    let mut strake = fs::read(large.join("strake"))?;
     carried::append(&mut strake, &parts);
     place(&strake, &dir.join("strake"))?;
     Ok(Built { dir })

@@ -102,7 +102,8 @@ fn deployment(name: &str) -> String {
 fn loops_work(server: &KubeServer, name: &str) {
     let file = server.home().join(format!("{name}.yaml"));
     std::fs::write(&file, deployment(name)).unwrap();
-    server.kubectl(&["create", "-f", &file.to_string_lossy()]).ok();
+    // While etcd's members choose a leader a write is refused with 503, which says so; it is asked again.
+    until("the write", || server.kubectl(&["apply", "-f", &file.to_string_lossy()]).code == 0);
     let label = format!("app={name}");
     let pods = || server.kubectl(&["get", "pods", "-l", &label, "-o", "name"]).stdout;
     until("two pods", || pods().lines().count() == 2);
