@@ -13,9 +13,9 @@ use crate::slice::Slice;
 /// From what the kernel holds to what is wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// These go.
+    /// These go, behind what comes.
     pub remove: Vec<(Key, Value)>,
-    /// Then these come. An element with a new value is in both.
+    /// These come. An element with a new value is in both, and changes in one step.
     pub add: Vec<(Key, Value)>,
     /// The maps among those that are made on demand.
     pub demanded: BTreeSet<Map>,

@@ -45,7 +45,7 @@ fn a_restart_writes_nothing() {
         let two = world.nodes[0].pod("two");
         world.mirror.slice("web", "TCP", &[one.endpoint(), two.endpoint()]);
         world.start(0);
-        assert_eq!(look(&world), before + 1);
+        assert_eq!(look(&world), before + 2, "what comes, then what goes");
         assert_eq!(world.nodes[0].running().proxy.status().rewrites, 0);
     });
 }
