@@ -40,7 +40,9 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
             "--target",
             &target.triple,
         ]);
-        packages.iter().for_each(|package| drop(command.args(["--package", package])));
+        for package in packages {
+            command.args(["--package", package]);
+        }
         if target.static_flag {
             command.env("RUSTFLAGS", "-C target-feature=+crt-static");
         }
