@@ -33,6 +33,8 @@ pub(crate) struct Memory {
     pub(crate) fail_sync: AtomicU64,
     /// Writes and growth fail with ENOSPC while this is set.
     pub(crate) full: AtomicBool,
+    /// It becomes full at this write, counted down to 0; never by itself when it is 0.
+    pub(crate) full_at: AtomicU64,
     /// Only growth fails with ENOSPC while this is set: space that is there already can be used.
     pub(crate) no_growth: AtomicBool,
     /// Syncs wait while this is set.
@@ -245,6 +247,11 @@ impl StorageFile for MemoryFile {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let grows = offset + data.len() as u64 > self.len()?;
+        if self.disk.full_at.load(Ordering::SeqCst) > 0
+            && self.disk.full_at.fetch_sub(1, Ordering::SeqCst) == 1
+        {
+            self.disk.full.store(true, Ordering::SeqCst);
+        }
         self.disk.check_space(grows)?;
         self.disk.act(Act::Write(self.number, offset, data.to_vec()));
         Ok(())

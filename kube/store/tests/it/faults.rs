@@ -91,6 +91,39 @@ fn a_full_disk_and_back() {
     store.txn(Txn::put("b", "again")).unwrap();
 }
 
+/// Whichever write finds no space, even over blocks that are there, as where each write is a copy.
+#[test]
+fn a_disk_that_is_full_at_any_write() {
+    std::thread::scope(|scope| {
+        for write in 1..=100 {
+            scope.spawn(move || full_at(write));
+        }
+    });
+}
+
+fn full_at(write: u64) {
+    let disk = Memory::new();
+    let options = Options { segment_bytes: 2048, ..crate::options() };
+    let open = || Embedded::open_on(disk.clone(), Path::new("memory"), &options, Instant::now()).unwrap();
+    let store = open();
+    disk.full_at.store(write, Ordering::SeqCst);
+    for number in 0..60 {
+        let put = || store.txn(Txn::put(format!("k{number}"), "kept"));
+        if let Err(error) = put() {
+            assert!(matches!(error, Error::Full { .. }), "{write}: {error:?}");
+            disk.full.store(false, Ordering::SeqCst);
+            let mended = testkit::wait_until(Duration::from_secs(20), || store.failure().is_none());
+            assert!(mended, "{write}: {:?}", store.failure());
+            put().unwrap();
+        }
+    }
+    let before = all(&store);
+    assert_eq!(before.len(), 60, "{write}");
+    assert_eq!(store.revision(), Revision(61), "{write}");
+    drop(store);
+    assert_eq!(all(&open()), before, "{write}");
+}
+
 /// What was reserved can be used; then writes are refused before anything of them is written, and go
 /// on by themselves.
 #[test]

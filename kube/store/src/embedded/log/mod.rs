@@ -104,6 +104,8 @@ pub(crate) struct Log {
     dirty: Option<Dirty>,
     /// Whether there was no space for the next segment.
     short: bool,
+    /// The segment before the newest, when there was no space for its seal.
+    unsealed: Option<Tip>,
 }
 
 #[derive(Debug)]
@@ -124,7 +126,15 @@ struct Encoded {
 
 impl Log {
     pub(crate) fn new(tip: Tip, ahead: Arc<Ahead>) -> Self {
-        Self { tip, ahead, frame: Frame::default(), marks: Vec::new(), dirty: None, short: false }
+        Self {
+            tip,
+            ahead,
+            frame: Frame::default(),
+            marks: Vec::new(),
+            dirty: None,
+            short: false,
+            unsealed: None,
+        }
     }
 
     pub(crate) fn tip(&self) -> &Tip {
@@ -139,6 +149,7 @@ impl Log {
         changes: &Changes,
         begin: impl FnOnce() -> Beginning,
     ) -> Result<Written, Failed> {
+        self.seal()?;
         let left = self.tip.active.head.len - self.tip.link.end;
         if changes.frame_bytes(0) + HEAD as u64 > u64::from(left) {
             return self.begin_segment(changes, &begin());
@@ -188,10 +199,24 @@ impl Log {
         }
         hit("store.roll.synced");
         let places = self.take_in(encoded);
-        // From here on it would be noticed if the new segment were lost.
-        seal(&before).map_err(Failed::Sync)?;
+        self.unsealed = Some(before);
+        match self.seal() {
+            // The commit is durable without it. The next one is not written before it.
+            Ok(()) | Err(Failed::Write(_)) => Ok(Written { places, begun: Some(from.active) }),
+            Err(failed) => Err(failed),
+        }
+    }
+
+    /// Seals the segment before the newest: from here on it would be noticed if the newest were lost.
+    ///
+    /// Its sector is there already, but a file system that copies on write needs space for it again.
+    fn seal(&mut self) -> Result<(), Failed> {
+        let Some(tip) = &self.unsealed else { return Ok(()) };
+        write_seal(tip).map_err(Failed::Write)?;
+        tip.active.file.sync().map_err(Failed::Sync)?;
+        self.unsealed = None;
         hit("store.roll.sealed");
-        Ok(Written { places, begun: Some(from.active) })
+        Ok(())
     }
 
     /// Fills the frame; with `leases` it is a checkpoint.
@@ -266,6 +291,7 @@ impl Log {
             hit("store.mend.synced");
         }
         self.dirty = None;
+        self.seal()?;
         if self.short {
             let active = &self.tip.active.head;
             self.ahead.make(active.last + 1, active.len).map_err(Failed::Write)?;
@@ -280,7 +306,7 @@ fn lease_row(frame: &mut Frame, id: LeaseId, ttl: Option<Duration>) {
 }
 
 /// Writes at the end of a segment that the log goes on in the next one.
-pub(crate) fn seal(tip: &Tip) -> io::Result<()> {
+fn write_seal(tip: &Tip) -> io::Result<()> {
     let Tip { active, link, frames, revision, compacted } = tip;
     let head = Head {
         kind: Kind::Seal,
@@ -290,8 +316,13 @@ pub(crate) fn seal(tip: &Tip) -> io::Result<()> {
         previous: link.chain,
         ..Head::EMPTY
     };
-    active.file.write(u64::from(link.end), &head.encode(active.seat(link.end)))?;
-    active.file.sync()
+    active.file.write(u64::from(link.end), &head.encode(active.seat(link.end)))
+}
+
+/// Writes the seal of a segment, and syncs it.
+pub(crate) fn seal(tip: &Tip) -> io::Result<()> {
+    write_seal(tip)?;
+    tip.active.file.sync()
 }
 
 /// Whether a file of that name is a part of the log.
