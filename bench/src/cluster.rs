@@ -13,15 +13,15 @@ use testkit::Strake;
 use testkit::cluster::Cluster;
 use tokio::runtime::Runtime;
 
-use crate::process::{all, cpu_seconds, proportional_mib, resident_mib};
-use crate::sim::{SimReport, connect};
+use crate::process::{all, cpu_seconds, proportional_mib, resident};
+use crate::sim::{LineReport, connect};
 
 /// Starts one and measures it. The image is there already: nothing is pulled.
 ///
 /// # Errors
 /// When the cluster refuses anything, or something does not come in time.
-pub(crate) fn measure() -> Result<SimReport> {
-    let mut report = SimReport::new("A cluster of one node");
+pub(crate) fn measure() -> Result<LineReport> {
+    let mut report = LineReport::new("A cluster of one node");
     let runtime = Runtime::new()?;
     let strake = Strake::new().with_busybox();
     let kubeconfig = strake.root().join("server/admin.kubeconfig");
@@ -76,18 +76,18 @@ async fn first_answer(kubeconfig: &Path, began: Instant) -> Result<Arc<HttpClien
 }
 
 /// What the process takes when nothing happens.
-fn rest(server: u32, report: &mut SimReport) -> Result<()> {
+fn rest(server: u32, report: &mut LineReport) -> Result<()> {
     std::thread::park_timeout(SETTLE);
     let (cpu, began) = (cpu_seconds(server)?, Instant::now());
     std::thread::park_timeout(REST);
     let share = (cpu_seconds(server)? - cpu) / began.elapsed().as_secs_f64() * 100.0;
-    report.add("resident at rest (goal 64 MiB)", format!("{:.1} MiB", resident_mib(server)?));
+    report.add("resident at rest (goal 64 MiB)", resident(server)?);
     report.add("processor at rest (goal 1 % of a core)", format!("{share:.2} %"));
     Ok(())
 }
 
 /// Pods that are asked for at once, and what each takes besides its own process.
-async fn together(api: &HttpClient, report: &mut SimReport) -> Result<()> {
+async fn together(api: &HttpClient, report: &mut LineReport) -> Result<()> {
     let before = ours_mib()?;
     let began = Instant::now();
     for number in 0..TOGETHER {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use serde_json::json;
 use testkit::kube::KubeServer;
 
-use crate::process::{cpu_seconds, resident_mib};
+use crate::process::{cpu_seconds, resident};
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]
@@ -36,22 +36,14 @@ pub(crate) fn measure() -> Result<DnsReport> {
     let dns = server.part(&["dns", "--listen", "127.0.0.1:0", "--upstream", &format!("127.0.0.1:{outside}")]);
     let line = dns.said().lines().find_map(|line| line.strip_prefix("answers at 127.0.0.1:"));
     let port: u16 = line.context("it does not say where it answers")?.parse()?;
-    report.0.push((
-        "resident, empty cluster".to_owned(),
-        format!("{:.1} MiB", resident_mib(dns.pid())?),
-        "54 MB",
-    ));
+    report.0.push(("resident, empty cluster".to_owned(), resident(dns.pid())?, "54 MB"));
     fill(&server)?;
     let last = format!("svc-{}.default.svc.cluster.local", SERVICES - 1);
     let deadline = Instant::now() + Duration::from_secs(60);
     while !answers(port, &last)? {
         ensure!(Instant::now() < deadline, "{last} never came");
     }
-    report.0.push((
-        format!("resident, {SERVICES} services"),
-        format!("{:.1} MiB", resident_mib(dns.pid())?),
-        "54 MB + 1 kB each",
-    ));
+    report.0.push((format!("resident, {SERVICES} services"), resident(dns.pid())?, "54 MB + 1 kB each"));
     for (what, name, theirs) in [
         ("a service", "svc-7.default.svc.cluster.local", "33,669 queries/s"),
         ("a name of the outside, as it is", "www.example.com", ""),
@@ -70,7 +62,7 @@ pub(crate) fn measure() -> Result<DnsReport> {
         );
         report.0.push((what.to_owned(), ours, theirs));
     }
-    report.0.push(("resident after it".to_owned(), format!("{:.1} MiB", resident_mib(dns.pid())?), ""));
+    report.0.push(("resident after it".to_owned(), resident(dns.pid())?, ""));
     Ok(report)
 }
 

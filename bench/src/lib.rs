@@ -19,7 +19,7 @@ use anyhow::{Context, Result};
 pub use api::{ApiReport, BodiesReport, WatchReport};
 pub use dns::DnsReport;
 pub use sample::{Candidate, Cost, Table};
-pub use sim::SimReport;
+pub use sim::LineReport;
 
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -67,7 +67,7 @@ pub enum Report {
     /// Many watches.
     Watches(WatchReport),
     /// Simulated nodes.
-    Sim(SimReport),
+    Sim(LineReport),
     /// Names.
     Dns(DnsReport),
     /// Hostile bodies.

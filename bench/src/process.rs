@@ -10,6 +10,11 @@ pub(crate) fn resident_mib(pid: u32) -> Result<f64> {
     kib(&status, "VmRSS:").map(|kib| kib / 1024.0)
 }
 
+/// Resident memory of a process, as a table shows it.
+pub(crate) fn resident(pid: u32) -> Result<String> {
+    Ok(format!("{:.1} MiB", resident_mib(pid)?))
+}
+
 /// The memory that a process has to itself, and its share of what it has with others.
 pub(crate) fn proportional_mib(pid: u32) -> Result<f64> {
     let sums = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).context("read a process's memory")?;

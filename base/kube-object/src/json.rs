@@ -1,11 +1,9 @@
-//! JSON of strangers: decoded with limits, with every duplicate key reported by
-//! its path; and the places of an object's members in its bytes.
+//! JSON of strangers: decoded with limits, with every duplicate key reported by its path.
 //!
 //! The last of two equal keys wins, as clients of the API expect; whether a
 //! duplicate is an error, a warning or nothing is the caller's to say.
 
 use std::fmt;
-use std::ops::Range;
 
 use base::{Classified, ErrorClass};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
@@ -130,84 +128,6 @@ pub fn weight(value: &Value) -> usize {
         Value::Null | Value::Bool(_) | Value::Number(_) => 0,
     };
     size_of::<Value>() + below
-}
-
-/// A member of an object, as places in the bytes that hold it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Member {
-    /// The key's text between the quotes, escapes as they are.
-    pub key: Range<usize>,
-    /// The value.
-    pub value: Range<usize>,
-}
-
-/// The members of the object that starts at or behind `at`; none if there is no
-/// object. Only for bytes known to be JSON: on others the result is useless,
-/// but nothing panics.
-pub fn members(bytes: &[u8], at: usize) -> Vec<Member> {
-    let mut found = Vec::new();
-    let mut at = skip_blank(bytes, at);
-    if bytes.get(at) != Some(&b'{') {
-        return found;
-    }
-    at = skip_blank(bytes, at + 1);
-    while bytes.get(at) == Some(&b'"') {
-        let key_end = skip_string(bytes, at);
-        let start = skip_blank(bytes, skip_blank(bytes, key_end) + 1);
-        let end = skip_value(bytes, start);
-        if end <= start {
-            break;
-        }
-        found.push(Member { key: at + 1..key_end.saturating_sub(1).max(at + 1), value: start..end });
-        at = skip_blank(bytes, end);
-        if bytes.get(at) == Some(&b',') {
-            at = skip_blank(bytes, at + 1);
-        }
-    }
-    found
-}
-
-fn skip_blank(bytes: &[u8], at: usize) -> usize {
-    let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
-    at + bytes.get(at..).map_or(0, |rest| rest.iter().take_while(blank).count())
-}
-
-/// The place behind the string whose opening quote is at `at`.
-fn skip_string(bytes: &[u8], at: usize) -> usize {
-    let mut at = at + 1;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
-        }
-    }
-    bytes.len()
-}
-
-/// The place behind the value that starts at `at`.
-fn skip_value(bytes: &[u8], at: usize) -> usize {
-    let (mut at, mut depth) = (at, 0usize);
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' => at = skip_string(bytes, at),
-            b'{' | b'[' => {
-                depth += 1;
-                at += 1;
-            }
-            b'}' | b']' if depth == 0 => return at,
-            b'}' | b']' => {
-                depth -= 1;
-                at += 1;
-            }
-            b',' | b' ' | b'\t' | b'\n' | b'\r' if depth == 0 => return at,
-            _ => at += 1,
-        }
-        if depth == 0 && bytes.get(at - 1).is_some_and(|last| matches!(last, b'"' | b'}' | b']')) {
-            return at;
-        }
-    }
-    bytes.len()
 }
 
 struct Notes<'b> {
@@ -401,30 +321,11 @@ mod tests {
         }
     }
 
-    #[test]
-    fn finds_members() {
-        let text = br#" { "a" : 1 , "b\"" : {"c":[1,"]"]},"d":"x\\" , "e":[ ], "f":true}"#;
-        let shown: Vec<(&str, &str)> = members(text, 0)
-            .into_iter()
-            .map(|member| {
-                (
-                    std::str::from_utf8(&text[member.key]).unwrap(),
-                    std::str::from_utf8(&text[member.value]).unwrap(),
-                )
-            })
-            .collect();
-        let expected =
-            [("a", "1"), ("b\\\"", r#"{"c":[1,"]"]}"#), ("d", r#""x\\""#), ("e", "[ ]"), ("f", "true")];
-        assert_eq!(shown, expected);
-        assert!(members(b"[1]", 0).is_empty());
-    }
-
     proptest::proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..60),
                         text in "[{}\\[\\]:,\"a1\\\\ ]{0,40}") {
             for bytes in [bytes.as_slice(), text.as_bytes()] {
-                let _ = members(bytes, 0);
                 let ours = decode(bytes);
                 let theirs: Result<Value, _> = serde_json::from_slice(bytes);
                 proptest::prop_assert_eq!(ours.is_ok(), theirs.is_ok());

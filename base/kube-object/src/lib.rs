@@ -1,7 +1,6 @@
 //! Objects of the Kubernetes API, and pure functions over them.
 //!
-//! An object is its bytes and its parsed metadata. Beside it
-//! live the names and selectors that point at objects, the four ways to patch
+//! Reading them with limits, the names and selectors that point at them, the four ways to patch
 //! one, and server-side apply. What a field's type says about lists and merge
 //! keys comes in through the `Shape` trait.
 //!
@@ -17,7 +16,6 @@ pub mod json_patch;
 pub mod label_selector;
 pub mod merge_patch;
 pub mod names;
-pub mod object;
 pub mod pointer;
 pub mod protobuf;
 pub mod quantity;

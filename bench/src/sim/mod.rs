@@ -21,7 +21,7 @@ use serde_json::json;
 use testkit::kube::{KubeServer, Part};
 use tokio::task::JoinSet;
 
-use crate::process::{cpu_seconds, resident_mib};
+use crate::process::{cpu_seconds, resident};
 use kubelet::Kubelet;
 
 /// How large.
@@ -33,12 +33,12 @@ pub(crate) struct Size {
 
 /// What was measured.
 #[derive(Clone, Debug)]
-pub struct SimReport {
+pub struct LineReport {
     title: String,
     lines: Vec<(String, String)>,
 }
 
-impl SimReport {
+impl LineReport {
     pub(crate) fn new(title: impl Into<String>) -> Self {
         Self { title: title.into(), lines: Vec::new() }
     }
@@ -48,7 +48,7 @@ impl SimReport {
     }
 }
 
-impl fmt::Display for SimReport {
+impl fmt::Display for LineReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "### {}\n\n| | |\n|---|---|", self.title)?;
         self.lines.iter().try_for_each(|(what, value)| writeln!(f, "| {what} | {value} |"))
@@ -80,7 +80,7 @@ impl Counts {
 ///
 /// # Errors
 /// When anything is refused, or does not come in time.
-pub(crate) fn measure(size: Size) -> Result<SimReport> {
+pub(crate) fn measure(size: Size) -> Result<LineReport> {
     let server = KubeServer::start();
     let scheduler = server.part(&["scheduler"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
@@ -89,10 +89,10 @@ pub(crate) fn measure(size: Size) -> Result<SimReport> {
     report
 }
 
-async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<SimReport> {
+async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<LineReport> {
     let title = format!("{} simulated nodes × {} pods", size.nodes, size.pods_per_node);
-    let mut report = SimReport::new(title);
-    report.add("server resident before", mib(server.pid())?);
+    let mut report = LineReport::new(title);
+    report.add("server resident before", resident(server.pid())?);
     let counts = Arc::new(Counts::default());
     let mut kubelets = JoinSet::new();
     let started = Instant::now();
@@ -134,8 +134,8 @@ async fn run(size: Size, server: &KubeServer, scheduler: &Part) -> Result<SimRep
     report.add("scheduler CPU meanwhile", format!("{:.1} s", used[1]));
     latencies(&mut report, "API writes", &counts.writes);
     latencies(&mut report, "API reads of one object", &counts.reads);
-    report.add("server resident after", mib(server.pid())?);
-    report.add("scheduler resident after", mib(scheduler.pid())?);
+    report.add("server resident after", resident(server.pid())?);
+    report.add("scheduler resident after", resident(scheduler.pid())?);
     Ok(report)
 }
 
@@ -192,7 +192,7 @@ async fn until(count: &std::sync::atomic::AtomicUsize, wanted: usize, began: Ins
     Ok(began.elapsed())
 }
 
-fn latencies(report: &mut SimReport, what: &str, all: &Mutex<Vec<Duration>>) {
+fn latencies(report: &mut LineReport, what: &str, all: &Mutex<Vec<Duration>>) {
     let mut all = all.lock().unwrap_or_else(PoisonError::into_inner);
     all.sort_unstable();
     let percentile = |percent: usize| {
@@ -205,10 +205,6 @@ fn latencies(report: &mut SimReport, what: &str, all: &Mutex<Vec<Duration>>) {
 
 fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
-}
-
-fn mib(pid: u32) -> Result<String> {
-    Ok(format!("{:.1} MiB", resident_mib(pid)?))
 }
 
 fn rate(count: usize, time: Duration) -> f64 {

@@ -9,9 +9,10 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::Value;
 
-use crate::scan::members;
+use crate::scan::{find, members, skip_value};
 
 /// One object at one revision. Its JSON is complete: `kind`, `apiVersion`, `resourceVersion`.
 pub struct Item {
@@ -23,6 +24,8 @@ pub struct Item {
     body: u32,
     uid: Span,
     labels: Span,
+    owners: Span,
+    /// The key of `metadata.managedFields`, up to where its value starts.
     managed: Span,
     deleting: bool,
     memo: Mutex<Weak<Value>>,
@@ -104,6 +107,7 @@ impl Item {
             body: head.body,
             uid: head.uid,
             labels: head.labels,
+            owners: head.owners,
             managed: head.managed,
             deleting: head.deleting,
             memo: Mutex::default(),
@@ -171,6 +175,15 @@ impl Item {
         if raw.is_empty() { BTreeMap::new() } else { serde_json::from_slice(raw).unwrap_or_default() }
     }
 
+    /// The identities in `metadata.ownerReferences`, each once, in their order.
+    pub fn owner_uids(&self) -> Vec<String> {
+        let owners: Vec<Owner> = serde_json::from_slice(self.owners.of(&self.json)).unwrap_or_default();
+        let mut uids: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();
+        uids.sort();
+        uids.dedup();
+        uids
+    }
+
     /// Whether deletion was asked for.
     pub fn is_deleting(&self) -> bool {
         self.deleting
@@ -199,15 +212,17 @@ impl Item {
     }
 
     fn without_managers(&self) -> Value {
-        let Span { start, end } = self.managed;
+        let Span { start, end: value } = self.managed;
+        if value == 0 {
+            return self.decode();
+        }
         // The comma before it goes too. Where there is none it is the only one before others, and
         // nobody writes it there.
-        let (head, tail) = (self.json.get(..start as usize), self.json.get(end as usize..));
+        let head = self.json.get(..start as usize);
+        let tail = self.json.get(skip_value(&self.json, value as usize)..);
         let head = head.and_then(|head| head.trim_ascii_end().strip_suffix(b","));
         match (head, tail) {
-            (Some(head), Some(tail)) if end > 0 => {
-                serde_json::from_slice(&[head, tail].concat()).unwrap_or_default()
-            }
+            (Some(head), Some(tail)) => serde_json::from_slice(&[head, tail].concat()).unwrap_or_default(),
             _ => self.decode(),
         }
     }
@@ -247,16 +262,8 @@ impl Item {
     /// escapes are given as they are written.
     pub fn indexed(&self, path: &[&str]) -> &str {
         let span = *self.indexed.get_or_init(|| {
-            let mut at = 0;
-            let mut found = Span::default();
-            for name in path {
-                let Some(member) = members(&self.json, at).find(|member| member.key == name.as_bytes())
-                else {
-                    return Span::default();
-                };
-                (at, found) = (member.value.start, Span::new(&member.value));
-            }
-            found
+            let found = path.iter().try_fold(0, |at, name| find(&self.json, at, name.as_bytes()));
+            found.map_or(Span::default(), |at| Span::new(&(at..skip_value(&self.json, at))))
         });
         match span.of(&self.json) {
             [b'"', inner @ .., b'"'] => std::str::from_utf8(inner).unwrap_or_default(),
@@ -286,6 +293,12 @@ impl Span {
     }
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Owner {
+    uid: String,
+}
+
 #[derive(Default)]
 struct Head {
     body: u32,
@@ -293,6 +306,7 @@ struct Head {
     namespace: Span,
     uid: Span,
     labels: Span,
+    owners: Span,
     managed: Span,
     deleting: bool,
 }
@@ -311,7 +325,7 @@ impl Head {
                 _ => {}
             }
             if member.key == b"metadata" {
-                metadata = Some(member.value.start);
+                metadata = Some(member.start);
                 break;
             }
         }
@@ -324,17 +338,18 @@ impl Head {
 
     fn read_metadata(&mut self, json: &[u8], at: usize) {
         for member in members(json, at) {
-            let span = Span::new(&member.value);
+            let span = || Span::new(&member.value(json));
             match member.key {
-                b"name" => self.name = span,
-                b"namespace" => self.namespace = span,
-                b"uid" => self.uid = span,
-                b"labels" => self.labels = span,
-                b"deletionTimestamp" => self.deleting = span.of(json) != b"null",
+                b"name" => self.name = span(),
+                b"namespace" => self.namespace = span(),
+                b"uid" => self.uid = span(),
+                b"labels" => self.labels = span(),
+                b"ownerReferences" => self.owners = span(),
+                b"deletionTimestamp" => self.deleting = span().of(json) != b"null",
                 // Everything else stands before it, by the API's order and (but for what the test
                 // looks at) by the alphabet; and it is half of the object.
                 b"managedFields" => {
-                    self.managed = Span::new(&(member.key_start..member.value.end));
+                    self.managed = Span::new(&(member.key_start..member.start));
                     if self.uid != Span::default() {
                         break;
                     }
@@ -347,21 +362,20 @@ impl Head {
 
 /// What `metadata.resourceVersion` says; 0 where it says no number.
 fn revision_of(json: &[u8]) -> u64 {
-    let find = |at: usize, name: &[u8]| members(json, at).find(|member| member.key == name);
-    let found = find(0, b"metadata").and_then(|metadata| find(metadata.value.start, b"resourceVersion"));
-    let text = found.and_then(|found| std::str::from_utf8(json.get(found.value)?).ok());
+    let metadata = find(json, 0, b"metadata");
+    let found = metadata.and_then(|metadata| find(json, metadata, b"resourceVersion"));
+    let text = found.and_then(|at| std::str::from_utf8(json.get(at..skip_value(json, at))?).ok());
     text.and_then(|text| text.trim_matches('"').parse().ok()).unwrap_or(0)
 }
 
 /// A copy with `metadata.resourceVersion` set.
 fn with_revision(json: &[u8], revision: u64) -> Result<Vec<u8>, InvalidItem> {
-    let metadata = members(json, 0).find(|member| member.key == b"metadata").ok_or(InvalidItem::Form)?;
-    let at = metadata.value.start;
+    let at = find(json, 0, b"metadata").ok_or(InvalidItem::Form)?;
     let (mut behind_uid, mut present) = (None, None);
     for member in members(json, at) {
         match member.key {
-            b"uid" => behind_uid = Some(member.value.end),
-            b"resourceVersion" => present = Some(member.value),
+            b"uid" => behind_uid = Some(member.value(json).end),
+            b"resourceVersion" => present = Some(member.value(json)),
             b"managedFields" if behind_uid.is_some() => break,
             _ => {}
         }

@@ -1,31 +1,46 @@
-//! A walk over the members of a JSON object in its bytes, one at a time: who has found what it
-//! looks for reads no further. On bytes that are not JSON the result is useless, but nothing panics.
+//! A walk over the members of a JSON object in its bytes: who has found what it looks for reads no
+//! further, not even over the value. On bytes that are not JSON the result is useless, but nothing
+//! panics.
 
 use std::ops::Range;
 
-/// A member: its key without quotes, escapes as they are, and the place of its value.
+use memchr::memchr2;
+
+/// A member: its key without quotes, escapes as they are, and where its value starts.
 pub(crate) struct Member<'a> {
     pub key: &'a [u8],
     pub key_start: usize,
-    pub value: Range<usize>,
+    pub start: usize,
+}
+
+impl Member<'_> {
+    /// The place of its value, walked over for it.
+    pub(crate) fn value(&self, json: &[u8]) -> Range<usize> {
+        self.start..skip_value(json, self.start)
+    }
 }
 
 /// The members of the object that starts at or behind `at`.
 pub(crate) fn members(json: &[u8], at: usize) -> Members<'_> {
     let at = skip_blank(json, at);
     let open = json.get(at) == Some(&b'{');
-    Members { json, at: if open { at + 1 } else { json.len() } }
+    Members { json, at: if open { at + 1 } else { json.len() }, value: None }
 }
 
 pub(crate) struct Members<'a> {
     json: &'a [u8],
     at: usize,
+    /// The value of the member that was given last; it is not walked over yet.
+    value: Option<usize>,
 }
 
 impl<'a> Iterator for Members<'a> {
     type Item = Member<'a>;
 
     fn next(&mut self) -> Option<Member<'a>> {
+        if let Some(value) = self.value.take() {
+            self.at = skip_value(self.json, value);
+        }
         let mut at = skip_blank(self.json, self.at);
         if self.json.get(at) == Some(&b',') {
             at = skip_blank(self.json, at + 1);
@@ -35,14 +50,18 @@ impl<'a> Iterator for Members<'a> {
         }
         let key_end = skip_string(self.json, at);
         let start = skip_blank(self.json, skip_blank(self.json, key_end) + 1);
-        let end = skip_value(self.json, start);
-        if end <= start {
+        if matches!(self.json.get(start), None | Some(b'}' | b']' | b',')) {
             return None;
         }
-        self.at = end;
+        self.value = Some(start);
         let key = self.json.get(at + 1..key_end.saturating_sub(1))?;
-        Some(Member { key, key_start: at, value: start..end })
+        Some(Member { key, key_start: at, start })
     }
+}
+
+/// The value of the first member of that name, with all that follows it.
+pub(crate) fn find(json: &[u8], at: usize, name: &[u8]) -> Option<usize> {
+    members(json, at).find(|member| member.key == name).map(|member| member.start)
 }
 
 fn skip_blank(json: &[u8], at: usize) -> usize {
@@ -53,18 +72,17 @@ fn skip_blank(json: &[u8], at: usize) -> usize {
 /// The place behind the string whose opening quote is at `at`.
 fn skip_string(json: &[u8], at: usize) -> usize {
     let mut at = at + 1;
-    while let Some(byte) = json.get(at) {
-        match byte {
-            b'"' => return at + 1,
-            b'\\' => at += 2,
-            _ => at += 1,
+    while let Some(found) = json.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+        if json[at + found] == b'"' {
+            return at + found + 1;
         }
+        at += found + 2;
     }
     json.len()
 }
 
 /// The place behind the value that starts at `at`.
-fn skip_value(json: &[u8], at: usize) -> usize {
+pub(crate) fn skip_value(json: &[u8], at: usize) -> usize {
     let (mut at, mut depth) = (at, 0usize);
     while let Some(byte) = json.get(at) {
         match byte {
@@ -103,7 +121,7 @@ mod tests {
         let found: Vec<_> = members(json, 0)
             .map(|member| {
                 let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-                (text(member.key), text(&json[member.value]))
+                (text(member.key), text(&json[member.value(json)]))
             })
             .collect();
         let expected =

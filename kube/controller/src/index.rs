@@ -6,9 +6,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use client::{Change, Item};
 use controllers::{Key, Resource, View};
-use kube_object::json::members;
 use kube_object::label_selector::LabelSelector;
-use kube_object::object::OwnerReference;
 use kube_object::resource::GroupVersionResource;
 use serde_json::Value;
 
@@ -139,7 +137,7 @@ impl Inner {
     fn put(&mut self, resource: &GroupVersionResource, new: &Arc<Item>) -> Option<Arc<Item>> {
         let key = Arc::clone(new.key());
         self.unlink(resource, new);
-        let owners = owner_uids(new);
+        let owners = new.owner_uids();
         for owner in &owners {
             let key = Key::new(resource, new.namespace(), new.name());
             self.dependents.entry(owner.clone()).or_default().insert(key);
@@ -215,22 +213,6 @@ impl View for Index {
     fn resources(&self) -> Arc<Vec<Resource>> {
         Arc::clone(&self.read().resources)
     }
-}
-
-/// The identities in `metadata.ownerReferences`, read without decoding the rest.
-fn owner_uids(item: &Item) -> Vec<String> {
-    let json = item.json();
-    let find = |object: usize, name: &[u8]| {
-        let all = members(json, object);
-        all.into_iter().find(|member| json.get(member.key.clone()) == Some(name)).map(|member| member.value)
-    };
-    let found = find(0, b"metadata").and_then(|metadata| find(metadata.start, b"ownerReferences"));
-    let Some(raw) = found.and_then(|place| json.get(place)) else { return Vec::new() };
-    let owners: Vec<OwnerReference> = serde_json::from_slice(raw).unwrap_or_default();
-    let mut uids: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();
-    uids.sort();
-    uids.dedup();
-    uids
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use client::Api;
 use rpc::cri::{ImageService, RuntimeService};
 use serde_json::Value;
 
+use crate::read::uid;
+use crate::spec;
 use crate::traffic::Traffic;
 
 /// What a kubelet runs with.
@@ -113,6 +115,16 @@ impl Paths {
     /// A pod's folder.
     pub(crate) fn pod(&self, uid: &str) -> PathBuf {
         self.root.join("pods").join(uid)
+    }
+
+    /// The folder of a pod's volumes.
+    pub(crate) fn volumes(&self, pod: &Value) -> PathBuf {
+        self.pod(uid(pod)).join("volumes")
+    }
+
+    /// The folder of a pod's logs.
+    pub(crate) fn pod_logs(&self, pod: &Value) -> PathBuf {
+        self.logs.join(spec::log_folder(pod))
     }
 }
 

@@ -89,7 +89,7 @@ impl Handle {
         let state = self.pods.observed(uid(pod))?;
         let mut found = state.containers.iter().filter(|found| found.name == container);
         let found = found.nth(usize::from(previous))?;
-        let folder = self.config.paths.logs.join(spec::log_folder(pod));
+        let folder = self.config.paths.pod_logs(pod);
         Some(ContainerRef {
             id: found.id.clone(),
             attempt: found.attempt,
@@ -105,8 +105,8 @@ impl Handle {
             let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
             entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()))
         };
-        let logs = self.config.paths.logs.join(spec::log_folder(pod));
-        let volumes = self.config.paths.pod(uid(pod)).join("volumes");
+        let logs = self.config.paths.pod_logs(pod);
+        let volumes = self.config.paths.volumes(pod);
         let volumes = folders(volumes).flat_map(|(_, kind)| folders(kind));
         Stored {
             logs: folders(logs).map(|(name, path)| (name, used_bytes(&path))).collect(),

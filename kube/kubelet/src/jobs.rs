@@ -192,7 +192,7 @@ impl Task {
         };
         self.tell(wanted.name(), warning("FailedPostStartHook", format!("PostStartHook failed: {why}")));
         self.tell(wanted.name(), normal("Killing", "FailedPostStartHook"));
-        let grace = crate::read::number(&self.pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(30);
+        let grace = spec::grace(&self.pod);
         let request = StopContainerRequest { container_id: id.to_owned(), timeout: grace };
         drop(self.shared.config.runtime.stop_container(request).await);
         Err(Failed { reason: "PostStartHookError", message: why })
@@ -264,7 +264,7 @@ impl Task {
     ) -> Result<Files, String> {
         let config = &self.shared.config;
         let folder = config.paths.pod(uid(&self.pod));
-        let logs = config.paths.logs.join(spec::log_folder(&self.pod)).join(wanted.name());
+        let logs = config.paths.pod_logs(&self.pod).join(wanted.name());
         let host = if host_network(&self.pod) {
             std::fs::read_to_string(&config.paths.hosts)
         } else {
@@ -328,7 +328,7 @@ impl Task {
     pub(crate) async fn remove(self, id: String) -> Result<(), String> {
         let found = self.state.containers.iter().find(|found| found.id == id);
         let log = found.map(|found| {
-            let folder = self.shared.config.paths.logs.join(spec::log_folder(&self.pod));
+            let folder = self.shared.config.paths.pod_logs(&self.pod);
             folder.join(spec::log_path(&found.name, found.attempt))
         });
         let removed =
@@ -424,7 +424,7 @@ impl Task {
             let request = RemovePodSandboxRequest { pod_sandbox_id: found.id.clone() };
             runtime.remove_pod_sandbox(request).await.map_err(text_of)?;
         }
-        let logs = self.shared.config.paths.logs.join(spec::log_folder(&self.pod));
+        let logs = self.shared.config.paths.pod_logs(&self.pod);
         match std::fs::remove_dir_all(&logs) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(format!("remove {}: {error}", logs.display()))

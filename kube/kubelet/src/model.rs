@@ -277,6 +277,9 @@ pub enum Cause {
     },
 }
 
+/// The disruption by the node itself.
+pub(crate) const TERMINATION_BY_KUBELET: &str = "TerminationByKubelet";
+
 /// A pod that is being ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {

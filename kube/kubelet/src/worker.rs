@@ -146,7 +146,7 @@ impl Worker {
     /// Asks the runtime what it has of the pod.
     async fn observe(&mut self) {
         let runtime = &*self.shared.config.runtime;
-        let logs = self.shared.config.paths.logs.join(crate::spec::log_folder(&self.pod));
+        let logs = self.shared.config.paths.pod_logs(&self.pod);
         match crate::runtime::observe(runtime, uid(&self.pod), &logs, &self.state).await {
             Ok(state) => {
                 self.is_dirty = false;

@@ -48,21 +48,19 @@ fn definition(plural: &str, kind: &str, scope: &str, field: &str, schema: &Value
             field: schema,
         },
     });
+    let names = json!({
+        "plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List"),
+    });
     json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.{GROUP}"), "uid": kind},
         "spec": {
-            "group": GROUP, "scope": scope,
-            "names": {
-                "plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List"),
-            },
+            "group": GROUP, "scope": scope, "names": names,
             "versions": [
                 {"name": VERSION, "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}},
             ],
         },
-        "status": {"acceptedNames": {
-            "plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List"),
-        }},
+        "status": {"acceptedNames": names},
     })
 }
 

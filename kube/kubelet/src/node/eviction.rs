@@ -13,7 +13,7 @@ use super::pressure::{Candidate, Left, Pressure, binary, crossed, is_critical, m
 use super::{admission, collection, living};
 use crate::events::warning;
 use crate::kubelet::Shared;
-use crate::model::Cause;
+use crate::model::{Cause, TERMINATION_BY_KUBELET};
 use crate::read::{at, items, text, uid};
 use crate::spec::{CONTAINER_NAME, POD_UID};
 use crate::volumes::{place, used_bytes};
@@ -39,7 +39,7 @@ pub(super) async fn look(shared: &Arc<Shared>) {
     let candidates =
         candidates.map(|pod| Candidate { pod, used: of(pod).iter().map(|(_, used)| used).sum() });
     let Some(victim) = rank(candidates.collect(), first.pressure).into_iter().next() else { return };
-    let disruption = Some("TerminationByKubelet".to_owned());
+    let disruption = Some(TERMINATION_BY_KUBELET.to_owned());
     evict(shared, victim.pod, message(first, victim.pod, of(victim.pod)), disruption);
 }
 
@@ -97,8 +97,8 @@ async fn disk_usage(shared: &Shared, pods: &[Arc<Value>]) -> BTreeMap<String, Ve
     let layers = layers(shared).await;
     let mut found = BTreeMap::new();
     for pod in pods {
-        let logs = shared.config.paths.logs.join(crate::spec::log_folder(pod));
-        let volumes = shared.config.paths.pod(uid(pod)).join("volumes");
+        let logs = shared.config.paths.pod_logs(pod);
+        let volumes = shared.config.paths.volumes(pod);
         let mut own = layers.get(uid(pod)).cloned().unwrap_or_default();
         let measured = tokio::task::spawn_blocking(move || {
             for (name, used) in &mut own {
@@ -156,7 +156,7 @@ async fn limits(shared: &Arc<Shared>) {
     let layers = layers(shared).await;
     for pod in limited {
         let root = shared.config.paths.pod(uid(&pod));
-        let logs = shared.config.paths.logs.join(crate::spec::log_folder(&pod));
+        let logs = shared.config.paths.pod_logs(&pod);
         let written = layers.get(uid(&pod)).cloned().unwrap_or_default();
         let of = Arc::clone(&pod);
         let found = tokio::task::spawn_blocking(move || exceeded(&of, &root, &logs, &written)).await;

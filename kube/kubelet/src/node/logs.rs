@@ -13,7 +13,7 @@ use crate::spec;
 pub(super) async fn rotate(shared: &Shared) {
     let (most, files) = (shared.config.logs.size_bytes, shared.config.logs.files.max(2));
     for (pod, state) in shared.pods.states() {
-        let folder = shared.config.paths.logs.join(spec::log_folder(&pod));
+        let folder = shared.config.paths.pod_logs(&pod);
         for container in state.containers.iter().filter(|found| found.life == Life::Running) {
             let path = folder.join(spec::log_path(&container.name, container.attempt));
             if fs::metadata(&path).map_or(0, |found| found.len()) <= most {

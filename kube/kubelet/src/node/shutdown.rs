@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use crate::config::ShutdownGrace;
 use crate::kubelet::{Shared, gvr};
-use crate::model::Cause;
+use crate::model::{Cause, TERMINATION_BY_KUBELET};
 use crate::read::{name, namespace, number, text, uid};
+use crate::spec;
 
 /// Ends all pods, group by group. Returns when they have ended and the API knows, or their time is up.
 pub(crate) async fn end_all(shared: &Arc<Shared>) {
@@ -23,7 +24,7 @@ pub(crate) async fn end_all(shared: &Arc<Shared>) {
     shared.news.notify_one();
     for (pods, most) in groups(&periods, shared.pods.all()) {
         for pod in &pods {
-            let own = number(pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(DEFAULT_GRACE);
+            let own = spec::grace(pod);
             let seconds = i64::try_from(most.as_secs()).unwrap_or(own);
             shared.stop_pod(uid(pod), &cause(), own.min(seconds));
         }
@@ -50,7 +51,7 @@ fn cause() -> Cause {
     Cause::Failed {
         reason: REASON.to_owned(),
         message: "Pod was terminated in response to imminent node shutdown.".to_owned(),
-        disruption: Some("TerminationByKubelet".to_owned()),
+        disruption: Some(TERMINATION_BY_KUBELET.to_owned()),
     }
 }
 
@@ -84,8 +85,6 @@ fn groups(periods: &[ShutdownGrace], pods: Vec<Arc<Value>>) -> Vec<(Vec<Arc<Valu
 
 const REASON: &str = "Terminated";
 const NOT_ADMITTED: &str = "NodeShutdown";
-/// Seconds that a pod has where it says nothing.
-const DEFAULT_GRACE: i64 = 30;
 /// Between two looks while pods end.
 const LOOK: Duration = Duration::from_millis(50);
 

@@ -5,7 +5,7 @@ use super::{Action, Maker};
 use crate::model::{Container, Job, Life, Wanted};
 use crate::read::number;
 use crate::resources;
-use crate::spec::container_hash;
+use crate::spec::{self, container_hash};
 
 impl Maker<'_> {
     /// Starts main containers and restarts those that have ended, by policy.
@@ -90,11 +90,9 @@ impl Maker<'_> {
 
     /// How long the pod's containers have to end.
     pub(super) fn pod_grace(&self) -> i64 {
-        number(self.pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(DEFAULT_GRACE)
+        spec::grace(self.pod)
     }
 }
 
 /// Of a process that was killed: 128 + SIGKILL.
 const EXIT_KILLED: i32 = 137;
-/// Seconds that a pod has where it says nothing.
-const DEFAULT_GRACE: i64 = 30;

@@ -22,7 +22,7 @@ pub use hosts::{host_domain, hostname, hosts_file};
 pub use sandbox::{Node, sandbox_config};
 pub use security::{ImageUser, forbidden_sysctl, verify_user};
 
-use crate::read::{name, namespace, text, uid};
+use crate::read::{name, namespace, number, text, uid};
 
 /// The specification cannot be turned into a container: `CreateContainerConfigError`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,11 @@ pub fn pod_labels(pod: &Value) -> Vec<(String, String)> {
     vec![owned(POD_NAME, name(pod)), owned(POD_NAMESPACE, namespace(pod)), owned(POD_UID, uid(pod))]
 }
 
+/// Seconds that a pod's containers have to end.
+pub(crate) fn grace(pod: &Value) -> i64 {
+    number(pod, &["spec", "terminationGracePeriodSeconds"]).unwrap_or(DEFAULT_GRACE)
+}
+
 /// Where a pod's log files are, below the folder of all pods' logs.
 pub fn log_folder(pod: &Value) -> String {
     format!("{}_{}_{}", namespace(pod), name(pod), uid(pod))
@@ -86,6 +91,8 @@ pub fn log_path(container: &str, attempt: u32) -> String {
     format!("{container}/{attempt}.log")
 }
 
+/// Seconds that a pod has to end where it says nothing.
+const DEFAULT_GRACE: i64 = 30;
 /// Label of containers and sandboxes: the pod's name.
 pub const POD_NAME: &str = "io.kubernetes.pod.name";
 /// Likewise: its namespace.
