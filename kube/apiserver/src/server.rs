@@ -92,9 +92,7 @@ impl ApiServer {
             let class = json!({"metadata": {"name": name}, "value": value, "description": description});
             self.ensure("scheduling.k8s.io", "priorityclasses", "", class).await?;
         }
-        for (resource, object) in flow_control() {
-            self.ensure("flowcontrol.apiserver.k8s.io", resource, "", object).await?;
-        }
+        crate::fairness::bootstrap(&self.registry).await?;
         let network = &self.registry.core.network;
         let cidrs: Vec<String> = network.cidrs.iter().map(ToString::to_string).collect();
         let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}});
@@ -195,40 +193,3 @@ const PRIORITY_CLASSES: [(&str, i64, &str); 2] = [
         "Used for system critical pods that must run in the cluster, but can be moved to another node if necessary.",
     ),
 ];
-
-/// The two levels and schemas that no cluster is without: who never waits, and everybody else.
-fn flow_control() -> [(&'static str, Value); 4] {
-    let metadata = |name: &str| {
-        let annotations = json!({"apf.kubernetes.io/autoupdate-spec": "true"});
-        json!({"name": name, "annotations": annotations})
-    };
-    let schema = |name: &str, precedence: u16, groups: &[&str]| {
-        let subjects: Vec<Value> =
-            groups.iter().map(|group| json!({"kind": "Group", "group": {"name": group}})).collect();
-        let everything = json!([{
-            "verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": true, "namespaces": ["*"]
-        }]);
-        let paths = json!([{"verbs": ["*"], "nonResourceURLs": ["*"]}]);
-        let rules = json!([{"subjects": subjects, "resourceRules": everything, "nonResourceRules": paths}]);
-        let level = json!({"name": name});
-        json!({
-            "matchingPrecedence": precedence, "priorityLevelConfiguration": level, "rules": rules
-        })
-    };
-    let exempt = json!({"type": "Exempt", "exempt": {"nominalConcurrencyShares": 0, "lendablePercent": 0}});
-    let limited =
-        json!({"nominalConcurrencyShares": 5, "lendablePercent": 0, "limitResponse": {"type": "Reject"}});
-    let rest = json!({"type": "Limited", "limited": limited});
-    let masters = schema("exempt", 1, &["system:masters"]);
-    let mut all = schema("catch-all", 10_000, &["system:unauthenticated", "system:authenticated"]);
-    if let Some(spec) = all.as_object_mut() {
-        spec.insert("distinguisherMethod".to_owned(), json!({"type": "ByUser"}));
-    }
-    let (levels, schemas) = ("prioritylevelconfigurations", "flowschemas");
-    [
-        (levels, json!({"metadata": metadata("exempt"), "spec": exempt})),
-        (levels, json!({"metadata": metadata("catch-all"), "spec": rest})),
-        (schemas, json!({"metadata": metadata("exempt"), "spec": masters})),
-        (schemas, json!({"metadata": metadata("catch-all"), "spec": all})),
-    ]
-}

@@ -26,6 +26,8 @@ pub(crate) struct Collection {
 
 struct State {
     items: BTreeMap<Arc<str>, Arc<Item>>,
+    /// How long their JSON is, of all together.
+    bytes: u64,
     /// The keys of the objects with each value of the indexed field.
     index: HashMap<Box<str>, BTreeSet<Arc<str>>>,
     ring: VecDeque<Arc<Event>>,
@@ -67,6 +69,7 @@ impl Collection {
     pub(crate) fn new(resource: GroupResource, revision: u64) -> Self {
         let state = State {
             items: BTreeMap::new(),
+            bytes: 0,
             index: HashMap::new(),
             ring: VecDeque::new(),
             ring_bytes: 0,
@@ -90,7 +93,9 @@ impl Collection {
         if let Some(field) = self.indexed {
             state.reindex(item.key(), None, Some(item.indexed(field.path)));
         }
-        state.items.insert(Arc::clone(item.key()), item);
+        let long = item.json().len() as u64;
+        let old = state.items.insert(Arc::clone(item.key()), item);
+        state.bytes = state.bytes + long - length(old.as_ref());
     }
 
     /// Sets or removes an object, and wakes whom it concerns.
@@ -101,6 +106,7 @@ impl Collection {
                 Some(item) => state.items.insert(Arc::clone(item.key()), Arc::clone(item)),
                 None => state.items.remove(key),
             };
+            state.bytes = state.bytes + length(new.as_ref()) - length(old.as_ref());
             state.changed = revision;
             let event = Arc::new(Event::new(revision, old, new));
             let place = state.push(Arc::clone(&event));
@@ -134,6 +140,12 @@ impl Collection {
 
     pub(crate) fn len(&self) -> usize {
         self.read().items.len()
+    }
+
+    /// How many objects there are, and how long their JSON is.
+    pub(crate) fn size(&self) -> (u64, u64) {
+        let state = self.read();
+        (state.items.len() as u64, state.bytes)
     }
 
     /// Keys and items of the collection as they are now.
@@ -320,6 +332,10 @@ impl State {
 const RING_MAX: usize = 1024;
 /// And their bytes, before and after each change.
 const RING_BYTES_MAX: usize = 4 << 20;
+
+fn length(item: Option<&Arc<Item>>) -> u64 {
+    item.map_or(0, |item| item.json().len() as u64)
+}
 
 #[cfg(test)]
 mod tests {

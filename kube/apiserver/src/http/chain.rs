@@ -4,7 +4,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use auth::authn::Headers;
@@ -25,9 +25,11 @@ use rustls::pki_types::CertificateDer;
 
 use super::body::{self, Body};
 use super::health::Endpoint;
+use super::limits::Place;
 use super::path::RequestInfo;
 use super::query::Query;
 use super::{Front, answer, connect, plain, verbs, warning};
+use crate::fairness::{Asking, Seat, Uids};
 use crate::metrics::Subject;
 use crate::registry::Context;
 
@@ -44,6 +46,21 @@ pub struct Peer {
     pub certificates: Arc<[CertificateDer<'static>]>,
     /// Its address, for the log.
     pub address: String,
+}
+
+/// What a request brings along on its way.
+#[derive(Clone, Copy)]
+struct Course<'a> {
+    /// When nobody waits for the answer any more.
+    deadline: Option<Instant>,
+    /// Gets what the request belongs to.
+    flow: &'a OnceLock<Uids>,
+}
+
+/// What a request holds until it is answered.
+struct Admitted {
+    _seat: Option<Seat>,
+    _place: Option<Place>,
 }
 
 /// A request that has passed the chain.
@@ -81,7 +98,8 @@ impl Front {
         let id = request_id(request.headers());
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).map(str::to_owned);
         let head = *request.method() == Method::HEAD;
-        let guarded = AssertUnwindSafe(self.measured(peer, request)).catch_unwind().await;
+        let flow = OnceLock::new();
+        let guarded = AssertUnwindSafe(self.measured(peer, request, &flow)).catch_unwind().await;
         let mut response = match guarded {
             Ok(Ok(response)) => response,
             Ok(Err(status)) => answer::status(&status, accept.as_deref()),
@@ -95,6 +113,9 @@ impl Front {
         if let Ok(id) = HeaderValue::from_str(&id) {
             headers.insert(HeaderName::from_static("audit-id"), id);
         }
+        if let Some(flow) = flow.get() {
+            flow.insert(headers);
+        }
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-cache, private"));
         if head {
             *response.body_mut() = body::full("");
@@ -103,7 +124,12 @@ impl Front {
     }
 
     /// Parses, counts and limits the time.
-    async fn measured(&self, peer: &Peer, request: Request<Incoming>) -> Result<Response<Body>, Status> {
+    async fn measured(
+        &self,
+        peer: &Peer,
+        request: Request<Incoming>,
+        flow: &OnceLock<Uids>,
+    ) -> Result<Response<Body>, Status> {
         let started = Instant::now();
         let (info, query) = understand(&request)?;
         if info.path == AUTHORITY_PATH && *request.method() == Method::GET {
@@ -115,7 +141,7 @@ impl Front {
         let subject = Subject::of(&info, known, query.has("dryRun"), apply);
         let timeout = (!info.is_long_running()).then(|| timeout_of(&query));
         let deadline = timeout.map(|timeout| started + timeout);
-        let work = self.pass(peer, request, info, query, deadline);
+        let work = self.pass(peer, request, info, query, Course { deadline, flow });
         let result = match timeout {
             Some(timeout) => {
                 let timed = tokio::time::timeout(timeout, work).await;
@@ -135,18 +161,13 @@ impl Front {
         request: Request<Incoming>,
         info: RequestInfo,
         query: Query,
-        deadline: Option<Instant>,
+        course: Course<'_>,
     ) -> Result<Response<Body>, Status> {
         let headers = RequestHeaders(request.headers());
         let user = self.identify(peer, &headers, &info.path)?;
         let user_agent = text(request.headers(), USER_AGENT).unwrap_or_default().to_owned();
-        let context = Context { user, user_agent, deadline, ..Context::default() };
-        let place = match self.gate.enter(&info) {
-            Ok(place) => place,
-            // Who may do everything must be able to repair an overloaded server.
-            Err(_) if context.user.is_in(MASTERS) => None,
-            Err(status) => return Err(status),
-        };
+        let context = Context { user, user_agent, deadline: course.deadline, ..Context::default() };
+        let place = self.admit(&context.user, &info, &query, course).await?;
         self.permit(&context.user, &info, &query)?;
         let warnings = context.warnings.clone();
         let asked = Asked { front: self, info, query, context, request };
@@ -173,6 +194,27 @@ impl Front {
         let known = self.authenticator.authenticate(&credentials, Timestamp::now());
         let user = known.map(|known| known.user.clone()).map_err(|_| Status::unauthorized())?;
         Ok(impersonate(headers, &user, &self.authorizer)?.unwrap_or(user))
+    }
+
+    /// A place among those that are answered at a time.
+    async fn admit(
+        &self,
+        user: &User,
+        info: &RequestInfo,
+        query: &Query,
+        course: Course<'_>,
+    ) -> Result<Admitted, Status> {
+        if let Some(fairness) = &self.fairness {
+            let asking = Asking { user, info, query, deadline: course.deadline };
+            let seat = fairness.enter(&asking, course.flow).await?;
+            return Ok(Admitted { _seat: seat, _place: None });
+        }
+        match self.gate.enter(info) {
+            Ok(place) => Ok(Admitted { _seat: None, _place: place }),
+            // Who may do everything must be able to repair an overloaded server.
+            Err(_) if user.is_in(MASTERS) => Ok(Admitted { _seat: None, _place: None }),
+            Err(status) => Err(status),
+        }
     }
 
     fn permit(&self, user: &User, info: &RequestInfo, query: &Query) -> Result<(), Status> {

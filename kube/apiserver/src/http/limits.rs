@@ -24,18 +24,21 @@ const GROWTH_MAX: usize = 96;
 /// Permits are of so many bytes.
 const UNIT: usize = 1024;
 
-/// The two limits, upstream's `--max-mutating-requests-inflight` and `--max-requests-inflight`.
+/// The two limits, upstream's `--max-mutating-requests-inflight` and `--max-requests-inflight`. With
+/// priority and fairness their sum is what all levels have together.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Requests that may write.
     pub mutating: usize,
     /// Requests that only read.
     pub read_only: usize,
+    /// Whether requests wait by priority and fairness, as [`crate::fairness`] says.
+    pub fair: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { mutating: 200, read_only: 400 }
+        Self { mutating: 200, read_only: 400, fair: true }
     }
 }
 
@@ -177,7 +180,7 @@ mod tests {
 
     #[test]
     fn refuses_above_the_limit() {
-        let gate = Gate::new(Limits { mutating: 1, read_only: 1 }, Arc::default());
+        let gate = Gate::new(Limits { mutating: 1, read_only: 1, fair: false }, Arc::default());
         let info = |method: &Method, path: &str| RequestInfo::parse(method, path).unwrap();
         let read = info(&Method::GET, "/api/v1/nodes/a");
         let write = info(&Method::POST, "/api/v1/nodes");

@@ -39,6 +39,7 @@ pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_confi
 
 use crate::aggregate::Aggregator;
 use crate::discovery::Discovery;
+use crate::fairness::Fairness;
 use crate::metrics::{Metrics, ObjectCount};
 use crate::openapi::OpenApi;
 use crate::registry::{NodeProxy, Registry};
@@ -95,6 +96,8 @@ pub struct Front {
     node_proxy: Option<Arc<dyn NodeProxy>>,
     health: Health,
     gate: Gate,
+    /// Who waits for whom; none if requests are only counted.
+    fairness: Option<Arc<Fairness>>,
     metrics: Arc<Metrics>,
     messages: Arc<Messages>,
     discovery: Discovery,
@@ -111,10 +114,13 @@ impl Front {
     pub fn new(config: FrontConfig) -> Arc<Self> {
         let metrics = Arc::new(Metrics::default());
         let kinds = Arc::clone(config.registry.kinds());
+        let Limits { mutating, read_only, fair } = config.limits;
+        let fairness = fair.then(|| Fairness::new(mutating + read_only, &config.registry, &metrics));
         Arc::new(Self {
             discovery: Discovery::new(Arc::clone(&kinds)),
             openapi: OpenApi::new(kinds, config.aggregator.resources_here()),
             gate: Gate::new(config.limits, Arc::clone(&metrics)),
+            fairness,
             metrics,
             messages: Arc::default(),
             registry: config.registry,
@@ -129,6 +135,10 @@ impl Front {
             address: config.address,
             authority: config.authority.into(),
         })
+    }
+
+    pub(crate) fn fairness(&self) -> Option<&Arc<Fairness>> {
+        self.fairness.as_ref()
     }
 
     pub(crate) fn openapi(&self) -> &OpenApi {

@@ -45,6 +45,10 @@ pub(super) fn serve(asked: &Asked<'_>) -> Result<Response<Body>, Status> {
         [""] => Ok(indented(&json!({"paths": paths(asked)}))),
         ["version"] => Ok(indented(&asked.front.version)),
         ["metrics"] => Ok(metrics(asked)),
+        ["debug", "api_priority_and_fairness", page] => {
+            let text = asked.front.fairness().and_then(|fairness| fairness.dump(page));
+            Ok(text.map_or_else(answer::page_not_found, |text| answer::text(200, text)))
+        }
         [".well-known", "openid-configuration"] => Ok(json_text(&asked.front.openid.configuration)),
         ["openid", "v1", "jwks"] => {
             let mut response = json_text(&asked.front.openid.keys);
@@ -175,7 +179,8 @@ fn json_text(value: &Value) -> Response<Body> {
 fn metrics(asked: &Asked<'_>) -> Response<Body> {
     let front = asked.front;
     let (objects, revision) = (front.stored)();
-    let text = front.metrics.text(&objects, revision);
+    let mut text = front.metrics.text(&objects, revision);
+    text.extend(front.fairness().map(|fairness| fairness.metrics()));
     answer::bytes_answer(200, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 

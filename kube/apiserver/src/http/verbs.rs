@@ -181,7 +181,9 @@ async fn follow(
     options.timeout.get_or_insert_with(default_watch_timeout);
     let watcher = asked.front.registry.watch(&asked.context, target, &options).await?;
     let subject = Subject::of(&asked.info, true, false, false);
-    Ok(watch::answer(watcher, resource, form, asked.front.metrics.long_running(subject)))
+    let watched = asked.front.fairness().and_then(|it| it.watches().register(&asked.info, &asked.query));
+    let counted = watch::Counted { _gauge: asked.front.metrics.long_running(subject), _watched: watched };
+    Ok(watch::answer(watcher, resource, form, counted))
 }
 
 /// Half an hour to an hour, so that watches opened together do not come back together.

@@ -19,6 +19,7 @@ use super::accept::{Encoding, Transform};
 use super::answer::Form;
 use super::body::{Body, BodyError};
 use crate::cache::{Frame, Watcher};
+use crate::fairness::Watched;
 use crate::kinds::Resource;
 use crate::metrics::Gauge;
 use crate::table::{Maker, metadata_only};
@@ -26,12 +27,18 @@ use crate::table::{Maker, metadata_only};
 /// Most that is put into one piece: a client that does not read holds one.
 const PIECE_MAX: usize = 16 * 1024;
 
+/// Counts a watch while it is open.
+pub(super) struct Counted {
+    pub(super) _gauge: Gauge,
+    pub(super) _watched: Option<Watched>,
+}
+
 /// The answer to a watch.
 pub(super) fn answer(
     watcher: Watcher,
     resource: &Arc<Resource>,
     form: &Form,
-    gauge: Gauge,
+    counted: Counted,
 ) -> Response<Body> {
     let events = Events {
         watcher: Some(Box::pin(watcher)),
@@ -39,7 +46,7 @@ pub(super) fn answer(
         form: form.clone(),
         first: true,
         held: None,
-        _gauge: gauge,
+        _counted: counted,
     };
     let mut response = Response::new(events.boxed_unsync());
     let content_type = HeaderValue::from_static(form.negotiated.encoding.stream_content_type());
@@ -55,7 +62,7 @@ struct Events {
     first: bool,
     /// An event that did not fit the last piece.
     held: Option<Bytes>,
-    _gauge: Gauge,
+    _counted: Counted,
 }
 
 impl Events {

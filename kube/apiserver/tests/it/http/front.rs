@@ -49,7 +49,7 @@ async fn tells_how_it_is() {
 
 #[tokio::test]
 async fn refuses_when_there_are_too_many() {
-    let front = Front::with(Limits { mutating: 0, read_only: 0 }).await;
+    let front = Front::with(Limits { mutating: 0, read_only: 0, fair: false }).await;
     // The administrator is always served; an unknown namespace's default account is not.
     assert_eq!(front.get("/api/v1/namespaces").await.code, 200);
     let nobody = front.send_as(None, request("GET", "/livez", &[], "")).await;

@@ -6,6 +6,7 @@ mod admitted;
 mod aggregate;
 mod bodies;
 mod discovery;
+mod fairness;
 mod front;
 mod objects;
 mod openapi;
@@ -49,6 +50,7 @@ pub(crate) struct Front {
     pub(crate) shutdown: watch::Sender<bool>,
     pub(crate) aggregator: Arc<Aggregator>,
     serving: JoinHandle<()>,
+    keeping: JoinHandle<()>,
     _dir: TempDir,
 }
 
@@ -115,7 +117,10 @@ impl Front {
         let settings = Settings { drain: Duration::from_secs(5) };
         let serving = tokio::spawn(serve(Arc::clone(&composed.front), listener, settings, ended));
         composed.bootstrap(&server).await.unwrap();
-        Self { server, pki, address, shutdown, aggregator: composed.aggregator, serving, _dir: dir }
+        let registry = Arc::clone(server.registry());
+        let fairness = apiserver::fairness::run(registry, Arc::clone(&composed.front), shutdown.subscribe());
+        let keeping = tokio::spawn(fairness);
+        Self { server, pki, address, shutdown, aggregator: composed.aggregator, serving, keeping, _dir: dir }
     }
 
     /// Ends it and waits until it has ended.
@@ -123,6 +128,7 @@ impl Front {
         self.shutdown.send_replace(true);
         self.server.close().await;
         tokio::time::timeout(Duration::from_secs(10), self.serving).await.unwrap().unwrap();
+        self.keeping.await.unwrap();
     }
 
     pub(crate) async fn connect(&self, identity: Option<&KeyPair>, alpn: &[u8]) -> TlsStream<TcpStream> {

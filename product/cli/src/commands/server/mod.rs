@@ -87,6 +87,9 @@ pub struct Args {
     /// Most requests at a time that only read
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub max_requests_inflight: usize,
+    /// Queue requests by FlowSchemas and PriorityLevelConfigurations, with the sum of both limits
+    #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
+    pub enable_priority_and_fairness: bool,
     /// Admission plugins to use besides those that are on, between commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,

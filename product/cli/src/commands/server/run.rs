@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use apiserver::aggregate;
 use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
 use apiserver::{ApiServer, Config, Network, rest};
+use apiserver::{aggregate, fairness};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -69,6 +69,7 @@ async fn run(
             limits: Limits {
                 mutating: args.max_mutating_requests_inflight,
                 read_only: args.max_requests_inflight,
+                fair: args.enable_priority_and_fairness,
             },
             admission: admission(args),
             node_proxy: None,
@@ -91,6 +92,8 @@ async fn run(
     composed.bootstrap(&server).await?;
     let aggregator = Arc::clone(&composed.aggregator);
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
+    let front = Arc::clone(&composed.front);
+    tasks.spawn(fairness::run(Arc::clone(server.registry()), front, ended.clone()));
     let (notices, mut said) = notices::channel();
     let workers =
         Workers { args, data, server: &server, composed: &composed, pki: &pki, keys: &keys, notices };

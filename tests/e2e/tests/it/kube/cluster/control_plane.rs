@@ -1,8 +1,10 @@
 //! Rows CP-03, CP-06, CP-07, CP-08 on a cluster with a node: what is wanted is kept, explained and repaired.
 
 use std::collections::BTreeSet;
-use std::process::Stdio;
-use std::thread;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Stdio};
+use std::thread::{self, JoinHandle};
 
 use serde_json::Value;
 use testkit::cluster::Cluster;
@@ -133,10 +135,13 @@ const OBJECTS: usize = 20;
 #[test]
 fn cp_08_too_many_requests_are_turned_away_and_come_again() {
     isolated(|| {
-        let limits = ["--max-mutating-requests-inflight", "1", "--max-requests-inflight", "2"];
-        let cluster = Cluster::start_with(busybox(), &limits);
+        let cluster = Cluster::start_with(
+            busybox(),
+            &[&LIMITS[..], &["--enable-priority-and-fairness=false"]].concat(),
+        );
         cluster.apply(&sleeper("steady", &["app"], ""));
         cluster.wait_pod("steady");
+        cluster.apply(MAY_EDIT);
         let list = |client: usize| {
             let map = |number| {
                 let pad = "x".repeat(20_000);
@@ -151,9 +156,9 @@ fn cp_08_too_many_requests_are_turned_away_and_come_again() {
                 .map(|client| {
                     let file = cluster.home().join(format!("{client}.yaml"));
                     std::fs::write(&file, list(client)).unwrap();
-                    // They wait as long as the server says, and ask again.
-                    let mut command =
-                        cluster.kubectl_command(&["create", "-v=6", "-f", &file.to_string_lossy()]);
+                    // They wait as long as the server says, and ask again. Administrators would not have to.
+                    let file = file.to_string_lossy();
+                    let mut command = cluster.kubectl_command(&["create", "--as=flood", "-v=6", "-f", &file]);
                     scope.spawn(move || run(command.stdin(Stdio::null())))
                 })
                 .collect();
@@ -161,12 +166,169 @@ fn cp_08_too_many_requests_are_turned_away_and_come_again() {
             for output in &ended {
                 output.ok();
             }
-            ended.iter().map(|output| output.stderr.matches("429").count()).sum::<usize>()
+            ended.iter().map(|output| output.stderr.matches("429 Too Many Requests").count()).sum::<usize>()
         });
         println!("{refused} requests were turned away");
         assert!(refused > 0, "nobody was turned away");
         let made = cluster.kubectl(&["get", "configmaps", "-o", "name"]);
         assert_eq!(made.ok().matches("/map-").count(), CLIENTS * OBJECTS);
+        assert_eq!(member(&cluster, "pod/steady", ".status.containerStatuses[0].restartCount"), "0");
+        cluster.wait_for(&["get", "--raw", "/readyz"], "ok");
+    });
+}
+
+/// Few places for requests: one that writes and two that read, or three together.
+const LIMITS: [&str; 4] = ["--max-mutating-requests-inflight", "1", "--max-requests-inflight", "2"];
+
+const MAY_EDIT: &str = "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRoleBinding\n\
+    metadata: {name: editors}\nroleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: edit}\n\
+    subjects:\n- {apiGroup: rbac.authorization.k8s.io, kind: User, name: flood}\n\
+    - {apiGroup: rbac.authorization.k8s.io, kind: User, name: quiet}\n";
+
+/// A level with one seat, and queues of ten.
+const NARROW: &str = "apiVersion: flowcontrol.apiserver.k8s.io/v1\nkind: PriorityLevelConfiguration\n\
+    metadata: {name: narrow}\nspec:\n  type: Limited\n  limited:\n    nominalConcurrencyShares: 1\n    \
+    borrowingLimitPercent: 0\n    limitResponse:\n      type: Queue\n      \
+    queuing: {queues: 64, handSize: 1, queueLengthLimit: 10}\n---\n\
+    apiVersion: flowcontrol.apiserver.k8s.io/v1\nkind: FlowSchema\nmetadata: {name: narrow}\nspec:\n  \
+    matchingPrecedence: 50\n  priorityLevelConfiguration: {name: narrow}\n  \
+    distinguisherMethod: {type: ByUser}\n  rules:\n  - subjects:\n    \
+    - {kind: User, user: {name: flood}}\n    - {kind: User, user: {name: quiet}}\n    \
+    resourceRules:\n    - {verbs: [create], apiGroups: [''], resources: [configmaps], namespaces: [default]}\n";
+
+/// `kubectl proxy`: the administrator's connection, for requests in anybody's name.
+struct Proxy(Child, String);
+
+impl Proxy {
+    fn start(cluster: &Cluster) -> Self {
+        let mut command = cluster.kubectl_command(&["proxy", "--port=0"]);
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut said).unwrap();
+        let address = said.trim().rsplit(' ').next().unwrap().to_owned();
+        Self(child, address)
+    }
+
+    /// A request that is not whole yet: the server waits for the rest of its body.
+    fn begin(&self, user: &str, name: &str) -> Begun {
+        let rest = format!("\"metadata\": {{\"name\": \"{name}\", \"labels\": {{\"of\": \"{user}\"}}}}}}");
+        let first = "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", ";
+        let mut stream = TcpStream::connect(&self.1).unwrap();
+        write!(
+            stream,
+            "POST /api/v1/namespaces/default/configmaps HTTP/1.1\r\nHost: {}\r\nImpersonate-User: {user}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{first}",
+            self.1,
+            first.len() + rest.len()
+        )
+        .unwrap();
+        Begun { stream, rest }
+    }
+
+    /// Creates an object; gives the answer's head and body.
+    fn create(&self, user: &str, name: &str) -> JoinHandle<String> {
+        let begun = self.begin(user, name);
+        thread::spawn(|| begun.end())
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Begun {
+    stream: TcpStream,
+    rest: String,
+}
+
+impl Begun {
+    fn end(mut self) -> String {
+        self.stream.write_all(self.rest.as_bytes()).unwrap();
+        let mut answer = String::new();
+        self.stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+/// A number of the server's metrics about the narrow schema; 0 if there is none.
+fn narrow(cluster: &Cluster, metric: &str) -> u64 {
+    let metrics = cluster.kubectl(&["get", "--raw", "/metrics"]);
+    let begin = format!("apiserver_flowcontrol_{metric}{{flow_schema=\"narrow\",");
+    let line = metrics.ok().lines().find(|line| line.starts_with(&begin));
+    line.map_or(0, |line| line.rsplit(' ').next().unwrap().parse().unwrap())
+}
+
+/// What was made, the oldest first: whose it is.
+fn made(cluster: &Cluster) -> Vec<String> {
+    let listed = cluster.kubectl(&["get", "configmaps", "-l", "of", "-o", "json"]);
+    let list: Value = serde_json::from_str(listed.ok()).unwrap();
+    let mut made: Vec<(u64, String)> = list["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            let meta = &item["metadata"];
+            let revision = meta["resourceVersion"].as_str().unwrap().parse().unwrap();
+            (revision, meta["labels"]["of"].as_str().unwrap().to_owned())
+        })
+        .collect();
+    made.sort();
+    made.into_iter().map(|(_, of)| of).collect()
+}
+
+#[test]
+fn cp_08_a_flood_of_one_user_leaves_others_their_turn() {
+    const QUEUE: usize = 10;
+    const REFUSED: usize = 6;
+    const QUIET: usize = 5;
+    isolated(|| {
+        let cluster = Cluster::start_with(busybox(), &LIMITS);
+        cluster.apply(&sleeper("steady", &["app"], ""));
+        cluster.wait_pod("steady");
+        cluster.apply(MAY_EDIT);
+        cluster.apply(NARROW);
+        let reason = ["get", "flowschema", "narrow", "-o", "jsonpath={.status.conditions[0].reason}"];
+        cluster.wait_for(&reason, "Found");
+        let proxy = Proxy::start(&cluster);
+        // The only seat is taken for as long as the test likes.
+        let held = proxy.begin("flood", "held");
+        wait_for("the seat to be taken", || (narrow(&cluster, "current_executing_seats") == 1).then_some(()));
+        let flood: Vec<_> =
+            (0..QUEUE + REFUSED).map(|at| proxy.create("flood", &format!("flood-{at}"))).collect();
+        wait_for("a full queue", || {
+            let waiting = narrow(&cluster, "current_inqueue_requests") == QUEUE as u64;
+            let refused = narrow(&cluster, "rejected_requests_total") == REFUSED as u64;
+            (waiting && refused).then_some(())
+        });
+        let quiet: Vec<_> = (0..QUIET).map(|at| proxy.create("quiet", &format!("quiet-{at}"))).collect();
+        wait_for("the others behind them", || {
+            (narrow(&cluster, "current_inqueue_requests") == (QUEUE + QUIET) as u64).then_some(())
+        });
+        // Whoever is at another level does not notice.
+        assert_eq!(cluster.kubectl(&["get", "pod", "steady", "-o", "name"]).ok(), "pod/steady");
+        assert_eq!(made(&cluster), [] as [&str; 0]);
+        assert!(held.end().starts_with("HTTP/1.1 201"));
+        let answers = |threads: Vec<JoinHandle<String>>| -> Vec<String> {
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        };
+        let (flood, quiet) = (answers(flood), answers(quiet));
+        assert!(quiet.iter().all(|answer| answer.starts_with("HTTP/1.1 201")), "{quiet:?}");
+        let (refused, created): (Vec<&String>, Vec<&String>) =
+            flood.iter().partition(|answer| answer.starts_with("HTTP/1.1 429 Too Many Requests"));
+        assert_eq!((refused.len(), created.len()), (REFUSED, QUEUE), "{flood:?}");
+        assert!(created.iter().all(|answer| answer.starts_with("HTTP/1.1 201")), "{created:?}");
+        for answer in refused {
+            assert!(answer.contains("Retry-After: ") && answer.contains("TooManyRequests"), "{answer}");
+            assert!(answer.contains("X-Kubernetes-Pf-Flowschema-Uid: "), "{answer}");
+        }
+        // The quiet user came last, and had at least every second turn.
+        let order = made(&cluster);
+        assert_eq!((order.len(), order[0].as_str()), (1 + QUEUE + QUIET, "flood"), "{order:?}");
+        let last = order.iter().rposition(|of| of == "quiet").unwrap();
+        assert!(last <= 2 * QUIET, "{order:?}");
         assert_eq!(member(&cluster, "pod/steady", ".status.containerStatuses[0].restartCount"), "0");
         cluster.wait_for(&["get", "--raw", "/readyz"], "ok");
     });
