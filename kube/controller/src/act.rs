@@ -16,11 +16,11 @@ use crate::queue::Barrier;
 /// Approves and signs certificate requests with the cluster's rules and keys.
 pub trait Signer: Send + Sync {
     /// The request with its approval, if it is a node's and the node may have what it asks for.
-    fn approve(&self, request: &Value) -> Option<Value>;
+    fn approve<'a>(&'a self, request: &'a Value) -> BoxFuture<'a, Result<Option<Value>, Status>>;
 
     /// The request with a certificate, or the reason why there is none, in its status; `None` if the signer is
     /// not one of its own.
-    fn sign(&self, request: &Value) -> Option<Value>;
+    fn sign(&self, request: &Value) -> Result<Option<Value>, Status>;
 }
 
 /// Answers to a `GET` of any path that the API has, such as those of metrics.
@@ -174,16 +174,19 @@ impl Actor {
                 self.guard(self.is_empty(resource, namespace).await?).map(done)
             }
             Action::Approve { request } => {
-                let signer = self.signer.as_ref();
-                self.certify("approval", signer.and_then(|signer| signer.approve(request)), barriers)
-                    .await
-                    .map(done)
+                let approved = match &self.signer {
+                    Some(signer) => signer.approve(request).await,
+                    None => Ok(None),
+                };
+                let resource = controllers::known::signing_requests();
+                let approved = approved.map_err(|status| refused_as("approve", resource, status))?;
+                self.certify("approval", approved, barriers).await.map(done)
             }
             Action::Sign { request } => {
-                let signer = self.signer.as_ref();
-                self.certify("status", signer.and_then(|signer| signer.sign(request)), barriers)
-                    .await
-                    .map(done)
+                let signed = self.signer.as_ref().map_or(Ok(None), |signer| signer.sign(request));
+                let resource = controllers::known::signing_requests();
+                let signed = signed.map_err(|status| refused_as("sign", resource, status))?;
+                self.certify("status", signed, barriers).await.map(done)
             }
             write => {
                 let (resource, call) = call_of(write);

@@ -32,7 +32,7 @@ fn reconcile(observed: &Observed<'_>) -> Plan {
 
 fn decide(observed: &Observed<'_>, request: &Value) -> Plan {
     let signer = text(request, &["spec", "signerName"]);
-    if !observed.settings.signs_certificates || !SIGNERS.contains(&signer) {
+    if !SIGNERS.contains(&signer) {
         return Plan::nothing("another signs it");
     }
     if has(request, "Denied") || has(request, "Failed") {
@@ -42,7 +42,13 @@ fn decide(observed: &Observed<'_>, request: &Value) -> Plan {
         if at(request, &["status", "certificate"]).is_some() {
             return Plan::nothing("it is signed");
         }
+        if !observed.settings.signs_certificates {
+            return Plan::nothing("another signs it");
+        }
         return Plan::of("it is approved", vec![Action::Sign { request: request.clone() }]);
+    }
+    if !observed.settings.approves_certificates {
+        return Plan::nothing("another approves it");
     }
     let asked = || Plan::of("a node may have asked", vec![Action::Approve { request: request.clone() }]);
     match signer {
@@ -104,6 +110,17 @@ mod tests {
         assert_eq!(found(&world).unwrap()["status"]["certificate"], "signed");
         world.pass(3601, &[LOOP]);
         assert!(found(&world).is_none());
+    }
+
+    #[test]
+    fn without_an_authority_they_are_approved_only() {
+        let mut world = World::default();
+        world.settings.signs_certificates = false;
+        world.put("certificatesigningrequests", request("kubernetes.io/kube-apiserver-client-kubelet"));
+        world.settle(&[LOOP]);
+        let found = found(&world).unwrap();
+        assert_eq!(found["status"]["conditions"][0]["type"], "Approved");
+        assert!(found["status"].get("certificate").is_none());
     }
 
     #[test]

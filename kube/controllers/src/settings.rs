@@ -7,7 +7,9 @@ use std::net::{IpAddr, Ipv4Addr};
 pub struct Settings {
     /// The certificates by which pods know the API, as PEM.
     pub root_ca: String,
-    /// Who signs for the signers of `kubernetes.io`; none sign without it.
+    /// Whether nodes' requests for certificates are approved.
+    pub approves_certificates: bool,
+    /// Whether what is approved is signed for the signers of `kubernetes.io`.
     pub signs_certificates: bool,
     /// How nodes are watched over.
     pub nodes: NodeSettings,
@@ -28,6 +30,7 @@ impl Default for Settings {
         let pods = NodeRange { network: IpAddr::V4(Ipv4Addr::new(10, 42, 0, 0)), bits: 16, node_bits: 24 };
         Self {
             root_ca: String::new(),
+            approves_certificates: false,
             signs_certificates: false,
             nodes: NodeSettings::default(),
             node_ranges: vec![pods],

@@ -48,7 +48,12 @@ impl Default for World {
             names: 0,
             newest: String::new(),
             now: 1_767_225_600,
-            settings: Settings { root_ca: "CA".to_owned(), signs_certificates: true, ..Settings::default() },
+            settings: Settings {
+                root_ca: "CA".to_owned(),
+                approves_certificates: true,
+                signs_certificates: true,
+                ..Settings::default()
+            },
             events: Vec::new(),
             log: Vec::new(),
             refuse: None,

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use kube_object::cluster::Cluster;
 use kube_object::resource::GroupResource;
 use kube_object::user::User;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::parse::Request;
 use super::sign::{check_kubelet_client, check_kubelet_serving, has_condition, usages, with_condition};
@@ -16,33 +16,72 @@ use crate::authorizer::Authorizer;
 use crate::rbac::index::{str_at, text_at};
 
 /// The request with an `Approved` condition, if it is a kubelet's request for a client
-/// certificate and the requester may `create` `certificatesigningrequests/selfnodeclient` (for
-/// its own name) or `…/nodeclient`. None: a human decides, or nobody has to.
+/// certificate and the requester may have it: see [`NodeClient::of`]. None: a human decides, or nobody has to.
 pub fn approve(object: &Value, authorizer: &Authorizer, now: Timestamp) -> Option<Value> {
-    if !is_open(object, CLIENT_KUBELET) {
-        return None;
-    }
-    let request = Request::parse(str_at(object, &["spec", "request"])).ok()?;
-    check_kubelet_client(&request, &usages(object)).ok()?;
     let user = requester(object);
-    let may = |subresource: &str| {
+    let may = |asked: &NodeClient| {
         let resource = ResourceAttributes {
             group: GROUP,
             version: "*",
             resource: "certificatesigningrequests",
-            subresource,
+            subresource: asked.subresource,
             ..Default::default()
         };
         authorizer.authorize(&Attributes::of_resource(&user, "create", resource)).is_allowed()
     };
-    let message = if user.name == request.common_name && may("selfnodeclient") {
-        "Auto approving self kubelet client certificate after SubjectAccessReview."
-    } else if may("nodeclient") {
-        "Auto approving kubelet client certificate after SubjectAccessReview."
-    } else {
-        return None;
-    };
-    Some(with_condition(object, "Approved", "AutoApproved", message, now))
+    let asked = NodeClient::of(object).into_iter().find(may)?;
+    Some(asked.approved(object, now))
+}
+
+/// A permission by which a kubelet's request for a client certificate is approved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NodeClient {
+    subresource: &'static str,
+    message: &'static str,
+}
+
+impl NodeClient {
+    /// What the requester has to be allowed, one of: to `create`
+    /// `certificatesigningrequests/selfnodeclient` (for its own name) or `…/nodeclient`. Empty if the
+    /// request is nothing of this kind, or decided.
+    pub fn of(object: &Value) -> Vec<Self> {
+        let parsed = is_open(object, CLIENT_KUBELET)
+            .then(|| Request::parse(str_at(object, &["spec", "request"])).ok())
+            .flatten();
+        let Some(request) = parsed.filter(|it| check_kubelet_client(it, &usages(object)).is_ok()) else {
+            return Vec::new();
+        };
+        let own = Self {
+            subresource: "selfnodeclient",
+            message: "Auto approving self kubelet client certificate after SubjectAccessReview.",
+        };
+        let any = Self {
+            subresource: "nodeclient",
+            message: "Auto approving kubelet client certificate after SubjectAccessReview.",
+        };
+        let is_own = str_at(object, &["spec", "username"]) == request.common_name;
+        is_own.then_some(own).into_iter().chain([any]).collect()
+    }
+
+    /// The question to an API server whether the requester may.
+    pub fn review(self, object: &Value) -> Value {
+        let User { name, uid, groups, extra } = requester(object);
+        json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {
+                "user": name, "uid": uid, "groups": groups, "extra": extra,
+                "resourceAttributes": {
+                    "group": GROUP, "resource": "certificatesigningrequests", "verb": "create",
+                    "subresource": self.subresource, "version": "*",
+                },
+            },
+        })
+    }
+
+    /// The request with its approval.
+    pub fn approved(self, object: &Value, now: Timestamp) -> Value {
+        with_condition(object, "Approved", "AutoApproved", self.message, now)
+    }
 }
 
 /// The request with an `Approved` condition, if it is a node's own for a serving certificate whose

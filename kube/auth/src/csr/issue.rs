@@ -2,18 +2,18 @@
 
 use jiff::{SignedDuration, Timestamp};
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair};
+use rustls::SignatureScheme;
+use rustls::crypto::ring::sign::any_supported_type;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::der;
 use super::parse::Request;
 
 /// An authority that signs requests.
 pub struct Signer {
-    key: EcdsaKeyPair,
-    random: SystemRandom,
+    key: Box<dyn rustls::sign::Signer>,
+    algorithm: Vec<u8>,
     subject: Vec<u8>,
     key_id: Vec<u8>,
     not_after: i64,
@@ -25,6 +25,9 @@ pub enum IssueError {
     /// The authority's certificate or key cannot be read.
     #[error("read signing authority")]
     Authority,
+    /// The key is another authority's.
+    #[error("the signing key is not the key of the signing certificate")]
+    Mismatch,
     /// The authority has expired.
     #[error("refusing to sign a certificate that expired in the past")]
     Expired,
@@ -43,21 +46,25 @@ pub(super) struct Terms<'a> {
 }
 
 impl Signer {
-    /// Of an authority's certificate and PKCS#8 key (ECDSA on P-256), both PEM.
+    /// Of an authority's certificate and key, both PEM: RSA, ECDSA on P-256 or P-384, Ed25519.
     pub fn from_pem(certificate: &[u8], key: &[u8]) -> Result<Self, IssueError> {
-        let random = SystemRandom::new();
         let der = CertificateDer::from_pem_slice(certificate).map_err(|_| IssueError::Authority)?;
         let (_, parsed) = x509_parser::parse_x509_certificate(&der).map_err(|_| IssueError::Authority)?;
-        let key = PrivatePkcs8KeyDer::from_pem_slice(key).map_err(|_| IssueError::Authority)?;
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, key.secret_pkcs8_der(), &random)
-            .map_err(|_| IssueError::Authority)?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|_| IssueError::Authority)?;
+        let key = any_supported_type(&key).map_err(|_| IssueError::Authority)?;
+        if key.public_key().is_some_and(|public| public.as_ref() != parsed.public_key().raw) {
+            return Err(IssueError::Mismatch);
+        }
+        let schemes = ALGORITHMS.map(|(scheme, _)| scheme);
+        let key = key.choose_scheme(&schemes).ok_or(IssueError::Authority)?;
+        let algorithm = ALGORITHMS.iter().find(|(scheme, _)| *scheme == key.scheme());
         let key_id = parsed.extensions().iter().find_map(|extension| match extension.parsed_extension() {
             x509_parser::extensions::ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
             _ => None,
         });
         Ok(Self {
             key,
-            random,
+            algorithm: algorithm.map(|(_, parts)| parts.concat()).ok_or(IssueError::Authority)?,
             subject: parsed.subject().as_raw().to_vec(),
             key_id: key_id.unwrap_or_default(),
             not_after: parsed.validity().not_after.timestamp(),
@@ -74,7 +81,7 @@ impl Signer {
         }
         let start = now.checked_sub(BACKDATE).map_err(|_| IssueError::Expired)?;
         let validity = der::sequence(&[der::time(start), der::time(at(end)?)]);
-        let algorithm = der::sequence(&[der::oid(ECDSA_WITH_SHA256)]);
+        let algorithm = der::element(0x30, &self.algorithm);
         let mut serial = terms.serial;
         // RFC 5280, 4.1.2.2: positive, and not zero.
         serial[0] = (serial[0] & 0x7f) | 0x40;
@@ -88,8 +95,8 @@ impl Signer {
             request.public_key.clone(),
             der::element(0xa3, &der::sequence(&self.extensions(request, terms))),
         ]);
-        let signature = self.key.sign(&self.random, &to_be_signed).map_err(|_| IssueError::Sign)?;
-        let certificate = der::sequence(&[to_be_signed, algorithm, der::bits(signature.as_ref())]);
+        let signature = self.key.sign(&to_be_signed).map_err(|_| IssueError::Sign)?;
+        let certificate = der::sequence(&[to_be_signed, algorithm, der::bits(&signature)]);
         Ok(to_pem("CERTIFICATE", &certificate))
     }
 
@@ -185,8 +192,17 @@ fn extended_usage(usage: &str) -> Option<&'static [u8]> {
 
 /// Clocks of others may be behind.
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
-/// 1.2.840.10045.4.3.2
-const ECDSA_WITH_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+/// How signatures are named in certificates: the object identifier, as DER, and its parameters.
+const ALGORITHMS: [(SignatureScheme, [&[u8]; 2]); 4] = [
+    // 1.2.840.10045.4.3.2
+    (SignatureScheme::ECDSA_NISTP256_SHA256, [&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2], &[]]),
+    // 1.2.840.10045.4.3.3
+    (SignatureScheme::ECDSA_NISTP384_SHA384, [&[6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 3], &[]]),
+    // 1.2.840.113549.1.1.11, with NULL (RFC 4055, 5)
+    (SignatureScheme::RSA_PKCS1_SHA256, [&[6, 9, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 11], &[5, 0]]),
+    // 1.3.101.112
+    (SignatureScheme::ED25519, [&[6, 3, 0x2b, 0x65, 0x70], &[]]),
+];
 const SUBJECT_KEY_ID: &[u8] = &[0x55, 0x1d, 14];
 const KEY_USAGE: &[u8] = &[0x55, 0x1d, 15];
 const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 17];

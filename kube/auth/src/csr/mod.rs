@@ -2,7 +2,7 @@
 //!
 //! `parse` reads a request, `validate` refuses objects, `permission` says who may, `approve`
 //! approves nodes' own requests, `sign` makes the certificate with `issue`, which writes DER;
-//! `control` puts them together for a loop. `ask` is the node's side.
+//! `control` has the cluster's signers. `ask` is the node's side.
 
 mod approve;
 mod ask;
@@ -14,9 +14,9 @@ mod permission;
 mod sign;
 mod validate;
 
-pub use approve::{approve, approve_serving};
+pub use approve::{NodeClient, approve, approve_serving};
 pub use ask::{AskError, Asked, Wanted, ask, validity};
-pub use control::{Signers, Step, is_stale};
+pub use control::Signers;
 pub use issue::{IssueError, Signer};
 pub use parse::{ParseError, Request};
 pub use permission::{check_approve, check_sign, check_subject};

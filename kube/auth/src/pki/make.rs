@@ -44,6 +44,10 @@ impl Pair {
         directory.write(&format!("{}.crt", item.name()), &self.certificate)
     }
 
+    pub(super) fn of(pair: KeyPair) -> Self {
+        Self { certificate: pair.certificate, key: pair.key }
+    }
+
     pub(super) fn to_key_pair(&self) -> KeyPair {
         KeyPair { certificate: self.certificate.clone(), key: self.key.clone() }
     }
@@ -206,7 +210,7 @@ pub(crate) fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 16]>::try_from(bytes).ok().map(IpAddr::from)
 }
 
-const PEM_END: &str = "-----END CERTIFICATE-----";
+pub(super) const PEM_END: &str = "-----END CERTIFICATE-----";
 /// Certificates of an authority that are believed beside the newest.
 const EARLIER_MAX: usize = 3;
 /// Clocks of others may be behind.

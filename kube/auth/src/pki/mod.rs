@@ -10,12 +10,16 @@
 //! Each is `NAME.crt` and `NAME.key` in one directory, all keys mode 0600. `plan` decides what
 //! has to be made, without looking at a clock or a file; `make` makes it, `files` writes it so
 //! that a crash leaves the old file or the new one. `ensure` does all of it, at start and again
-//! whenever `Pki::look_again_at` has come.
+//! whenever `Pki::look_again_at` has come. Servers that share a cluster have the authorities and the key of
+//! tokens in `common`, which `seal` seals for where it is kept; `ensure_by` makes the rest by them.
 
+mod common;
 mod files;
 pub mod kubeconfig;
 mod make;
 mod plan;
+mod seal;
+mod service_account_key;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -27,10 +31,12 @@ use crate::authn::jwt::{KeyError, SigningKey};
 use crate::authn::{Authorities, CertificateError, Config, RequestHeader};
 use crate::csr::{IssueError, Signer, Signers};
 use crate::token::Maker;
+pub use common::Common;
 use files::Directory;
 use make::Pair;
 pub(crate) use make::ip_of;
 pub use plan::{Item, Known, Why};
+pub use seal::{Seal, SealError};
 
 /// All that a server needs, as PEM.
 #[derive(Clone)]
@@ -124,6 +130,12 @@ pub enum PkiError {
         /// Why not.
         #[source]
         source: IssueError,
+    },
+    /// The directory's authority is none of the cluster's.
+    #[error("{} is the authority of another cluster", path.display())]
+    OtherCluster {
+        /// Its certificate.
+        path: PathBuf,
     },
     /// The time cannot stand in a certificate.
     #[error("clock is outside the years of certificates")]
@@ -222,18 +234,44 @@ fn signer(authority: &KeyPair) -> Result<Signer, PkiError> {
 /// Loads what is in the directory, makes what is missing, broken or about to expire, and
 /// writes the administrator's kubeconfig.
 pub fn ensure(directory: &Path, names: &ServerNames, now: Timestamp) -> Result<Pki, PkiError> {
+    ensure_all(&Directory::open(directory)?, names, now, None)
+}
+
+/// The same by authorities that the cluster's servers have in common: none is made here.
+pub fn ensure_by(
+    common: &Common,
+    directory: &Path,
+    names: &ServerNames,
+    now: Timestamp,
+) -> Result<Pki, PkiError> {
     let directory = Directory::open(directory)?;
+    common.install(&directory)?;
+    ensure_all(&directory, names, now, Some(common))
+}
+
+fn ensure_all(
+    directory: &Directory,
+    names: &ServerNames,
+    now: Timestamp,
+    common: Option<&Common>,
+) -> Result<Pki, PkiError> {
     let mut made = Vec::new();
     let mut look_again_at = now.as_second().saturating_add(LOOK_AGAIN_SECONDS_MAX);
     let mut pairs = Vec::new();
     for item in Item::ALL {
-        let pair = ensure_item(&directory, *item, names, &pairs, now, &mut made)?;
+        let pair = match common.and_then(|common| common.authority(*item)) {
+            Some(authority) => authority,
+            None => ensure_item(directory, *item, names, &pairs, now, &mut made)?,
+        };
         if let Some(known) = pair.known(*item, issuer_of(*item, &pairs)) {
             look_again_at = look_again_at.min(known.renew_at());
         }
         pairs.push(pair);
     }
-    let service_account_key = ensure_service_account_key(&directory)?;
+    let service_account_key = match common {
+        Some(common) => common.service_account_key().to_owned(),
+        None => service_account_key::ensure(directory)?,
+    };
     let pair = |item: Item| pairs.get(item.index()).map(|pair| pair.to_key_pair()).unwrap_or_default();
     let (server_ca, admin) = (pair(Item::ServerCa), pair(Item::Admin));
     let text = kubeconfig::kubeconfig(&names.url, &server_ca.certificate, &admin.certificate, &admin.key);
@@ -276,20 +314,6 @@ fn ensure_item(
 
 fn issuer_of(item: Item, pairs: &[Pair]) -> Option<&Pair> {
     item.issuer().and_then(|issuer| pairs.get(issuer.index()))
-}
-
-fn ensure_service_account_key(directory: &Directory) -> Result<String, PkiError> {
-    let name = TOKEN_KEY;
-    if let Some(pem) = directory.read(name)? {
-        // A key that others made stays, or the tokens that it signed would all end.
-        let key = |source| PkiError::Key { path: directory.path(name), source };
-        SigningKey::from_pem(pem.as_bytes()).map_err(key)?;
-        return Ok(pem);
-    }
-    let make = |source| PkiError::Make { name: "service-account", source };
-    let pem = rcgen::KeyPair::generate().map_err(make)?.serialize_pem();
-    directory.write(name, &pem)?;
-    Ok(pem)
 }
 
 /// Never the key.

@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use auth::authn::{Authorities, identity};
 use auth::csr::{
-    CLIENT, CLIENT_KUBELET, KUBELET_SERVING, Outcome, Signer, Step, Wanted, approve, approve_serving, ask,
-    check_approve, check_sign, check_subject, sign, validate_create, validate_update, validity,
+    CLIENT, CLIENT_KUBELET, IssueError, KUBELET_SERVING, NodeClient, Outcome, Signer, Wanted, approve,
+    approve_serving, ask, check_approve, check_sign, check_subject, sign, validate_create, validate_update,
+    validity,
 };
 use auth::pki::Pki;
 use base64::Engine;
@@ -336,24 +337,61 @@ fn refuses_objects_in_upstreams_words() {
 }
 
 #[test]
-fn one_decision_for_the_loop() {
+fn signers_sign_what_is_theirs() {
     let scratch = Scratch::new();
     let signers = pki(&scratch).signers(3600).unwrap();
-    let authorizer = authorizer([
-        json!({"kind": "ClusterRole", "metadata": {"name": "self"}, "rules": [{"verbs": ["create"],
-            "apiGroups": ["certificates.k8s.io"], "resources": ["certificatesigningrequests/selfnodeclient"]}]}),
-        json!({"kind": "ClusterRoleBinding", "metadata": {"name": "self"},
-            "roleRef": {"kind": "ClusterRole", "name": "self"}, "subjects": [{"kind": "Group", "name": "system:nodes"}]}),
-    ]);
-    let mut own = object(CLIENT_KUBELET, &request("system:node:n1", "system:nodes", &[]), CLIENT_USAGES);
-    own["metadata"]["creationTimestamp"] = json!("2026-05-28T20:26:40Z");
-    let Step::Approve(approved) = signers.decide(&own, &authorizer, at(0)).unwrap() else { panic!() };
-    let Step::Status(signed) = signers.decide(&approved, &authorizer, at(0)).unwrap() else { panic!() };
-    assert_eq!(signers.decide(&signed, &authorizer, at(0)), Ok(Step::Nothing));
-    assert_eq!(signers.decide(&signed, &authorizer, at(3601)), Ok(Step::Delete));
-    let foreign = object("example.com/own", &request("a", "", &[]), &["any"]);
-    assert_eq!(signers.decide(&foreign, &authorizer, at(0)), Ok(Step::Nothing));
-    let mut waits = foreign;
-    waits["metadata"]["creationTimestamp"] = json!("2026-05-28T20:26:40Z");
-    assert_eq!(signers.decide(&waits, &authorizer, at(24 * 3600 + 1)), Ok(Step::Delete));
+    let own = object(CLIENT_KUBELET, &request("system:node:n1", "system:nodes", &[]), CLIENT_USAGES);
+    assert_eq!(signers.signed(&own, at(0)), Ok(None), "nobody has approved it");
+    let signed = signers.signed(&approved(own), at(0)).unwrap().unwrap();
+    assert!(signed["status"]["certificate"].is_string());
+    assert_eq!(signers.signed(&signed, at(0)), Ok(None));
+    let foreign = approved(object("example.com/own", &request("a", "", &[]), &["any"]));
+    assert_eq!(signers.signed(&foreign, at(0)), Ok(None));
+}
+
+#[test]
+fn authorities_of_other_kinds_sign_too() {
+    for algorithm in [&rcgen::PKCS_ECDSA_P384_SHA384, &rcgen::PKCS_ED25519] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let authority = params.self_signed(&key).unwrap().pem();
+        let signer = Signer::from_pem(authority.as_bytes(), key.serialize_pem().as_bytes()).unwrap();
+        let wanted = approved(object(CLIENT, &request("ann", "dev", &[]), CLIENT_USAGES));
+        let Outcome::Signed(signed) = sign(&wanted, &signer, 3600, [1; 16], at(0)).unwrap() else { panic!() };
+        let pem = STANDARD.decode(signed["status"]["certificate"].as_str().unwrap()).unwrap();
+        let chain = [CertificateDer::from_pem_slice(&pem).unwrap()];
+        let clients = Authorities::from_pem(authority.as_bytes()).unwrap();
+        assert_eq!(clients.verify(&chain, at(0)), Ok(()), "{algorithm:?}");
+        let other = KeyPair::generate_for(algorithm).unwrap().serialize_pem();
+        let mismatch = Signer::from_pem(authority.as_bytes(), other.as_bytes());
+        assert_eq!(mismatch.err(), Some(IssueError::Mismatch));
+    }
+}
+
+#[test]
+fn the_api_is_asked_what_a_node_may() {
+    let own = object(CLIENT_KUBELET, &request("system:node:n1", "system:nodes", &[]), CLIENT_USAGES);
+    let asked = NodeClient::of(&own);
+    let parts: Vec<_> =
+        asked.iter().map(|one| one.review(&own)["spec"]["resourceAttributes"].clone()).collect();
+    assert_eq!(parts.len(), 2);
+    for (part, subresource) in parts.iter().zip(["selfnodeclient", "nodeclient"]) {
+        let expected = json!({"group": "certificates.k8s.io", "resource": "certificatesigningrequests",
+            "verb": "create", "version": "*", "subresource": subresource});
+        assert_eq!(*part, expected);
+    }
+    assert_eq!(asked[0].review(&own)["spec"]["user"], "system:node:n1");
+    let message = |one: &NodeClient| one.approved(&own, at(0))["status"]["conditions"][0]["message"].clone();
+    assert_eq!(
+        message(&asked[0]),
+        "Auto approving self kubelet client certificate after SubjectAccessReview."
+    );
+    assert_eq!(message(&asked[1]), "Auto approving kubelet client certificate after SubjectAccessReview.");
+    let mut foreign = own.clone();
+    foreign["spec"]["username"] = json!("system:bootstrap:abcdef");
+    assert_eq!(NodeClient::of(&foreign), asked[1..]);
+    assert_eq!(NodeClient::of(&approved(own)), []);
+    let serving = object(KUBELET_SERVING, &request("system:node:n1", "system:nodes", &["n1"]), CLIENT_USAGES);
+    assert_eq!(NodeClient::of(&serving), []);
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use auth::authn::Authorities;
-use auth::pki::{Item, Pki, ServerNames, Why, ensure};
+use auth::pki::{Common, Item, Pki, PkiError, ServerNames, Why, ensure, ensure_by};
 use rustls::RootCertStore;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier;
@@ -191,4 +191,54 @@ fn everything_fits_together() {
     let map = pki.extension_config_map();
     assert_eq!(map["data"]["requestheader-allowed-names"], "[\"front-proxy-client\"]");
     assert!(pki.signers(3600).is_ok());
+}
+
+#[test]
+fn servers_of_one_cluster_have_one_authority_and_certificates_of_their_own() {
+    let (first, second) = (Scratch::new(), Scratch::new());
+    let common = Common::of_directory(first.path(), at(0)).unwrap();
+    assert!(!Common::is_in(first.path()), "nothing is written before all agree");
+    let kept = Common::read(&common.to_bytes()).unwrap();
+    assert!(kept == common && !format!("{common:?}").contains("PRIVATE"));
+    let one = ensure_by(&common, first.path(), &names(), at(0)).unwrap();
+    let two = ensure_by(&kept, second.path(), &names(), at(0)).unwrap();
+    assert_eq!((&one.server_ca, &one.client_ca), (&two.server_ca, &two.client_ca));
+    assert_eq!(one.service_account_key, two.service_account_key);
+    assert_ne!(one.serving, two.serving);
+    assert!(believes(&one.server_ca.certificate, &two.serving.certificate, "localhost", NOW));
+    assert_eq!(mode(&second.path().join("server-ca.key")), 0o600);
+    assert!(Common::is_in(second.path()) && Common::of_directory(second.path(), at(0)).unwrap() == common);
+    // A later start changes nothing.
+    assert_eq!(ensure_by(&kept, second.path(), &names(), at(60)).unwrap().made, []);
+    assert_eq!(ensure(second.path(), &names(), at(60)).unwrap().made, []);
+}
+
+#[test]
+fn an_authority_is_renewed_for_all_servers_and_the_earlier_is_believed() {
+    let scratch = Scratch::new();
+    let common = Common::of_directory(scratch.path(), at(0)).unwrap();
+    let old = ensure_by(&common, scratch.path(), &names(), at(0)).unwrap();
+    assert!(common.renewed(at(2400 * DAY)).unwrap().is_none());
+    let renewed = common.renewed(at(2500 * DAY)).unwrap().unwrap();
+    let new = ensure_by(&renewed, scratch.path(), &names(), at(2500 * DAY)).unwrap();
+    assert_ne!(new.server_ca.key, old.server_ca.key);
+    assert_eq!(new.service_account_key, old.service_account_key);
+    let later = NOW + 2500 * DAY;
+    assert!(believes(&new.server_ca.certificate, &new.serving.certificate, "localhost", later));
+    assert!(new.server_ca.certificate.ends_with(&old.server_ca.certificate));
+}
+
+#[test]
+fn the_keys_of_another_cluster_are_left_alone() {
+    let (own, other) = (Scratch::new(), Scratch::new());
+    let before = ensure(own.path(), &names(), at(0)).unwrap();
+    let common = Common::of_directory(other.path(), at(0)).unwrap();
+    let refused = ensure_by(&common, own.path(), &names(), at(0));
+    assert!(matches!(refused, Err(PkiError::OtherCluster { .. })));
+    let after = ensure(own.path(), &names(), at(0)).unwrap();
+    assert_eq!(after.server_ca, before.server_ca);
+    // Its own are those that a cluster begins with.
+    assert!(
+        ensure_by(&Common::of_directory(own.path(), at(0)).unwrap(), own.path(), &names(), at(0)).is_ok()
+    );
 }

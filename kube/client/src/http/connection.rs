@@ -1,6 +1,7 @@
 //! One connection, made when it is needed and again when it has broken.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,9 +21,14 @@ use super::config::Endpoint;
 pub(super) struct Connection(Mutex<Option<Open>>);
 
 struct Open {
+    /// What it was made for.
+    endpoint: Arc<Endpoint>,
     sender: SendRequest<Full<Bytes>>,
-    driver: AbortHandle,
+    driver: Driver,
 }
+
+/// What moves a connection's bytes.
+struct Driver(Option<AbortHandle>);
 
 /// The request did not get an answer.
 #[derive(Debug, thiserror::Error)]
@@ -45,7 +51,7 @@ impl Connection {
     /// Sends a request. One that met a connection which the server had closed is sent again on a new one.
     pub(super) async fn send(
         &self,
-        endpoint: &Endpoint,
+        endpoint: &Arc<Endpoint>,
         request: Request<Full<Bytes>>,
     ) -> Result<Response<Incoming>, SendError> {
         let mut request = request;
@@ -63,10 +69,11 @@ impl Connection {
         Err(SendError::Connect { to: endpoint.authority(), cause: io::ErrorKind::ConnectionReset.into() })
     }
 
-    async fn sender(&self, endpoint: &Endpoint) -> Result<SendRequest<Full<Bytes>>, SendError> {
+    async fn sender(&self, endpoint: &Arc<Endpoint>) -> Result<SendRequest<Full<Bytes>>, SendError> {
         // Held across the connect, so that all who wait get the same connection.
         let mut open = self.0.lock().await;
-        if let Some(open) = open.as_ref().filter(|open| !open.sender.is_closed()) {
+        let is_for = |open: &&Open| Arc::ptr_eq(&open.endpoint, endpoint) && !open.sender.is_closed();
+        if let Some(open) = open.as_ref().filter(is_for) {
             return Ok(open.sender.clone());
         }
         let failed = |cause| SendError::Connect { to: endpoint.authority(), cause };
@@ -81,14 +88,21 @@ impl Connection {
             // Requests on it have been told of the error.
             drop(connection.await);
         });
-        *open = Some(Open { sender: sender.clone(), driver: driver.abort_handle() });
+        let driver = Driver(Some(driver.abort_handle()));
+        let made = Open { endpoint: Arc::clone(endpoint), sender: sender.clone(), driver };
+        if let Some(mut old) = open.replace(made) {
+            // What is under way on it goes on; it ends with that, as nobody can send on it any more.
+            old.driver.0 = None;
+        }
         Ok(sender)
     }
 }
 
-impl Drop for Open {
+impl Drop for Driver {
     fn drop(&mut self) {
-        self.driver.abort();
+        if let Some(driver) = &self.0 {
+            driver.abort();
+        }
     }
 }
 

@@ -8,6 +8,8 @@ mod connection;
 mod stream;
 mod tls;
 
+use std::sync::{Arc, PoisonError, RwLock};
+
 use bytes::Bytes;
 use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
@@ -25,7 +27,7 @@ use crate::item::WatchEvent;
 
 /// A client of one server. Share it: it holds the connections.
 pub struct HttpClient {
-    endpoint: Endpoint,
+    endpoint: RwLock<Arc<Endpoint>>,
     calls: Connection,
     watches: Connection,
 }
@@ -33,15 +35,27 @@ pub struct HttpClient {
 impl HttpClient {
     /// A client of the server at an endpoint; connects with the first request.
     pub fn new(endpoint: Endpoint) -> Self {
+        let endpoint = RwLock::new(Arc::new(endpoint));
         Self { calls: Connection::new(), watches: Connection::new(), endpoint }
+    }
+
+    /// Goes on with another endpoint, such as one with a newer certificate: new requests go over new
+    /// connections, what is under way ends on the old ones.
+    pub fn go_on_with(&self, endpoint: Endpoint) {
+        *self.endpoint.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(endpoint);
+    }
+
+    fn endpoint(&self) -> Arc<Endpoint> {
+        Arc::clone(&self.endpoint.read().unwrap_or_else(PoisonError::into_inner))
     }
 
     async fn answer(&self, call: Call) -> Result<Value, Status> {
         let (method, path, query, body) = parts(&call);
         let content = call.patch.filter(|_| call.verb == Verb::Patch).map(PatchType::content_type);
         let body = body.map(|body| Bytes::from(body.to_string())).unwrap_or_default();
-        let request = self.request(method, &path, &query, content.unwrap_or(JSON), body)?;
-        let response = self.calls.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let endpoint = self.endpoint();
+        let request = to_request(&endpoint, method, &path, &query, content.unwrap_or(JSON), body)?;
+        let response = self.calls.send(&endpoint, request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
@@ -50,8 +64,9 @@ impl HttpClient {
 
     /// What a path holds that is no resource, such as `/version`.
     pub async fn raw(&self, path: &str) -> Result<Bytes, Status> {
-        let request = self.request(Method::GET, path, &Query::new(), "*/*", Bytes::new())?;
-        let response = self.calls.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let endpoint = self.endpoint();
+        let request = to_request(&endpoint, Method::GET, path, &Query::new(), "*/*", Bytes::new())?;
+        let response = self.calls.send(&endpoint, request).await.map_err(|error| unreachable(&error))?;
         let (head, body) = response.into_parts();
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| unreachable(&*error))?.to_bytes();
@@ -63,9 +78,9 @@ impl HttpClient {
         path: String,
         query: Query,
     ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
-        let request = self.request(Method::GET, &path, &query, JSON, Bytes::new())?;
-        let response =
-            self.watches.send(&self.endpoint, request).await.map_err(|error| unreachable(&error))?;
+        let endpoint = self.endpoint();
+        let request = to_request(&endpoint, Method::GET, &path, &query, JSON, Bytes::new())?;
+        let response = self.watches.send(&endpoint, request).await.map_err(|error| unreachable(&error))?;
         let (head, body): (_, Incoming) = response.into_parts();
         if head.status.is_success() {
             return Ok(Box::pin(stream::events(body)));
@@ -76,33 +91,6 @@ impl HttpClient {
             Err(status) => Err(status),
             Ok(_) => Err(Status::internal("the watch was answered with an object")),
         }
-    }
-
-    fn request(
-        &self,
-        method: Method,
-        path: &str,
-        query: &Query,
-        content: &str,
-        body: Bytes,
-    ) -> Result<Request<Full<Bytes>>, Status> {
-        let mut uri = format!("https://{}{path}", self.endpoint.authority());
-        for (at, (name, value)) in query.iter().enumerate() {
-            uri.push(if at == 0 { '?' } else { '&' });
-            uri.push_str(name);
-            uri.push('=');
-            encode(&mut uri, value);
-        }
-        let mut request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header(header::ACCEPT, JSON)
-            .header(header::CONTENT_TYPE, content)
-            .header(header::USER_AGENT, self.endpoint.agent());
-        if let Some(token) = self.endpoint.bearer() {
-            request = request.header(header::AUTHORIZATION, token);
-        }
-        request.body(Full::new(body)).map_err(|error| Status::bad_request(error.to_string()))
     }
 }
 
@@ -121,6 +109,33 @@ impl Api for HttpClient {
         query.push(("watch".to_owned(), "true".to_owned()));
         Box::pin(self.follow(path, query))
     }
+}
+
+fn to_request(
+    endpoint: &Endpoint,
+    method: Method,
+    path: &str,
+    query: &Query,
+    content: &str,
+    body: Bytes,
+) -> Result<Request<Full<Bytes>>, Status> {
+    let mut uri = format!("https://{}{path}", endpoint.authority());
+    for (at, (name, value)) in query.iter().enumerate() {
+        uri.push(if at == 0 { '?' } else { '&' });
+        uri.push_str(name);
+        uri.push('=');
+        encode(&mut uri, value);
+    }
+    let mut request = Request::builder()
+        .method(method)
+        .uri(uri)
+        .header(header::ACCEPT, JSON)
+        .header(header::CONTENT_TYPE, content)
+        .header(header::USER_AGENT, endpoint.agent());
+    if let Some(token) = endpoint.bearer() {
+        request = request.header(header::AUTHORIZATION, token);
+    }
+    request.body(Full::new(body)).map_err(|error| Status::bad_request(error.to_string()))
 }
 
 fn parts(call: &Call) -> (Method, String, Query, Option<Value>) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use auth::csr::Wanted;
 use auth::pki::KeyPair;
-use client::{Api, Mirror};
+use client::{Api, BoxFuture, Mirror};
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use kube_object::resource::GroupResource;
@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use super::Node;
-use super::identity::Certificate;
+use super::identity::{Certificate, Holder, keep_new};
 use crate::error::CliError;
 use crate::notices::Notices;
 
@@ -53,14 +53,14 @@ pub(super) fn run(
     let mirror = Arc::clone(&node.mirror);
     Ok(async move {
         let server = Server::new(config, shutdown.clone());
-        let mut pair = tokio::select! {
-            pair = async {
+        let first = tokio::select! {
+            first = async {
                 registered(mirror.as_ref(), &serving.certificate.node).await;
                 serving.first().await
-            } => pair,
+            } => first,
             () = client::asked_to_end(&mut shutdown) => return,
         };
-        let tls = match serving.tls(&pair) {
+        let tls = match serving.tls(&first.0) {
             Ok(tls) => tls,
             Err(error) => return serving.notices.warn(format_args!("the kubelet's server: {error}")),
         };
@@ -74,20 +74,11 @@ pub(super) fn run(
             }
         };
         let served = server.serve(Listener { socket, tls });
-        let renewed = async {
-            loop {
-                tokio::time::sleep(Certificate::renew_in(&pair, Timestamp::now())).await;
-                if let Ok(next) = serving.certificate.obtain(serving.api.as_ref()).await
-                    && let Ok(tls) = serving.tls(&next)
-                {
-                    pair = next;
-                    newest.send_replace(tls);
-                }
-            }
-        };
+        let shown = Shown { serving: &serving, newest };
+        let renewed = keep_new(&shown, first, &serving.notices);
         tokio::select! {
             () = served => {}
-            never = renewed => never,
+            never = renewed => match never {},
         }
     })
 }
@@ -111,15 +102,37 @@ struct Serving {
     certificate: Certificate,
 }
 
+/// The same with the server that it is for.
+struct Shown<'a> {
+    serving: &'a Serving,
+    newest: watch::Sender<Arc<ServerConfig>>,
+}
+
+impl Holder for Shown<'_> {
+    fn certificate(&self) -> &Certificate {
+        &self.serving.certificate
+    }
+
+    fn obtain(&self) -> BoxFuture<'_, Result<KeyPair, CliError>> {
+        Box::pin(self.serving.certificate.obtain(self.serving.api.as_ref()))
+    }
+
+    fn show(&self, pair: &KeyPair) -> Result<(), CliError> {
+        self.newest.send_replace(self.serving.tls(pair)?);
+        Ok(())
+    }
+}
+
 impl Serving {
-    /// The certificate of an earlier start, or one that the cluster signs now.
-    async fn first(&self) -> KeyPair {
+    /// The certificate of an earlier start, or one that the cluster signs now; and whether it is that.
+    async fn first(&self) -> (KeyPair, bool) {
         loop {
-            if let Some(pair) = self.certificate.load(Timestamp::now(), false) {
-                return pair;
+            let kept = self.certificate.load(Timestamp::now());
+            if let Some(pair) = kept.filter(|pair| self.tls(pair).is_ok()) {
+                return (pair, false);
             }
             match self.certificate.obtain(self.api.as_ref()).await {
-                Ok(pair) => return pair,
+                Ok(pair) => return (pair, true),
                 Err(error) => self.notices.warn(format_args!("the kubelet's server: {error}")),
             }
             tokio::time::sleep(AGAIN).await;

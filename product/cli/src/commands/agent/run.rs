@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use client::http::Endpoint;
 use client::{Api, Cache, Call, HttpClient, WatchOptions};
 use kube_object::resource::GroupVersionResource;
 use serde_json::Value;
@@ -14,8 +13,8 @@ use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::kubeconfig::Cluster;
 use crate::node::Node;
-use crate::node::join::join;
-use crate::notices;
+use crate::node::join::{Joined, join};
+use crate::notices::{self, Notices};
 use crate::signals::Ends;
 
 /// Runs until a signal asks for the end. Pods go on, unless the operator wants otherwise.
@@ -33,11 +32,11 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
     std::fs::create_dir_all(&keys)
         .map_err(|error| CliError::message(format!("make {}: {error}", keys.display())))?;
     let name = args.node.name();
-    let endpoint = tokio::select! {
-        endpoint = endpoint(args, context, &name, &keys) => endpoint?,
+    let (client, joined) = tokio::select! {
+        found = client(args, context, &name, &keys) => found?,
         () = ends.wait() => return Ok(()),
     };
-    let api: Arc<dyn Api> = Arc::new(HttpClient::new(endpoint));
+    let api: Arc<dyn Api> = client;
     let client_authority = match &args.client_ca_file {
         Some(path) => std::fs::read_to_string(path)
             .map_err(|error| CliError::message(format!("read {}: {error}", path.display())))?,
@@ -51,9 +50,12 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
         api,
         client_authority,
         directory: directory.to_owned(),
-        notices,
+        notices: notices.clone(),
     };
-    let mut tasks = node.start(context, ended).await?;
+    let mut tasks = node.start(context, ended.clone()).await?;
+    if let Some(joined) = joined {
+        tasks.spawn(renewal(joined, notices, ended));
+    }
     context.say(format_args!("strake agent: node {name} of {}", args.place()));
     tokio::select! {
         () = ends.wait() => {}
@@ -69,10 +71,25 @@ async fn run(args: &Args, context: &Context, directory: &Path) -> Result<(), Cli
 }
 
 /// The API in the node's name: by a certificate that it joins for, or by a kubeconfig that it was given.
-async fn endpoint(args: &Args, context: &Context, name: &str, keys: &Path) -> Result<Endpoint, CliError> {
-    match &args.server {
-        Some(server) => Ok(join(server, args.token(context)?.as_ref(), name, keys).await?.endpoint),
-        None => Cluster { kubeconfig: args.kubeconfig.clone(), context: None }.endpoint(context, "agent"),
+async fn client(
+    args: &Args,
+    context: &Context,
+    name: &str,
+    keys: &Path,
+) -> Result<(Arc<HttpClient>, Option<Joined>), CliError> {
+    let Some(server) = &args.server else {
+        let cluster = Cluster { kubeconfig: args.kubeconfig.clone(), context: None };
+        return Ok((Arc::new(cluster.client(context, "agent")?), None));
+    };
+    let joined = join(server, args.token(context)?, name, keys).await?;
+    Ok((Arc::clone(joined.client()), Some(joined)))
+}
+
+/// Renews the node's certificate until the shutdown.
+async fn renewal(joined: Joined, notices: Notices, mut shutdown: watch::Receiver<bool>) {
+    tokio::select! {
+        never = joined.keep_new(notices) => match never {},
+        () = client::asked_to_end(&mut shutdown) => {}
     }
 }
 

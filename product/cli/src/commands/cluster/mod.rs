@@ -2,6 +2,7 @@
 //! by a kubeconfig.
 
 pub mod capacity;
+mod certificates;
 pub mod controllers;
 pub mod dns;
 pub mod proxy;

@@ -2,19 +2,20 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use apiserver::compose::Composed;
 use apiserver::{ApiServer, Cidr, LocalApi};
 use auth::Authorizer;
-use auth::csr::{Signers, Step, approve, approve_serving};
+use auth::csr::{Signers, approve, approve_serving};
 use auth::pki::{Pki, PkiError};
 use client::http::{Credentials, Endpoint, Identity, Trust};
-use client::{Api, HttpClient};
+use client::{Api, BoxFuture, HttpClient};
 use controller::{Clock, Config, Election, Paths, Runtime, Signer, SystemClock};
 use controllers::{NodeRange, NodeSettings, Settings};
 use kube_object::cluster::Cluster;
+use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::Value;
 
@@ -22,8 +23,6 @@ use serde_json::Value;
 pub(super) struct Parts {
     /// With an identity they act only while they hold the Lease: servers that share a store must not all act.
     pub(super) identity: Option<String>,
-    /// Where this server is reached.
-    pub(super) url: String,
     /// The addresses in the API server's certificate.
     pub(super) reserved: Vec<IpAddr>,
     /// The user of the node in this process.
@@ -43,14 +42,15 @@ pub(super) fn runtime(
     server: &ApiServer,
     composed: &Composed,
     pki: &Pki,
+    held: &Arc<Held>,
     parts: Parts,
-) -> Result<Arc<Runtime>, PkiError> {
+) -> Arc<Runtime> {
     let registry = Arc::clone(server.registry());
     let clients =
         move |user: User, agent: &str| Arc::new(LocalApi::new(&registry, user, agent)) as Arc<dyn Api>;
     let clock = SystemClock::default();
     let certificates = Certificates {
-        signers: pki.signers(CERTIFICATE_SECONDS)?,
+        held: Arc::clone(held),
         authorizer: Arc::clone(&composed.authorizer),
         cluster: server.cache().clone(),
         reserved: parts.reserved,
@@ -58,13 +58,14 @@ pub(super) fn runtime(
         services: parts.services,
         clock,
     };
-    Ok(Runtime::new(Config {
+    Runtime::new(Config {
         loops: controllers::all(),
         clients: Arc::new(clients),
         mirror: server.cache().clone(),
         clock: Arc::new(clock),
         settings: Settings {
             root_ca: pki.server_ca.certificate.clone(),
+            approves_certificates: true,
             signs_certificates: true,
             nodes: NodeSettings {
                 grace_seconds: i64::try_from(parts.node_grace.as_secs()).unwrap_or(i64::MAX),
@@ -75,30 +76,64 @@ pub(super) fn runtime(
             ..Settings::default()
         },
         signer: Some(Arc::new(certificates)),
-        paths: paths(pki, &parts.url),
+        paths: held.itself.clone().map(|itself| itself as Arc<dyn Paths>),
         election: parts.identity.map(|identity| Election {
             identity,
             namespace: "kube-system".to_owned(),
             name: "kube-controller-manager".to_owned(),
         }),
-    }))
+    })
 }
 
-/// The server as its own client: metrics may be answered here, or by another server behind this one.
-fn paths(pki: &Pki, url: &str) -> Option<Arc<dyn Paths>> {
+/// The keys that the loops hold, newer ones when they are renewed.
+pub(super) struct Held {
+    url: String,
+    signing_seconds: i64,
+    signers: RwLock<Arc<Signers>>,
+    /// The server as its own client: metrics may be answered here, or by another server behind this one.
+    itself: Option<Arc<HttpClient>>,
+}
+
+impl Held {
+    /// Of a server at a URL, whose signers sign for so long.
+    pub(super) fn new(pki: &Pki, url: &str, signing: Duration) -> Result<Self, PkiError> {
+        let signing_seconds = i64::try_from(signing.as_secs()).unwrap_or(i64::MAX);
+        Ok(Self {
+            url: url.to_owned(),
+            signing_seconds,
+            signers: RwLock::new(Arc::new(pki.signers(signing_seconds)?)),
+            itself: itself(pki, url).map(|endpoint| Arc::new(HttpClient::new(endpoint))),
+        })
+    }
+
+    /// Holds newer ones; what cannot be used changes nothing.
+    pub(super) fn renew(&self, pki: &Pki) {
+        if let Ok(signers) = pki.signers(self.signing_seconds) {
+            *self.signers.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signers);
+        }
+        if let (Some(client), Some(endpoint)) = (&self.itself, itself(pki, &self.url)) {
+            client.go_on_with(endpoint);
+        }
+    }
+
+    fn signers(&self) -> Arc<Signers> {
+        Arc::clone(&self.signers.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn itself(pki: &Pki, url: &str) -> Option<Endpoint> {
     let (certificate, key) = (pki.admin.certificate.clone(), pki.admin.key.clone());
     let credentials = Credentials {
         trust: Trust::Authorities(pki.server_ca.certificate.as_bytes().to_vec()),
         identity: Some(Identity { certificate, key }),
         ..Credentials::default()
     };
-    let endpoint = Endpoint::new(url, &credentials, "horizontal-pod-autoscaler").ok()?;
-    Some(Arc::new(HttpClient::new(endpoint)))
+    Endpoint::new(url, &credentials, "horizontal-pod-autoscaler").ok()
 }
 
 /// The cluster's signers and who may have what.
 struct Certificates {
-    signers: Signers,
+    held: Arc<Held>,
     authorizer: Arc<Authorizer>,
     cluster: Arc<dyn Cluster>,
     /// The addresses in the API server's own certificate, and the user of the node in this process, which
@@ -110,7 +145,7 @@ struct Certificates {
 }
 
 impl Signer for Certificates {
-    fn approve(&self, request: &Value) -> Option<Value> {
+    fn approve<'a>(&'a self, request: &'a Value) -> BoxFuture<'a, Result<Option<Value>, Status>> {
         let user = request.pointer("/spec/username").and_then(Value::as_str);
         let is_own = user.is_some() && user == self.own_node.as_deref();
         let reserved = |address: IpAddr| {
@@ -118,17 +153,12 @@ impl Signer for Certificates {
             ours || self.services.iter().any(|range| range.contains(address))
         };
         let now = self.clock.now();
-        approve(request, &self.authorizer, now)
-            .or_else(|| approve_serving(request, self.cluster.as_ref(), &reserved, now))
+        let approved = approve(request, &self.authorizer, now)
+            .or_else(|| approve_serving(request, self.cluster.as_ref(), &reserved, now));
+        Box::pin(std::future::ready(Ok(approved)))
     }
 
-    fn sign(&self, request: &Value) -> Option<Value> {
-        match self.signers.decide(request, &self.authorizer, self.clock.now()) {
-            Ok(Step::Status(signed)) => Some(signed),
-            _ => None,
-        }
+    fn sign(&self, request: &Value) -> Result<Option<Value>, Status> {
+        self.held.signers().signed(request, self.clock.now()).map_err(Status::internal)
     }
 }
-
-/// How long signed certificates live unless their request wants less: a year, as upstream.
-const CERTIFICATE_SECONDS: i64 = 365 * 24 * 3600;

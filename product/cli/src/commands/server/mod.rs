@@ -6,6 +6,7 @@ mod loops;
 mod manifests;
 mod own;
 mod run;
+mod shared;
 mod storage;
 mod workers;
 
@@ -27,7 +28,7 @@ use crate::node::args::NodeArgs;
 #[command(after_help = "Examples:\n  \
                         strake server\n  \
                         strake server --disable-agent\n  \
-                        strake server --disable-agent --datastore etcd://10.0.0.1:2379 --etcd-cafile ca.pem\n  \
+                        strake server --datastore etcd://10.0.0.1:2379 --etcd-cafile ca.pem --token-file token      on each of several machines\n  \
                         KUBECONFIG=/var/lib/strake/server/admin.kubeconfig kubectl get namespaces")]
 pub struct Args {
     /// Run the control plane only: this machine takes no pods
@@ -63,6 +64,12 @@ pub struct Args {
     /// How etcd is reached.
     #[command(flatten)]
     pub etcd: EtcdOptions,
+    /// The token of the cluster's servers, which opens the keys they share in etcd (default: $STRAKE_TOKEN, the file server-token, or a new one)
+    #[arg(long, value_name = "TOKEN", requires = "store", conflicts_with = "token_file")]
+    pub token: Option<String>,
+    /// A file with that token
+    #[arg(long, value_name = "FILE", requires = "store")]
+    pub token_file: Option<PathBuf>,
     /// How long old revisions stay readable, such as 10m; 0 keeps all of them
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = duration)]
     pub store_history: Duration,
@@ -75,6 +82,9 @@ pub struct Args {
     /// How long a node may be silent before its pods are told to leave, such as 50s
     #[arg(long, value_name = "DURATION", default_value = "50s", value_parser = duration)]
     pub node_monitor_grace_period: Duration,
+    /// How long certificates that are asked for live at most, such as 8760h
+    #[arg(long, value_name = "DURATION", default_value = "8760h", value_parser = duration)]
+    pub cluster_signing_duration: Duration,
     /// Ports that services may have on nodes
     #[arg(long, value_name = "FROM-TO", default_value = "30000-32767", value_parser = ports)]
     pub node_port_range: RangeInclusive<u16>,

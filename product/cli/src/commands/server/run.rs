@@ -15,6 +15,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::keys::{self, Keys};
+use super::loops::Held;
+use super::shared::Shared;
 use super::workers::{Started, Workers};
 use super::{Args, storage};
 use crate::context::Context;
@@ -49,12 +51,13 @@ async fn run(
     let address = SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let port = listener.local_addr()?.port();
-    let advertised = args.advertise_address.unwrap_or_else(own_address);
-    let keys = Keys::new(args, data, port, advertised);
-    let pki = keys.ensure()?;
+    let advertised = SocketAddr::new(args.advertise_address.unwrap_or_else(own_address), port);
+    let shared = Shared::new(args, data, &opened.store, context)?;
+    let keys = Keys::new(args, data, advertised, shared);
+    let pki = blocking(&keys, Keys::ensure).await?;
     let server = ApiServer::open(Config {
         network: Network { cidrs: args.service_cidr.clone(), node_ports: args.node_port_range.clone() },
-        endpoint: SocketAddr::new(advertised, port),
+        endpoint: advertised,
         ..Config::new(Arc::clone(&opened.store))
     })
     .await?;
@@ -65,7 +68,7 @@ async fn run(
             pki: &pki,
             issuer: keys::ISSUER.to_owned(),
             audiences: keys::audiences(),
-            address: SocketAddr::new(advertised, port).to_string(),
+            address: advertised.to_string(),
             limits: Limits {
                 mutating: args.max_mutating_requests_inflight,
                 read_only: args.max_requests_inflight,
@@ -83,20 +86,30 @@ async fn run(
     tasks.spawn(opened.maintenance(ended.clone()));
     let give_back = context.environment.give_back_memory;
     tasks.spawn(rest::run(Arc::clone(server.cache()), give_back, ended.clone()));
-    tasks.spawn(keys.clone().renewal(
-        pki.look_again_at,
-        tls,
-        (Arc::clone(&composed.authenticator), Arc::clone(&composed.aggregator), Arc::clone(&composed.nodes)),
-        ended.clone(),
-    ));
+    let held = Arc::new(Held::new(&pki, keys.url(), args.cluster_signing_duration)?);
+    let composed = Arc::new(composed);
+    let show = {
+        let (composed, held) = (Arc::clone(&composed), Arc::clone(&held));
+        move |pki| keys::show(pki, &tls, &composed, &held)
+    };
+    tasks.spawn(keys.clone().renewal(pki.look_again_at, show, ended.clone()));
     composed.bootstrap(&server).await?;
     let aggregator = Arc::clone(&composed.aggregator);
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
     let front = Arc::clone(&composed.front);
     tasks.spawn(fairness::run(Arc::clone(server.registry()), front, ended.clone()));
     let (notices, mut said) = notices::channel();
-    let workers =
-        Workers { args, data, server: &server, composed: &composed, pki: &pki, keys: &keys, notices };
+    let workers = Workers {
+        args,
+        data,
+        server: &server,
+        composed: &composed,
+        pki: &pki,
+        held,
+        advertised,
+        keys: &keys,
+        notices,
+    };
     let (leave, left) = watch::channel(false);
     let Started { token, mut node } = workers.start(context, &mut tasks, left, ended).await?;
     say_ready(context, &keys, &token, started);
@@ -109,6 +122,16 @@ async fn run(
     server.close().await;
     while tasks.join_next().await.is_some() {}
     Ok(())
+}
+
+/// Runs what may block beside the runtime's threads.
+async fn blocking<T: Send + 'static>(
+    keys: &Keys,
+    work: fn(&Keys) -> Result<T, CliError>,
+) -> Result<T, CliError> {
+    let keys = keys.clone();
+    let done = tokio::task::spawn_blocking(move || work(&keys)).await?;
+    done
 }
 
 /// Returns when a signal has asked for the end and the node has ended, or at a second signal. Pods that

@@ -1,5 +1,6 @@
 //! What works with the API in the server's own process: loops, scheduler, manifests, and a node.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use tokio::task::JoinSet;
 use super::keys::Keys;
 use super::manifests::Manifests;
 use super::{Args, joining, loops, own};
+use crate::commands::cluster::host;
 use crate::context::Context;
 use crate::error::CliError;
 use crate::node::Node;
@@ -28,6 +30,9 @@ pub(super) struct Workers<'a> {
     pub(super) server: &'a ApiServer,
     pub(super) composed: &'a Composed,
     pub(super) pki: &'a Pki,
+    pub(super) held: Arc<loops::Held>,
+    /// Where others reach this server.
+    pub(super) advertised: SocketAddr,
     pub(super) keys: &'a Keys,
     pub(super) notices: Notices,
 }
@@ -51,7 +56,7 @@ impl Workers<'_> {
     ) -> Result<Started, CliError> {
         let args = self.args;
         if !args.disable_controllers {
-            let runtime = loops::runtime(self.server, self.composed, self.pki, self.parts())?;
+            let runtime = loops::runtime(self.server, self.composed, self.pki, &self.held, self.parts());
             tasks.spawn(runtime.run(ended.clone()));
         }
         if !args.disable_scheduler {
@@ -75,16 +80,16 @@ impl Workers<'_> {
         LocalApi::new(self.server.registry(), user, agent)
     }
 
-    /// Servers with a store of their own have nobody to share the work with.
+    /// Servers with a store of their own have nobody to share the work with. The others are known by what no
+    /// two of them have: a server that was killed leads again at once, and none takes itself for another.
     fn identity(&self) -> Option<String> {
-        (!self.args.store.is_empty()).then(|| self.keys.url().to_owned())
+        (!self.args.store.is_empty()).then(|| format!("{}_{}", host(), self.advertised))
     }
 
     fn parts(&self) -> loops::Parts {
         let pods = self.args.node.cluster_cidr;
         loops::Parts {
             identity: self.identity(),
-            url: self.keys.url().to_owned(),
             reserved: self.keys.addresses().to_vec(),
             own_node: (!self.args.disable_agent).then(|| self.node_user()),
             node_grace: self.args.node_monitor_grace_period,

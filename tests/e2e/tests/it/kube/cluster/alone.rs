@@ -11,7 +11,7 @@ use testkit::{Strake, isolated, run, wait_until};
 use super::curl;
 
 /// A kubeconfig for a user with a certificate of the cluster's authority.
-fn kubeconfig(server: &KubeServer, name: &str, subject: &str) -> PathBuf {
+pub(super) fn kubeconfig(server: &KubeServer, name: &str, subject: &str) -> PathBuf {
     let at = |ending: &str| server.home().join(format!("{name}.{ending}")).display().to_string();
     let pki = |name: &str| server.data().join("pki").join(name).display().to_string();
     let curve = [

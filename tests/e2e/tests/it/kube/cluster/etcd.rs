@@ -3,22 +3,25 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
 use testkit::kube::KubeServer;
 use testkit::registry::free_port;
 use testkit::{TempDir, run, wait_until};
 
-/// Three members, on loopback; killed on drop.
-struct Etcd {
+/// Members of an etcd, on loopback; killed on drop.
+pub(super) struct Etcd {
     home: TempDir,
     members: Vec<Child>,
     ports: Vec<(u16, u16)>,
 }
 
 impl Etcd {
-    fn start() -> Self {
-        let ports: Vec<(u16, u16)> = (0..3).map(|_| (free_port(), free_port())).collect();
+    pub(super) fn start(members: usize) -> Self {
+        let ports: Vec<(u16, u16)> = (0..members).map(|_| (free_port(), free_port())).collect();
         let mut etcd = Self { home: TempDir::new(), members: Vec::new(), ports };
-        etcd.members = (0..3).map(|at| etcd.launch(at)).collect();
+        etcd.members = (0..members).map(|at| etcd.launch(at)).collect();
         until("etcd", || etcd.all(0).contains("\"header\""));
         etcd
     }
@@ -49,7 +52,7 @@ impl Etcd {
         let _ = self.members[at].wait();
     }
 
-    fn endpoints(&self) -> String {
+    pub(super) fn endpoints(&self) -> String {
         let urls: Vec<String> =
             self.ports.iter().map(|(client, _)| format!("http://127.0.0.1:{client}")).collect();
         urls.join(",")
@@ -60,6 +63,16 @@ impl Etcd {
         let url = format!("http://127.0.0.1:{}/v3/kv/range", self.ports[at].0);
         let everything = r#"{"key": "AA==", "range_end": "AA==", "serializable": true}"#;
         run(Command::new("curl").args(["--silent", "--max-time", "5", "--data", everything, &url])).stdout
+    }
+
+    /// What is under a key.
+    pub(super) fn value(&self, key: &str) -> String {
+        let url = format!("http://127.0.0.1:{}/v3/kv/range", self.ports[0].0);
+        let asks = format!(r#"{{"key": "{}"}}"#, STANDARD.encode(key));
+        let answer = run(Command::new("curl").args(["--silent", "--max-time", "5", "--data", &asks, &url]));
+        let answer: Value = serde_json::from_str(answer.ok()).expect("JSON");
+        let value = answer.pointer("/kvs/0/value").and_then(Value::as_str).expect("a value");
+        String::from_utf8(STANDARD.decode(value).expect("base64")).expect("text")
     }
 
     /// [`Etcd::all`] without the head, which names the member.
@@ -75,20 +88,17 @@ impl Drop for Etcd {
 }
 
 #[track_caller]
-fn until(what: &str, done: impl FnMut() -> bool) {
+pub(super) fn until(what: &str, done: impl FnMut() -> bool) {
     assert!(wait_until(Duration::from_secs(60), done), "waited in vain for {what}");
 }
 
-/// A server on this etcd, with the keys of `first`: those who share a store are one cluster.
-fn server(etcd: &Etcd, first: Option<&KubeServer>) -> KubeServer {
-    let home = TempDir::new();
-    if let Some(first) = first {
-        let data = home.join("data");
-        std::fs::create_dir(&data).unwrap();
-        run(Command::new("cp").arg("-a").arg(first.data().join("pki")).arg(&data)).ok();
-    }
-    KubeServer::start_in(home, &["--datastore", &etcd.endpoints()])
+/// A server on this etcd: those who share a store, and its token, are one cluster.
+pub(super) fn server(etcd: &Etcd) -> KubeServer {
+    KubeServer::start_with(&["--datastore", &etcd.endpoints(), "--token", TOKEN])
 }
+
+/// The servers' token.
+pub(super) const TOKEN: &str = "a-token-that-all-servers-have";
 
 fn deployment(name: &str) -> String {
     format!(
@@ -99,7 +109,7 @@ fn deployment(name: &str) -> String {
 }
 
 /// Creates a Deployment and waits for its pods, which whoever leads makes.
-fn loops_work(server: &KubeServer, name: &str) {
+pub(super) fn loops_work(server: &KubeServer, name: &str) {
     let file = server.home().join(format!("{name}.yaml"));
     std::fs::write(&file, deployment(name)).unwrap();
     // While etcd's members choose a leader a write is refused with 503, which says so; it is asked again.
@@ -109,7 +119,7 @@ fn loops_work(server: &KubeServer, name: &str) {
     until("two pods", || pods().lines().count() == 2);
 }
 
-fn leader(server: &KubeServer) -> String {
+pub(super) fn leader(server: &KubeServer) -> String {
     let path = "jsonpath={.spec.holderIdentity}";
     let lease = ["get", "lease", "-n", "kube-system", "kube-controller-manager", "-o", path];
     server.kubectl(&lease).stdout
@@ -117,11 +127,11 @@ fn leader(server: &KubeServer) -> String {
 
 #[test]
 fn cp_02_members_and_servers_die_and_the_cluster_goes_on() {
-    let mut etcd = Etcd::start();
-    let first = server(&etcd, None);
+    let mut etcd = Etcd::start(3);
+    let first = server(&etcd);
     until("a leader", || !leader(&first).is_empty());
     let leads = leader(&first);
-    let second = server(&etcd, Some(&first));
+    let second = server(&etcd);
     loops_work(&second, "before");
     assert_eq!(leader(&second), leads, "the second one waits");
 

@@ -3,6 +3,7 @@
 mod alone;
 mod autoscale;
 mod bounds;
+mod certificates;
 mod charts;
 mod control_plane;
 mod debug;
@@ -15,8 +16,10 @@ mod newcomer;
 mod nginx;
 mod operate;
 mod pods;
+mod renewal;
 mod rolling;
 mod runtimes;
+mod servers;
 mod services;
 mod streams;
 mod volumes;
