@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use admission::{Chain, Host};
+use audit::Audit;
 use auth::authn::jwt::VerifyingKey;
 use auth::bootstrap::{self, Step};
 use auth::pki::{Pki, PkiError};
@@ -38,6 +39,8 @@ pub struct Setup<'a> {
     pub address: String,
     /// Limits of requests at a time.
     pub limits: Limits,
+    /// Where requests are recorded; none are without.
+    pub audit: Option<Arc<Audit>>,
     /// Settings of admission.
     pub admission: admission::Config,
     /// The way to nodes; without one kubelets are reached at their addresses.
@@ -73,6 +76,9 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
     registry.set_guard(Arc::new(RbacGuard(Arc::clone(&authorizer))));
     let maker = setup.pki.token_maker(&setup.issuer, &setup.audiences)?;
     registry.set_tokens(Arc::new(TokenIssuer { maker, cluster: Arc::clone(&cluster) }));
+    if let Some(audit) = &setup.audit {
+        registry.set_audit(Arc::clone(audit));
+    }
     let core = &registry.core;
     let host = Host {
         cluster,
@@ -108,6 +114,7 @@ pub fn compose(server: &ApiServer, setup: Setup<'_>) -> Result<Composed, PkiErro
         node_proxy: Some(node_proxy),
         health: health(core, &bootstrapped, setup.shutdown),
         limits: setup.limits,
+        audit: setup.audit,
         stored: Arc::new(move || {
             let counts = counted.counts().into_iter();
             let counts = counts.map(|(resource, count)| (resource.to_string(), count as u64));

@@ -1,6 +1,9 @@
 //! The API for callers in this process: the verbs without HTTP, in the name of a user.
 //!
-//! Admission sees the user; authorization is the front's, so whoever gets a [`LocalApi`] is trusted.
+//! Admission sees the user, and the audit log what they do; authorization is the front's, so whoever
+//! gets a [`LocalApi`] is trusted.
+
+mod record;
 
 use std::sync::Arc;
 
@@ -13,6 +16,7 @@ use kube_object::status::Status;
 use kube_object::user::User;
 use serde_json::{Value, json};
 
+use crate::cache::Watcher;
 use crate::registry::{
     Body, Context, DeleteOptions, GetOptions, List, ListOptions, Patch, Registry, Target, WriteOptions,
 };
@@ -46,14 +50,28 @@ impl LocalApi {
     }
 
     async fn answer(&self, call: Call) -> Result<Value, Status> {
+        let context = self.context();
+        let trail = match self.registry.audit() {
+            Some(audit) => record::begin(audit, &context, &call).await?,
+            None => None,
+        };
+        let result = self.carry_out(&context, call).await;
+        if let Some(trail) = &trail {
+            record::end(trail, &context, &result).await;
+        }
+        result.map(|(_, value)| value)
+    }
+
+    /// What is answered, and the code that HTTP would have for it.
+    async fn carry_out(&self, context: &Context, call: Call) -> Result<(u16, Value), Status> {
         let target = self.target(&call.resource, call.namespace.as_deref(), call.name.as_deref())?;
         let target = target.at(call.subresource.as_deref().unwrap_or(""));
-        let (registry, context) = (&self.registry, &self.context());
+        let registry = &self.registry;
         let outcome = match call.verb {
             Verb::Get => registry.get(context, &target, &get_options(&call)).await?,
             Verb::List => {
                 let list = registry.list(context, &target, &list_options(&call)?).await?;
-                return Ok(list_value(&list));
+                return Ok((200, list_value(&list)));
             }
             Verb::Create => registry.create(context, &target, body(&call), &write_options(&call)).await?,
             Verb::Update => registry.update(context, &target, body(&call), &write_options(&call)).await?,
@@ -65,10 +83,10 @@ impl LocalApi {
             Verb::DeleteCollection => {
                 let (list, options) = (list_options(&call)?, delete_options(&call)?);
                 let gone = registry.delete_collection(context, &target, &list, &options).await?;
-                return Ok(list_value(&gone));
+                return Ok((200, list_value(&gone)));
             }
         };
-        Ok(Arc::unwrap_or_clone(outcome.to_value()))
+        Ok((outcome.code, Arc::unwrap_or_clone(outcome.to_value())))
     }
 
     async fn follow(
@@ -76,6 +94,29 @@ impl LocalApi {
         resource: &GroupVersionResource,
         options: WatchOptions,
     ) -> Result<BoxStream<'static, Result<WatchEvent, Status>>, Status> {
+        let context = self.context();
+        let trail = match self.registry.audit() {
+            Some(audit) => record::begin_watch(audit, &context, resource, &options).await?,
+            None => None,
+        };
+        let frames = self.frames(&context, resource, options).await;
+        if let Some(trail) = &trail {
+            record::watching(trail, frames.as_ref().err()).await;
+        }
+        let event = move |frame: crate::cache::Frame| {
+            // The record lives as long as the watch.
+            let _ = &trail;
+            WatchEvent { kind: frame.kind, object: frame.object }
+        };
+        Ok(Box::pin(frames?.map(move |frame| frame.map(&event))))
+    }
+
+    async fn frames(
+        &self,
+        context: &Context,
+        resource: &GroupVersionResource,
+        options: WatchOptions,
+    ) -> Result<Watcher, Status> {
         let target = self.target(resource, options.namespace.as_deref(), None)?;
         let (label_selector, field_selector) =
             selectors(options.label_selector.as_deref(), options.field_selector.as_deref())?;
@@ -92,9 +133,7 @@ impl LocalApi {
                 .unwrap_or_default(),
             ..ListOptions::default()
         };
-        let frames = self.registry.watch(&self.context(), &target, &options).await?;
-        let event = |frame: crate::cache::Frame| WatchEvent { kind: frame.kind, object: frame.object };
-        Ok(Box::pin(frames.map(move |frame| frame.map(event))))
+        self.registry.watch(context, &target, &options).await
     }
 }
 

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::Trail;
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST, HeaderName, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, Request, Response, StatusCode, Uri, Version};
@@ -97,6 +98,8 @@ pub(crate) async fn forward(
 ) -> Result<Response<ForwardBody>, ForwardError> {
     let upgrade = request.headers().get(UPGRADE).cloned();
     let from_client = upgrade.is_some().then(|| hyper::upgrade::on(&mut request));
+    // The record of a request ends with its connection.
+    let trail = request.extensions().get::<Trail>().cloned();
     let (parts, body) = request.into_parts();
     let mut onward = Request::builder()
         .method(parts.method)
@@ -121,7 +124,10 @@ pub(crate) async fn forward(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         let from_server = hyper::upgrade::on(&mut response);
         if let Some(from_client) = from_client {
-            tokio::spawn(join(from_client, from_server, shutdown));
+            tokio::spawn(async move {
+                join(from_client, from_server, shutdown).await;
+                drop(trail);
+            });
         }
         let (parts, _) = response.into_parts();
         let none = Empty::new().map_err(|never| match never {}).boxed();

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use audit::{ResponseStatus, Trail};
 use bytes::Bytes;
 use client::Item;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
@@ -36,6 +37,8 @@ pub(crate) struct Form {
     pub(crate) now: Timestamp,
     /// Messages that were made lately.
     pub(crate) messages: Arc<Messages>,
+    /// Where the answer is recorded.
+    pub(crate) trail: Option<Trail>,
 }
 
 impl Form {
@@ -43,6 +46,13 @@ impl Form {
     fn is_plain(&self) -> bool {
         let Negotiated { encoding, transform, pretty } = self.negotiated;
         encoding == Encoding::Json && transform == Transform::None && !pretty
+    }
+
+    /// Records what is answered, if anybody wants to know.
+    fn record(&self, value: impl FnOnce() -> Value) {
+        if let Some(trail) = self.trail.as_ref().filter(|trail| trail.wants_response()) {
+            trail.response_object(&value());
+        }
     }
 
     /// Whether messages of the cache's objects can go out as they are.
@@ -65,7 +75,11 @@ pub(crate) fn accepts_gzip(headers: &HeaderMap) -> bool {
 
 /// The answer to a request for one object.
 pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Response<Body> {
+    if let (Some(trail), "Status") = (&form.trail, outcome.gvk.kind.as_str()) {
+        trail.response_status(ResponseStatus::of_value(&outcome.to_value(), outcome.code));
+    }
     if form.is_plain() {
+        form.record(|| Arc::unwrap_or_clone(outcome.to_value()));
         let bytes = match &outcome.answer {
             Answer::Item(item) => item.json().clone(),
             Answer::Value(value) => value.to_string().into(),
@@ -75,6 +89,7 @@ pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Re
     if let (true, Answer::Item(item)) = (form.is_message(), &outcome.answer)
         && let Ok(message) = form.messages.of(&outcome.gvk, item)
     {
+        form.record(|| item.decode());
         return sized(outcome.code, protobuf::in_envelope(&outcome.gvk, &message).into(), form);
     }
     // What speaks of something else, as a Status does, has no columns.
@@ -99,6 +114,7 @@ pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Re
 /// The answer to a list.
 pub(crate) fn list(list: &List, resource: &Resource, form: &Form) -> Response<Body> {
     if form.is_plain() {
+        form.record(|| list_value(list, &list_meta(list)));
         let parts = plain_list(list);
         let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
         return finish(200, Encoding::Json, body::parts(parts), size, form.gzip);
@@ -107,6 +123,7 @@ pub(crate) fn list(list: &List, resource: &Resource, form: &Form) -> Response<Bo
     if form.is_message()
         && let Ok(parts) = message_list(list, resource, &meta, &form.messages)
     {
+        form.record(|| list_value(list, &meta));
         let size: u64 = parts.iter().map(|part| part.len() as u64).sum();
         return finish(200, Encoding::Protobuf, body::parts(parts), size, form.gzip);
     }
@@ -126,26 +143,29 @@ pub(crate) fn list(list: &List, resource: &Resource, form: &Form) -> Response<Bo
                 "metadata": meta, "items": items.collect::<Vec<_>>(),
             })
         }
-        Transform::None => {
-            let items = list.items.iter().map(|item| {
-                let mut value = item.decode();
-                if let (false, Some(fields)) = (list.typed_items, value.as_object_mut()) {
-                    fields.remove("kind");
-                    fields.remove("apiVersion");
-                }
-                value
-            });
-            json!({
-                "kind": list.gvk.kind, "apiVersion": list.gvk.api_version(),
-                "metadata": meta, "items": items.collect::<Vec<_>>(),
-            })
-        }
+        Transform::None => list_value(list, &meta),
     };
     value_answer(200, &value, form)
 }
 
+fn list_value(list: &List, meta: &Value) -> Value {
+    let items = list.items.iter().map(|item| {
+        let mut value = item.decode();
+        if let (false, Some(fields)) = (list.typed_items, value.as_object_mut()) {
+            fields.remove("kind");
+            fields.remove("apiVersion");
+        }
+        value
+    });
+    json!({
+        "kind": list.gvk.kind, "apiVersion": list.gvk.api_version(),
+        "metadata": meta, "items": items.collect::<Vec<_>>(),
+    })
+}
+
 /// A value in the negotiated encoding.
 pub(crate) fn value_answer(code: u16, value: &Value, form: &Form) -> Response<Body> {
+    form.record(|| value.clone());
     sized(code, encode(value, form.negotiated), form)
 }
 

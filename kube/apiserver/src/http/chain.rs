@@ -1,12 +1,12 @@
 //! What every request passes before it is answered, in upstream's order: panic guard (where panics
-//! unwind), request id, time-out, who asks, as whom, how many at once, whether they may. Audit will
-//! stand behind authentication.
+//! unwind), request id, time-out, who asks, audit, as whom, how many at once, whether they may.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use audit::Trail;
 use auth::authn::Headers;
 use auth::authorizer::MASTERS;
 use auth::impersonate::impersonate;
@@ -23,6 +23,7 @@ use kube_object::status::Status;
 use kube_object::user::User;
 use rustls::pki_types::CertificateDer;
 
+use super::audited::Audited;
 use super::body::{self, Body};
 use super::health::Endpoint;
 use super::limits::Place;
@@ -55,6 +56,8 @@ struct Course<'a> {
     deadline: Option<Instant>,
     /// Gets what the request belongs to.
     flow: &'a OnceLock<Uids>,
+    /// Gets what is recorded of the request.
+    audited: &'a Audited<'a>,
 }
 
 /// What a request holds until it is answered.
@@ -70,6 +73,8 @@ pub(super) struct Asked<'a> {
     pub(super) query: Query,
     pub(super) context: Context,
     pub(super) request: Request<Incoming>,
+    pub(super) trail: Option<Trail>,
+    pub(super) id: &'a str,
 }
 
 impl Asked<'_> {
@@ -98,13 +103,18 @@ impl Front {
         let id = request_id(request.headers());
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).map(str::to_owned);
         let head = *request.method() == Method::HEAD;
-        let flow = OnceLock::new();
-        let guarded = AssertUnwindSafe(self.measured(peer, request, &flow)).catch_unwind().await;
+        let (flow, audited) = (OnceLock::new(), Audited::new(self.audit.as_ref(), &id));
+        let course = Course { deadline: None, flow: &flow, audited: &audited };
+        let guarded = AssertUnwindSafe(self.measured(peer, request, course)).catch_unwind().await;
         let mut response = match guarded {
-            Ok(Ok(response)) => response,
-            Ok(Err(status)) => answer::status(&status, accept.as_deref()),
-            Err(_) => {
+            Ok(Ok(response)) => audited.answered(response).await,
+            Ok(Err(status)) => {
+                audited.refused(&status).await;
+                answer::status(&status, accept.as_deref())
+            }
+            Err(cause) => {
                 self.metrics.panicked();
+                audited.panicked(cause).await;
                 let status = Status::internal("apiserver panic'd on the request");
                 answer::status(&status, accept.as_deref())
             }
@@ -128,7 +138,7 @@ impl Front {
         &self,
         peer: &Peer,
         request: Request<Incoming>,
-        flow: &OnceLock<Uids>,
+        course: Course<'_>,
     ) -> Result<Response<Body>, Status> {
         let started = Instant::now();
         let (info, query) = understand(&request)?;
@@ -141,7 +151,7 @@ impl Front {
         let subject = Subject::of(&info, known, query.has("dryRun"), apply);
         let timeout = (!info.is_long_running()).then(|| timeout_of(&query));
         let deadline = timeout.map(|timeout| started + timeout);
-        let work = self.pass(peer, request, info, query, Course { deadline, flow });
+        let work = self.pass(peer, request, info, query, Course { deadline, ..course });
         let result = match timeout {
             Some(timeout) => {
                 let timed = tokio::time::timeout(timeout, work).await;
@@ -158,21 +168,39 @@ impl Front {
     async fn pass(
         &self,
         peer: &Peer,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         info: RequestInfo,
         query: Query,
         course: Course<'_>,
     ) -> Result<Response<Body>, Status> {
+        let audited = course.audited;
         let headers = RequestHeaders(request.headers());
-        let user = self.identify(peer, &headers, &info.path)?;
+        let known = self.authenticate(peer, &headers, &info.path);
+        if let Some(refusal) = audited.begin(known.as_ref().ok(), peer, &request, &info).await {
+            return Ok(refusal);
+        }
+        let mut user = known?;
+        if let Some(other) = impersonate(&headers, &user, &self.authorizer)? {
+            user = other;
+            audited.trail().inspect(|trail| trail.impersonated(&user));
+        }
         let user_agent = text(request.headers(), USER_AGENT).unwrap_or_default().to_owned();
         let context = Context { user, user_agent, deadline: course.deadline, ..Context::default() };
         let place = self.admit(&context.user, &info, &query, course).await?;
-        self.permit(&context.user, &info, &query)?;
-        let warnings = context.warnings.clone();
-        let asked = Asked { front: self, info, query, context, request };
+        self.permit(&context.user, &info, &query, audited.trail())?;
+        let (warnings, admission) = (context.warnings.clone(), context.admission.clone());
+        let trail = audited.trail().cloned();
+        if let Some(trail) = trail.as_ref().filter(|_| info.is_long_running()) {
+            // Where a connection outlives the answer's body.
+            request.extensions_mut().insert(trail.clone());
+        }
+        let asked = Asked { front: self, info, query, context, request, trail, id: audited.id() };
         let result = route(asked).await;
         drop(place);
+        if let Some(trail) = audited.trail() {
+            let notes = admission.take().audit_annotations;
+            notes.iter().for_each(|(key, value)| trail.annotate(key, value));
+        }
         let texts = warnings.take();
         match result {
             Ok(mut response) => {
@@ -183,7 +211,7 @@ impl Front {
         }
     }
 
-    fn identify(&self, peer: &Peer, headers: &RequestHeaders<'_>, path: &str) -> Result<User, Status> {
+    fn authenticate(&self, peer: &Peer, headers: &RequestHeaders<'_>, path: &str) -> Result<User, Status> {
         let credentials = Credentials {
             peer_certificates: &peer.certificates,
             bearer: bearer(headers.0),
@@ -192,8 +220,7 @@ impl Front {
             audiences: &[],
         };
         let known = self.authenticator.authenticate(&credentials, Timestamp::now());
-        let user = known.map(|known| known.user.clone()).map_err(|_| Status::unauthorized())?;
-        Ok(impersonate(headers, &user, &self.authorizer)?.unwrap_or(user))
+        known.map(|known| known.user.clone()).map_err(|_| Status::unauthorized())
     }
 
     /// A place among those that are answered at a time.
@@ -217,7 +244,13 @@ impl Front {
         }
     }
 
-    fn permit(&self, user: &User, info: &RequestInfo, query: &Query) -> Result<(), Status> {
+    fn permit(
+        &self,
+        user: &User,
+        info: &RequestInfo,
+        query: &Query,
+        trail: Option<&Trail>,
+    ) -> Result<(), Status> {
         let selector = query.text("fieldSelector").and_then(|text| FieldSelector::parse(text).ok());
         let fields: Vec<(String, String)> = selector.iter().flat_map(equal_terms).collect();
         let fields: Vec<(&str, &str)> =
@@ -240,6 +273,11 @@ impl Front {
             Attributes::of_path(user, &info.verb, &info.path)
         };
         let decision = self.authorizer.authorize(&attributes);
+        if let Some(trail) = trail {
+            let word = if decision.is_allowed() { "allow" } else { "forbid" };
+            trail.annotate("authorization.k8s.io/decision", word);
+            trail.annotate("authorization.k8s.io/reason", decision.reason().as_str());
+        }
         if decision.is_allowed() { Ok(()) } else { Err(attributes.forbidden(decision.reason().as_str())) }
     }
 }
@@ -253,8 +291,8 @@ fn route(asked: Asked<'_>) -> BoxFuture<'_, Result<Response<Body>, Status>> {
             }
             match plain::remote(&asked) {
                 Some(remote) => {
-                    let Asked { front, context, request, .. } = asked;
-                    front.aggregator.serve(&remote, &context.user, request).await
+                    let Asked { front, context, request, id, .. } = asked;
+                    front.aggregator.serve(&remote, &context.user, identified(request, id)).await
                 }
                 None => plain::serve(&asked),
             }
@@ -320,10 +358,18 @@ fn timed_out() -> Status {
     Status::timeout("Timeout: request did not complete within the allotted timeout", 0)
 }
 
-/// The client's own id, or a new one.
+/// Gives a request that another server answers the id that it has here.
+pub(super) fn identified(mut request: Request<Incoming>, id: &str) -> Request<Incoming> {
+    if let Ok(id) = HeaderValue::from_str(id) {
+        request.headers_mut().insert(HeaderName::from_static("audit-id"), id);
+    }
+    request
+}
+
+/// The client's own id, as it is, or a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let given = headers.get("audit-id").and_then(|id| id.to_str().ok());
-    match given.filter(|id| !id.is_empty() && id.len() <= 64) {
+    match given.filter(|id| !id.is_empty()) {
         Some(id) => id.to_owned(),
         None => fresh_id(),
     }
@@ -331,7 +377,7 @@ fn request_id(headers: &HeaderMap) -> String {
 
 /// An id in the form of a UUID. It tells requests apart in logs; nothing depends on its being
 /// unguessable.
-fn fresh_id() -> String {
+pub(crate) fn fresh_id() -> String {
     let number = || RandomState::new().build_hasher().finish();
     let bits = u128::from(number()) << 64 | u128::from(number());
     let bits = bits & !(0xf << 76) | 4 << 76;

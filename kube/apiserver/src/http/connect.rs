@@ -42,7 +42,7 @@ fn to_root<B>(info: &RequestInfo, request: &Request<B>) -> Option<Response<Body>
 
 /// Finds the way and goes it.
 pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
-    let Asked { front, info, query, context, request } = asked;
+    let Asked { front, info, query, context, request, .. } = asked;
     let resource = front.registry.kinds().resolve(&info.group, &info.version, &info.resource);
     let Some(resource) = resource.filter(|_| !info.name.is_empty()) else {
         return Ok(answer::page_not_found());

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! serve     connections: TLS, HTTP/1.1 and HTTP/2, time-outs, the graceful end
-//!   chain   panic guard, request id, time-out, who, may, how many at once
+//!   chain   panic guard, request id, time-out, who, audit, how many at once, may
 //!     route       resources ─▶ verbs, connect; other paths ─▶ plain
 //!       answer    JSON, YAML, tables, lists in pieces, refusals
 //! ```
 
 pub mod accept;
 mod answer;
+mod audited;
 pub(crate) mod body;
 mod chain;
 mod connect;
@@ -27,6 +28,7 @@ mod watch;
 
 use std::sync::Arc;
 
+use audit::Audit;
 use auth::{Authenticator, Authorizer};
 use bytes::Bytes;
 use serde_json::Value;
@@ -34,6 +36,7 @@ use serde_json::Value;
 pub(crate) use answer::{accepts_gzip, bytes_answer, page_not_found};
 pub use body::{BODY_MAX, Body, BodyError};
 pub use chain::Peer;
+pub(crate) use chain::fresh_id;
 pub(crate) use plain::{hashed, matches_tag};
 pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_config};
 
@@ -63,6 +66,8 @@ pub struct FrontConfig {
     pub health: Health,
     /// How many requests at a time.
     pub limits: Limits,
+    /// Where requests are recorded; none are without.
+    pub audit: Option<Arc<Audit>>,
     /// What the store holds, for `/metrics`.
     pub stored: Stored,
     /// `/version`.
@@ -98,6 +103,7 @@ pub struct Front {
     gate: Gate,
     /// Who waits for whom; none if requests are only counted.
     fairness: Option<Arc<Fairness>>,
+    audit: Option<Arc<Audit>>,
     metrics: Arc<Metrics>,
     messages: Arc<Messages>,
     discovery: Discovery,
@@ -121,6 +127,7 @@ impl Front {
             openapi: OpenApi::new(kinds, config.aggregator.resources_here()),
             gate: Gate::new(config.limits, Arc::clone(&metrics)),
             fairness,
+            audit: config.audit,
             metrics,
             messages: Arc::default(),
             registry: config.registry,

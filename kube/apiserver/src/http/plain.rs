@@ -163,6 +163,7 @@ fn object(asked: &Asked<'_>, value: &Value) -> Result<Response<Body>, Status> {
         gzip: accepts_gzip(asked.headers()),
         now: Timestamp::UNIX_EPOCH,
         messages: Arc::clone(&asked.front.messages),
+        trail: asked.trail.clone(),
     };
     Ok(answer::value_answer(200, value, &form))
 }
@@ -181,6 +182,9 @@ fn metrics(asked: &Asked<'_>) -> Response<Body> {
     let (objects, revision) = (front.stored)();
     let mut text = front.metrics.text(&objects, revision);
     text.extend(front.fairness().map(|fairness| fairness.metrics()));
+    if let Some(audit) = &front.audit {
+        text.push_str(&audit.metrics());
+    }
     answer::bytes_answer(200, "text/plain; version=0.0.4; charset=utf-8", text)
 }
 

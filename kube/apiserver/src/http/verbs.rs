@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use audit::Trail;
 use auth::review::{Question, Reviewer, is_review};
 use http::Response;
 use hyper::body::Incoming;
@@ -15,7 +16,7 @@ use serde_json::{Value, json};
 use super::accept::{Encoding, Negotiated, Offer, negotiate, not_acceptable};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
-use super::chain::Asked;
+use super::chain::{Asked, identified};
 use super::limits::Gate;
 use super::{Front, decode, watch};
 use crate::aggregate::Asking;
@@ -57,9 +58,9 @@ pub(super) async fn serve(asked: Asked<'_>) -> Result<Response<Body>, Status> {
 
 /// What no kind serves, another server may, or a group of this one without kinds.
 async fn elsewhere(asked: Asked<'_>) -> Result<Response<Body>, Status> {
-    let Asked { front, info, query, context, request } = asked;
+    let Asked { front, info, query, context, request, id, .. } = asked;
     if let Some(remote) = front.aggregator.find(&info.group, &info.version) {
-        return front.aggregator.serve(&remote, &context.user, request).await;
+        return front.aggregator.serve(&remote, &context.user, identified(request, id)).await;
     }
     let Some(here) = front.aggregator.here(&info.group, &info.version) else {
         return Ok(answer::page_not_found());
@@ -85,11 +86,14 @@ async fn change(
     target: &Target,
     form: &Form,
 ) -> Result<Response<Body>, Status> {
-    let Asked { front, info, query, context, request } = asked;
+    let Asked { front, info, query, context, request, .. } = asked;
     let (parts, incoming) = request.into_parts();
     let received = read(&front.gate, &parts.headers, incoming).await?;
     let mut place = front.gate.decode(received.bytes.len()).await;
     let sent = Sent::decode(&info.verb, resource, &parts.headers, &received.bytes)?;
+    if let Some(trail) = &form.trail {
+        sent.record(trail);
+    }
     place.fit(|| sent.weight() + received.bytes.len());
     drop(received);
     let registry = &front.registry;
@@ -147,6 +151,16 @@ impl Sent {
             "delete" | "deletecollection" => Self::Options(decode::options(headers, bytes)?),
             _ => Self::Options(None),
         })
+    }
+
+    /// Records what was sent.
+    fn record(&self, trail: &Trail) {
+        match self {
+            Self::Object(body) => trail.request_object(&body.value),
+            Self::Patch(patch) => trail.request_patch(&patch.body().value),
+            Self::Options(Some(options)) => trail.request_object(options),
+            Self::Options(None) => {}
+        }
     }
 
     /// What its values take in memory, roughly.
@@ -256,6 +270,7 @@ fn form(asked: &Asked<'_>, resource: &Resource, target: &Target) -> Result<Form,
         gzip: accepts_gzip(asked.headers()) && matches!(asked.info.verb.as_str(), "get" | "list"),
         now: Timestamp::now(),
         messages: Arc::clone(&asked.front.messages),
+        trail: asked.trail.clone(),
     })
 }
 

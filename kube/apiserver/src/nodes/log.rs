@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use audit::Trail;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -115,6 +116,8 @@ fn upgrade(
     let key = request.headers().get(SEC_WEBSOCKET_KEY).map(|key| derive_accept_key(key.as_bytes()));
     let key = key.ok_or_else(|| Status::bad_request("the request is no WebSocket handshake"))?;
     let upgraded = hyper::upgrade::on(&mut request);
+    // The record of a request ends with its connection.
+    let trail = request.extensions().get::<Trail>().cloned();
     tokio::spawn(async move {
         let sending = async {
             let Ok(upgraded) = upgraded.await else { return };
@@ -125,6 +128,7 @@ fn upgrade(
             () = sending => {}
             () = client::asked_to_end(&mut shutdown) => {}
         }
+        drop(trail);
     });
     let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;

@@ -24,6 +24,7 @@ mod read;
 use std::sync::{Arc, OnceLock};
 
 use admission::{Notes, Operation};
+use audit::Audit;
 use kube_object::status::Status;
 use serde_json::Value;
 use store::LeaseId;
@@ -47,6 +48,7 @@ pub struct Registry {
     admission: OnceLock<admission::Chain>,
     guard: OnceLock<Arc<dyn Guard>>,
     pub(crate) tokens: OnceLock<Arc<dyn Tokens>>,
+    audit: OnceLock<Arc<Audit>>,
     leases: Leases,
 }
 
@@ -76,6 +78,7 @@ impl Registry {
             admission: OnceLock::new(),
             guard: OnceLock::new(),
             tokens: OnceLock::new(),
+            audit: OnceLock::new(),
         }
     }
 
@@ -93,6 +96,15 @@ impl Registry {
     /// Sets who makes tokens; only the first call counts.
     pub fn set_tokens(&self, tokens: Arc<dyn Tokens>) {
         drop(self.tokens.set(tokens));
+    }
+
+    /// Sets where the calls of this process are recorded; only the first call counts.
+    pub fn set_audit(&self, audit: Arc<Audit>) {
+        drop(self.audit.set(audit));
+    }
+
+    pub(crate) fn audit(&self) -> Option<&Arc<Audit>> {
+        self.audit.get()
     }
 
     /// What is served.

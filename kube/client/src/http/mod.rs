@@ -104,9 +104,7 @@ impl Api for HttpClient {
         resource: &GroupVersionResource,
         options: WatchOptions,
     ) -> BoxFuture<'a, Result<BoxStream<'static, Result<WatchEvent, Status>>, Status>> {
-        let path = path(resource, options.namespace.as_deref(), None, None);
-        let mut query = options.query();
-        query.push(("watch".to_owned(), "true".to_owned()));
+        let (path, query) = watch_parts(resource, &options);
         Box::pin(self.follow(path, query))
     }
 }
@@ -119,13 +117,7 @@ fn to_request(
     content: &str,
     body: Bytes,
 ) -> Result<Request<Full<Bytes>>, Status> {
-    let mut uri = format!("https://{}{path}", endpoint.authority());
-    for (at, (name, value)) in query.iter().enumerate() {
-        uri.push(if at == 0 { '?' } else { '&' });
-        uri.push_str(name);
-        uri.push('=');
-        encode(&mut uri, value);
-    }
+    let uri = format!("https://{}{}", endpoint.authority(), with_query(path, query));
     let mut request = Request::builder()
         .method(method)
         .uri(uri)
@@ -136,6 +128,35 @@ fn to_request(
         request = request.header(header::AUTHORIZATION, token);
     }
     request.body(Full::new(body)).map_err(|error| Status::bad_request(error.to_string()))
+}
+
+/// Path and query of a call, as they stand in a request.
+pub fn call_uri(call: &Call) -> String {
+    let (_, path, query, _) = parts(call);
+    with_query(&path, &query)
+}
+
+/// Path and query of a watch.
+pub fn watch_uri(resource: &GroupVersionResource, options: &WatchOptions) -> String {
+    let (path, query) = watch_parts(resource, options);
+    with_query(&path, &query)
+}
+
+fn with_query(path: &str, query: &Query) -> String {
+    let mut uri = path.to_owned();
+    for (at, (name, value)) in query.iter().enumerate() {
+        uri.push(if at == 0 { '?' } else { '&' });
+        uri.push_str(name);
+        uri.push('=');
+        encode(&mut uri, value);
+    }
+    uri
+}
+
+fn watch_parts(resource: &GroupVersionResource, options: &WatchOptions) -> (String, Query) {
+    let mut query = options.query();
+    query.push(("watch".to_owned(), "true".to_owned()));
+    (path(resource, options.namespace.as_deref(), None, None), query)
 }
 
 fn parts(call: &Call) -> (Method, String, Query, Option<Value>) {

@@ -4,6 +4,7 @@
 
 mod admitted;
 mod aggregate;
+mod audited;
 mod bodies;
 mod discovery;
 mod fairness;
@@ -22,6 +23,7 @@ use apiserver::compose::{Setup, compose};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, TlsMaterial, serve, server_config};
 use apiserver::{ApiServer, Config, Network};
+use audit::Audit;
 use auth::pki::{self, KeyPair, Pki, ServerNames};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -86,6 +88,10 @@ impl Front {
     }
 
     pub(crate) async fn on(network: Network, limits: Limits) -> Self {
+        Self::recorded(network, limits, None).await
+    }
+
+    pub(crate) async fn recorded(network: Network, limits: Limits, audit: Option<Arc<Audit>>) -> Self {
         let dir = TempDir::new();
         let store = Embedded::open(&dir.path().join("store"), &Options::default(), Instant::now()).unwrap();
         let config = Config { network, ..Config::new(Arc::new(store) as Arc<dyn Store>) };
@@ -102,6 +108,7 @@ impl Front {
             audiences: vec!["https://issuer".to_owned()],
             address: address.to_string(),
             limits,
+            audit,
             admission: admission::Config::default(),
             node_proxy: None,
             shutdown: ended.clone(),

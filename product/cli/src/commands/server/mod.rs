@@ -1,5 +1,6 @@
 //! `strake server`: a cluster on one machine: the control plane, and a node.
 
+mod audit_log;
 mod joining;
 mod keys;
 mod loops;
@@ -100,6 +101,9 @@ pub struct Args {
     /// Queue requests by FlowSchemas and PriorityLevelConfigurations, with the sum of both limits
     #[arg(long, value_name = "BOOL", default_value_t = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     pub enable_priority_and_fairness: bool,
+    /// The audit log
+    #[command(flatten)]
+    pub audit: audit_log::AuditArgs,
     /// Admission plugins to use besides those that are on, between commas
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub enable_admission_plugins: Vec<String>,

@@ -48,6 +48,7 @@ async fn run(
     ends: &mut Ends,
     started: Instant,
 ) -> Result<(), CliError> {
+    let audit = args.audit.open(context)?;
     let address = SocketAddr::new(args.bind_address, args.secure_port);
     let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
     let port = listener.local_addr()?.port();
@@ -74,6 +75,7 @@ async fn run(
                 read_only: args.max_requests_inflight,
                 fair: args.enable_priority_and_fairness,
             },
+            audit: audit.clone(),
             admission: admission(args),
             node_proxy: None,
             shutdown: ended.clone(),
@@ -121,6 +123,9 @@ async fn run(
     // Watches end with the server; the requests that are left end by themselves.
     server.close().await;
     while tasks.join_next().await.is_some() {}
+    if let Some(audit) = audit {
+        audit.flush().await;
+    }
     Ok(())
 }
 
