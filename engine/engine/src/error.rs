@@ -204,6 +204,9 @@ pub enum Error {
         /// The container.
         name: String,
     },
+    /// Files of a container.
+    #[error(transparent)]
+    Files(#[from] crate::files::FilesError),
     /// Images.
     #[error(transparent)]
     Image(#[from] crate::images::Error),
@@ -310,6 +313,7 @@ impl Classified for Error {
             Self::Exit { source, .. } => source.class(),
             Self::Log { source, .. } => source.class(),
             Self::Image(source) => source.class(),
+            Self::Files(source) => source.class(),
             Self::NoCompanions | Self::ToolsImage(_) => ErrorClass::Unsupported,
             Self::DiskFull { .. } => ErrorClass::ResourceExhausted,
         }

@@ -12,6 +12,8 @@ mod companions;
 pub mod container;
 mod engine;
 mod error;
+pub mod events;
+pub mod files;
 mod host;
 pub mod images;
 mod ops;
@@ -26,8 +28,9 @@ pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::{Error, chain as error_chain};
 pub use ops::{
-    Attachment, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed, Reconciled,
-    RemoveOptions, RunningExec, StartOptions, Started, all_failpoints, exposed_ports,
+    Attachment, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed,
+    NetCounters, Part, PruneFilter, Pruned, Reconciled, RemoveOptions, ResourceUpdate, RunningExec, Sample,
+    StartOptions, Started, all_failpoints, exposed_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::Volume;

@@ -135,6 +135,11 @@ impl Engine {
         self.paths().volumes().join(name).join(DATA)
     }
 
+    /// Bytes that the disk has given to a volume's files.
+    pub fn volume_bytes(&self, name: &str) -> u64 {
+        crate::ops::allocated(&self.volume_data(name))
+    }
+
     /// Removes a volume that no container uses.
     pub fn remove_volume(&self, name: &str) -> Result<(), Error> {
         let volume = self.volume(name)?;
@@ -162,7 +167,11 @@ impl Engine {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 Err(Error::file("remove the volume", &path)(error))
             }
-            _ => Ok(()),
+            Err(_) => Ok(()),
+            Ok(()) => {
+                self.tell_volume(name, "destroy", &[]);
+                Ok(())
+            }
         }
     }
 
@@ -189,6 +198,7 @@ impl Engine {
         fs::write(&record, bytes).map_err(Error::file("write", &record))?;
         // Last: a volume is there when its data directory is.
         make(&data, 0o755).map_err(Error::file("make the directory", &data))?;
+        self.tell_volume(&volume.name, "create", &[]);
         Ok((volume, true))
     }
 

@@ -29,6 +29,17 @@ impl Snapshots {
     /// of their names, so that equal changes give equal bytes. The container should not
     /// write meanwhile (pause it). Sockets are left out: an archive cannot have them.
     pub fn diff<W: Write>(&self, key: &ContainerId, archive: W) -> Result<DiffSummary, Error> {
+        self.diff_of(key, archive, |_| true)
+    }
+
+    /// Like [`Snapshots::diff`], of those entries only that are to be kept, by their path
+    /// without a leading slash.
+    pub fn diff_of<W: Write>(
+        &self,
+        key: &ContainerId,
+        archive: W,
+        keep: impl Fn(&[u8]) -> bool,
+    ) -> Result<DiffSummary, Error> {
         let snapshot = self.snapshot(key)?;
         let upper = self.upper(key)?;
         let root = tree::open_directory(&upper).map_err(Error::io("open", &upper))?;
@@ -38,7 +49,10 @@ impl Snapshots {
             links: HashMap::new(),
             summary: DiffSummary::default(),
         };
-        let written = tree::walk(root.as_fd(), |visit| differ.visit(&visit));
+        let written = tree::walk(root.as_fd(), |visit| match keep(visit.path) {
+            true => differ.visit(&visit),
+            false => Ok(()),
+        });
         let finished = written.and_then(|()| differ.writer.finish().map(drop).map_err(Failure::Tar));
         match finished {
             Ok(()) => Ok(differ.summary),

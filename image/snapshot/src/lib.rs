@@ -22,6 +22,7 @@
 mod active;
 mod apply;
 mod chain;
+mod changes;
 mod commit;
 mod diff;
 mod error;
@@ -43,6 +44,7 @@ mod upper;
 
 pub use active::{Active, Kind};
 pub use chain::LayerInfo;
+pub use changes::{Change, ChangeKind};
 pub use diff::DiffSummary;
 pub use error::{ApplyError, EntryError, Error, Refusal};
 pub use idmap::{IdMap, IdRange};

@@ -57,6 +57,11 @@ impl RootDir {
         self.open_as(path, OFlags::PATH, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
     }
 
+    /// Opens what is at `path` with these flags; every symlink is an error (`ELOOP`).
+    pub fn open_plain(&self, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+        self.open_as(path, flags, Mode::empty(), ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS)
+    }
+
     /// Opens a file with these flags; `O_CREAT` makes only the last component.
     pub fn open_at(&self, path: &Path, flags: OFlags, mode: Mode) -> io::Result<OwnedFd> {
         self.open_as(path, flags, mode, ResolveFlags::IN_ROOT)

@@ -1,20 +1,9 @@
-//! Files of the host: measured, read, and replaced whole.
+//! Files of the host: read, and replaced whole.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
-
-/// Bytes of all files below a directory; what cannot be read counts as nothing.
-pub(crate) fn bytes_below(directory: &Path) -> u64 {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.path().symlink_metadata() {
-        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
-        Ok(metadata) => metadata.size(),
-        Err(_) => 0,
-    });
-    sizes.sum()
-}
 
 /// Replaces a file whole, readable by its owner only.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -46,6 +46,26 @@ pub fn size(bytes: u64) -> String {
     format!("{text}{}", UNITS[unit])
 }
 
+/// A size in units of 1024 with four significant digits: `5.012MiB`, `64MiB`.
+pub fn binary_size(bytes: u64) -> String {
+    const UNITS: [&str; 6] = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = bytes as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        v if v >= 1000.0 => 0,
+        v if v >= 100.0 => 1,
+        v if v >= 10.0 => 2,
+        _ => 3,
+    };
+    let text = format!("{value:.digits$}");
+    let text = if digits > 0 { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text}{}", UNITS[unit])
+}
+
 /// The time in UTC as docker's `CreatedAt` has it: `2026-01-02 15:04:05 +0000 UTC`.
 pub fn created_at(time: SystemTime) -> String {
     jiff::Timestamp::try_from(time)
@@ -131,6 +151,20 @@ mod tests {
             (999_900, "1MB"),
         ] {
             assert_eq!(size(bytes), text, "{bytes}");
+        }
+    }
+
+    #[test]
+    fn binary_sizes_have_four_digits() {
+        for (bytes, text) in [
+            (0, "0B"),
+            (1023, "1023B"),
+            (5_255_463, "5.012MiB"),
+            (64 << 20, "64MiB"),
+            (1 << 30, "1GiB"),
+            (123_456_789, "117.7MiB"),
+        ] {
+            assert_eq!(binary_size(bytes), text, "{bytes}");
         }
     }
 

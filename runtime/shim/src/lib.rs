@@ -14,6 +14,7 @@
 //! of the engine's state but the two directories that a launch names.
 
 mod client;
+pub mod events;
 mod exit;
 mod init;
 mod launch;

@@ -93,6 +93,7 @@ impl Images {
         let name = options.reference.as_ref().map_or_else(|| target.digest.to_string(), ToString::to_string);
         let _naming = self.naming()?;
         self.give_name(&name, &target, &content::Labels::new())?;
+        self.tell("import", &image.id.to_string(), &image.called, &BTreeMap::new());
         Ok(image)
     }
 }
@@ -118,7 +119,7 @@ fn configuration(diff_id: Digest, options: &ImportOptions) -> ImageConfig {
     }
 }
 
-fn to_json(value: &impl serde::Serialize, image: &str) -> Result<Vec<u8>, Error> {
+pub(super) fn to_json(value: &impl serde::Serialize, image: &str) -> Result<Vec<u8>, Error> {
     serde_json::to_vec(value)
         .map_err(|error| Error::not_an_image(image, format!("its description cannot be written: {error}")))
 }

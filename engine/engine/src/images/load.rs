@@ -222,6 +222,8 @@ impl Load<'_> {
         let _naming = images.naming()?;
         images.give_name(&name, &bare, &labels)?;
         base::failpoint::hit("load.named");
+        let called = reference.as_ref().map_or_else(|| image.id.to_string(), Reference::familiar);
+        images.tell("load", &image.id.to_string(), &called, &std::collections::BTreeMap::new());
         Ok(Loaded { reference, id: image.id })
     }
 

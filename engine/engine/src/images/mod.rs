@@ -9,6 +9,7 @@
 
 mod archive_out;
 mod change;
+mod commit;
 mod error;
 mod fetch;
 mod image;
@@ -27,15 +28,19 @@ mod remote;
 mod remove;
 mod unpack;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use content::{Lease, LeaseKind, Lock, Store};
+use shim::events::{Journal, Subject};
 use snapshot::Snapshots;
 
 use crate::engine::{Engine, Paths};
+use crate::events::tell;
 
 pub use archive_out::{SaveFormat, SaveTarget};
 pub use change::Change;
+pub use commit::CommitRequest;
 pub use error::Error;
 pub use image::{Image, Layer};
 pub use import::ImportOptions;
@@ -72,6 +77,7 @@ pub struct Images {
     snapshots: Snapshots,
     remote: Remote,
     lock: PathBuf,
+    journal: Journal,
 }
 
 impl Engine {
@@ -87,7 +93,8 @@ impl Images {
         let store = Store::open(&paths.content())?;
         let snapshots = Snapshots::open(&paths.snapshots()).map_err(Error::snapshot("store"))?;
         let lock = paths.content().join("images.lock");
-        Ok(Self { store, snapshots, remote: Remote::default(), lock })
+        let journal = Journal::new(&paths.root);
+        Ok(Self { store, snapshots, remote: Remote::default(), lock, journal })
     }
 
     /// The same images, with a way to registries.
@@ -111,6 +118,13 @@ impl Images {
     pub fn recover(&self) -> Result<(), Error> {
         self.store.recover()?;
         self.snapshots.recover().map_err(Error::snapshot("store"))
+    }
+
+    /// Tells of something that has happened to an image; `name` is what people call it.
+    fn tell(&self, action: &str, id: &str, name: &str, labels: &BTreeMap<String, String>) {
+        let mut attributes = labels.clone();
+        attributes.insert("name".to_owned(), name.to_owned());
+        tell(&self.journal, shim::events::Event::new(Subject::Image, action, id, attributes));
     }
 
     /// Leases in both stores for one operation.

@@ -68,7 +68,10 @@ impl Images {
         let mut labels = self.find_record(source)?.map(|record| record.labels).unwrap_or_default();
         // The new name has come from nowhere yet.
         labels.remove(REPO_DIGEST_LABEL);
-        self.give_name(&target.to_string(), &image.target, &labels)
+        self.give_name(&target.to_string(), &image.target, &labels)?;
+        let name = target.familiar();
+        self.tell("tag", &image.id.to_string(), &name, &image.config.config.labels);
+        Ok(())
     }
 
     /// Every name of the store with what it means.

@@ -103,7 +103,7 @@ impl Images {
         let (events, mut heard) = unbounded_channel();
         let client = self.remote.client();
         let pull = Pull { images: self, client, reference, options, leases: &leases, events };
-        block_on(async {
+        let pulled = block_on(async {
             let work = pull.run();
             tokio::pin!(work);
             let outcome = loop {
@@ -117,7 +117,10 @@ impl Images {
                 progress.event(&event);
             }
             outcome
-        })
+        })?;
+        let name = reference.familiar();
+        self.tell("pull", &name, &name, &pulled.image.config.config.labels);
+        Ok(pulled)
     }
 
     /// All tags of a repository, as its registry lists them.

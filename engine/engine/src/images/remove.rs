@@ -1,6 +1,6 @@
 //! `rmi`: names go first; content goes when no name is left.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Digest, failpoint};
 use content::ImageName;
@@ -36,9 +36,27 @@ impl Images {
     /// not while a container uses it, unless `force` and the container does not run.
     /// The layers of a container that was made of it stay until it is gone too.
     pub fn remove(&self, name: &str, force: bool, uses: &[ImageUse]) -> Result<Vec<Removed>, Error> {
+        let image = self.find(name, None)?;
         let removed = self.remove_locked(name, force, uses)?;
+        self.tell_removed(&removed, &[image.id]);
         self.delete_collected()?;
         Ok(removed)
+    }
+
+    /// Tells of names that are gone, and of those of `images` that went with them.
+    pub(super) fn tell_removed(&self, removed: &[Removed], images: &[Digest]) {
+        for one in removed {
+            match one {
+                Removed::Untagged(name) => {
+                    let id = images.first().map_or_else(|| name.clone(), ToString::to_string);
+                    self.tell("untag", &id, name, &BTreeMap::new());
+                }
+                Removed::Deleted(digest) if images.contains(digest) => {
+                    self.tell("delete", &digest.to_string(), &digest.to_string(), &BTreeMap::new());
+                }
+                Removed::Deleted(_) => {}
+            }
+        }
     }
 
     fn remove_locked(&self, name: &str, force: bool, uses: &[ImageUse]) -> Result<Vec<Removed>, Error> {

@@ -92,6 +92,7 @@ impl Engine {
         let locked = reservation.finish(record)?;
         undo.disarm();
         failpoint::hit("create.recorded");
+        self.tell(&locked.record, "create", &[]);
         Ok(locked.record)
     }
 

@@ -49,6 +49,8 @@ pub struct RunningExec {
     pub client: Client,
     /// The process.
     pub session: ExecSession,
+    /// Its id in events: 64 hexadecimal digits.
+    pub exec_id: String,
 }
 
 impl Engine {
@@ -64,7 +66,13 @@ impl Engine {
             };
             client.exec(request).map_err(Error::shim(&record.name))
         })?;
-        Ok(RunningExec { record, client, session })
+        // Told afterwards, so that what cannot be started was never made.
+        let exec_id = exec_id(&record, session.session);
+        for action in ["exec_create", "exec_start"] {
+            let action = format!("{action}: {}", request.args.join(" "));
+            self.tell(&record, action, &[("execID", exec_id.clone())]);
+        }
+        Ok(RunningExec { record, client, session, exec_id })
     }
 
     /// The process as the OCI runtime takes it.
@@ -112,6 +120,16 @@ impl Engine {
         serde_json::to_value(exec_process(&container, &exec, &user))
             .map_err(|error| Error::file("write", &path)(error.into()))
     }
+}
+
+/// The same for the same process, and another for every other.
+fn exec_id(record: &Record, session: u64) -> String {
+    let started = match &record.lifecycle {
+        Lifecycle::Running { started_at, .. } => started_at.to_string(),
+        _ => String::new(),
+    };
+    let text = format!("{} {started} {session}", record.id);
+    base::Digest::sha256_of(text.as_bytes()).hex().to_owned()
 }
 
 /// What only a running container has is missing when it has just ended.

@@ -1,27 +1,38 @@
 //! What is done with containers, a file an operation.
 
+mod changes;
 mod create;
 mod exec;
 mod inspect;
 mod list;
 mod logs;
+mod prune;
 mod reach;
 mod reconcile;
 mod remains;
 mod remove;
 mod resources;
+mod sample;
 mod settle;
 mod signal;
 mod start;
+mod update;
+mod usage;
 
 pub use create::ImageSource;
 pub use exec::{ExecRequest, RunningExec};
 pub use inspect::{InspectOptions, exposed_ports};
 pub use list::Listed;
+pub use prune::{PruneFilter, Pruned};
 pub use reach::{Attachment, Identity};
 pub use reconcile::Reconciled;
 pub use remove::RemoveOptions;
+pub use sample::{NetCounters, Sample};
 pub use start::{StartOptions, Started};
+pub(crate) use start::{id_base, still_there};
+pub use update::ResourceUpdate;
+pub(crate) use usage::allocated;
+pub use usage::{DiskUsage, Part};
 
 /// Where a crash must be survivable, beside those of the crates below.
 pub const FAILPOINTS: &[&str] = &[

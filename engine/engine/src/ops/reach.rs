@@ -40,6 +40,7 @@ impl Engine {
     pub fn attach(&self, id: &ContainerId, streams: StreamSet) -> Result<Attachment, Error> {
         let (record, client, streams) = self
             .through_shim(id, |record, client| client.attach(streams).map_err(Error::shim(&record.name)))?;
+        self.tell(&record, "attach", &[]);
         Ok(Attachment { record, client, streams })
     }
 

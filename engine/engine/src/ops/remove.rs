@@ -56,7 +56,9 @@ impl Engine {
             self.remove_anonymous_volumes(&locked)?;
         }
         failpoint::hit("remove.volumes-removed");
+        let record = locked.record.clone();
         self.containers().remove(locked)?;
+        self.tell(&record, "destroy", &[]);
         // Deleting many files takes its time and blocks nobody now.
         snapshots.empty_trash().map_err(Error::snapshot(&name))
     }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use base::ContainerId;
 use cgroup::{Cgroup, CgroupPath, Driver, Layout, Stats};
 
-use crate::container::Record;
+use crate::container::{Locked, Record};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::request::{NetworkMode, ResourceRequest};
@@ -16,7 +16,15 @@ impl Engine {
     ///
     /// The record follows the kernel: when a limit is refused the old ones are recorded.
     pub fn update_resources(&self, id: &ContainerId, wanted: ResourceRequest) -> Result<Vec<String>, Error> {
-        let mut locked = self.settled(id)?;
+        let locked = self.settled(id)?;
+        self.update_locked(locked, wanted)
+    }
+
+    pub(super) fn update_locked(
+        &self,
+        mut locked: Locked,
+        wanted: ResourceRequest,
+    ) -> Result<Vec<String>, Error> {
         let mut warnings = Vec::new();
         let host = crate::host::facts(false)?;
         let resources = crate::spec::resources(&wanted, Vec::new(), &host, &mut warnings)?;
@@ -31,6 +39,7 @@ impl Engine {
         }
         locked.record.request.resources = wanted;
         locked.write()?;
+        self.tell(&locked.record, "update", &[]);
         Ok(warnings)
     }
 

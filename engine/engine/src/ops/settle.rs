@@ -144,8 +144,18 @@ impl Engine {
     /// Writes the record after `event`.
     pub(crate) fn advance(&self, locked: &mut Locked, event: Event) -> Result<(), Error> {
         let record = &mut locked.record;
+        let action = match &event {
+            Event::Started { .. } => Some("start"),
+            Event::Paused => Some("pause"),
+            Event::Resumed => Some("unpause"),
+            _ => None,
+        };
         record.lifecycle = record.lifecycle.clone().on(event).map_err(Error::transition(&record.name))?;
-        Ok(locked.write()?)
+        locked.write()?;
+        if let Some(action) = action {
+            self.tell(&locked.record, action, &[]);
+        }
+        Ok(())
     }
 
     /// A start that came to nothing: everything of it goes.
@@ -156,6 +166,7 @@ impl Engine {
 
     /// The container has ended: what it held is released, and how it ended is recorded.
     pub(crate) fn record_exit(&self, locked: &mut Locked, exit: Exit) -> Result<(), Error> {
+        self.tell_end(&locked.record, &exit);
         self.release(locked)?;
         failpoint::hit("settle.detached");
         self.advance(locked, Event::Exited(Box::new(exit)))?;
@@ -170,6 +181,9 @@ impl Engine {
         match (&record.request.network.mode, self.pod_network()) {
             (NetworkMode::Bridge, _) => {
                 self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
+                if record.lifecycle.is_running() {
+                    self.tell_network(record, "disconnect");
+                }
             }
             // Without the network at hand, whoever has it next finds what is left there.
             (NetworkMode::Pod, Some(pods)) => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 use base::ContainerId;
 use shim::{Client, Exit};
 
+use super::{StartOptions, Started};
 use crate::container::{Event, Lifecycle, Locked, Record};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -63,12 +64,24 @@ impl Engine {
         let signal = signal.or(process.stop_signal).or_else(image_signal).unwrap_or(Signal::TERM);
         let seconds = seconds.or(process.stop_timeout_seconds).unwrap_or(GRACE_DEFAULT);
         let grace = u64::try_from(seconds).ok().map(Duration::from_secs);
-        self.end(&record, |client| client.stop(signal.0, grace))
+        self.tell(&record, "kill", &[("signal", signal.0.to_string())]);
+        self.end(&record, |client| client.stop(signal.0, grace))?;
+        self.tell(&record, "stop", &[]);
+        Ok(())
+    }
+
+    /// Stops a container as [`Engine::stop`] does, and starts it again.
+    pub fn restart(&self, id: &ContainerId, seconds: Option<i64>) -> Result<Started, Error> {
+        self.stop(id, None, seconds)?;
+        let started = self.start(id, &StartOptions::default())?;
+        self.tell(&started.record, "restart", &[]);
+        Ok(started)
     }
 
     /// Kills a container and waits for its end.
     pub(crate) fn kill_and_wait(&self, record: &Record) -> Result<(), Error> {
         self.resume_if_paused(record)?;
+        self.tell(record, "kill", &[("signal", Signal::KILL.0.to_string())]);
         self.end(record, |client| {
             match client.kill(Signal::KILL.0) {
                 Err(error) if error.is_gone() => Err(error),
@@ -117,6 +130,7 @@ impl Engine {
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
         let (record, mut client, ()) =
             self.through_shim(id, |record, client| client.kill(signal.0).map_err(Error::shim(&record.name)))?;
+        self.tell(&record, "kill", &[("signal", signal.0.to_string())]);
         if signal != Signal::KILL {
             return Ok(());
         }
@@ -190,6 +204,9 @@ impl Engine {
     pub fn rename(&self, id: &ContainerId, name: &str) -> Result<(), Error> {
         let name = crate::container::validate_name(name)?;
         let mut locked = self.settled(id)?;
-        Ok(self.containers().rename(&mut locked, name)?)
+        let old = format!("/{}", locked.record.name);
+        self.containers().rename(&mut locked, name)?;
+        self.tell(&locked.record, "rename", &[("oldName", old)]);
+        Ok(())
     }
 }

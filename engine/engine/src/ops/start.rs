@@ -142,6 +142,9 @@ impl Engine {
             client.hold_cleanup().map_err(shim)?;
         }
         let attached = options.attach.map(|streams| client.attach(streams)).transpose().map_err(shim)?;
+        if attached.is_some() {
+            self.tell(record, "attach", &[]);
+        }
         if let Some((columns, rows)) = options.console_size {
             client.resize(columns, rows).map_err(shim)?;
         }
@@ -288,6 +291,7 @@ impl Engine {
         request.mac = network.mac_address.as_deref().and_then(mac_address);
         let attachment =
             self.networks()?.attach(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
+        self.tell_network(record, "connect");
         Ok(Some(Attached {
             address: attachment.address.into(),
             gateway: attachment.gateway,
@@ -451,7 +455,7 @@ fn host_file_paths(state_dir: &Path) -> HostFilePaths {
 
 /// Containers whose init is, under its process id, the one that was recorded: what was
 /// opened below `/proc/PID` until now was theirs, and not that of a process which got the id.
-pub(super) fn still_there(joined: &[Record]) -> Result<(), Error> {
+pub(crate) fn still_there(joined: &[Record]) -> Result<(), Error> {
     let is_there = |record: &&Record| match &record.lifecycle {
         Lifecycle::Running { pid, start_time, .. } => sys::process::ProcStat::read(*pid)
             .is_ok_and(|stat| stat.start_time == *start_time && !stat.is_zombie()),
@@ -521,7 +525,7 @@ fn make_workdir(root: &RootDir, record: &Record) -> Result<(), Error> {
 }
 
 /// What is added to the container's ids on the host.
-fn id_base(record: &Record) -> u32 {
+pub(crate) fn id_base(record: &Record) -> u32 {
     match record.request.namespaces.user {
         UserMode::Host => 0,
         UserMode::Private { base, .. } => base,

@@ -33,6 +33,8 @@ pub enum Command {
     /// `pull`, `images`, `rmi`… at the top level.
     #[command(flatten)]
     Pull(image::TopLevelCommand),
+    /// Show what happens to containers, images, volumes and networks
+    Events(system::events::Args),
     /// Work with containers
     #[command(
         subcommand,
@@ -107,6 +109,7 @@ impl Command {
         match self {
             Self::Run(command) => command.run(context),
             Self::Pull(command) => command.run(context),
+            Self::Events(args) => system::events::run(&args, context),
             Self::Container(command) => command.run(context),
             Self::Image(command) => command.run(context),
             Self::Volume(command) => command.run(context),

@@ -8,9 +8,20 @@ use crate::humanize;
 
 /// Asks whether to go on; `which` ends "This will remove".
 pub(super) fn confirmed(context: &Context, which: &str) -> Result<bool, CliError> {
-    context.print(format_args!(
-        "WARNING! This will remove {which}.\nAre you sure you want to continue? [y/N] "
-    ))?;
+    asked(context, &format!("WARNING! This will remove {which}."))
+}
+
+/// Asks whether several kinds of things may go.
+pub(super) fn confirmed_list(
+    context: &Context,
+    which: &[&str],
+    filters: &[String],
+) -> Result<bool, CliError> {
+    asked(context, &warning(which, filters))
+}
+
+fn asked(context: &Context, warning: &str) -> Result<bool, CliError> {
+    context.print(format_args!("{warning}\nAre you sure you want to continue? [y/N] "))?;
     context.flush()?;
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
@@ -19,12 +30,38 @@ pub(super) fn confirmed(context: &Context, which: &str) -> Result<bool, CliError
 
 /// Prints what is gone and how much room that made.
 pub(super) fn print(context: &Context, what: &str, gone: &[String], bytes: u64) -> Result<(), CliError> {
-    context.print(format_args!("{}", report(what, gone, bytes)))
+    print_removed(context, what, gone)?;
+    print_total(context, bytes)
 }
 
-fn report(what: &str, gone: &[String], bytes: u64) -> String {
-    let total = format!("Total reclaimed space: {}\n", humanize::size(bytes));
-    if gone.is_empty() { total } else { format!("Deleted {what}:\n{}\n\n{total}", gone.join("\n")) }
+/// Prints what is gone, if anything is.
+pub(super) fn print_removed(context: &Context, what: &str, gone: &[String]) -> Result<(), CliError> {
+    context.print(format_args!("{}", removed(what, gone)))
+}
+
+/// Prints how much room there is again.
+pub(super) fn print_total(context: &Context, bytes: u64) -> Result<(), CliError> {
+    context.print_line(format_args!("Total reclaimed space: {}", humanize::size(bytes)))
+}
+
+fn removed(what: &str, gone: &[String]) -> String {
+    if gone.is_empty() { String::new() } else { format!("Deleted {what}:\n{}\n\n", gone.join("\n")) }
+}
+
+fn warning(which: &[&str], filters: &[String]) -> String {
+    let mut text = "WARNING! This will remove:".to_owned();
+    for one in which {
+        text.push_str(&format!("\n  - {one}"));
+    }
+    text.push('\n');
+    if !filters.is_empty() {
+        text.push_str("\n  Items to be pruned will be filtered with:");
+        for filter in filters {
+            text.push_str(&format!("\n  - {filter}"));
+        }
+        text.push('\n');
+    }
+    text
 }
 
 #[cfg(test)]
@@ -33,10 +70,15 @@ mod tests {
 
     #[test]
     fn reports_as_docker_does() {
-        assert_eq!(report("Images", &[], 0), "Total reclaimed space: 0B\n");
+        assert_eq!(removed("Images", &[]), "");
+        assert_eq!(removed("Volumes", &["a".to_owned(), "b".to_owned()]), "Deleted Volumes:\na\nb\n\n");
+    }
+
+    #[test]
+    fn warns_as_docker_does() {
         assert_eq!(
-            report("Volumes", &["a".to_owned(), "b".to_owned()], 1500),
-            "Deleted Volumes:\na\nb\n\nTotal reclaimed space: 1.5kB\n"
+            warning(&["all stopped containers", "all dangling images"], &["until=1h".to_owned()]),
+            "WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\n  Items to be pruned will be filtered with:\n  - until=1h\n"
         );
     }
 }

@@ -10,6 +10,7 @@ mod bad_input;
 mod cg;
 mod chaos;
 mod cri;
+mod docker;
 mod en;
 mod fs;
 mod images;

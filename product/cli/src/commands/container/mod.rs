@@ -2,9 +2,13 @@
 
 pub mod attach;
 mod attached;
+pub mod commit;
+pub mod cp;
 pub mod create;
+pub mod diff;
 mod each;
 pub mod exec;
+pub mod export;
 mod filter;
 pub mod inspect;
 pub mod kill;
@@ -18,15 +22,17 @@ pub mod rename;
 mod request;
 pub mod restart;
 pub mod rm;
-mod row;
+pub(crate) mod row;
 pub mod run;
 mod session;
 pub mod start;
+pub mod stats;
 pub mod stop;
 mod terminal;
-mod time;
+pub(crate) mod time;
 pub mod top;
 pub mod unpause;
+pub mod update;
 pub mod wait;
 
 use clap::Subcommand;
@@ -92,10 +98,22 @@ pub enum Verb {
     Unpause(unpause::Args),
     /// Give a container another name
     Rename(rename::Args),
+    /// Copy files between a container and this host
+    Cp(cp::Args),
+    /// Show what a container has changed of its image's files
+    Diff(diff::Args),
+    /// Make an image of what a container has changed
+    Commit(commit::Args),
+    /// Write a container's files as an archive
+    Export(export::Args),
     /// List a container's published ports
     Port(port::Args),
     /// List the processes of a container
     Top(top::Args),
+    /// Show what running containers use, second by second
+    Stats(stats::Args),
+    /// Change what containers may use
+    Update(update::Args),
 }
 
 impl ContainerCommand {
@@ -138,8 +156,14 @@ impl Verb {
             Self::Pause(args) => pause::run(&args, context),
             Self::Unpause(args) => unpause::run(&args, context),
             Self::Rename(args) => rename::run(&args, context),
+            Self::Cp(args) => cp::run(&args, context),
+            Self::Diff(args) => diff::run(&args, context),
+            Self::Commit(args) => commit::run(&args, context),
+            Self::Export(args) => export::run(&args, context),
             Self::Port(args) => port::run(&args, context),
             Self::Top(args) => top::run(&args, context),
+            Self::Stats(args) => stats::run(&args, context),
+            Self::Update(args) => update::run(&args, context),
         }
     }
 }

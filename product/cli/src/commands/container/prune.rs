@@ -1,14 +1,21 @@
-//! `strake prune`.
+//! `strake container prune`.
 
+use engine::PruneFilter;
+
+use super::time;
 use crate::commands::pruned;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use engine::{Lifecycle, RemoveOptions};
 
-/// Arguments of `strake prune`.
+/// Arguments of `strake container prune`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  strake container prune -f")]
+#[command(
+    after_help = "Examples:\n  strake container prune -f\n  strake container prune -f --filter until=24h --filter label!=keep"
+)]
 pub struct Args {
+    /// Only those that fit: until=, label=, label!=
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
     /// Don't ask
     #[arg(short = 'f', long)]
     pub force: bool,
@@ -16,26 +23,18 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let engine = context.engine()?;
+    let filter = filter(&args.filter, context)?;
     if !args.force && !pruned::confirmed(context, "all stopped containers")? {
         return Ok(Status::SUCCESS);
     }
-    let mut bytes = 0;
-    let mut failed = None;
-    let mut gone = Vec::new();
-    for listed in engine.list()? {
-        let record = listed.record;
-        if matches!(record.lifecycle, Lifecycle::Created { .. } | Lifecycle::Exited { .. }) {
-            let size = engine.size_rw(&record).unwrap_or(0);
-            if let Err(error) = engine.remove(&record.id, RemoveOptions::default()) {
-                // What is gone is told all the same.
-                failed = Some(error);
-                break;
-            }
-            bytes += size;
-            gone.push(record.id.to_string());
-        }
-    }
-    pruned::print(context, "Containers", &gone, bytes)?;
-    failed.map_or(Ok(Status::SUCCESS), |error| Err(error.into()))
+    let done = context.engine()?.prune_containers(&filter)?;
+    pruned::print(context, "Containers", &done.removed, done.reclaimed_bytes)?;
+    // What is gone was told all the same.
+    done.failure.map_or(Ok(Status::SUCCESS), |error| Err(error.into()))
+}
+
+/// Reads the filters of a prune.
+pub(crate) fn filter(texts: &[String], context: &Context) -> Result<PruneFilter, CliError> {
+    let now = context.now();
+    Ok(PruneFilter::parse(texts, |text| time::parse("--filter", text, now).ok())?)
 }

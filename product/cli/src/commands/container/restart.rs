@@ -1,7 +1,5 @@
 //! `strake restart`.
 
-use engine::StartOptions;
-
 use super::each::all_at_once;
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -28,8 +26,7 @@ pub struct Args {
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     all_at_once(context, &args.containers, |engine, name| {
         let id = engine.resolve(name)?;
-        engine.stop(&id, None, args.time)?;
-        engine.start(&id, &StartOptions::default())?;
+        engine.restart(&id, args.time)?;
         Ok(name.to_owned())
     })
 }

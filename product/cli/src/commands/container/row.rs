@@ -13,11 +13,11 @@ use crate::humanize;
 
 /// How rows are made.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RowOptions {
+pub(crate) struct RowOptions {
     /// Nothing is shortened.
-    pub(super) full: bool,
+    pub(crate) full: bool,
     /// Sizes are counted, which takes its time.
-    pub(super) size: bool,
+    pub(crate) size: bool,
 }
 
 const COLUMNS: &[Column] = &[
@@ -39,14 +39,14 @@ const COLUMNS: &[Column] = &[
 ];
 
 /// The columns of `ps`.
-pub(super) fn listing(size: bool) -> Listing<'static> {
+pub(crate) fn listing(size: bool) -> Listing<'static> {
     const DEFAULT: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names"];
     const WITH_SIZE: &[&str] = &["ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names", "Size"];
     Listing { columns: COLUMNS, default_fields: if size { WITH_SIZE } else { DEFAULT } }
 }
 
 /// Whether a template prints the size, which is not counted otherwise.
-pub(super) fn asks_for_size(format: &Format) -> bool {
+pub(crate) fn asks_for_size(format: &Format) -> bool {
     match format {
         Format::Template(template) | Format::TableTemplate(template) => {
             template.fields().iter().any(|field| field == "Size")
@@ -56,7 +56,7 @@ pub(super) fn asks_for_size(format: &Format) -> bool {
 }
 
 /// One row.
-pub(super) fn of(
+pub(crate) fn of(
     context: &Context,
     engine: &Engine,
     listed: &Listed,
@@ -95,7 +95,7 @@ pub(super) fn of(
     }))
 }
 
-pub(super) fn to_system_time(time: Timestamp) -> SystemTime {
+pub(crate) fn to_system_time(time: Timestamp) -> SystemTime {
     let since = std::time::Duration::new(u64::try_from(time.seconds()).unwrap_or(0), time.nanos());
     SystemTime::UNIX_EPOCH + since
 }

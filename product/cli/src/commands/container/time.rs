@@ -8,7 +8,7 @@ use crate::error::CliError;
 use crate::humanize::parse_duration;
 
 /// Reads RFC 3339 (date alone or without zone too), seconds since 1970, or a duration before now.
-pub(super) fn parse(option: &str, text: &str, now: SystemTime) -> Result<Timestamp, CliError> {
+pub(crate) fn parse(option: &str, text: &str, now: SystemTime) -> Result<Timestamp, CliError> {
     if let Some(before) = parse_duration(text) {
         return Ok(now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH).into());
     }

@@ -46,7 +46,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     Ok(Status::SUCCESS)
 }
 
-fn line(removed: &Removed) -> String {
+pub(crate) fn line(removed: &Removed) -> String {
     match removed {
         Removed::Untagged(name) => format!("untagged: {name}"),
         Removed::Deleted(digest) => format!("deleted: {digest}"),

@@ -1,47 +1,142 @@
 //! `strake system df`.
 
-use std::collections::BTreeSet;
+use engine::{DiskUsage, Part};
+use serde_json::{Value, json};
 
+use crate::commands::container::row;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::files::bytes_below;
-use crate::format::Table;
+use crate::format::{Column, Format, Listing};
 use crate::humanize::size;
 
 /// Arguments of `strake system df`.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  strake system df")]
-pub struct Args {}
+#[command(
+    after_help = "Examples:\n  strake system df\n  strake system df -v                    each image, container and volume\n  strake system df --format json\n\nThe sizes are what the disk has given, and add up to what `du` says of the data root."
+)]
+pub struct Args {
+    /// json, a template, or table and a template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// List each image, container and volume
+    #[arg(short = 'v', long)]
+    pub verbose: bool,
+}
+
+const LISTING: Listing<'_> = Listing {
+    columns: &[
+        Column { field: "Type", heading: "TYPE" },
+        Column { field: "TotalCount", heading: "TOTAL" },
+        Column { field: "Active", heading: "ACTIVE" },
+        Column { field: "Size", heading: "SIZE" },
+        Column { field: "Reclaimable", heading: "RECLAIMABLE" },
+        Column { field: "Bytes", heading: "BYTES" },
+    ],
+    default_fields: &["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+};
 
 /// Runs the command.
-pub fn run(_args: Args, context: &Context) -> Result<Status, CliError> {
-    let engine = context.engine()?;
-    let images = engine.images()?;
-    let list = engine.list()?;
-    let blobs = images.store().usage()?;
-    let snapshots = engine.snapshots()?;
-    let layers: u64 = snapshots.chains()?.iter().map(|layer| layer.bytes).sum();
-    let mut written = 0;
-    for listed in &list {
-        written += engine.size_rw(&listed.record).unwrap_or(0);
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    if args.verbose {
+        if args.format.is_some() {
+            return Err(CliError::message("--verbose and --format cannot be used together: leave one out"));
+        }
+        return verbose(context);
     }
-    let volumes = engine.volumes()?;
-    let used: BTreeSet<&str> = list.iter().flat_map(|listed| listed.record.volumes()).collect();
-    let in_volumes: u64 = volumes.iter().map(|volume| bytes_below(&engine.volume_data(&volume.name))).sum();
-    let running = list.iter().filter(|listed| listed.record.lifecycle.is_running()).count();
-    let mut table = Table::new();
-    table.row(["TYPE", "TOTAL", "ACTIVE", "SIZE"]);
-    let blob_bytes = blobs.bytes + blobs.partial_bytes;
-    table.row(["Blobs".to_owned(), blobs.blobs.to_string(), blobs.blobs.to_string(), size(blob_bytes)]);
-    let chains = snapshots.chains()?.len().to_string();
-    table.row(["Layers".to_owned(), chains.clone(), chains, size(layers)]);
-    table.row(["Containers".to_owned(), list.len().to_string(), running.to_string(), size(written)]);
-    table.row([
-        "Local Volumes".to_owned(),
-        volumes.len().to_string(),
-        used.len().to_string(),
-        size(in_volumes),
-    ]);
-    context.print(format_args!("{table}"))?;
+    let usage = context.engine()?.disk_usage()?;
+    LISTING.print(context, &Format::parse(args.format.as_deref())?, &rows(&usage))?;
     Ok(Status::SUCCESS)
+}
+
+fn rows(usage: &DiskUsage) -> Vec<Value> {
+    let parts = [
+        ("Images", usage.images),
+        ("Containers", usage.containers),
+        ("Local Volumes", usage.volumes),
+        // Docker's row: nothing is built here yet.
+        ("Build Cache", Part::default()),
+        ("Logs", usage.logs),
+        ("State", usage.state),
+    ];
+    let rows = parts.map(|(name, part)| {
+        let percent = part.reclaimable_bytes.saturating_mul(100).checked_div(part.bytes);
+        let reclaimable = match percent {
+            Some(percent) => format!("{} ({percent}%)", size(part.reclaimable_bytes)),
+            None => size(0),
+        };
+        json!({
+            "Type": name, "TotalCount": part.total.to_string(), "Active": part.active.to_string(),
+            "Size": size(part.bytes), "Reclaimable": reclaimable, "Bytes": part.bytes,
+        })
+    });
+    rows.to_vec()
+}
+
+fn verbose(context: &Context) -> Result<Status, CliError> {
+    const IMAGES: Listing<'_> = Listing {
+        columns: &[
+            Column { field: "Repository", heading: "REPOSITORY" },
+            Column { field: "Tag", heading: "TAG" },
+            Column { field: "ID", heading: "IMAGE ID" },
+            Column { field: "Size", heading: "SIZE" },
+            Column { field: "Containers", heading: "CONTAINERS" },
+        ],
+        default_fields: &["Repository", "Tag", "ID", "Size", "Containers"],
+    };
+    const VOLUMES: Listing<'_> = Listing {
+        columns: &[
+            Column { field: "Name", heading: "VOLUME NAME" },
+            Column { field: "Links", heading: "LINKS" },
+            Column { field: "Size", heading: "SIZE" },
+        ],
+        default_fields: &["Name", "Links", "Size"],
+    };
+    let engine = context.engine()?;
+    let containers = engine.list()?;
+    context.print_line("Images space usage:\n")?;
+    let images = engine.images()?.list(&[])?.into_iter().map(|image| {
+        let none = || "<none>".to_owned();
+        let users = containers.iter().filter(|listed| listed.record.image.id == image.id).count();
+        json!({
+            "Repository": image.repository.clone().unwrap_or_else(none),
+            "Tag": image.tag.clone().unwrap_or_else(none), "ID": image.id.short(),
+            "Size": size(image.size_bytes), "Containers": users.to_string(),
+        })
+    });
+    IMAGES.print(context, &Format::Table, &images.collect::<Vec<_>>())?;
+    context.print_line("\nContainers space usage:\n")?;
+    let options = row::RowOptions { full: false, size: true };
+    let rows = containers.iter().map(|listed| row::of(context, engine, listed, options));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
+    let fields = &["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
+    Listing { default_fields: fields, ..row::listing(true) }.print(context, &Format::Table, &rows)?;
+    context.print_line("\nLocal Volumes space usage:\n")?;
+    let mut volumes = Vec::new();
+    for volume in engine.volumes()? {
+        let links =
+            containers.iter().filter(|listed| listed.record.volumes().any(|name| name == volume.name));
+        volumes.push(json!({
+            "Name": volume.name, "Links": links.count().to_string(),
+            "Size": size(engine.volume_bytes(&volume.name)),
+        }));
+    }
+    VOLUMES.print(context, &Format::Table, &volumes)?;
+    Ok(Status::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_dockers() {
+        let images = Part { total: 2, active: 1, bytes: 2000, reclaimable_bytes: 500 };
+        let rows = rows(&DiskUsage { images, ..DiskUsage::default() });
+        let expected = json!({
+            "Type": "Images", "TotalCount": "2", "Active": "1", "Size": "2kB",
+            "Reclaimable": "500B (25%)", "Bytes": 2000,
+        });
+        assert_eq!(rows[0], expected);
+        assert_eq!(rows[3]["Reclaimable"], "0B");
+    }
 }

@@ -2,7 +2,9 @@
 
 pub mod cleanup;
 pub mod df;
+pub mod events;
 pub mod failpoints;
+pub mod prune;
 pub mod reconcile;
 
 use crate::context::Context;
@@ -13,6 +15,10 @@ use crate::error::{CliError, Status};
 pub enum SystemCommand {
     /// Show how much disk images, containers and volumes use
     Df(df::Args),
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
+    /// Remove containers that have ended, and images that have lost their names
+    Prune(prune::Args),
     /// Put right what a crash or a reboot left behind
     Reconcile(reconcile::Args),
     /// Clean up after a container that has ended (run by its supervisor)
@@ -27,7 +33,9 @@ impl SystemCommand {
     /// Does it.
     pub fn run(self, context: &Context) -> Result<Status, CliError> {
         match self {
-            Self::Df(args) => df::run(args, context),
+            Self::Df(args) => df::run(&args, context),
+            Self::Prune(args) => prune::run(&args, context),
+            Self::Events(args) => events::run(&args, context),
             Self::Reconcile(args) => reconcile::run(args, context),
             Self::Cleanup(args) => cleanup::run(&args, context),
             Self::Failpoints(args) => failpoints::run(args, context),

@@ -1,0 +1,10 @@
+//! Docker's container commands beyond starting and stopping: files, events, measures, room.
+
+mod commit;
+mod cp;
+mod diff;
+mod events;
+mod export;
+mod room;
+mod stats;
+mod update;
