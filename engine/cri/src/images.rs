@@ -28,7 +28,7 @@ impl ImageService for Cri {
         &self,
         request: ImageStatusRequest,
     ) -> BoxFuture<'_, Result<ImageStatusResponse, Status>> {
-        self.does(move |inner| {
+        self.does_with(request.image.clone().as_ref(), move |inner| {
             let images = inner.engine.images().map_err(status)?;
             let name = name_of(request.image.as_ref())?;
             let found = images.try_find(name, None).map_err(status)?;
@@ -43,7 +43,7 @@ impl ImageService for Cri {
     }
 
     fn pull_image(&self, request: PullImageRequest) -> BoxFuture<'_, Result<PullImageResponse, Status>> {
-        self.does(move |inner| inner.pull(&request))
+        self.does_with(request.image.clone().as_ref(), move |inner| inner.pull(&request))
     }
 
     fn remove_image(

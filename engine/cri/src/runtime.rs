@@ -11,6 +11,7 @@ use base::ContainerId;
 use engine::images::Remote;
 use engine::{Engine, Record};
 use rpc::cri::*;
+use tokio::sync::watch;
 
 use crate::error::status;
 use crate::events::Events;
@@ -41,6 +42,8 @@ pub struct Config {
     pub make_pod_network: Option<Box<MakePodNetwork>>,
     /// Where streams are had; without it exec, attach and port-forward are UNIMPLEMENTED.
     pub streams: Option<Arc<streaming::Server>>,
+    /// Whether the built-in image is made (or nobody makes it); until then who asks for it waits.
+    pub tools: watch::Receiver<bool>,
 }
 
 /// The engine as a runtime service and an image service.
@@ -55,6 +58,7 @@ pub(crate) struct Inner {
     network: SandboxNetwork,
     make_pod_network: Option<Box<MakePodNetwork>>,
     streams: Option<Arc<streaming::Server>>,
+    tools: watch::Receiver<bool>,
     pub(crate) events: Arc<Events>,
     pub(crate) index: Arc<Index>,
     pub(crate) samples: Mutex<Samples>,
@@ -63,7 +67,7 @@ pub(crate) struct Inner {
 impl Cri {
     /// Puts right what a crash has left, and watches over what runs.
     pub async fn start(config: Config) -> Result<Self, engine::Error> {
-        let Config { engine, remote, network, make_pod_network, streams } = config;
+        let Config { engine, remote, network, make_pod_network, streams, tools } = config;
         let index = Arc::new(Index::new(Arc::clone(&engine)));
         let (describing, indexed) = (Arc::clone(&engine), Arc::clone(&index));
         let events = Events::new(Arc::clone(&engine), move |kept, kind| {
@@ -75,6 +79,7 @@ impl Cri {
             network,
             make_pod_network,
             streams,
+            tools,
             events: Arc::new(events),
             index,
             samples: Mutex::default(),
@@ -101,6 +106,24 @@ impl Cri {
     ) -> BoxFuture<'static, Result<T, Status>> {
         let inner = Arc::clone(&self.inner);
         blocking(move || work(&inner))
+    }
+
+    /// The same for work with an image: when that is the built-in one, not before it is made.
+    pub(crate) fn does_with<T: Send + 'static>(
+        &self,
+        image: Option<&ImageSpec>,
+        work: impl FnOnce(&Inner) -> Result<T, Status> + Send + 'static,
+    ) -> BoxFuture<'static, Result<T, Status>> {
+        let is_built_in = image.is_some_and(|image| Engine::is_tools_image(&image.image));
+        let mut tools = self.inner.tools.clone();
+        let work = self.does(work);
+        Box::pin(async move {
+            if is_built_in {
+                // When its maker is gone there is none, and the work says so.
+                drop(tools.wait_for(|made| *made).await);
+            }
+            work.await
+        })
     }
 
     fn streams(&self) -> Result<&streaming::Server, Status> {
@@ -206,7 +229,8 @@ impl RuntimeService for Cri {
         &self,
         request: CreateContainerRequest,
     ) -> BoxFuture<'_, Result<CreateContainerResponse, Status>> {
-        self.does(move |inner| inner.create_container(&request))
+        let image = request.config.as_ref().and_then(|config| config.image.clone());
+        self.does_with(image.as_ref(), move |inner| inner.create_container(&request))
     }
 
     fn start_container(

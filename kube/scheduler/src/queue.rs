@@ -2,7 +2,9 @@
 //!
 //! A pod that fits nowhere sleeps until something happens that may help against what keeps it: a
 //! node that comes does not wake one that waits for a claim. It then waits out its back-off, which
-//! doubles with every attempt. Times are on the caller's clock.
+//! doubles with every attempt, or until nobody else wants to be tried: an idle scheduler makes nobody
+//! wait (upstream's `SchedulerPopFromBackoffQ`). Only what failed for another reason than that the pod
+//! fits nowhere waits in any case. Times are on the caller's clock.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -38,8 +40,10 @@ pub struct Queue {
     entries: HashMap<PodKey, Entry>,
     /// Those that may be tried now: the most important first, then who has waited longest.
     ready: BTreeSet<(Reverse<i64>, Duration, PodKey)>,
-    /// Those that wait out their back-off, by its end.
+    /// Those that wait out their back-off unless nobody else is ready, by its end.
     waiting: BTreeSet<(Duration, PodKey)>,
+    /// Those that wait out their back-off after a failure, by its end.
+    failed: BTreeSet<(Duration, PodKey)>,
     /// Those that nothing has happened for yet, by when they were tried.
     asleep: BTreeSet<(Duration, PodKey)>,
     /// Those that are being decided about, or whose decision is being carried out.
@@ -60,8 +64,10 @@ struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Ready,
-    /// Until then.
+    /// Until then, or until nobody else is ready.
     Waiting(Duration),
+    /// Until then.
+    Failed(Duration),
     Asleep,
     /// Being decided about; what happens meanwhile may help.
     Tried {
@@ -87,7 +93,7 @@ impl Queue {
             _ if gated => State::Gated,
             // It changed itself: that may be what it needed.
             State::Tried { .. } => State::Tried { missed: true },
-            State::Waiting(until) => State::Waiting(until),
+            State::Waiting(_) | State::Failed(_) => entry.state,
             _ => entry.after_backoff(now),
         };
         self.put_in(key, entry);
@@ -101,7 +107,10 @@ impl Queue {
     /// The next pod to decide about.
     pub fn next(&mut self, now: Duration) -> Option<PodKey> {
         self.wake(now);
-        let (_, _, key) = self.ready.pop_first()?;
+        let key = match self.ready.pop_first() {
+            Some((_, _, key)) => key,
+            None => self.waiting.pop_first()?.1,
+        };
         let entry = self.entries.get_mut(&key)?;
         entry.state = State::Tried { missed: false };
         entry.attempts += 1;
@@ -125,7 +134,7 @@ impl Queue {
     pub fn failed(&mut self, key: &str, now: Duration) {
         let Some(mut entry) = self.take_out(key) else { return };
         entry.tried = now;
-        entry.state = entry.after_backoff(now);
+        entry.state = State::Failed(now + entry.backoff());
         self.put_in(key, entry);
     }
 
@@ -147,26 +156,27 @@ impl Queue {
 
     /// When [`Queue::next`] should be called though nothing happens.
     pub fn look_again(&self) -> Option<Duration> {
-        let backoff = self.waiting.first().map(|(until, _)| *until);
+        let backoff = self.failed.first().map(|(until, _)| *until);
         let tired = self.asleep.first().map(|(tried, _)| *tried + ASLEEP_MAX);
         backoff.into_iter().chain(tired).min()
     }
 
     /// Whether any may be tried now.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        !self.ready.is_empty() || !self.waiting.is_empty()
     }
 
     /// How many may be tried now, wait out their back-off, sleep, and are gated.
     pub fn counts(&self) -> [usize; 4] {
         let gated = self.entries.values().filter(|entry| entry.state == State::Gated).count();
-        [self.ready.len(), self.waiting.len(), self.asleep.len(), gated]
+        [self.ready.len(), self.waiting.len() + self.failed.len(), self.asleep.len(), gated]
     }
 
     fn wake(&mut self, now: Duration) {
-        while let Some((until, key)) = self.waiting.first().cloned()
-            && until <= now
-        {
+        let over = |waiting: &BTreeSet<(Duration, PodKey)>| {
+            waiting.first().filter(|(until, _)| *until <= now).map(|(_, key)| key.clone())
+        };
+        while let Some(key) = over(&self.waiting).or_else(|| over(&self.failed)) {
             self.set(&key, State::Ready);
         }
         while let Some((tried, key)) = self.asleep.first().cloned()
@@ -194,6 +204,7 @@ impl Queue {
         match entry.state {
             State::Ready => drop(self.ready.remove(&(Reverse(entry.priority), entry.since, key.to_owned()))),
             State::Waiting(until) => drop(self.waiting.remove(&(until, key.to_owned()))),
+            State::Failed(until) => drop(self.failed.remove(&(until, key.to_owned()))),
             State::Asleep => drop(self.asleep.remove(&(entry.tried, key.to_owned()))),
             State::Tried { .. } => drop(self.tried.remove(key)),
             State::Gated => {}
@@ -205,6 +216,7 @@ impl Queue {
         match entry.state {
             State::Ready => drop(self.ready.insert((Reverse(entry.priority), entry.since, key.to_owned()))),
             State::Waiting(until) => drop(self.waiting.insert((until, key.to_owned()))),
+            State::Failed(until) => drop(self.failed.insert((until, key.to_owned()))),
             State::Asleep => drop(self.asleep.insert((entry.tried, key.to_owned()))),
             State::Tried { .. } => drop(self.tried.insert(key.to_owned())),
             State::Gated => {}
@@ -218,11 +230,14 @@ impl Entry {
         if self.attempts == 0 {
             return State::Ready;
         }
-        let backoff = BACKOFF_FIRST.saturating_mul(1 << (self.attempts - 1).min(8)).min(BACKOFF_MAX);
-        match self.tried + backoff {
+        match self.tried + self.backoff() {
             until if until > now => State::Waiting(until),
             _ => State::Ready,
         }
+    }
+
+    fn backoff(&self) -> Duration {
+        BACKOFF_FIRST.saturating_mul(1 << self.attempts.saturating_sub(1).min(8)).min(BACKOFF_MAX)
     }
 }
 
@@ -297,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_helps_wakes_and_not_before_the_backoff() {
+    fn only_what_helps_wakes() {
         let mut queue = Queue::default();
         queue.put("p", 0, false, at(0));
         queue.next(at(0));
@@ -306,15 +321,32 @@ mod tests {
         assert_eq!((queue.next(at(11)), queue.counts()), (None, [0, 0, 1, 0]));
         queue.happened(Change::PodRemoved, at(11));
         assert_eq!(queue.next(at(11)).as_deref(), Some("p"));
-        // The second back-off is two seconds.
-        queue.unschedulable("p", &short_of_cpu(), at(20));
-        queue.happened(Change::NodeAdded, at(20));
-        assert_eq!((queue.next(at(21)), queue.look_again()), (None, Some(at(22))));
-        assert_eq!(queue.next(at(22)).as_deref(), Some("p"));
         // In the end it is tried though nothing happened.
         queue.unschedulable("p", &short_of_cpu(), at(30));
         assert_eq!(queue.look_again(), Some(at(330)));
         assert_eq!((queue.next(at(329)), queue.next(at(330))), (None, Some("p".to_owned())));
+    }
+
+    #[test]
+    fn the_backoff_is_for_others() {
+        let mut queue = Queue::default();
+        for (key, when) in [("p", 0), ("q", 1)] {
+            queue.put(key, 0, false, at(when));
+            queue.next(at(when));
+            queue.unschedulable(key, &short_of_cpu(), at(when));
+        }
+        queue.put("new", -1, false, at(1));
+        queue.happened(Change::NodeAdded, at(1));
+        // The back-off of the first is over; that of the second is not, but then nobody else is left.
+        let order: Vec<_> = std::iter::from_fn(|| queue.next(at(1))).collect();
+        assert_eq!(order, ["p", "new", "q"]);
+        // What could not be carried out waits, and each time twice as long.
+        queue.failed("q", at(2));
+        assert!(!queue.has_ready());
+        assert_eq!((queue.next(at(3)), queue.look_again()), (None, Some(at(4))));
+        assert_eq!(queue.next(at(4)).as_deref(), Some("q"));
+        queue.failed("q", at(4));
+        assert_eq!((queue.next(at(7)), queue.look_again()), (None, Some(at(8))));
     }
 
     #[test]

@@ -19,6 +19,10 @@ pub(super) async fn rotate(shared: &Shared) {
             if fs::metadata(&path).map_or(0, |found| found.len()) <= most {
                 continue;
             }
+            // Before one more is put aside, so that there are never too many.
+            for old in aside_of(&path).into_iter().rev().skip(files - 2) {
+                drop(fs::remove_file(old));
+            }
             let stamp = shared.now().strftime("%Y%m%d-%H%M%S").to_string();
             let aside = PathBuf::from(format!("{}.{stamp}", path.display()));
             if fs::rename(&path, &aside).is_err() {
@@ -28,10 +32,6 @@ pub(super) async fn rotate(shared: &Shared) {
             if shared.config.runtime.reopen_container_log(request).await.is_err() {
                 // It still writes to the old file: give that its name back.
                 drop(fs::rename(&aside, &path));
-                continue;
-            }
-            for old in aside_of(&path).into_iter().rev().skip(files - 1) {
-                drop(fs::remove_file(old));
             }
         }
     }

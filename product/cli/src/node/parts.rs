@@ -13,6 +13,7 @@ use super::args::NodeArgs;
 use crate::commands::image::remote::remote;
 use crate::context::Context;
 use crate::error::CliError;
+use crate::notices::Notices;
 
 /// A container runtime.
 pub(super) struct Runtime {
@@ -28,6 +29,7 @@ pub(super) struct Runtime {
 pub(super) async fn runtime(
     args: &NodeArgs,
     context: &Context,
+    notices: &Notices,
     shutdown: &watch::Receiver<bool>,
 ) -> Result<Runtime, CliError> {
     if let Some(endpoint) = &args.container_runtime_endpoint {
@@ -41,6 +43,7 @@ pub(super) async fn runtime(
             streams: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             network: SandboxNetwork::Pod,
             make_pod_network: None,
+            notices: notices.clone(),
         },
         shutdown,
     )
@@ -63,6 +66,8 @@ pub struct Own<'a> {
     pub network: SandboxNetwork,
     /// Makes the network of pods when its range is told, where nobody else does.
     pub make_pod_network: Option<Box<MakePodNetwork>>,
+    /// Where it says what goes wrong.
+    pub notices: Notices,
 }
 
 /// Our own engine as a container runtime.
@@ -85,7 +90,7 @@ pub async fn own_runtime(
         .with_companions(context.environment.companions.clone())
         .with_cgroup_parent(own.cgroup_parent);
     let engine = Arc::new(engine);
-    offer_tools(&engine, context).await;
+    let tools = offer_tools(&engine, context, own.notices);
     let (server, listener) = cri::open_streams(Arc::clone(&engine), own.streams, shutdown.clone()).await?;
     let config = Config {
         engine: Arc::clone(&engine),
@@ -93,22 +98,22 @@ pub async fn own_runtime(
         network: own.network,
         make_pod_network: own.make_pod_network,
         streams: Some(Arc::clone(&server)),
+        tools,
     };
     let runtime = Arc::new(Cri::start(config).await?);
     Ok(OwnRuntime { runtime, engine, streams: Box::pin(server.serve(listener)) })
 }
 
-/// Makes the built-in image, so that pods can ask for it; a strake that is not static has none.
-async fn offer_tools(engine: &Arc<Engine>, context: &Context) {
+/// Makes the built-in image, so that pods can ask for it; a strake that is not static has none. It is
+/// large: the node does not wait for it, only who asks for it. Tells when that is over.
+fn offer_tools(engine: &Arc<Engine>, context: &Context, notices: Notices) -> watch::Receiver<bool> {
     let (engine, executable) = (Arc::clone(engine), context.environment.executable.clone());
-    let made = tokio::task::spawn_blocking(move || {
-        engine
-            .ensure_tools_image(&executable, &crate::tools::TOOLS)
-            .map_err(|error| engine::error_chain(&error))
+    let (over, made) = watch::channel(false);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = engine.ensure_tools_image(&executable, &crate::tools::TOOLS) {
+            notices.warn(engine::error_chain(&error));
+        }
+        over.send_replace(true);
     });
-    match made.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => context.warn(error),
-        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
-    }
+    made
 }

@@ -43,7 +43,8 @@ impl Node {
         let mut tasks = JoinSet::new();
         let (kubelet_ended, rest) = watch::channel(false);
         let (leave, shutdown) = (shutdown, rest);
-        let Runtime { runtime, images, engine, streams } = runtime(&self.args, context, &shutdown).await?;
+        let Runtime { runtime, images, engine, streams } =
+            runtime(&self.args, context, &self.notices, &shutdown).await?;
         if let Some(streams) = streams {
             tasks.spawn(streams);
         }

@@ -13,6 +13,7 @@ use super::Args;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::node::{Own, OwnRuntime, own_runtime};
+use crate::notices;
 use crate::signals::Ends;
 
 /// Serves until a signal asks for the end. Containers go on.
@@ -26,11 +27,13 @@ pub(super) fn serve(args: &Args, context: &Context) -> Result<Status, CliError> 
 async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let mut ends = Ends::take()?;
     let (shutdown, ended) = watch::channel(false);
+    let (notices, mut said) = notices::channel();
     let own = Own {
         cgroup_parent: &args.cgroup_parent,
         streams: SocketAddr::new(args.stream_address, 0),
         network: if args.cluster_cidr.is_some() { SandboxNetwork::Pod } else { SandboxNetwork::Bridge },
         make_pod_network: args.cluster_cidr.map(|cluster| pod_network(context, cluster)),
+        notices,
     };
     let OwnRuntime { runtime, streams, .. } = own_runtime(context, own, &ended).await?;
     let socket = args.socket.clone().unwrap_or_else(|| context.state.join("cri.sock"));
@@ -39,7 +42,10 @@ async fn run(args: &Args, context: &Context) -> Result<(), CliError> {
     let calls = tokio::spawn(cri::serve(listener, Arc::clone(&runtime) as _, runtime as _, ended));
     context.say(format_args!("strake: the container runtime listens on unix://{}", socket.display()));
     context.flush()?;
-    ends.wait().await;
+    tokio::select! {
+        never = said.pass_on(context) => match never {},
+        () = ends.wait() => {}
+    }
     shutdown.send_replace(true);
     let _ = streams.await;
     match calls.await {
