@@ -42,7 +42,7 @@ enum Task {
     Test(suite::Args),
     /// Build the static binaries into target/dist
     Build,
-    /// Lay the static binaries, man pages and completions down
+    /// Lay the static binaries, man pages, completions and boot files down
     Install(install::Args),
     /// Check that crates lean only on lower floors (layers.toml)
     Layers,

@@ -92,7 +92,7 @@ impl Progress {
                 started_at: nanos(*started_at),
                 ..Self::default()
             },
-            Lifecycle::Exited { exit } => Self {
+            Lifecycle::Exited { exit } | Lifecycle::Restarting { exit } => Self {
                 state: ContainerState::ContainerExited,
                 started_at: exit.started_at.map_or(0, nanos),
                 finished_at: nanos(exit.at),

@@ -28,7 +28,7 @@ pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::{Error, chain as error_chain};
 pub use ops::{
-    Attachment, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed,
+    Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed,
     NetCounters, Part, PruneFilter, Pruned, Reconciled, RemoveOptions, ResourceUpdate, RunningExec, Sample,
     StartOptions, Started, all_failpoints, exposed_ports,
 };

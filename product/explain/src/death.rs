@@ -2,7 +2,7 @@
 
 use inspect::kmsg::OomKill;
 use inspect::signals;
-use shim::{Exit, ExitCause, Requester, Victim};
+use shim::{Exit, ExitCause, Requester, RestartPolicy, Victim};
 
 use crate::report::{Report, Section, Subject};
 use crate::view::Seen;
@@ -25,8 +25,16 @@ pub struct Ended<'a> {
     pub started: bool,
     /// Why the last start failed, as the engine recorded it.
     pub start_error: Option<String>,
-    /// What the shim recorded.
+    /// What the shim recorded of its last end.
     pub exit: Option<&'a Exit>,
+    /// What it wrote last before that.
+    pub last_lines: Vec<String>,
+    /// The ends before that one, the newest first, each with the last lines.
+    pub earlier: Vec<(&'a Exit, Vec<String>)>,
+    /// When it is started again.
+    pub policy: RestartPolicy,
+    /// It has ended, and is started again by its policy.
+    pub restarting: bool,
     /// Its group in the cgroup trees.
     pub cgroup: Option<String>,
     /// What the kernel's log still holds.
@@ -38,7 +46,10 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
     let mut section = Section::new("why_dead", "Why it ended");
     let headline = match (ended.alive, ended.exit) {
         (Some(pid), _) => alive(&mut section, ended, pid),
-        (None, Some(exit)) => dead(&mut section, ended, exit),
+        (None, Some(exit)) => {
+            let headline = dead(&mut section, ended, exit);
+            if ended.restarting { format!("{headline}; it is started again") } else { headline }
+        }
         (None, None) => unrecorded(&mut section, ended),
     };
     let subject = Subject {
@@ -47,7 +58,30 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
         container_name: Some(ended.name.clone()),
         headline,
     };
-    Report { subject, sections: vec![section], differences: Vec::new() }
+    let mut sections = vec![section];
+    sections.extend(last_words("last_words", "Its last words", &ended.last_lines));
+    for (exit, lines) in &ended.earlier {
+        let mut section = Section::new("earlier_end", "An end before that");
+        section.verdict = Some(exit.at.to_string());
+        dead(&mut section, ended, exit);
+        // The shim's record is of the last end only; the engine keeps those before.
+        for line in section.lines.iter_mut().filter(|line| line.source == ended.exit_record) {
+            line.source.clone_from(&ended.record);
+        }
+        sections.push(section);
+        sections.extend(last_words("earlier_last_words", "Its last words then", lines));
+    }
+    Report { subject, sections, differences: Vec::new() }
+}
+
+/// What a run wrote last.
+fn last_words(id: &'static str, title: &'static str, lines: &[String]) -> Option<Section> {
+    let mut section = Section::new(id, title);
+    for (at, line) in lines.iter().enumerate() {
+        let meaning = if at + 1 == lines.len() { "The last that it wrote." } else { "Written before that." };
+        section.line(format!("{}", at + 1), words::printable(line), "its log", meaning);
+    }
+    (!lines.is_empty()).then_some(section)
 }
 
 fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
@@ -82,6 +116,14 @@ fn unrecorded(section: &mut Section, ended: &Ended<'_>) -> String {
 fn dead(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
     section.line("ended with", status(exit), &ended.exit_record, status_meaning(exit));
     let headline = cause(section, ended, exit);
+    if let Some(stopped) = exit.stopped {
+        let took = words::micros(stopped.took_ms.saturating_mul(1000));
+        let value = match stopped.grace_ms {
+            Some(grace) => format!("{took} of {}", words::micros(grace.saturating_mul(1000))),
+            None => format!("{took}, with no limit"),
+        };
+        section.line("grace used", value, &ended.exit_record, "From the stop signal to its end.");
+    }
     if exit.pid1_no_sigterm_handler {
         let meaning = "As PID 1 of its namespace it gets only signals that it has a handler for, so the kernel \
                        dropped the stop signal. Start it with --init, or handle the signal in the program.";
@@ -102,12 +144,51 @@ fn dead(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
     } else {
         section.line("at", exit.at.to_string(), &ended.exit_record, "When its end was seen.");
     }
+    health(section, ended, exit);
+    restarts(section, ended, exit);
     if exit.adopted {
         let meaning = "Its first shim was gone; a second one had taken over, asked the kernel through a pidfd \
                        and wrote this.";
         section.line("seen by", "an adopting shim", &ended.exit_record, meaning);
     }
     headline
+}
+
+fn health(section: &mut Section, ended: &Ended<'_>, exit: &Exit) {
+    let Some(health) = &exit.health else { return };
+    let record = ended.exit_record.as_str();
+    let meaning = "What its health check had found when it ended.";
+    let streak = match health.failing_streak {
+        0 => String::new(),
+        streak => format!(", {streak} checks failed in a row"),
+    };
+    section.line("health", format!("{}{streak}", health.status.word()), record, meaning);
+    if let Some(last) = &health.last {
+        let said = last.output.trim_end();
+        let said = if said.is_empty() { String::new() } else { format!(": {}", words::printable(said)) };
+        let value = format!("exit code {}{said}", last.exit_code);
+        section.line("last check", value, record, "What the health check gave last.");
+    }
+}
+
+fn restarts(section: &mut Section, ended: &Ended<'_>, exit: &Exit) {
+    if ended.policy == RestartPolicy::No && exit.restarts == 0 {
+        return;
+    }
+    let value = format!("{} before this end, policy {}", exit.restarts, ended.policy);
+    let meaning = match (&exit.restart, exit.by_hand) {
+        (Some(_), _) => "Its policy has it started again after this end.",
+        (None, true) => "It was stopped or killed through strake, so its policy leaves it ended.",
+        (None, false) => "Its policy asks for no restart after such an end.",
+    };
+    section.line("restarts", value, &ended.record, meaning);
+    if let Some(plan) = exit.restart {
+        let wait = words::micros(plan.after_ms.saturating_mul(1000));
+        let value = format!("after {wait}, at {}", plan.at);
+        let meaning = "100ms at first, twice that each time, a minute at most; from the beginning after 10s \
+                       of running.";
+        section.line("next start", value, &ended.exit_record, meaning);
+    }
 }
 
 fn cause(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
@@ -139,6 +220,13 @@ fn cause(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
                 "How long a stop waits; -t and --stop-timeout set it.",
             );
             format!("it did not end within {grace} after {signal} and was killed")
+        }
+        ExitCause::Unhealthy { signal, failures } => {
+            let signal = signals::name(*signal);
+            let meaning = "Its health check failed too often in a row, and its policy is on-unhealthy.";
+            let value = format!("its shim, with {signal}, after {failures} failed health checks");
+            section.line("sent by", value, record, meaning);
+            format!("it was stopped because it was unhealthy ({failures} health checks failed)")
         }
         ExitCause::Killed { signal, by } => {
             let signal = signals::name(*signal);
@@ -294,21 +382,10 @@ fn asked_by(by: Option<&Requester>) -> String {
 mod tests {
     use super::*;
     use inspect::Sourced;
-    use shim::{EXIT_VERSION, Timestamp};
+    use shim::{HealthAtEnd, HealthResult, HealthStatus, RestartPlan, Stopped, Timestamp};
 
     fn exit(code: Option<i32>, signal: Option<i32>, cause: ExitCause) -> Exit {
-        Exit {
-            version: EXIT_VERSION,
-            code,
-            signal,
-            core_dumped: false,
-            oom_killed: false,
-            cause,
-            pid1_no_sigterm_handler: false,
-            started_at: None,
-            at: Timestamp::from_unix(0, 0),
-            adopted: false,
-        }
+        Exit { code, signal, ..Exit::of(cause, Timestamp::from_unix(0, 0)) }
     }
 
     fn ended(exit: Option<&Exit>) -> Ended<'_> {
@@ -331,6 +408,10 @@ mod tests {
             started: true,
             start_error: None,
             exit,
+            last_lines: Vec::new(),
+            earlier: Vec::new(),
+            policy: RestartPolicy::No,
+            restarting: false,
             cgroup: Some("/strake/abc".to_owned()),
             oom_kills: Ok(Sourced::new(vec![kill, stranger], "/dev/kmsg")),
         }
@@ -394,6 +475,45 @@ mod tests {
         exit.pid1_no_sigterm_handler = true;
         let said = ["then SIGKILL", "grace time", "had no handler for the stop signal", "--init"];
         check(&exit, "it did not end within 10.00s after SIGTERM and was killed", &said);
+    }
+
+    #[test]
+    fn a_certificate_has_grace_health_restarts_and_last_words() {
+        let last = HealthResult {
+            start: Timestamp::from_unix(0, 0),
+            end: Timestamp::from_unix(0, 0),
+            exit_code: 1,
+            output: "no answer\n".to_owned(),
+        };
+        let mut sick = exit(Some(143), Some(15), ExitCause::Unhealthy { signal: 15, failures: 3 });
+        sick.health =
+            Some(HealthAtEnd { status: HealthStatus::Unhealthy, failing_streak: 3, last: Some(last) });
+        sick.stopped = Some(Stopped { took_ms: 250, grace_ms: Some(10_000) });
+        sick.restart = Some(RestartPlan { after_ms: 200, at: Timestamp::from_unix(1, 0) });
+        sick.restarts = 1;
+        let crash = exit(Some(3), None, ExitCause::Itself);
+        let report = why_dead(&Ended {
+            last_lines: vec!["one".to_owned(), "two".to_owned()],
+            earlier: vec![(&crash, vec!["before".to_owned()])],
+            policy: RestartPolicy::OnUnhealthy,
+            restarting: true,
+            ..ended(Some(&sick))
+        });
+        let text = crate::render(&report, crate::Style::default());
+        for said in [
+            "unhealthy (3 health checks failed); it is started again",
+            "250ms of 10.00s",
+            "unhealthy, 3 checks failed in a row",
+            "exit code 1: no answer",
+            "1 before this end, policy on-unhealthy",
+            "after 200ms, at 1970-01-01T00:00:01Z",
+            "two",
+            "An end before that",
+            "exit code 3",
+            "before",
+        ] {
+            assert!(text.contains(said), "{said:?} is not in\n{text}");
+        }
     }
 
     #[test]

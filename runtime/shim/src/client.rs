@@ -22,7 +22,7 @@ use crate::protocol::{
     Attach, Call, Exec, FrameDecoder, PROTOCOL_VERSION, Reply, Request, Response, Started, Status, StreamSet,
     encode,
 };
-use crate::{Exit, paths};
+use crate::{Exit, Restarts, paths};
 
 /// A connection to the shim of one container.
 #[derive(Debug)]
@@ -161,6 +161,17 @@ impl Client {
     /// Lets the shim write to a new log file, after the old one was renamed.
     pub fn reopen_log(&mut self) -> Result<(), ClientError> {
         self.done(Call::ReopenLog)
+    }
+
+    /// Sets another restart policy.
+    pub fn set_restarts(&mut self, restarts: Restarts) -> Result<(), ClientError> {
+        self.done(Call::SetRestarts(restarts))
+    }
+
+    /// Waits until the shim is gone.
+    pub fn wait_gone(mut self) {
+        // An answer to no request ever comes.
+        let _ = self.receive(u64::MAX);
     }
 
     /// What the shim knows.

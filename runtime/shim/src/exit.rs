@@ -15,6 +15,8 @@ use base::{Classified, ErrorClass};
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+use crate::health::{Health, HealthResult, HealthStatus};
+use crate::restart::RestartPlan;
 
 /// Name of the record in the record directory.
 pub const EXIT_FILE: &str = "exit.json";
@@ -52,6 +54,51 @@ pub struct Exit {
     /// Whether a shim that adopted the container wrote this.
     #[serde(default)]
     pub adopted: bool,
+    /// A client had stopped or killed it, so no policy starts it again.
+    #[serde(default)]
+    pub by_hand: bool,
+    /// The restart that follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restart: Option<RestartPlan>,
+    /// How often it had been started again by then.
+    #[serde(default)]
+    pub restarts: u32,
+    /// How a stop of it went, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<Stopped>,
+    /// Its health at that time, where that was checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthAtEnd>,
+}
+
+/// How a stop went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Milliseconds from the stop signal to the end.
+    pub took_ms: u64,
+    /// Milliseconds that it was given; none: any time.
+    pub grace_ms: Option<u64>,
+}
+
+/// A container's health when it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthAtEnd {
+    /// What was thought of it.
+    pub status: HealthStatus,
+    /// Checks that had failed in a row.
+    pub failing_streak: u32,
+    /// The last check.
+    pub last: Option<HealthResult>,
+}
+
+impl From<&Health> for HealthAtEnd {
+    fn from(health: &Health) -> Self {
+        Self {
+            status: health.status,
+            failing_streak: health.failing_streak,
+            last: health.log.last().cloned(),
+        }
+    }
 }
 
 /// Why a container ended.
@@ -80,6 +127,13 @@ pub enum ExitCause {
         grace_ms: u64,
         /// Who asked.
         by: Option<Requester>,
+    },
+    /// Its health check failed too often in a row, and its policy has it stopped for that.
+    Unhealthy {
+        /// The stop signal.
+        signal: i32,
+        /// Checks that had failed in a row.
+        failures: u32,
     },
     /// A client of the shim sent the signal that ended it.
     Killed {
@@ -175,6 +229,32 @@ impl Classified for ExitRecordError {
 }
 
 impl Exit {
+    /// An end of which only the cause and the time are known.
+    pub fn of(cause: ExitCause, at: Timestamp) -> Self {
+        Self {
+            version: EXIT_VERSION,
+            code: None,
+            signal: None,
+            core_dumped: false,
+            oom_killed: false,
+            cause,
+            pid1_no_sigterm_handler: false,
+            started_at: None,
+            at,
+            adopted: false,
+            by_hand: false,
+            restart: None,
+            restarts: 0,
+            stopped: None,
+            health: None,
+        }
+    }
+
+    /// Whether its program was not successful, or nobody knows.
+    pub fn is_failure(&self) -> bool {
+        self.code != Some(0)
+    }
+
     /// Reads the record in `record_dir`; `None` when there is none.
     pub fn read(record_dir: &Path) -> Result<Option<Self>, ExitRecordError> {
         let path = record_dir.join(EXIT_FILE);

@@ -14,7 +14,9 @@ use base::{Classified, ContainerId, ErrorClass};
 
 use crate::Exit;
 use crate::client::{Client, ClientError};
+use crate::health::HealthCheck;
 use crate::protocol::{AdoptSetup, Call, LogConfig, Setup, Started, StdinMode};
+use crate::restart::Restarts;
 
 /// Where the shim's program is.
 #[derive(Debug)]
@@ -48,6 +50,10 @@ pub struct Launch {
     pub log: LogConfig,
     /// Command and arguments to run after the end, unless a client holds the cleanup.
     pub exit_command: Vec<String>,
+    /// When the exit command is to start it again.
+    pub restarts: Option<Restarts>,
+    /// How its health is checked; `probe.json` in the state directory has the process.
+    pub health: Option<HealthCheck>,
     /// Use `MS_MOVE` instead of `pivot_root(2)`.
     pub no_pivot: bool,
     /// Cgroups by systemd.
@@ -122,6 +128,8 @@ pub fn launch(launch: Launch) -> Result<(Client, Started), LaunchError> {
         exit_command: launch.exit_command,
         no_pivot: launch.no_pivot,
         systemd_cgroup: launch.systemd_cgroup,
+        restarts: launch.restarts,
+        health: launch.health,
     };
     let fds: Vec<BorrowedFd<'_>> = launch.rootfs.iter().map(AsFd::as_fd).collect();
     let started = client.ready(Call::Setup(Box::new(setup)), &fds).map_err(LaunchError::Shim)?;
@@ -134,7 +142,7 @@ pub enum Adopted {
     /// It lives, and has a shim again.
     Alive(Client, Started),
     /// It has ended. The record is written and the runtime's remains are gone; the exit
-    /// command was not run: the caller cleans up.
+    /// command was not run, and the caller cleans up, unless a restart follows: then it was.
     Ended(Exit),
 }
 

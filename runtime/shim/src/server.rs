@@ -8,6 +8,7 @@
 //! ```
 
 mod adopt;
+mod again;
 mod calls;
 mod cause;
 mod connection;
@@ -17,6 +18,7 @@ mod execs;
 mod handler;
 mod keeper;
 mod memory;
+mod monitor;
 mod poller;
 mod setup;
 mod state_file;
@@ -24,6 +26,7 @@ mod stdio;
 mod stop;
 mod streams;
 mod supervisor;
+mod timer;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};

@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SECONDS_A_DAY: i64 = 86_400;
 const DAYS_AN_ERA: i64 = 146_097;
+const NANOS_A_SECOND: u32 = 1_000_000_000;
 /// Days from 0000-03-01 to 1970-01-01.
 const EPOCH_DAYS: i64 = 719_468;
 
@@ -56,6 +57,15 @@ impl Timestamp {
         let nanos = |t: Self| i128::from(t.seconds) * 1_000_000_000 + i128::from(t.nanos);
         let difference = (nanos(self) - nanos(earlier)).max(0);
         Duration::from_nanos(u64::try_from(difference).unwrap_or(u64::MAX))
+    }
+
+    /// So long after this.
+    #[must_use]
+    pub fn after(self, time: Duration) -> Self {
+        let nanos = self.nanos + time.subsec_nanos();
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(i64::MAX);
+        let seconds = self.seconds.saturating_add(seconds).saturating_add(i64::from(nanos / NANOS_A_SECOND));
+        Self { seconds, nanos: nanos % NANOS_A_SECOND }
     }
 
     /// Reads RFC 3339 with any fraction and either `Z` or a numeric offset.

@@ -5,6 +5,7 @@
 //!    ▲                     │                     │
 //!    └────StartFailed──────┘                     │ Exited
 //!                          Exited ◀──────────────┘──▶ Starting (again)
+//!                          Restarting ◀──┘ (its policy wants it) ──▶ Starting, or Exited when stopped
 //! Created | Exited ──Removing──▶ Removing (and then there is nothing)
 //! ```
 
@@ -42,6 +43,11 @@ pub enum Lifecycle {
     /// Its init has ended.
     Exited {
         /// How.
+        exit: Box<Exit>,
+    },
+    /// Its init has ended, and its shim waits to have it started again.
+    Restarting {
+        /// How it ended.
         exit: Box<Exit>,
     },
     /// It is going away.
@@ -102,7 +108,9 @@ impl Lifecycle {
     pub fn on(self, event: Event) -> Result<Self, InvalidTransition> {
         match (self, event) {
             (Self::Created { .. }, Event::Starting) => Ok(Self::Starting { previous: None }),
-            (Self::Exited { exit }, Event::Starting) => Ok(Self::Starting { previous: Some(exit) }),
+            (Self::Exited { exit } | Self::Restarting { exit }, Event::Starting) => {
+                Ok(Self::Starting { previous: Some(staying(exit)) })
+            }
             (Self::Starting { previous: None }, Event::StartFailed(failure)) => {
                 Ok(Self::Created { failure: Some(failure) })
             }
@@ -117,7 +125,10 @@ impl Lifecycle {
                 Ok(Self::Running { pid, start_time, started_at, paused: false })
             }
             // An init that dies before the gate is opened is an end too, not a failure to start.
-            (Self::Running { .. } | Self::Starting { .. }, Event::Exited(exit)) => Ok(Self::Exited { exit }),
+            (Self::Running { .. } | Self::Starting { .. }, Event::Exited(exit)) => {
+                Ok(if exit.restart.is_some() { Self::Restarting { exit } } else { Self::Exited { exit } })
+            }
+            (Self::Restarting { .. }, Event::Exited(exit)) => Ok(Self::Exited { exit: staying(exit) }),
             (Self::Created { .. } | Self::Exited { .. } | Self::Removing, Event::Removing) => {
                 Ok(Self::Removing)
             }
@@ -138,6 +149,7 @@ impl Lifecycle {
             Self::Running { paused: false, .. } => "running",
             Self::Running { paused: true, .. } => "paused",
             Self::Exited { .. } => "exited",
+            Self::Restarting { .. } => "restarting",
             Self::Removing => "removing",
         }
     }
@@ -145,6 +157,16 @@ impl Lifecycle {
     /// Whether its init runs, frozen or not.
     pub fn is_running(&self) -> bool {
         matches!(self, Self::Running { .. })
+    }
+
+    /// Whether it runs, or has ended and is started again by itself: docker calls both running.
+    pub fn is_up(&self) -> bool {
+        self.is_running() || self.is_restarting()
+    }
+
+    /// Whether it has ended and waits to be started again.
+    pub fn is_restarting(&self) -> bool {
+        matches!(self, Self::Restarting { .. })
     }
 
     /// Init's process id, while it runs.
@@ -158,7 +180,7 @@ impl Lifecycle {
     /// How it ended, if it has.
     pub fn exit(&self) -> Option<&Exit> {
         match self {
-            Self::Exited { exit } => Some(exit),
+            Self::Exited { exit } | Self::Restarting { exit } => Some(exit),
             Self::Starting { previous } => previous.as_deref(),
             _ => None,
         }
@@ -169,11 +191,19 @@ impl Lifecycle {
             (Self::Running { paused: true, .. }, Event::Starting | Event::Removing) => {
                 "; `strake unpause` lets it go on"
             }
-            (Self::Running { .. }, Event::Removing) => "; stop it first, or use `strake rm -f`",
+            (Self::Running { .. } | Self::Restarting { .. }, Event::Removing) => {
+                "; stop it first, or use `strake rm -f`"
+            }
             (Self::Running { .. }, Event::Starting) => "; it runs already",
             _ => "",
         }
     }
+}
+
+/// The same end, with nothing to follow.
+fn staying(mut exit: Box<Exit>) -> Box<Exit> {
+    exit.restart = None;
+    exit
 }
 
 impl Event {
@@ -191,21 +221,10 @@ impl Event {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use shim::{EXIT_VERSION, ExitCause};
+    use shim::{ExitCause, RestartPlan};
 
     fn exit(code: i32) -> Box<Exit> {
-        Box::new(Exit {
-            version: EXIT_VERSION,
-            code: Some(code),
-            signal: None,
-            core_dumped: false,
-            oom_killed: false,
-            cause: ExitCause::Itself,
-            pid1_no_sigterm_handler: false,
-            started_at: None,
-            at: Timestamp::from_unix(1, 0),
-            adopted: false,
-        })
+        Box::new(Exit { code: Some(code), ..Exit::of(ExitCause::Itself, Timestamp::from_unix(1, 0)) })
     }
 
     fn event(word: &str) -> Event {
@@ -220,6 +239,10 @@ mod tests {
             "paused" => Event::Paused,
             "resumed" => Event::Resumed,
             "exited" => Event::Exited(exit(3)),
+            "crashed" => {
+                let plan = RestartPlan { after_ms: 100, at: Timestamp::from_unix(1, 100_000_000) };
+                Event::Exited(Box::new(Exit { restart: Some(plan), ..*exit(3) }))
+            }
             "removing" => Event::Removing,
             other => panic!("{other}"),
         }
@@ -245,6 +268,18 @@ mod tests {
         check("starting failed", "created");
         check("starting started exited starting failed", "exited");
         check("removing removing", "removing");
+    }
+
+    #[test]
+    fn waits_to_be_started_again() {
+        check("starting started crashed", "restarting");
+        check("starting started crashed starting started", "running");
+        check("starting started crashed starting failed", "exited");
+        check("starting started crashed exited", "exited");
+        check(
+            "starting started crashed removing",
+            "the container is restarting, so it cannot be removed; stop it first, or use `strake rm -f`",
+        );
     }
 
     #[test]

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use base::{ContainerId, Digest};
 use oci_spec::image::ContainerConfig;
 use serde::{Deserialize, Serialize};
-use shim::Timestamp;
+use shim::{Exit, Timestamp};
 
-use super::Lifecycle;
+use super::{Lifecycle, StartFailure};
 use crate::request::CreateRequest;
 
 /// Version of the record's form.
@@ -41,6 +41,18 @@ pub struct Record {
     /// How often it was started.
     #[serde(default)]
     pub starts: u32,
+    /// How often its policy started it again since somebody started it.
+    #[serde(default)]
+    pub restarts: u32,
+    /// Somebody stopped or killed it, and nobody has started it since.
+    #[serde(default)]
+    pub stopped_by_hand: bool,
+    /// Why the last start failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_failure: Option<StartFailure>,
+    /// How its last runs ended, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exits: Vec<Exit>,
 }
 
 /// An image at the time when a container was made of it.
@@ -111,6 +123,14 @@ pub enum MountSource {
 }
 
 impl Record {
+    /// Takes note of the end of a run.
+    pub(crate) fn note_exit(&mut self, exit: &Exit) {
+        if self.exits.len() >= EXITS_KEPT {
+            self.exits.drain(..=self.exits.len() - EXITS_KEPT);
+        }
+        self.exits.push(exit.clone());
+    }
+
     /// The labels: the image's, and over them those that were asked for.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.config.labels.clone();
@@ -139,3 +159,6 @@ impl Record {
         })
     }
 }
+
+/// Ends that are kept.
+const EXITS_KEPT: usize = 5;

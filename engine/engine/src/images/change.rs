@@ -4,6 +4,7 @@ use oci_spec::image::ContainerConfig;
 use serde_json::json;
 
 use super::Error;
+use crate::request::Healthcheck;
 
 /// One instruction, read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +22,7 @@ enum Instruction {
     Workdir(String),
     StopSignal(String),
     OnBuild(String),
+    Healthcheck(Healthcheck),
 }
 
 impl Change {
@@ -51,9 +53,10 @@ impl Change {
             "WORKDIR" => Instruction::Workdir(rest.to_owned()),
             "STOPSIGNAL" => Instruction::StopSignal(rest.to_owned()),
             "ONBUILD" => Instruction::OnBuild(rest.to_owned()),
+            "HEALTHCHECK" => Instruction::Healthcheck(Healthcheck::of_instruction(rest).map_err(wrong)?),
             _ => {
                 return Err(wrong(
-                    "it is not one of CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR",
+                    "it is not one of CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR",
                 ));
             }
         }))
@@ -81,6 +84,9 @@ impl Change {
             }
             Instruction::Workdir(path) => config.working_dir = joined(&config.working_dir, path),
             Instruction::StopSignal(signal) => config.stop_signal.clone_from(signal),
+            Instruction::Healthcheck(check) => {
+                config.extra.insert("Healthcheck".to_owned(), json!(check));
+            }
             Instruction::OnBuild(instruction) => {
                 let list = config.extra.entry("OnBuild".to_owned()).or_insert_with(|| json!([]));
                 match list.as_array_mut() {
@@ -183,7 +189,9 @@ mod tests {
             "WORKDIR /x",
             "WORKDIR y",
             "STOPSIGNAL SIGQUIT",
+            "HEALTHCHECK --retries=2 CMD true",
         ]);
+        assert_eq!(config.extra["Healthcheck"], json!({"Test": ["CMD-SHELL", "true"], "Retries": 2}));
         assert_eq!(config.exposed_ports.keys().collect::<Vec<_>>(), ["53/udp", "80/tcp"]);
         assert_eq!((config.user.as_str(), config.working_dir.as_str()), ("1:2", "/x/y"));
         assert!(config.volumes.contains_key("/a"));

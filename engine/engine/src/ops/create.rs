@@ -2,7 +2,7 @@
 
 use base::{ContainerId, Digest, failpoint};
 use oci_spec::image::{ContainerConfig, Platform};
-use shim::Timestamp;
+use shim::{RestartPolicy, Timestamp};
 use snapshot::IdMap;
 
 use crate::container::{
@@ -88,6 +88,10 @@ impl Engine {
             lifecycle: Lifecycle::Created { failure: None },
             warnings,
             starts: 0,
+            restarts: 0,
+            stopped_by_hand: false,
+            start_failure: None,
+            exits: Vec::new(),
         };
         let locked = reservation.finish(record)?;
         undo.disarm();
@@ -165,6 +169,8 @@ pub(super) fn id_map(request: &CreateRequest) -> Option<IdMap> {
 /// Options that do not go together; what is only pointless is warned of.
 fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
     request.resources.validate()?;
+    check_restart(request.restart, request.auto_remove)?;
+    request.health.as_ref().map_or(Ok(()), |health| health.validate())?;
     if let Some(name) = &request.name {
         validate_name(name)?;
     }
@@ -213,6 +219,15 @@ fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
         return Err(InvalidOption::new("--privileged", "true", why).into());
     }
     Ok(warnings)
+}
+
+/// What is removed with its end cannot be started again.
+pub(super) fn check_restart(policy: RestartPolicy, auto_remove: bool) -> Result<(), InvalidOption> {
+    if auto_remove && policy != RestartPolicy::No {
+        let why = "conflicting options: cannot specify both --restart and --rm; leave one of the two out";
+        return Err(InvalidOption::new("--restart", &policy.to_string(), why));
+    }
+    Ok(())
 }
 
 fn is_hostname(text: &str) -> bool {

@@ -35,7 +35,7 @@ impl Engine {
             "Created": record.created.to_string(),
             "Path": args.first().cloned().unwrap_or_default(),
             "Args": args.get(1..).unwrap_or_default(),
-            "State": state(record),
+            "State": self.state(record),
             "Image": record.image.id.to_string(),
             "ResolvConfPath": state_dir.join("resolv.conf"),
             "HostnamePath": state_dir.join("hostname"),
@@ -43,7 +43,7 @@ impl Engine {
             "LogPath": if record.request.log.keep { json!(self.paths().log(&record.id)) } else { json!("") },
             "RecordPath": record_dir.join("container.json"),
             "Name": format!("/{}", record.name),
-            "RestartCount": 0,
+            "RestartCount": record.restarts,
             "Driver": "overlay2",
             "Platform": Platform::parse(&record.image.platform).map_or_else(|_| "linux".to_owned(), |p| p.os),
             "MountLabel": "",
@@ -66,6 +66,14 @@ impl Engine {
             value["SizeRootFs"] = (self.size_rw(record)? + self.size_image(record)?).into();
         }
         Ok(value)
+    }
+
+    fn state(&self, record: &Record) -> Value {
+        let mut state = state(record);
+        if let Some(health) = self.health(record) {
+            state["Health"] = json!(health);
+        }
+        state
     }
 
     /// Where the layers are; the mount itself is not in the host's mount namespace.
@@ -105,14 +113,18 @@ fn state(record: &Record) -> Value {
     };
     let (error, code) = match lifecycle {
         Lifecycle::Created { failure: Some(failure) } => (failure.message.clone(), i32::from(failure.code)),
-        _ => (exit.map_or_else(String::new, unknown), exit.map_or(0, |exit| exit.code.unwrap_or(255))),
+        _ => {
+            let failure = record.start_failure.as_ref().map(|failure| failure.message.clone());
+            let error = failure.or_else(|| exit.map(unknown)).unwrap_or_default();
+            (error, exit.map_or(0, |exit| exit.code.unwrap_or(255)))
+        }
     };
     let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
     let mut state = json!({
         "Status": lifecycle.docker_status(),
-        "Running": lifecycle.is_running(),
+        "Running": lifecycle.is_up(),
         "Paused": lifecycle.docker_status() == "paused",
-        "Restarting": false,
+        "Restarting": lifecycle.is_restarting(),
         "OOMKilled": exit.is_some_and(|exit| exit.oom_killed),
         "Dead": false,
         "Pid": lifecycle.pid().unwrap_or(0),
@@ -215,6 +227,9 @@ fn config(record: &Record) -> Value {
     if let Some(signal) = stop.or_else(|| Some(own.stop_signal.clone()).filter(|signal| !signal.is_empty())) {
         value["StopSignal"] = signal.into();
     }
+    if let Some(check) = super::health::healthcheck(record) {
+        value["Healthcheck"] = json!(check);
+    }
     if let Some(seconds) = process.stop_timeout_seconds {
         value["StopTimeout"] = seconds.into();
     }
@@ -246,7 +261,7 @@ fn host_config(record: &Record, cgroup: &str) -> Value {
         "LogConfig": log_config(record),
         "NetworkMode": network.mode.docker_name(),
         "PortBindings": port_bindings(record),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": {"Name": request.restart.word(), "MaximumRetryCount": request.restart.max()},
         "AutoRemove": request.auto_remove,
         "CapAdd": strip(&security.cap_add), "CapDrop": strip(&security.cap_drop),
         "CgroupnsMode": if request.namespaces.cgroup == CgroupMode::Host { "host" } else { "private" },

@@ -1,6 +1,7 @@
 //! All containers.
 
 use attach::Attachment;
+use shim::HealthStatus;
 
 use crate::container::Record;
 use crate::engine::Engine;
@@ -13,6 +14,8 @@ pub struct Listed {
     pub record: Record,
     /// Its network, while it runs.
     pub attachment: Option<Attachment>,
+    /// What is thought of its health, where that is checked.
+    pub health: Option<HealthStatus>,
 }
 
 impl Engine {
@@ -27,7 +30,8 @@ impl Engine {
                 continue;
             };
             let attachment = self.attachment(&record)?;
-            list.push(Listed { record, attachment });
+            let health = self.health(&record).map(|health| health.status);
+            list.push(Listed { record, attachment, health });
         }
         list.sort_by(|a, b| {
             b.record.created.cmp(&a.record.created).then_with(|| a.record.id.cmp(&b.record.id))

@@ -55,9 +55,7 @@ impl Engine {
     /// Whether a container may hold addresses: it runs, or is being started.
     pub(crate) fn holds_network(&self, id: &ContainerId) -> bool {
         match self.containers().read(id) {
-            Ok(record) => {
-                matches!(record.lifecycle, Lifecycle::Running { .. } | Lifecycle::Starting { .. })
-            }
+            Ok(record) => record.lifecycle.is_up() || matches!(record.lifecycle, Lifecycle::Starting { .. }),
             Err(error) => !matches!(error, crate::container::StoreError::NotFound { .. }),
         }
     }
@@ -79,6 +77,11 @@ impl Engine {
                 done.ended.push(id.clone());
             }
             _ => {}
+        }
+        if after.is_restarting() {
+            drop(locked);
+            // If its shim was lost while it waited, the restart is seen to.
+            return self.look(id).map(drop);
         }
         let failed = matches!(after, Lifecycle::Created { failure: Some(_) });
         let ended = matches!(after, Lifecycle::Exited { .. });

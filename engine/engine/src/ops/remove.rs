@@ -24,11 +24,17 @@ impl Engine {
             Err(error) if error.is_not_found() && self.remove_unfinished(id)? => return Ok(()),
             Err(error) => return Err(error),
         };
-        if !locked.record.lifecycle.is_running() || !options.force {
+        if !locked.record.lifecycle.is_up() || !options.force {
             return self.remove_locked(locked, options.volumes);
+        }
+        if locked.record.lifecycle.is_restarting() {
+            drop(locked);
+            self.cancel_restart(id)?;
+            return self.remove_locked(self.settled(id)?, options.volumes);
         }
         let record = locked.record.clone();
         drop(locked);
+        self.mark_by_hand(&record, None)?;
         self.kill_and_wait(&record)?;
         match self.settled(id) {
             Ok(locked) => self.remove_locked(locked, options.volumes),

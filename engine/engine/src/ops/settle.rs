@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use base::{ContainerId, failpoint};
-use shim::{Adopt, Adopted, Client, ClientError, EXIT_VERSION, Exit, ExitCause, Phase, ShimExe, Timestamp};
+use shim::{Adopt, Adopted, Client, ClientError, Exit, ExitCause, Phase, ShimExe, Timestamp};
 
 use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
 use crate::engine::Engine;
@@ -20,10 +20,15 @@ impl Engine {
     /// right.
     pub fn look(&self, id: &ContainerId) -> Result<Record, Error> {
         let record = self.containers().read(id)?;
-        if !self.needs_settling(&record) {
-            return Ok(record);
+        let record = if self.needs_settling(&record) { self.settled(id)?.record } else { record };
+        if self.is_restart_lost(&record) {
+            let locked = self.settled(id)?;
+            if self.is_restart_lost_unlocked(&locked.record) {
+                // It runs the cleanup command, which starts the container.
+                self.adopt(&locked)?;
+            }
         }
-        Ok(self.settled(id)?.record)
+        Ok(record)
     }
 
     /// Whether the record may be behind what really is.
@@ -35,6 +40,9 @@ impl Engine {
                 let ended = self.paths().record_dir(&record.id).join(shim::EXIT_FILE).exists();
                 ended || !shim::is_alive(&self.paths().state_dir(&record.id))
             }
+            Lifecycle::Restarting { .. } => {
+                record.stopped_by_hand || !self.paths().state_dir(&record.id).exists()
+            }
         }
     }
 
@@ -44,6 +52,7 @@ impl Engine {
         match locked.record.lifecycle.clone() {
             Lifecycle::Running { .. } => self.settle_running(&mut locked)?,
             Lifecycle::Starting { .. } => self.settle_starting(&mut locked)?,
+            Lifecycle::Restarting { .. } => self.settle_restarting(&mut locked)?,
             Lifecycle::Created { .. } | Lifecycle::Exited { .. } | Lifecycle::Removing => {}
         }
         Ok(locked)
@@ -144,6 +153,12 @@ impl Engine {
     /// Writes the record after `event`.
     pub(crate) fn advance(&self, locked: &mut Locked, event: Event) -> Result<(), Error> {
         let record = &mut locked.record;
+        match &event {
+            Event::Starting => record.start_failure = None,
+            Event::StartFailed(failure) => record.start_failure = Some(failure.clone()),
+            Event::Exited(exit) if !record.lifecycle.is_restarting() => record.note_exit(exit),
+            _ => {}
+        }
         let action = match &event {
             Event::Started { .. } => Some("start"),
             Event::Paused => Some("pause"),
@@ -164,9 +179,17 @@ impl Engine {
         self.advance(locked, Event::StartFailed(failure))
     }
 
-    /// The container has ended: what it held is released, and how it ended is recorded.
-    pub(crate) fn record_exit(&self, locked: &mut Locked, exit: Exit) -> Result<(), Error> {
-        self.tell_end(&locked.record, &exit);
+    /// The container has ended: what it held is released, and how it ended is recorded. Where
+    /// a restart follows it keeps that until then: its shim waits in its state directory.
+    pub(crate) fn record_exit(&self, locked: &mut Locked, mut exit: Exit) -> Result<(), Error> {
+        if !locked.record.lifecycle.is_restarting() {
+            self.tell_end(&locked.record, &exit);
+        }
+        if Self::follows(&locked.record, &exit) && !locked.record.lifecycle.is_restarting() {
+            return self.advance(locked, Event::Exited(Box::new(exit)));
+        }
+        exit.restart = None;
+        exit.by_hand |= locked.record.stopped_by_hand;
         self.release(locked)?;
         failpoint::hit("settle.detached");
         self.advance(locked, Event::Exited(Box::new(exit)))?;
@@ -210,6 +233,9 @@ impl Engine {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
+        if locked.record.lifecycle.is_restarting() {
+            return self.restart_due(locked);
+        }
         if locked.record.request.auto_remove && matches!(locked.record.lifecycle, Lifecycle::Exited { .. }) {
             return self.remove_locked(locked, true);
         }
@@ -240,16 +266,5 @@ fn unknown_exit(lifecycle: &Lifecycle, why: &str) -> Exit {
         Lifecycle::Running { started_at, .. } => Some(*started_at),
         _ => None,
     };
-    Exit {
-        version: EXIT_VERSION,
-        code: None,
-        signal: None,
-        core_dumped: false,
-        oom_killed: false,
-        cause: ExitCause::Unknown { why: why.to_owned() },
-        pid1_no_sigterm_handler: false,
-        started_at,
-        at: Timestamp::now(),
-        adopted: false,
-    }
+    Exit { started_at, ..Exit::of(ExitCause::Unknown { why: why.to_owned() }, Timestamp::now()) }
 }

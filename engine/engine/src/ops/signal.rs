@@ -5,11 +5,18 @@ use std::time::Duration;
 use base::ContainerId;
 use shim::{Client, Exit};
 
+use super::restart::chosen_stop_signal;
 use super::{StartOptions, Started};
 use crate::container::{Event, Lifecycle, Locked, Record};
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::request::Signal;
+
+/// How long a container is given after its stop signal; `None` is for ever.
+pub(super) fn grace(record: &Record, seconds: Option<i64>) -> Option<Duration> {
+    let seconds = seconds.or(record.request.process.stop_timeout_seconds).unwrap_or(GRACE_DEFAULT);
+    u64::try_from(seconds).ok().map(Duration::from_secs)
+}
 
 /// Docker's grace time.
 const GRACE_DEFAULT: i64 = 10;
@@ -55,15 +62,16 @@ impl Engine {
     /// signal and time. One that does not run is left alone.
     pub fn stop(&self, id: &ContainerId, signal: Option<Signal>, seconds: Option<i64>) -> Result<(), Error> {
         let record = self.look(id)?;
-        if !record.lifecycle.is_running() {
+        if !record.lifecycle.is_up() {
+            return Ok(());
+        }
+        self.mark_by_hand(&record, None)?;
+        if record.lifecycle.is_restarting() && self.cancel_restart(id)? {
             return Ok(());
         }
         self.resume_if_paused(&record)?;
-        let process = &record.request.process;
-        let image_signal = || Signal::parse(&record.config.stop_signal).ok();
-        let signal = signal.or(process.stop_signal).or_else(image_signal).unwrap_or(Signal::TERM);
-        let seconds = seconds.or(process.stop_timeout_seconds).unwrap_or(GRACE_DEFAULT);
-        let grace = u64::try_from(seconds).ok().map(Duration::from_secs);
+        let signal = signal.or_else(|| chosen_stop_signal(&record)).unwrap_or(Signal::TERM);
+        let grace = grace(&record, seconds);
         self.tell(&record, "kill", &[("signal", signal.0.to_string())]);
         self.end(&record, |client| client.stop(signal.0, grace))?;
         self.tell(&record, "stop", &[]);
@@ -128,6 +136,11 @@ impl Engine {
 
     /// Sends a signal to a container's init.
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
+        let record = self.look(id)?;
+        self.mark_by_hand(&record, Some(signal))?;
+        if record.lifecycle.is_restarting() && self.cancel_restart(id)? {
+            return Ok(());
+        }
         let (record, mut client, ()) =
             self.through_shim(id, |record, client| client.kill(signal.0).map_err(Error::shim(&record.name)))?;
         self.tell(&record, "kill", &[("signal", signal.0.to_string())]);
@@ -188,9 +201,19 @@ impl Engine {
                     self.settled(id)?;
                     continue;
                 }
+                Lifecycle::Restarting { .. } => {
+                    match Client::connect(&self.paths().state_dir(id)) {
+                        Ok(client) => client.wait_gone(),
+                        // The restart is on its way.
+                        Err(_) => std::thread::sleep(GONE_PAUSE),
+                    }
+                    continue;
+                }
                 Lifecycle::Created { .. } | Lifecycle::Removing => return Ok(None),
             }
             match self.connect(&record).map(|mut client| client.wait()) {
+                // What is started again has not ended.
+                Ok(Ok(exit)) if Self::follows(&record, &exit) => {}
                 Ok(Ok(exit)) => return Ok(Some(exit)),
                 // Ended, or the shim was killed: looking again tells.
                 Ok(Err(source)) | Err(Error::Shim { source, .. }) if source.is_gone() => {}

@@ -70,6 +70,18 @@ impl Engine {
     /// an `auto_remove` container is gone.
     pub fn start(&self, id: &ContainerId, options: &StartOptions) -> Result<Started, Error> {
         let mut locked = self.settled(id)?;
+        if locked.record.lifecycle.is_restarting() {
+            drop(locked);
+            self.cancel_restart(id)?;
+            locked = self.settled(id)?;
+        }
+        locked.record.restarts = 0;
+        locked.record.stopped_by_hand = false;
+        self.start_settled(locked, options)
+    }
+
+    /// The same for a container whose lock is held, by hand or by its policy.
+    pub(super) fn start_settled(&self, mut locked: Locked, options: &StartOptions) -> Result<Started, Error> {
         locked.record.starts += 1;
         self.advance(&mut locked, Event::Starting)?;
         failpoint::hit("start.marked");
@@ -213,6 +225,7 @@ impl Engine {
         };
         let planned = spec::plan(&input)?;
         prepared.warnings.extend(planned.warnings);
+        self.write_probe(record, &planned.spec, &user)?;
         let path = self.paths().state_dir(&record.id).join("config.json");
         let bytes =
             serde_json::to_vec(&planned.spec).map_err(|error| Error::file("write", &path)(error.into()))?;
@@ -241,6 +254,8 @@ impl Engine {
             exit_command: self.exit_command(&record.id),
             no_pivot: false,
             systemd_cgroup: false,
+            restarts: self.restarts(record),
+            health: super::health::check(record).map(|(_, times)| times),
             failpoint: self.shim_failpoint(),
         };
         shim::launch(launch).map_err(|source| Error::Launch { name: record.name.clone(), source })

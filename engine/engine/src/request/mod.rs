@@ -5,6 +5,7 @@
 
 mod device;
 mod env;
+mod health;
 mod mount;
 mod namespace;
 mod port;
@@ -21,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 pub use device::{DeviceRequest, DeviceRule};
 pub use env::{key_value_file, resolve_variables};
+pub use health::Healthcheck;
 pub(crate) use mount::volume_name;
 pub use mount::{BindOptions, MountKind, MountRequest, TmpfsOptions, Vanish, VolumesFrom};
 pub use namespace::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
@@ -70,6 +72,10 @@ pub struct CreateRequest {
     pub name: Option<String>,
     /// Removed when it ends.
     pub auto_remove: bool,
+    /// When it is started again after its end.
+    pub restart: shim::RestartPolicy,
+    /// How its health is checked, over what the image says.
+    pub health: Option<Healthcheck>,
     /// Labels, which win over the image's.
     pub labels: BTreeMap<String, String>,
     /// What runs.

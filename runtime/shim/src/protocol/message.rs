@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use base::{ContainerId, ErrorClass};
 use serde::{Deserialize, Serialize};
 
+use crate::health::{HealthCheck, HealthStatus};
+use crate::restart::Restarts;
 use crate::{Exit, Timestamp};
 
 /// The version that this build speaks. A shim answers any version up to its own.
@@ -96,6 +98,8 @@ pub enum Call {
     CleanedUp,
     /// The log file was renamed: write to a new one.
     ReopenLog,
+    /// Another restart policy from now on.
+    SetRestarts(Restarts),
 }
 
 /// What a new container needs.
@@ -125,6 +129,12 @@ pub struct Setup {
     /// Cgroups by systemd.
     #[serde(default)]
     pub systemd_cgroup: bool,
+    /// When the exit command is to start the container again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restarts: Option<Restarts>,
+    /// How its health is checked, with the process in `probe.json` of the state directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
 }
 
 /// Which container to adopt: the rest stands in its `shim.json`.
@@ -329,6 +339,9 @@ pub struct Status {
     /// Processes of the container that the OOM killer has taken so far.
     #[serde(default)]
     pub oom_kills: u64,
+    /// What is thought of its health, where that is checked.
+    #[serde(default)]
+    pub health: Option<HealthStatus>,
     /// The end, when it has ended.
     pub exit: Option<Exit>,
 }

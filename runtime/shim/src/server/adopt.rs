@@ -5,21 +5,24 @@
 //! is taken from its keeper. Attached clients and exec sessions of the old shim are gone.
 
 use std::io;
+use std::os::fd::OwnedFd;
 
 use base::Classified;
 
+use super::again::plan_late;
 use super::cause::{Observed, cause};
 use super::container::Container;
-use super::ending::{UNLEARNED, remove_traces};
+use super::ending::{UNLEARNED, remove_traces, run_exit_command};
 use super::keeper;
 use super::setup::{lock, started, terminal_ends};
 use super::state_file::ShimState;
 use super::stdio::{self, OurEnds};
 use super::supervisor::{Assembled, Supervisor};
 use super::{Begun, memory};
+use crate::health::Health;
 use crate::log::LogWriter;
 use crate::protocol::{AdoptSetup, Failure};
-use crate::{EXIT_VERSION, Exit, Timestamp};
+use crate::{Exit, HealthAtEnd, Timestamp};
 
 /// Takes the container over, or records its end.
 pub(super) fn begin(adopt: &AdoptSetup) -> Result<Begun, Failure> {
@@ -33,13 +36,13 @@ pub(super) fn begin(adopt: &AdoptSetup) -> Result<Begun, Failure> {
     state.shim_pid = std::process::id() as i32;
     let recorded = Exit::read(&state.setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
     if let Some(exit) = recorded {
-        return finish(&state, exit);
+        return finish(&state, exit, lock);
     }
     let Some(container) = Container::find(&state) else {
         let exit = unwatched_end(&state);
         exit.write(&state.setup.record_dir).map_err(|e| Failure::of(e.class(), &e))?;
         base::failpoint::hit("shim.exit-recorded");
-        return finish(&state, exit);
+        return finish(&state, exit, lock);
     };
     let mut warnings = Vec::new();
     let ends = if state.terminal {
@@ -78,25 +81,31 @@ fn unwatched_end(state: &ShimState) -> Exit {
     let oom_killed = memory.oom_kills > 0;
     let observed =
         Observed { pid: state.pid, why_unknown: UNLEARNED.to_owned(), memory, ..Observed::default() };
-    Exit {
-        version: EXIT_VERSION,
-        code: None,
-        signal: None,
-        core_dumped: false,
+    let health = state.setup.health.and_then(|_| Health::read(&state.setup.record_dir));
+    let mut exit = Exit {
         oom_killed,
-        cause: cause(&observed),
-        pid1_no_sigterm_handler: false,
         started_at: state.started_at,
-        at: Timestamp::now(),
         adopted: true,
-    }
+        restarts: state.setup.restarts.map_or(0, |restarts| restarts.history.restarts),
+        health: health.as_ref().map(HealthAtEnd::from),
+        ..Exit::of(cause(&observed), Timestamp::now())
+    };
+    exit.restart = plan_late(&state.setup, &exit);
+    exit
 }
 
-/// Removes what the container has left. The exit command is not run: who adopts is told of
-/// the end and cleans up.
-fn finish(state: &ShimState, exit: Exit) -> Result<Begun, Failure> {
+/// Removes what the container has left. The exit command is not run, since who adopts is told
+/// of the end and cleans up; but where a restart follows that is what does it, now: the time
+/// that the former shim waited is not known.
+fn finish(state: &ShimState, exit: Exit, lock: OwnedFd) -> Result<Begun, Failure> {
     Container::delete_remains(&state.setup)?;
     base::failpoint::hit("shim.deleted");
     remove_traces(&state.setup.state_dir);
+    if exit.restart.is_some() {
+        // It begins when no shim lives.
+        drop(lock);
+        let command = &state.setup.exit_command;
+        run_exit_command(command).map_err(|e| Failure::new(e.class(), format!("run {command:?}: {e}")))?;
+    }
     Ok(Begun::Ended(Box::new(exit)))
 }

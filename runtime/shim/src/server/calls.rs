@@ -72,8 +72,9 @@ impl Supervisor {
             Call::Kill { signal, all } => self.kill_by_client(index, signal, all).map(done),
             Call::Stop { signal, grace_ms } => {
                 self.may_wait(index)?;
-                if self.exit.is_none() {
-                    self.request_stop(index, signal, grace_ms)?;
+                match self.exit {
+                    None => self.request_stop(index, signal, grace_ms)?,
+                    Some(_) => self.cancel_restart(),
                 }
                 self.wait(index, id)
             }
@@ -97,6 +98,7 @@ impl Supervisor {
                 Ok(Outcome::Now(Reply::Done))
             }
             Call::ReopenLog => self.reopen_log().map(done),
+            Call::SetRestarts(restarts) => self.set_restarts(restarts).map(done),
             Call::CleanedUp => {
                 self.cleaned_up = true;
                 self.settle();
@@ -127,6 +129,7 @@ impl Supervisor {
             self.note(&format!("record the start: {e}"));
         }
         base::failpoint::hit("shim.started");
+        self.begin_monitor();
         Ok(())
     }
 
@@ -136,6 +139,8 @@ impl Supervisor {
         let by = self.connections.get(&index).map(Connection::requester);
         // Noted first: the end may be seen before this call returns.
         let before = self.kill.replace(KillRequest { signal: number, by });
+        let was_by_hand = self.by_hand;
+        self.by_hand |= self.ends_by_hand(number);
         let sent = if signal == Signal::KILL {
             self.container.kill_hard()
         } else {
@@ -143,6 +148,7 @@ impl Supervisor {
         };
         if sent.is_err() {
             self.kill = before;
+            self.by_hand = was_by_hand;
         } else if signal == Signal::KILL {
             self.thaw();
         }
@@ -213,6 +219,7 @@ impl Supervisor {
         }
         self.container.pause()?;
         self.phase = Phase::Paused;
+        self.pause_monitor();
         Ok(())
     }
 
@@ -225,6 +232,7 @@ impl Supervisor {
         }
         self.container.resume()?;
         self.phase = Phase::Running;
+        self.resume_monitor();
         Ok(())
     }
 
@@ -262,6 +270,7 @@ impl Supervisor {
             execs: self.execs.running(),
             log_bytes_lost: self.streams.log_bytes_lost(),
             oom_kills: memory::oom_kills_so_far(Container::cgroup_of(&self.state.setup).as_ref()),
+            health: self.monitor.as_ref().map(|monitor| monitor.health.status),
             exit: self.exit.clone(),
         }
     }

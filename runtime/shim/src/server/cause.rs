@@ -2,7 +2,7 @@
 
 use sys::{ExitStatus, Signal};
 
-use crate::{ExitCause, Requester, Victim};
+use crate::{ExitCause, Requester, Timestamp, Victim};
 
 /// A stop that was asked for.
 #[derive(Clone, Debug)]
@@ -12,6 +12,10 @@ pub(super) struct StopRequest {
     pub(super) by: Option<Requester>,
     /// The grace time is over and SIGKILL was sent.
     pub(super) ran_out: bool,
+    /// Nobody asked: so many health checks had failed in a row.
+    pub(super) failures: Option<u32>,
+    /// When.
+    pub(super) asked_at: Timestamp,
 }
 
 /// A signal that a client had sent.
@@ -67,6 +71,9 @@ pub(super) fn cause(observed: &Observed) -> ExitCause {
         && let Some(cause) = oom(observed, signal == Some(sigkill))
     {
         return cause;
+    }
+    if let Some(StopRequest { signal, failures: Some(failures), .. }) = observed.stop {
+        return ExitCause::Unhealthy { signal, failures };
     }
     if let Some(stop) = &observed.stop {
         return match (stop.ran_out && signal == Some(sigkill), stop.grace_ms) {
@@ -126,7 +133,8 @@ mod tests {
     }
 
     fn stop(ran_out: bool) -> Option<StopRequest> {
-        Some(StopRequest { signal: 15, grace_ms: Some(10), by: None, ran_out })
+        let asked_at = Timestamp::from_unix(0, 0);
+        Some(StopRequest { signal: 15, grace_ms: Some(10), by: None, ran_out, failures: None, asked_at })
     }
 
     fn kill(signal: i32) -> Option<KillRequest> {
@@ -149,6 +157,7 @@ mod tests {
             ExitCause::NotExecuted { why } => format!("not executed: {why}"),
             ExitCause::Stop { signal, .. } => format!("stop {signal}"),
             ExitCause::GraceRanOut { signal, grace_ms, .. } => format!("grace {signal} {grace_ms}"),
+            ExitCause::Unhealthy { signal, failures } => format!("unhealthy {signal} {failures}"),
             ExitCause::Killed { signal, .. } => format!("killed {signal}"),
             ExitCause::OomKilled { victim, .. } => {
                 format!("oom {}", victim.map_or("?".into(), |v| format!("{} {}", v.pid, v.command)))
@@ -173,6 +182,14 @@ mod tests {
         check(Observed { status: signal(15), stop: stop(false), ..Observed::default() }, "stop 15");
         check(Observed { status: signal(9), stop: stop(true), ..Observed::default() }, "grace 15 10");
         check(Observed { status: code(0), stop: stop(true), ..Observed::default() }, "stop 15");
+    }
+
+    #[test]
+    fn by_its_health() {
+        for ran_out in [false, true] {
+            let stop = stop(ran_out).map(|stop| StopRequest { failures: Some(3), ..stop });
+            check(Observed { status: signal(9), stop, ..Observed::default() }, "unhealthy 15 3");
+        }
     }
 
     #[test]

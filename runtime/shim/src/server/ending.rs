@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use sys::ExitStatus;
 use sys::clone::{CloneOptions, Forked, clone3};
 
+use super::again::plan;
 use super::cause::{Observed, cause};
 use super::container::Container;
 use super::memory;
@@ -16,7 +17,7 @@ use super::state_file;
 use super::stdio;
 use super::supervisor::Supervisor;
 use crate::protocol::{ExecEnd, Phase, Reply};
-use crate::{EXIT_VERSION, Exit, ExitCause, Timestamp, paths};
+use crate::{Exit, ExitCause, HealthAtEnd, Stopped, Timestamp, paths};
 
 impl Supervisor {
     /// Init has ended: with this status, or nobody knows how, for the reason given.
@@ -28,10 +29,14 @@ impl Supervisor {
         let at = Timestamp::now();
         self.phase = Phase::Exited;
         self.grace = None;
+        let health = self.monitor.as_ref().map(|monitor| HealthAtEnd::from(&monitor.health));
+        self.pause_monitor();
         self.container.kill_left_over();
         self.streams.finish(&self.poller);
         let observed = self.observe(status, why_unknown);
-        let exit = self.exit_of(&observed, at);
+        let mut exit = self.exit_of(&observed, at);
+        exit.health = health;
+        exit.restart = plan(&self.state.setup, &exit);
         if let Err(error) = exit.write(&self.state.setup.record_dir) {
             self.note(&format!("container {} ended with {:?}, but: {error}", self.container.id, exit.code));
         }
@@ -50,6 +55,7 @@ impl Supervisor {
         }
         base::failpoint::hit("shim.deleted");
         self.deleted = true;
+        self.await_restart();
         self.settle();
     }
 
@@ -91,17 +97,22 @@ impl Supervisor {
             code = failure.exit_code.map(i32::from);
             signal = None;
         }
+        let stopped = self.stop.as_ref().map(|stop| Stopped {
+            took_ms: u64::try_from(at.since(stop.asked_at).as_millis()).unwrap_or(u64::MAX),
+            grace_ms: stop.grace_ms,
+        });
         Exit {
-            version: EXIT_VERSION,
             code,
             signal,
             core_dumped: observed.status.is_some_and(ExitStatus::dumped_core),
             oom_killed: observed.memory.oom_kills > 0,
-            cause,
             pid1_no_sigterm_handler: self.deaf,
             started_at: self.state.started_at,
-            at,
             adopted: self.adopted,
+            by_hand: self.by_hand,
+            restarts: self.state.setup.restarts.map_or(0, |restarts| restarts.history.restarts),
+            stopped,
+            ..Exit::of(cause, at)
         }
     }
 
@@ -132,17 +143,19 @@ impl Supervisor {
     }
 
     /// Once the container has ended and nobody holds the cleanup: removes what is ours in
-    /// the state directory, and runs the exit command unless a holder has cleaned up.
+    /// the state directory, and runs the exit command unless a holder has cleaned up. A
+    /// restart has its time, and is nobody else's to do.
     pub(super) fn settle(&mut self) {
         let held = self.connections.values().any(|connection| connection.holds_cleanup);
-        if !self.deleted || self.settled || (held && !self.cleaned_up) {
+        let due = self.again.is_due();
+        if !self.deleted || self.settled || self.again.waits() || (held && !self.cleaned_up && !due) {
             return;
         }
         self.settled = true;
         // Of our own directory: at its path another run of the container may have begun.
         remove_traces_in(&self.home);
         self.leave();
-        if !self.cleaned_up
+        if (!self.cleaned_up || due)
             && let Err(error) = run_exit_command(&self.state.setup.exit_command)
         {
             self.note(&format!("run {:?}: {error}", self.state.setup.exit_command));
@@ -179,7 +192,7 @@ fn remove_traces_in(dir: &OwnedFd) {
 ///
 /// A fork of our own, because the standard library would hand on the signals we block, and
 /// unblocking them here could end us.
-fn run_exit_command(command: &[String]) -> io::Result<()> {
+pub(super) fn run_exit_command(command: &[String]) -> io::Result<()> {
     let Some((program, arguments)) = command.split_first() else { return Ok(()) };
     if let Forked::Parent { .. } = clone3(&CloneOptions::default())? {
         return Ok(());

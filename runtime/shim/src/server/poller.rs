@@ -31,6 +31,12 @@ pub(super) enum Source {
     ClientInput(u32),
     /// The terminal of an exec process to which nobody listens.
     ExecConsole(u32),
+    /// The time of a restart.
+    Restart,
+    /// The time of a health check, or the end of its time.
+    Probe,
+    /// A health check wrote something.
+    ProbeOutput,
 }
 
 impl Source {
@@ -46,6 +52,9 @@ impl Source {
             Self::ClientOutput(index) => (7, index),
             Self::ClientInput(index) => (8, index),
             Self::ExecConsole(index) => (9, index),
+            Self::Restart => (10, 0),
+            Self::Probe => (11, 0),
+            Self::ProbeOutput => (12, 0),
         };
         (kind << 32) | u64::from(index)
     }
@@ -63,6 +72,9 @@ impl Source {
             7 => Self::ClientOutput(index),
             8 => Self::ClientInput(index),
             9 => Self::ExecConsole(index),
+            10 => Self::Restart,
+            11 => Self::Probe,
+            12 => Self::ProbeOutput,
             _ => return None,
         })
     }
@@ -137,6 +149,9 @@ mod tests {
             Source::ClientOutput(u32::MAX),
             Source::ClientInput(0),
             Source::ExecConsole(4),
+            Source::Restart,
+            Source::Probe,
+            Source::ProbeOutput,
         ];
         for source in all {
             assert_eq!(Source::of_token(source.token()), Some(source));

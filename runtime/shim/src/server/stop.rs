@@ -1,13 +1,8 @@
 //! Stopping: a signal, and SIGKILL when the grace time is over.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use base::Classified;
-use rustix::event::epoll::EventFlags;
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
-};
 use sys::Signal;
 
 use super::calls::signal_of;
@@ -15,7 +10,9 @@ use super::cause::StopRequest;
 use super::handler;
 use super::poller::Source;
 use super::supervisor::Supervisor;
+use super::timer;
 use crate::protocol::{Failure, Phase};
+use crate::{Requester, Timestamp};
 
 impl Supervisor {
     /// Sends the stop signal and sets the timer. A second request replaces the first one's
@@ -26,10 +23,30 @@ impl Supervisor {
         number: i32,
         grace_ms: Option<u64>,
     ) -> Result<(), Failure> {
-        let signal = signal_of(number)?;
         let by = self.connections.get(&index).map(super::connection::Connection::requester);
+        // Noted first: the end may be seen before this call returns.
+        let before = std::mem::replace(&mut self.by_hand, true);
+        self.stop_for(number, grace_ms, by, None).inspect_err(|_| self.by_hand = before)
+    }
+
+    /// The same for anybody: a client, or the health check that failed so often.
+    pub(super) fn stop_for(
+        &mut self,
+        number: i32,
+        grace_ms: Option<u64>,
+        by: Option<Requester>,
+        failures: Option<u32>,
+    ) -> Result<(), Failure> {
+        let signal = signal_of(number)?;
         self.deaf = handler::is_deaf_init(self.state.pid, number);
-        self.stop = Some(StopRequest { signal: number, grace_ms, by, ran_out: false });
+        self.stop = Some(StopRequest {
+            signal: number,
+            grace_ms,
+            by,
+            ran_out: false,
+            failures,
+            asked_at: Timestamp::now(),
+        });
         // An init at its start gate has no handlers: do not wait for it.
         let sent = if self.phase == Phase::Created {
             self.container.kill_hard()
@@ -40,30 +57,17 @@ impl Supervisor {
         self.thaw();
         match grace_ms {
             Some(0) => self.on_grace_over(),
-            Some(grace_ms) => self.set_grace(grace_ms).map_err(|e| {
-                Failure::new(
-                    e.class(),
-                    format!("set the grace timer of container {}: {e}", self.container.id),
-                )
-            })?,
+            Some(grace_ms) => {
+                let timer = timer::after(Duration::from_millis(grace_ms), Source::Grace, &self.poller);
+                self.grace = Some(timer.map_err(|e| {
+                    Failure::new(
+                        e.class(),
+                        format!("set the grace timer of container {}: {e}", self.container.id),
+                    )
+                })?);
+            }
             None => self.grace = None,
         }
-        Ok(())
-    }
-
-    fn set_grace(&mut self, grace_ms: u64) -> io::Result<()> {
-        let timer: OwnedFd =
-            timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
-        let zero = Timespec { tv_sec: 0, tv_nsec: 0 };
-        let seconds = i64::try_from(grace_ms / 1000).unwrap_or(i64::MAX);
-        let value = Timespec { tv_sec: seconds, tv_nsec: (grace_ms % 1000) as i64 * 1_000_000 };
-        timerfd_settime(
-            &timer,
-            TimerfdTimerFlags::empty(),
-            &Itimerspec { it_interval: zero, it_value: value },
-        )?;
-        self.poller.add(&timer, Source::Grace, EventFlags::IN)?;
-        self.grace = Some(timer);
         Ok(())
     }
 

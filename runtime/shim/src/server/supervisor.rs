@@ -12,10 +12,12 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 
 use super::ServeError;
+use super::again::Again;
 use super::cause::{KillRequest, StopRequest};
 use super::connection::Connection;
 use super::container::Container;
 use super::execs::Execs;
+use super::monitor::Monitor;
 use super::poller::{Poller, Ready, Source};
 use super::state_file::ShimState;
 use super::stdio::OurEnds;
@@ -79,6 +81,12 @@ pub(super) struct Supervisor {
     pub(super) kill: Option<KillRequest>,
     pub(super) grace: Option<OwnedFd>,
     pub(super) deaf: bool,
+    /// A client ends it for good.
+    pub(super) by_hand: bool,
+    /// What follows its end.
+    pub(super) again: Again,
+    /// Its health, where that is checked.
+    pub(super) monitor: Option<Monitor>,
     /// Why the command could not be executed.
     pub(super) not_executed: Option<Failure>,
     pub(super) exit: Option<Exit>,
@@ -96,9 +104,11 @@ impl Supervisor {
             (false, None) => Phase::Running,
             (true, _) => Phase::Created,
         };
+        let adopted = !container.is_child;
         Self {
             poller: assembled.poller,
-            adopted: !container.is_child,
+            adopted,
+            monitor: Monitor::of(&state.setup, adopted),
             container,
             state,
             streams: assembled.streams,
@@ -116,6 +126,8 @@ impl Supervisor {
             kill: None,
             grace: None,
             deaf: false,
+            by_hand: false,
+            again: Again::No,
             not_executed: None,
             exit: None,
             cleaned_up: false,
@@ -138,6 +150,7 @@ impl Supervisor {
         } else if self.exit.is_none() {
             let added = self.poller.add(&self.container.pidfd, Source::Init, EventFlags::IN);
             added.map_err(ServeError::Wait)?;
+            self.begin_monitor();
         }
         while !self.is_done() {
             let all = self.poller.wait(self.starved.then_some(STARVED_PAUSE)).map_err(ServeError::Wait)?;
@@ -172,6 +185,9 @@ impl Supervisor {
             }
             Source::Init => self.on_adopted_end(),
             Source::Grace => self.on_grace_over(),
+            Source::Restart => self.on_restart_due(),
+            Source::Probe => self.on_probe_timer(),
+            Source::ProbeOutput => self.on_probe_output(),
             Source::Output(index) => self.streams.on_output(index, &self.poller),
             Source::Stdin => self.streams.on_stdin(ready.flags, &self.poller),
             Source::ClientOutput(token) => self.streams.on_client_output(token, ready.flags, &self.poller),
@@ -192,8 +208,11 @@ impl Supervisor {
         for (session, end) in self.execs.reap() {
             self.answer_exec_waits(session, end);
         }
+        self.reap_probe();
         while let Ok(Some((pid, status))) = sys::process::try_wait_any() {
-            if pid == self.container.pid && self.container.is_child && self.exit.is_none() {
+            if self.is_probe(pid) {
+                self.on_probe_end(status);
+            } else if pid == self.container.pid && self.container.is_child && self.exit.is_none() {
                 self.on_end(Some(status), "");
             } else if let Some((session, end)) = self.execs.ended(pid, status) {
                 self.answer_exec_waits(session, end);

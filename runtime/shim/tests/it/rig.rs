@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use shim::{
-    Adopt, Adopted, Attached, Client, Exit, Launch, LaunchError, LogConfig, LogEntry, LogOptions, LogReader,
-    ShimExe, Started, StdinMode, StreamSet,
+    Adopt, Adopted, Attached, Client, Exit, HealthCheck, Launch, LaunchError, LogConfig, LogEntry,
+    LogOptions, LogReader, Restarts, ShimExe, Started, StdinMode, StreamSet,
 };
 use testkit::{CgroupSubtree, TempDir, wait_until};
 
@@ -23,6 +23,8 @@ pub struct Rig {
     pub stdin: StdinMode,
     pub log: LogConfig,
     pub exit_command: Vec<String>,
+    pub restarts: Option<Restarts>,
+    pub health: Option<HealthCheck>,
     pub failpoint: Option<String>,
     /// Hands the root filesystem over as a detached mount and the program as a descriptor.
     pub sealed: bool,
@@ -51,6 +53,8 @@ impl Rig {
             stdin: StdinMode::Closed,
             log,
             exit_command: Vec::new(),
+            restarts: None,
+            health: None,
             failpoint: None,
             sealed: false,
         }
@@ -79,6 +83,8 @@ impl Rig {
             stdin: self.stdin,
             log: self.log.clone(),
             exit_command: self.exit_command.clone(),
+            restarts: self.restarts,
+            health: self.health,
             no_pivot: false,
             systemd_cgroup: false,
             failpoint: self.failpoint.clone(),

@@ -126,7 +126,7 @@ impl Foreground<'_> {
             Err(error) if error.is_not_found() => return Err(CliError::silent(crate::error::Status(255))),
             Err(error) => return Err(error.into()),
         };
-        if let Lifecycle::Exited { exit } = record.lifecycle {
+        if let Lifecycle::Exited { exit } | Lifecycle::Restarting { exit } = record.lifecycle {
             self.clean_up()?;
             return Ok(Err(exit));
         }

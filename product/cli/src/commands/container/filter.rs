@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use engine::{Lifecycle, Listed, Record};
 
+use shim::HealthStatus;
+
 use crate::error::CliError;
 
 /// The filters that were given, by key.
@@ -13,6 +15,9 @@ const KEYS: [&str; 14] = [
     "ancestor", "before", "exited", "expose", "health", "id", "is-task", "label", "name", "network",
     "publish", "since", "status", "volume",
 ];
+
+/// Docker's words for a container's health.
+const HEALTHS: [&str; 4] = ["starting", "healthy", "unhealthy", "none"];
 
 /// Docker's words for a container's state.
 const STATES: [&str; 7] = ["created", "running", "paused", "restarting", "removing", "exited", "dead"];
@@ -42,6 +47,12 @@ impl Filters {
                 return Err(CliError::message(format!(
                     "--filter {text:?} is not valid: the states are {}",
                     STATES.join(", ")
+                )));
+            }
+            if key == "health" && !HEALTHS.contains(&value) {
+                return Err(CliError::message(format!(
+                    "--filter {text:?} is not valid: the states of health are {}",
+                    HEALTHS.join(", ")
                 )));
             }
             filters.entry(key.to_owned()).or_default().push(value.to_owned());
@@ -98,7 +109,7 @@ fn fits(key: &str, value: &str, listed: &Listed, all: &[Listed]) -> bool {
                 _ => record.created > other.record.created,
             })
         }
-        "health" => value == "none",
+        "health" => listed.health.map_or("none", HealthStatus::word) == value,
         "is-task" => value == "false",
         _ => false,
     }
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn refuses_unknown_keys() {
-        for text in ["x", "frob=1", "exited=x", "status=up"] {
+        for text in ["x", "frob=1", "exited=x", "status=up", "health=fine"] {
             assert!(Filters::parse(&[text.to_owned()]).is_err(), "{text}");
         }
         assert!(Filters::parse(&["status=exited".to_owned()]).unwrap().ask_for_state());

@@ -1,6 +1,10 @@
 //! The options that `run` and `create` share, as docker spells them.
 
+use std::time::Duration;
+
 use clap::{ArgAction, Args};
+
+use crate::humanize::duration_argument;
 
 /// What container is to be made.
 #[derive(Clone, Debug, Args)]
@@ -36,10 +40,13 @@ pub struct ContainerOptions {
     /// Platform of the image, as in linux/arm64
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
-    /// What to do when the container ends (only `no` so far)
+    /// Start it again when it ends: no, on-failure[:N], always, unless-stopped or on-unhealthy
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: String,
 
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
+    #[command(flatten)]
+    pub health: HealthOptions,
     #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub process: ProcessOptions,
@@ -59,6 +66,33 @@ pub struct ContainerOptions {
     /// Print help
     #[arg(long, action = ArgAction::Help)]
     pub help: Option<bool>,
+}
+
+/// How its health is checked.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Health")]
+pub struct HealthOptions {
+    /// Check its health with this line in its shell
+    #[arg(long, value_name = "COMMAND")]
+    pub health_cmd: Option<String>,
+    /// Time from one check to the next [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration_argument)]
+    pub health_interval: Option<Duration>,
+    /// Time that a check may take [default: 30s]
+    #[arg(long, value_name = "DURATION", value_parser = duration_argument)]
+    pub health_timeout: Option<Duration>,
+    /// Time after the start in which failures do not count
+    #[arg(long, value_name = "DURATION", value_parser = duration_argument)]
+    pub health_start_period: Option<Duration>,
+    /// Time between checks in the start period [default: 5s]
+    #[arg(long, value_name = "DURATION", value_parser = duration_argument)]
+    pub health_start_interval: Option<Duration>,
+    /// So many failures in a row make it unhealthy [default: 3]
+    #[arg(long, value_name = "N")]
+    pub health_retries: Option<u32>,
+    /// Check nothing, whatever the image says
+    #[arg(long)]
+    pub no_healthcheck: bool,
 }
 
 /// What runs in it.

@@ -18,7 +18,7 @@ pub struct Args {
     /// Also those that don't run
     #[arg(short = 'a', long)]
     pub all: bool,
-    /// Only those that fit: name=, id=, label=, status=, ancestor=, exited=, volume=, network=, publish=, before=, since=
+    /// Only those that fit: name=, id=, label=, status=, ancestor=, exited=, health=, volume=, network=, publish=, before=, since=
     #[arg(short = 'f', long, value_name = "FILTER")]
     pub filter: Vec<String>,
     /// json, a template, or table and a template
@@ -48,7 +48,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let last = if args.latest { Some(1) } else { args.last };
     let all = args.all || last.is_some() || filters.ask_for_state();
     let list = engine.list()?;
-    let chosen = list.iter().filter(|listed| all || listed.record.lifecycle.is_running());
+    let chosen = list.iter().filter(|listed| all || listed.record.lifecycle.is_up());
     let chosen: Vec<&Listed> = chosen.filter(|listed| filters.match_one(listed, &list)).collect();
     let chosen = &chosen[..last.map_or(chosen.len(), |last| last.min(chosen.len()))];
     if args.quiet {

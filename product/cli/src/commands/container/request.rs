@@ -2,18 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::time::Duration;
 
 use base::ByteSize;
 use engine::request::{
-    AppArmor, CgroupMode, CreateRequest, DeviceRequest, DeviceRule, FilesRequest, InvalidOption, IpcMode,
-    LogRequest, MountRequest, NamespacesRequest, NetworkMode, NetworkRequest, PidMode, PortRequest,
+    AppArmor, CgroupMode, CreateRequest, DeviceRequest, DeviceRule, FilesRequest, Healthcheck, InvalidOption,
+    IpcMode, LogRequest, MountRequest, NamespacesRequest, NetworkMode, NetworkRequest, PidMode, PortRequest,
     ProcessRequest, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal, Ulimit,
     UserMode, UtsMode, VolumesFrom, capability_name, key_value_file, memory_limit, nano_cpus,
     resolve_variables,
 };
 
+use shim::RestartPolicy;
+
 use super::options::{
-    ContainerOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions, StorageOptions,
+    ContainerOptions, HealthOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions,
+    StorageOptions,
 };
 use crate::context::Context;
 use crate::error::CliError;
@@ -24,16 +28,16 @@ pub(super) fn request(
     detached: bool,
     context: &Context,
 ) -> Result<CreateRequest, CliError> {
-    if options.restart != "no" {
-        let why = "only `no` is known so far: a container that ended is started again with `strake start`";
-        return Err(InvalidOption::new("--restart", &options.restart, why).into());
-    }
+    let restart = RestartPolicy::parse(&options.restart)
+        .map_err(|why| InvalidOption::new("--restart", &options.restart, why.to_string()))?;
     let (image, command) =
         options.image_and_command.split_first().ok_or_else(|| CliError::message("an image is missing"))?;
     let mut request = CreateRequest {
         image: image.clone(),
         name: options.name.clone(),
         auto_remove: options.rm,
+        restart,
+        health: health(&options.health)?,
         labels: labels(&options.process)?,
         process: process(options, command, detached, context)?,
         files: files(&options.storage)?,
@@ -46,6 +50,28 @@ pub(super) fn request(
     };
     request.name = request.name.filter(|name| !name.is_empty());
     Ok(request)
+}
+
+/// `None`: what the image says.
+fn health(options: &HealthOptions) -> Result<Option<Healthcheck>, CliError> {
+    let nanos =
+        |time: Option<Duration>| u64::try_from(time.unwrap_or_default().as_nanos()).unwrap_or(u64::MAX);
+    let asked = Healthcheck {
+        interval: nanos(options.health_interval),
+        timeout: nanos(options.health_timeout),
+        start_period: nanos(options.health_start_period),
+        start_interval: nanos(options.health_start_interval),
+        retries: options.health_retries.unwrap_or(0),
+        ..options.health_cmd.as_deref().map(Healthcheck::shell).unwrap_or_default()
+    };
+    match (options.no_healthcheck, asked == Healthcheck::default()) {
+        (true, true) => Ok(Some(Healthcheck::none())),
+        (true, false) => Err(CliError::message(
+            "--no-healthcheck conflicts with --health-* options: leave one of the two out",
+        )),
+        (false, true) => Ok(None),
+        (false, false) => Ok(Some(asked)),
+    }
 }
 
 fn process(

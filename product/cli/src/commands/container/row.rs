@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use engine::{Engine, Lifecycle, Listed, Record};
 use serde_json::{Value, json};
-use shim::{ExitCause, Timestamp};
+use shim::{ExitCause, HealthStatus, Timestamp};
 
 use crate::context::Context;
 use crate::error::CliError;
@@ -81,7 +81,7 @@ pub(crate) fn of(
         "Command": command(record, options.full),
         "CreatedAt": humanize::created_at(created),
         "RunningFor": humanize::ago(context.now(), created),
-        "Status": status(record, context.now()),
+        "Status": status(record, listed.health, context.now()),
         "State": record.lifecycle.docker_status(),
         "Ports": ports(listed),
         "Names": record.name,
@@ -124,12 +124,25 @@ fn command(record: &Record, full: bool) -> String {
 }
 
 /// `Up 3 minutes`, `Exited (0) 2 hours ago`, `Created`.
-fn status(record: &Record, now: SystemTime) -> String {
+fn status(record: &Record, health: Option<HealthStatus>, now: SystemTime) -> String {
     match &record.lifecycle {
         Lifecycle::Created { .. } | Lifecycle::Starting { .. } => "Created".to_owned(),
         Lifecycle::Running { started_at, paused, .. } => {
             let up = now.duration_since(to_system_time(*started_at)).unwrap_or_default();
-            format!("Up {}{}", humanize::duration(up), if *paused { " (Paused)" } else { "" })
+            let remark = match (paused, health) {
+                (true, _) => " (Paused)".to_owned(),
+                (false, Some(HealthStatus::Starting)) => " (health: starting)".to_owned(),
+                (false, Some(health)) => format!(" ({})", health.word()),
+                (false, None) => String::new(),
+            };
+            format!("Up {}{remark}", humanize::duration(up))
+        }
+        Lifecycle::Restarting { exit } => {
+            format!(
+                "Restarting ({}) {}",
+                exit.code.unwrap_or(255),
+                humanize::ago(now, to_system_time(exit.at))
+            )
         }
         Lifecycle::Exited { exit } => {
             let ago = humanize::ago(now, to_system_time(exit.at));

@@ -3,9 +3,10 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 
+use base::ContainerId;
 use engine::{Engine, ImageSource, Record, StartOptions};
 use oci_spec::image::Platform;
-use shim::StreamSet;
+use shim::{Exit, StreamSet};
 
 use super::attached::{Foreground, Outcome};
 use super::options::ContainerOptions;
@@ -81,8 +82,24 @@ fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     let session = SessionOptions { tty: record.request.process.tty, keys };
     let attached = started.attached.unwrap_or_default();
     match foreground.run(context, started.client, attached, signals, session)? {
-        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Ended(exit) => last_status(engine, &record.id, &exit),
         Outcome::Detached => Ok(Status::SUCCESS),
+    }
+}
+
+/// The status of a container that has ended in the foreground. As docker: one that is started
+/// again by its policy is waited for until it stays ended; its later output is in its log.
+pub(super) fn last_status(engine: &Engine, id: &ContainerId, exit: &Exit) -> Result<Status, CliError> {
+    if exit.restart.is_none() {
+        return Ok(Status(exit.status()));
+    }
+    // Nothing is attached any more: signals are ours.
+    sys::signal::unblock_all()?;
+    match engine.wait(id) {
+        Ok(last) => Ok(Status(last.map_or(0, |last| last.status()))),
+        // Removed meanwhile.
+        Err(error) if error.is_not_found() => Ok(Status(exit.status())),
+        Err(error) => Err(error.into()),
     }
 }
 

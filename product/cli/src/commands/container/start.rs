@@ -5,7 +5,7 @@ use shim::StreamSet;
 
 use super::attached::{Foreground, Outcome};
 use super::each::each;
-use super::run::{daemon_status, warn_all};
+use super::run::{daemon_status, last_status, warn_all};
 use super::session::{SessionOptions, take_signals};
 use super::terminal::{self, DetachKeys};
 use crate::context::Context;
@@ -35,7 +35,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     if !args.attach && !args.interactive {
         return each(context, &args.containers, |name| {
             let id = engine.resolve(name)?;
-            if engine.look(&id)?.lifecycle.is_running() {
+            // One that is started again by itself counts as running, as docker has it.
+            if engine.look(&id)?.lifecycle.is_up() {
                 return Ok(name.to_owned());
             }
             let started = engine.start(&id, &StartOptions::default())?;
@@ -65,7 +66,7 @@ fn attached(args: &Args, name: &str, context: &Context) -> Result<Status, CliErr
     let foreground = Foreground { engine, record: started.record, streams, holds_cleanup: true };
     let session = SessionOptions { tty, keys };
     match foreground.run(context, started.client, started.attached.unwrap_or_default(), signals, session)? {
-        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Ended(exit) => last_status(engine, &id, &exit),
         Outcome::Detached => Ok(Status::SUCCESS),
     }
 }

@@ -6,6 +6,7 @@ pub mod events;
 pub mod failpoints;
 pub mod prune;
 pub mod reconcile;
+pub mod start_all;
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -21,6 +22,8 @@ pub enum SystemCommand {
     Prune(prune::Args),
     /// Put right what a crash or a reboot left behind
     Reconcile(reconcile::Args),
+    /// Start what is to run after a boot: restart policies always and unless-stopped
+    StartAll(start_all::Args),
     /// Clean up after a container that has ended (run by its supervisor)
     #[command(hide = true)]
     Cleanup(cleanup::Args),
@@ -37,6 +40,7 @@ impl SystemCommand {
             Self::Prune(args) => prune::run(&args, context),
             Self::Events(args) => events::run(&args, context),
             Self::Reconcile(args) => reconcile::run(args, context),
+            Self::StartAll(args) => start_all::run(args, context),
             Self::Cleanup(args) => cleanup::run(&args, context),
             Self::Failpoints(args) => failpoints::run(args, context),
         }
