@@ -40,8 +40,8 @@ pub fn suggested_levels() -> [Value; 6] {
 
 /// The schemas that there must be.
 pub fn mandatory_schemas() -> [Value; 2] {
-    let masters = everything(groups(&["system:masters"]));
-    let anybody = everything(groups(&EVERYBODY));
+    let masters = everything(&groups(&["system:masters"]));
+    let anybody = everything(&groups(&EVERYBODY));
     [
         schema(EXEMPT, EXEMPT, 1, None, &masters),
         schema(CATCH_ALL, CATCH_ALL, 10_000, Some("ByUser"), &anybody),
@@ -65,21 +65,21 @@ pub fn suggested_schemas() -> [Value; 9] {
     let election = json!({"subjects": leaders, "resourceRules": [leases(&["get", "create", "update"])]});
     let high = "workload-high";
     [
-        schema("system-nodes", "system", 500, by_user, &everything(nodes)),
+        schema("system-nodes", "system", 500, by_user, &everything(&nodes)),
         schema("system-node-high", "node-high", 400, by_user, &of_nodes),
         schema("probes", EXEMPT, 2, None, &probes),
         schema("system-leader-election", "leader-election", 100, by_user, &election),
-        schema("kube-controller-manager", high, 800, by_namespace, &everything(users(&[MANAGER]))),
-        schema("kube-scheduler", high, 800, by_namespace, &everything(users(&[SCHEDULER]))),
-        schema("kube-system-service-accounts", high, 900, by_namespace, &everything(system_accounts())),
+        schema("kube-controller-manager", high, 800, by_namespace, &everything(&users(&[MANAGER]))),
+        schema("kube-scheduler", high, 800, by_namespace, &everything(&users(&[SCHEDULER]))),
+        schema("kube-system-service-accounts", high, 900, by_namespace, &everything(&system_accounts())),
         schema(
             "service-accounts",
             "workload-low",
             9000,
             by_user,
-            &everything(groups(&["system:serviceaccounts"])),
+            &everything(&groups(&["system:serviceaccounts"])),
         ),
-        schema("global-default", "global-default", 9900, by_user, &everything(groups(&EVERYBODY))),
+        schema("global-default", "global-default", 9900, by_user, &everything(&groups(&EVERYBODY))),
     ]
 }
 
@@ -121,7 +121,7 @@ fn object(kind: &str, name: &str, spec: &Value) -> Value {
 }
 
 /// Whatever the subjects ask.
-fn everything(subjects: Vec<Value>) -> Value {
+fn everything(subjects: &[Value]) -> Value {
     json!({
         "subjects": subjects,
         "resourceRules": [{

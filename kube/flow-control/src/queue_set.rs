@@ -222,6 +222,7 @@ impl<T> QueueSet<T> {
     }
 
     /// A request has ended: its seats are free, at once or when its work after the answer is done.
+    #[allow(clippy::needless_pass_by_value, reason = "a ticket is given back once")]
     pub fn finish(&mut self, now: Nanos, ticket: Ticket, woken: &mut Woken<T>) {
         self.advance(now, woken);
         let Ticket { work, queue: at, since } = ticket;

@@ -48,6 +48,9 @@ const WAIT: Duration = Duration::from_secs(15);
 /// And never longer than this.
 const WAIT_MAX: Duration = Duration::from_secs(60);
 
+/// More seats than any server has a use for.
+const SEATS_MAX: usize = 1 << 20;
+
 /// Gives requests their seats.
 pub struct Fairness {
     /// All seats of the server.
@@ -95,7 +98,7 @@ impl Fairness {
             levels: Notify::new(),
         };
         let fairness = Self {
-            total,
+            total: total.min(SEATS_MAX),
             registry: Arc::clone(registry),
             active: RwLock::default(),
             dividing: Mutex::default(),

@@ -70,11 +70,7 @@ async fn run(
             issuer: keys::ISSUER.to_owned(),
             audiences: keys::audiences(),
             address: advertised.to_string(),
-            limits: Limits {
-                mutating: args.max_mutating_requests_inflight,
-                read_only: args.max_requests_inflight,
-                fair: args.enable_priority_and_fairness,
-            },
+            limits: limits(args)?,
             audit: audit.clone(),
             admission: admission(args),
             node_proxy: None,
@@ -157,6 +153,18 @@ fn say_ready(context: &Context, keys: &Keys, token: &Path, started: Instant) {
         context.say(format_args!("export KUBECONFIG={}", path.display()));
     }
     context.say(format_args!("nodes join with the token in {}", token.display()));
+}
+
+fn limits(args: &Args) -> Result<Limits, CliError> {
+    let (mutating, read_only) = (args.max_mutating_requests_inflight, args.max_requests_inflight);
+    let fair = args.enable_priority_and_fairness;
+    if fair && mutating == 0 && read_only == 0 {
+        let message = "invalid configuration: MaxRequestsInFlight=0 and MaxMutatingRequestsInFlight=0; they must add up to something positive";
+        return Err(CliError::message(message).with_fix(
+            "give --max-requests-inflight a number, or give --enable-priority-and-fairness=false",
+        ));
+    }
+    Ok(Limits { mutating, read_only, fair })
 }
 
 fn admission(args: &Args) -> admission::Config {
