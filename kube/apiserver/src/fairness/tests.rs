@@ -78,7 +78,7 @@ async fn seats_are_waited_for_and_given_back() {
     assert!(third.as_mut().now_or_never().is_none());
     let (refused, told) = alice.enter(&fairness, LONG).await;
     let refused = refused.err().unwrap();
-    assert_eq!((refused.code, refused.reason.as_ref()), (429, "TooManyRequests"));
+    assert_eq!((refused.code, refused.reason), (429, "TooManyRequests"));
     assert_eq!(refused.details.unwrap().retry_after_seconds, 1);
     assert!(told.get().is_some());
     assert!(masters.enter(&fairness, LONG).await.0.is_ok());

@@ -121,7 +121,8 @@ impl Front {
         let metrics = Arc::new(Metrics::default());
         let kinds = Arc::clone(config.registry.kinds());
         let Limits { mutating, read_only, fair } = config.limits;
-        let fairness = fair.then(|| Fairness::new(mutating.saturating_add(read_only), &config.registry, &metrics));
+        let fairness =
+            fair.then(|| Fairness::new(mutating.saturating_add(read_only), &config.registry, &metrics));
         Arc::new(Self {
             discovery: Discovery::new(Arc::clone(&kinds)),
             openapi: OpenApi::new(kinds, config.aggregator.resources_here()),

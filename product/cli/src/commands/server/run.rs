@@ -131,8 +131,7 @@ async fn blocking<T: Send + 'static>(
     work: fn(&Keys) -> Result<T, CliError>,
 ) -> Result<T, CliError> {
     let keys = keys.clone();
-    let done = tokio::task::spawn_blocking(move || work(&keys)).await?;
-    done
+    tokio::task::spawn_blocking(move || work(&keys)).await?
 }
 
 /// Returns when a signal has asked for the end and the node has ended, or at a second signal. Pods that
