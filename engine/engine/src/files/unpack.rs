@@ -33,7 +33,7 @@ pub enum Owner {
 /// The first name of every entry that has `from` there becomes `to`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rename {
-    /// What the archive has; empty puts `to` before every name.
+    /// What the archive has; `.` and `/`, whose entries have no such name, put `to` before all.
     pub from: String,
     /// What is made of it.
     pub to: String,
@@ -111,7 +111,7 @@ impl Unpacker<'_> {
             }
         }
         let Some(rename) = &self.options.rename else { return Ok(path) };
-        if matches!(rename.from.as_str(), "" | ".") {
+        if matches!(rename.from.as_str(), "" | "." | "/") {
             return Ok(Path::new(&rename.to).join(path));
         }
         let mut parts = path.components();
@@ -289,3 +289,134 @@ pub(super) fn proc_path(fd: &OwnedFd) -> PathBuf {
 
 /// Each is an open descriptor until the end; the times of further ones are what unpacking makes them.
 const DIRECTORIES_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{MetadataExt as _, symlink};
+
+    use archive::tar::Writer;
+    use testkit::TempDir;
+
+    use super::*;
+
+    fn tar(entries: &[(Header, &[u8])]) -> Vec<u8> {
+        let mut writer = Writer::new(Vec::new());
+        for (header, content) in entries {
+            let size = if header.kind == Kind::File { content.len() as u64 } else { 0 };
+            writer.append_bytes(&Header { size, ..header.clone() }, content).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn into(
+        dir: &TempDir,
+        entries: &[(Header, &[u8])],
+        rename: Option<(&str, &str)>,
+    ) -> Result<(), FilesError> {
+        let rename = rename.map(|(from, to)| Rename { from: from.to_owned(), to: to.to_owned() });
+        let options = UnpackOptions { owner: Owner::Creator, id_base: 0, rename };
+        let root = RootDir::open(&dir.join("root")).unwrap();
+        unpack(&tar(entries)[..], &root, Path::new("/to"), &options)
+    }
+
+    fn tree() -> TempDir {
+        let dir = TempDir::new();
+        fs::create_dir_all(dir.join("root/to")).unwrap();
+        fs::create_dir(dir.join("outside")).unwrap();
+        fs::write(dir.join("outside/key"), "secret").unwrap();
+        dir
+    }
+
+    fn outside(dir: &TempDir) -> Vec<String> {
+        let names = fs::read_dir(dir.join("outside")).unwrap().flatten();
+        names.map(|entry| entry.file_name().into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn cve_2018_15664_links_lead_nowhere_but_inside() {
+        let dir = tree();
+        let link = dir.join("outside").to_string_lossy().into_owned();
+        symlink(&link, dir.join("root/to/there")).unwrap();
+        let entries: &[(Header, &[u8])] = &[
+            (Header::file("there/planted", 0), b"x"),
+            (Header::symlink("own", link.clone()), b""),
+            (Header::file("own/planted", 0), b"x"),
+            (Header::symlink("up", "../../../../.."), b""),
+            (Header::file("up/planted", 0), b"x"),
+        ];
+        into(&dir, entries, None).unwrap();
+        assert_eq!(outside(&dir), ["key"]);
+        // The links are taken for paths of the root.
+        let inside = dir.join("root").join(link.trim_start_matches('/'));
+        assert!(inside.join("planted").is_file() && dir.join("root/planted").is_file());
+        // What replaces a link does not go through it.
+        symlink(dir.join("outside/key"), dir.join("root/to/file")).unwrap();
+        into(&dir, &[(Header::file("file", 0), b"new")], None).unwrap();
+        assert_eq!(fs::read_to_string(dir.join("outside/key")).unwrap(), "secret");
+        assert_eq!(fs::read_to_string(dir.join("root/to/file")).unwrap(), "new");
+    }
+
+    #[test]
+    fn what_climbs_is_refused() {
+        let dir = tree();
+        for header in [
+            Header::file("../x", 0),
+            Header::file("a/../../x", 0),
+            Header::hard_link("x", "../../outside/key"),
+        ] {
+            let error = into(&dir, &[(header, b"")], None).unwrap_err();
+            assert!(matches!(error, FilesError::Escapes { .. }), "{error:?}");
+        }
+        assert_eq!(outside(&dir), ["key"]);
+    }
+
+    #[test]
+    fn directories_and_files_do_not_replace_each_other() {
+        let dir = tree();
+        fs::create_dir(dir.join("root/to/d")).unwrap();
+        fs::write(dir.join("root/to/f"), "").unwrap();
+        let error = into(&dir, &[(Header::file("d", 0), b"")], None).unwrap_err();
+        assert!(error.to_string().starts_with("cannot overwrite directory"), "{error}");
+        let error = into(&dir, &[(Header::directory("f"), b"")], None).unwrap_err();
+        assert!(error.to_string().starts_with("cannot overwrite non-directory"), "{error}");
+        into(&dir, &[(Header::directory("d"), b""), (Header::file("f", 0), b"new")], None).unwrap();
+        assert_eq!(fs::read_to_string(dir.join("root/to/f")).unwrap(), "new");
+    }
+
+    #[test]
+    fn first_names_are_changed() {
+        let entries: &[(Header, &[u8])] = &[
+            (Header::directory("a"), b""),
+            (Header::file("a/f", 0), b"f"),
+            (Header::hard_link("a/l", "a/f"), b""),
+            (Header::file("ab", 0), b"ab"),
+        ];
+        for (rename, expected) in [
+            (("a", "b"), ["b/f", "b/l", "ab"]),
+            ((".", "b"), ["b/a/f", "b/a/l", "b/ab"]),
+            (("/", "b"), ["b/a/f", "b/a/l", "b/ab"]),
+        ] {
+            let dir = tree();
+            into(&dir, entries, Some(rename)).unwrap();
+            for path in expected {
+                assert!(dir.join("root/to").join(path).is_file(), "{rename:?} {path}");
+            }
+        }
+    }
+
+    #[test]
+    fn modes_and_times_are_kept_of_directories_too() {
+        let dir = tree();
+        let mut directory = Header::directory("d").with_mode(0o1750);
+        directory.mtime.seconds = 1000;
+        let mut file = Header::file("d/f", 0).with_mode(0o4711);
+        file.mtime.seconds = 2000;
+        into(&dir, &[(directory, b""), (file, b"f")], None).unwrap();
+        let look = |path: &str| {
+            let metadata = fs::metadata(dir.join("root/to").join(path)).unwrap();
+            (metadata.mode() & 0o7777, metadata.mtime())
+        };
+        assert_eq!((look("d"), look("d/f")), ((0o1750, 1000), (0o4711, 2000)));
+    }
+}

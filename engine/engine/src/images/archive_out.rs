@@ -83,7 +83,7 @@ impl Images {
                 }
             }
         }
-        match (format, target) {
+        let saved = match (format, target) {
             (SaveFormat::OciDir, SaveTarget::Directory(path) | SaveTarget::File(path)) => {
                 self.save_directory(&entries, &path)
             }
@@ -95,7 +95,14 @@ impl Images {
             (format, SaveTarget::File(path) | SaveTarget::Directory(path)) => {
                 self.save_file(&entries, format, &path)
             }
+        };
+        saved?;
+        for entry in &entries {
+            let name =
+                entry.reference.as_ref().map_or_else(|| entry.image.id.to_string(), Reference::familiar);
+            self.tell("save", &entry.image.id.to_string(), &name, &entry.image.config.config.labels);
         }
+        Ok(())
     }
 
     fn entries(&self, name: &str) -> Result<Vec<Entry>, Error> {

@@ -79,6 +79,7 @@ impl Images {
             outcome
         })?;
         self.note_origin(reference, &target)?;
+        self.tell("push", &familiar, &familiar, &image.config.config.labels);
         Ok(Pushed { tag: reference.manifest_reference(), digest, size: target.size })
     }
 

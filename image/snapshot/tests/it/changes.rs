@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use archive::tar::Header;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, XattrFlags};
-use snapshot::{MountOptions, UpperFile};
+use snapshot::{ChangeKind, MountOptions, UpperFile};
 
 use crate::tree::{show, show_chain};
 use crate::{add, chain, key, store, tar};
@@ -42,6 +42,41 @@ fn copied_up_files_are_told_from_new_ones() {
     assert_eq!(report.whiteouts, [PathBuf::from("/d/gone")]);
     assert_eq!((report.bytes, report.entries), (5111, 4));
     assert!(store.changes_bytes(&key("c")).unwrap() >= 5111);
+}
+
+/// What docker's `diff` lists: added, changed, deleted, by path.
+#[test]
+fn changes_are_told_by_path() {
+    let (_directory, store) = store();
+    let chain = chain(&store, &["a=1 b=1 d/ d/x=1 d/y=1 e/ e/x=1 f=1", "k/ k/z=1 .wh.f"]);
+    store.prepare(&key("c"), Some(&chain), None).unwrap();
+    assert!(store.changes(&key("c")).unwrap().is_empty());
+    let mount = store.mount(&key("c"), MountOptions::default()).unwrap();
+    write(&mount, "a", b"changed", OFlags::TRUNC);
+    write(&mount, "f", b"again", OFlags::CREATE);
+    for name in ["b", "d/x", "d/y"] {
+        rustix::fs::unlinkat(&mount, name, AtFlags::empty()).unwrap();
+    }
+    // A directory that hides the one below.
+    rustix::fs::unlinkat(&mount, "d", AtFlags::REMOVEDIR).unwrap();
+    rustix::fs::mkdirat(&mount, "d", Mode::from_raw_mode(0o700)).unwrap();
+    write(&mount, "d/x", b"n", OFlags::CREATE);
+    rustix::fs::mkdirat(&mount, "new", Mode::from_raw_mode(0o700)).unwrap();
+    write(&mount, "new/file", b"n", OFlags::CREATE);
+    let shown: Vec<String> = store
+        .changes(&key("c"))
+        .unwrap()
+        .iter()
+        .map(|change| {
+            let kind = match change.kind {
+                ChangeKind::Added => 'A',
+                ChangeKind::Modified => 'C',
+                ChangeKind::Deleted => 'D',
+            };
+            format!("{kind} {}", change.path.display())
+        })
+        .collect();
+    assert_eq!(shown, ["C /a", "D /b", "C /d", "C /d/x", "D /d/y", "A /f", "A /new", "A /new/file"]);
 }
 
 /// All kinds of changes, written as a layer, committed on the same chain: the container's

@@ -3,6 +3,7 @@
 use engine::InspectOptions;
 use serde_json::Value;
 
+use crate::commands::volume::inspect::one as volume;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::format::print_inspected;
@@ -10,7 +11,7 @@ use crate::format::print_inspected;
 /// What the names given may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Containers and images.
+    /// Containers, images and volumes.
     Everything,
     /// Containers only.
     Containers,
@@ -29,8 +30,8 @@ pub struct Args {
     /// With the sizes of a container's files
     #[arg(short = 's', long)]
     pub size: bool,
-    /// Only look at things of this type: container or image
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image"])]
+    /// Only look at things of this type: container, image or volume
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image", "volume"])]
     pub kind: Option<String>,
 }
 
@@ -57,6 +58,9 @@ pub fn run(args: &Args, context: &Context, scope: Scope) -> Result<Status, CliEr
 fn one(args: &Args, name: &str, context: &Context, scope: Scope) -> Result<Value, CliError> {
     let engine = context.engine()?;
     let kind = args.kind.as_deref();
+    if kind == Some("volume") {
+        return Ok(volume(engine, name)?);
+    }
     if kind != Some("image") {
         match engine.find(name) {
             Ok(record) => return Ok(engine.inspect(&record, InspectOptions { size: args.size })?),
@@ -65,11 +69,14 @@ fn one(args: &Args, name: &str, context: &Context, scope: Scope) -> Result<Value
         }
     }
     let images = engine.images()?;
-    match images.try_find(name, None)? {
-        Some(image) => Ok(images.inspect(&image)?),
-        None => Err(CliError::message(match kind {
-            Some(kind) => format!("no such {kind}: {name}"),
-            None => format!("no such object: {name}; `strake ps -a` and `strake images` list what there is"),
-        })),
+    match (images.try_find(name, None)?, kind) {
+        (Some(image), _) => Ok(images.inspect(&image)?),
+        (None, Some(kind)) => Err(CliError::message(format!("no such {kind}: {name}"))),
+        (None, None) => volume(engine, name).map_err(|error| match error.is_not_found() {
+            true => CliError::message(format!(
+                "no such object: {name}; `strake ps -a`, `strake images` and `strake volume ls` list what there is"
+            )),
+            false => error.into(),
+        }),
     }
 }

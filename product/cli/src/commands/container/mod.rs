@@ -48,7 +48,7 @@ pub enum ContainerCommand {
     Verb(Verb),
     /// List containers
     Ps(ps::Args),
-    /// Show everything about containers or images, as JSON
+    /// Show everything about containers, images or volumes, as JSON
     Inspect(inspect::Args),
 }
 

@@ -1,6 +1,7 @@
 //! `strake volume inspect`.
 
-use serde_json::json;
+use engine::Engine;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -21,14 +22,16 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let mut found = Vec::new();
-    for name in &args.volumes {
-        let volume = engine.volume(name)?;
-        found.push(json!({
-            "Name": volume.name, "Driver": "local", "Scope": "local", "CreatedAt": volume.created.to_string(),
-            "Mountpoint": engine.volume_data(&volume.name), "Labels": volume.labels, "Options": null,
-        }));
-    }
+    let found = args.volumes.iter().map(|name| one(engine, name)).collect::<Result<Vec<_>, _>>()?;
     print_inspected(context, args.format.as_deref(), &found)?;
     Ok(Status::SUCCESS)
+}
+
+/// Everything about a volume.
+pub(crate) fn one(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
+    let volume = engine.volume(name)?;
+    Ok(json!({
+        "Name": volume.name, "Driver": "local", "Scope": "local", "CreatedAt": volume.created.to_string(),
+        "Mountpoint": engine.volume_data(&volume.name), "Labels": volume.labels, "Options": null,
+    }))
 }

@@ -1,5 +1,8 @@
 //! `strake volume ls`.
 
+use std::collections::BTreeSet;
+
+use engine::Volume;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -10,6 +13,9 @@ use crate::format::{Column, Format, Listing};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  strake volume ls\n  strake volume ls --format '{{.Name}}'")]
 pub struct Args {
+    /// Only those that fit: dangling=, driver=, label=, name=
+    #[arg(short = 'f', long, value_name = "FILTER")]
+    pub filter: Vec<String>,
     /// Only names
     #[arg(short = 'q', long)]
     pub quiet: bool,
@@ -32,7 +38,13 @@ const LISTING: Listing<'_> = Listing {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let volumes = engine.volumes()?;
+    let filters = args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let mut volumes = engine.volumes()?;
+    if !filters.is_empty() {
+        let list = engine.list()?;
+        let used: BTreeSet<&str> = list.iter().flat_map(|listed| listed.record.volumes()).collect();
+        volumes.retain(|volume| takes(&filters, volume, used.contains(volume.name.as_str())));
+    }
     if args.quiet {
         volumes.iter().try_for_each(|volume| context.print_line(&volume.name))?;
         return Ok(Status::SUCCESS);
@@ -47,4 +59,90 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let rows: Vec<Value> = rows.collect();
     LISTING.print(context, &Format::parse(args.format.as_deref())?, &rows)?;
     Ok(Status::SUCCESS)
+}
+
+/// One `--filter`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Filter {
+    Dangling(bool),
+    Driver(String),
+    Label(String, Option<String>),
+    Name(String),
+}
+
+impl Filter {
+    fn parse(text: &str) -> Result<Self, CliError> {
+        let wrong = |why| CliError::message(format!("--filter {text:?} is not valid: {why}"));
+        let (key, value) = text.split_once('=').ok_or_else(|| wrong("use KEY=VALUE, as in dangling=true"))?;
+        Ok(match (key, value) {
+            ("dangling", "true" | "1") => Self::Dangling(true),
+            ("dangling", "false" | "0") => Self::Dangling(false),
+            ("dangling", _) => return Err(wrong("dangling is true or false")),
+            ("driver", driver) => Self::Driver(driver.to_owned()),
+            ("label", label) => match label.split_once('=') {
+                Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
+                None => Self::Label(label.to_owned(), None),
+            },
+            ("name", name) => Self::Name(name.to_owned()),
+            _ => return Err(wrong("the keys are dangling, driver, label and name")),
+        })
+    }
+
+    fn takes(&self, volume: &Volume, used: bool) -> bool {
+        match self {
+            Self::Dangling(wanted) => used != *wanted,
+            Self::Driver(driver) => driver == "local",
+            Self::Label(name, value) => {
+                volume.labels.get(name).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
+            }
+            Self::Name(part) => volume.name.contains(part),
+        }
+    }
+
+    /// Filters of the same kind are alternatives, labels must all be there.
+    fn kind(&self) -> u8 {
+        match self {
+            Self::Dangling(_) => 0,
+            Self::Driver(_) => 1,
+            Self::Name(_) => 2,
+            Self::Label(..) => 3,
+        }
+    }
+}
+
+fn takes(filters: &[Filter], volume: &Volume, used: bool) -> bool {
+    filters.iter().all(|filter| match filter {
+        Filter::Label(..) => filter.takes(volume, used),
+        one => filters.iter().any(|other| other.kind() == one.kind() && other.takes(volume, used)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(filters: &[&str], taken: bool) {
+        let labels = [("a".to_owned(), "1".to_owned())].into();
+        let created = shim::Timestamp::from_unix(0, 0);
+        let volume = Volume { name: "data-1".to_owned(), created, anonymous: false, labels };
+        let filters: Vec<_> = filters.iter().map(|text| Filter::parse(text).unwrap()).collect();
+        assert_eq!(takes(&filters, &volume, true), taken, "{filters:?}");
+    }
+
+    #[test]
+    fn filters_as_docker_does() {
+        check(&[], true);
+        check(&["name=data"], true);
+        check(&["name=x", "name=1"], true);
+        check(&["name=x"], false);
+        check(&["dangling=true"], false);
+        check(&["dangling=false", "driver=local"], true);
+        check(&["driver=nfs"], false);
+        check(&["label=a", "label=a=1"], true);
+        check(&["label=a", "label=b"], false);
+        for bad in ["x", "frob=1", "dangling=maybe"] {
+            assert!(Filter::parse(bad).is_err(), "{bad}");
+        }
+    }
 }
