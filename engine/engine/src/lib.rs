@@ -28,9 +28,9 @@ pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::{Error, chain as error_chain};
 pub use ops::{
-    Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions, Listed,
-    NetCounters, Part, PruneFilter, Pruned, Reconciled, RemoveOptions, ResourceUpdate, RunningExec, Sample,
-    StartOptions, Started, all_failpoints, exposed_ports,
+    Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions,
+    Listed, NetCounters, Part, PruneFilter, Pruned, Reconciled, RemoveOptions, ResourceUpdate, RunningExec,
+    Sample, StartOptions, Started, all_failpoints, exposed_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::Volume;

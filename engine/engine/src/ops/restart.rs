@@ -125,6 +125,7 @@ impl Engine {
         super::create::check_restart(policy, locked.record.request.auto_remove)?;
         locked.record.request.restart = policy;
         locked.write()?;
+        self.tell(&locked.record, "update", &[]);
         if !locked.record.lifecycle.is_running() {
             return Ok(());
         }

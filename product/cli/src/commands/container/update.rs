@@ -2,7 +2,8 @@
 
 use base::ByteSize;
 use engine::ResourceUpdate;
-use engine::request::{memory_limit, nano_cpus};
+use engine::request::{InvalidOption, memory_limit, nano_cpus};
+use shim::RestartPolicy;
 
 use super::each::each;
 use crate::context::Context;
@@ -50,12 +51,17 @@ pub struct Args {
     /// Limit the number of processes; -1 for none
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub pids_limit: Option<i64>,
+    /// What to do when the container ends: no, on-failure[:N], always, unless-stopped or on-unhealthy
+    #[arg(long, value_name = "POLICY")]
+    pub restart: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let update = wanted(args)?;
-    if update == ResourceUpdate::default() {
+    let policy = args.restart.as_deref().map(restart_policy).transpose()?;
+    let has_limits = update != ResourceUpdate::default();
+    if !has_limits && policy.is_none() {
         return Err(CliError::message(
             "you must provide one or more flags when using this command: see --help",
         ));
@@ -63,11 +69,20 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
     each(context, &args.containers, |name| {
         let id = engine.resolve(name)?;
-        for warning in engine.update(&id, &update)? {
-            context.warn(warning);
+        if has_limits {
+            for warning in engine.update(&id, &update)? {
+                context.warn(warning);
+            }
+        }
+        if let Some(policy) = policy {
+            engine.set_restart_policy(&id, policy)?;
         }
         Ok(name.to_owned())
     })
+}
+
+fn restart_policy(text: &str) -> Result<RestartPolicy, InvalidOption> {
+    RestartPolicy::parse(text).map_err(|why| InvalidOption::new("--restart", text, why.to_string()))
 }
 
 fn wanted(args: &Args) -> Result<ResourceUpdate, CliError> {

@@ -42,3 +42,18 @@ fn limits_change_while_it_runs_and_stay() {
         assert_eq!(told.lines().count(), 3, "{told}");
     });
 }
+
+#[test]
+fn another_restart_policy_counts_at_once() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        sleeper(&strake, "web", &["--network", "none"]);
+        strake.run(&["update", "--restart", "sometimes", "web"]).exits(1).says("sometimes");
+        assert_eq!(strake.ok(&["update", "--restart", "on-failure:3", "web"]), "web");
+        let policy = inspect(&strake, "web")["HostConfig"]["RestartPolicy"].clone();
+        assert_eq!((&policy["Name"], &policy["MaximumRetryCount"]), (&"on-failure".into(), &3.into()));
+        assert_eq!(strake.ok(&["update", "--restart", "no", "web"]), "web");
+        strake.ok(&["kill", "web"]);
+        assert_eq!(strake.ok(&["ps", "-a", "--format", "{{.State}}"]), "exited");
+    });
+}
