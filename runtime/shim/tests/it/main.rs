@@ -14,6 +14,7 @@ mod init;
 mod lifecycle;
 mod logs;
 mod memory;
+mod restart;
 mod rig;
 mod stop;
 mod terminal;

@@ -266,6 +266,24 @@ fn after_a_boot_always_and_unless_stopped_come_back() {
 }
 
 #[test]
+fn a_policy_can_be_changed_while_it_runs() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "while [ ! -e /go ]; do sleep 0.05; done; exit 2";
+        under(&strake, "no", "app", script);
+        strake.ok(&["update", "--restart", "on-failure:1", "app"]);
+        strake.ok(&["exec", "app", "touch", "/go"]);
+        assert_eq!(strake.ok(&["wait", "app"]), "2");
+        assert_eq!(restarts(&strake, "app"), 1);
+        strake.ok(&["update", "--restart", "no", "app"]);
+        strake.ok(&["start", "app"]);
+        assert_eq!(strake.ok(&["wait", "app"]), "2");
+        assert_eq!(restarts(&strake, "app"), 0);
+        strake.run(&["update", "--restart", "sometimes", "app"]).exits(1).says("unless-stopped");
+    });
+}
+
+#[test]
 fn options_that_make_no_sense_are_refused() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
