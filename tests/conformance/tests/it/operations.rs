@@ -30,9 +30,7 @@ pub(crate) fn support(rig: &Rig, group: &str, resource: &str, object: &Value, st
     let patched =
         rig.patch(&path, MERGE_PATCH, &json!({"metadata": {"annotations": {"patched": "true"}}})).ok();
     assert_eq!(patched["metadata"]["annotations"]["patched"], "true");
-    let mut updated = patched;
-    updated["metadata"]["annotations"]["updated"] = json!("true");
-    let updated = rig.update(&path, &updated).ok();
+    let updated = updated(rig, &path, |object| object["metadata"]["annotations"]["updated"] = json!("true"));
     assert_eq!(updated["metadata"]["annotations"]["updated"], "true");
     watch.until("MODIFIED", |seen| seen["metadata"]["annotations"]["updated"] == "true");
     if let Some(status) = status {
@@ -51,12 +49,36 @@ fn support_status(rig: &Rig, path: &str, status: &Value) {
     let path = format!("{path}/status");
     let patch = json!({"metadata": {"annotations": {"patchedstatus": "true"}}, "status": status});
     let patched = rig.patch(&path, MERGE_PATCH, &patch).ok();
-    assert_eq!(patched["status"]["conditions"][0]["type"], status["conditions"][0]["type"], "{patched}");
-    let mut next = rig.get(&path).ok();
-    next["status"]["conditions"][0]["message"] = json!("updated");
-    let next = rig.update(&path, &next).ok();
-    assert_eq!(next["status"]["conditions"][0]["message"], "updated");
-    assert_eq!(rig.get(&path).ok()["status"], next["status"]);
+    let kind = &status["conditions"][0]["type"];
+    // The server may have conditions of its own beside it.
+    let place = |object: &Value| {
+        let conditions = object["status"]["conditions"].as_array().unwrap();
+        conditions.iter().position(|condition| condition["type"] == *kind).unwrap()
+    };
+    let message = |object: &Value| object["status"]["conditions"][place(object)]["message"].clone();
+    assert_eq!(message(&patched), status["conditions"][0]["message"], "{patched}");
+    let next = updated(rig, &path, |object| {
+        let at = place(object);
+        object["status"]["conditions"][at]["message"] = json!("updated");
+    });
+    assert_eq!(message(&next), "updated");
+    assert_eq!(message(&rig.get(&path).ok()), "updated");
+}
+
+/// An update of the object as it is; of its newest state if the server has changed it meanwhile.
+fn updated(rig: &Rig, path: &str, edit: impl Fn(&mut Value)) -> Value {
+    let mut updated = Value::Null;
+    wait_for("an update", || {
+        let mut object = rig.get(path).ok();
+        edit(&mut object);
+        let answer = rig.update(path, &object);
+        if answer.code == 409 {
+            return false;
+        }
+        updated = answer.ok();
+        true
+    });
+    updated
 }
 
 /// The group is in discovery with `v1`, and the resource in that.

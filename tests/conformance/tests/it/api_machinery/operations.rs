@@ -21,7 +21,7 @@ fn api_priority_and_fairness_should_support_flow_schema_api_operations() {
             "distinguisherMethod": {"type": "ByUser"},
             "rules": [{"subjects": [{"kind": "User", "user": {"name": "conformance"}}],
                 "nonResourceRules": [{"verbs": ["get"], "nonResourceURLs": ["/conformance"]}]}]}});
-    let status = condition("Dangling");
+    let status = condition("Conformance");
     support(&rig(), "flowcontrol.apiserver.k8s.io", "flowschemas", &object, Some(&status));
 }
 
