@@ -176,6 +176,11 @@ impl Trail {
         }
     }
 
+    /// Whether its last event is made.
+    pub fn has_ended(&self) -> bool {
+        self.state().ended
+    }
+
     /// The answer has ended.
     pub async fn complete(&self) {
         if !std::mem::replace(&mut self.state().ended, true) {

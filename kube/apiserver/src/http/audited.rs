@@ -3,19 +3,22 @@
 
 use std::any::Any;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use audit::{Asked, Audit, Request as Came, Resource, ResponseStatus, Trail};
+use bytes::Bytes;
 use http::header::{HeaderName, USER_AGENT};
 use http::{HeaderMap, Request, Response};
 use http_body_util::BodyExt as _;
-use hyper::body::Incoming;
+use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 use jiff::Timestamp;
 use kube_object::status::Status;
 use kube_object::user::User;
 
 use super::answer;
-use super::body::Body;
+use super::body::{Body, BodyError};
 use super::chain::Peer;
 use super::path::RequestInfo;
 
@@ -76,14 +79,10 @@ impl<'a> Audited<'a> {
     pub(super) async fn answered(self, response: Response<Body>) -> Response<Body> {
         let Some(trail) = self.trail.into_inner() else { return response };
         trail.answered(response.status().as_u16()).await;
-        response.map(|body| {
-            body.map_frame(move |frame| {
-                // The record lives as long as the body.
-                let _ = &trail;
-                frame
-            })
-            .boxed_unsync()
-        })
+        if trail.has_ended() {
+            return response;
+        }
+        response.map(|body| Held { body, _trail: trail }.boxed_unsync())
     }
 
     /// The request is refused.
@@ -105,6 +104,32 @@ impl<'a> Audited<'a> {
             Err(cause) => cause.downcast_ref::<&str>().copied().unwrap_or("unknown cause").to_owned(),
         };
         trail.panicked(&words).await;
+    }
+}
+
+/// A body, and the record that ends with it.
+struct Held {
+    body: Body,
+    _trail: Trail,
+}
+
+impl HttpBody for Held {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -188,8 +188,9 @@ impl Front {
         let context = Context { user, user_agent, deadline: course.deadline, ..Context::default() };
         let place = self.admit(&context.user, &info, &query, course).await?;
         self.permit(&context.user, &info, &query, audited.trail())?;
-        let (warnings, admission) = (context.warnings.clone(), context.admission.clone());
+        let warnings = context.warnings.clone();
         let trail = audited.trail().cloned();
+        let admission = trail.as_ref().map(|_| context.admission.clone());
         if let Some(trail) = trail.as_ref().filter(|_| info.is_long_running()) {
             // Where a connection outlives the answer's body.
             request.extensions_mut().insert(trail.clone());
@@ -197,7 +198,7 @@ impl Front {
         let asked = Asked { front: self, info, query, context, request, trail, id: audited.id() };
         let result = route(asked).await;
         drop(place);
-        if let Some(trail) = audited.trail() {
+        if let (Some(trail), Some(admission)) = (audited.trail(), admission) {
             let notes = admission.take().audit_annotations;
             notes.iter().for_each(|(key, value)| trail.annotate(key, value));
         }

@@ -1,6 +1,7 @@
 //! A cluster with nodes: pods in their namespaces, services by name, driven by kubectl.
 
 mod alone;
+mod audit;
 mod autoscale;
 mod bounds;
 mod certificates;
