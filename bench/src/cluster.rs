@@ -33,6 +33,7 @@ pub(crate) fn measure() -> Result<LineReport> {
     rest(cluster.pid(), &mut report)?;
     let api = connect(&kubeconfig)?;
     runtime.block_on(together(&api, &mut report))?;
+    runtime.block_on(replaced(&api, &cluster, &mut report))?;
     Ok(report)
 }
 
@@ -116,6 +117,109 @@ async fn together(api: &HttpClient, report: &mut LineReport) -> Result<()> {
     Ok(())
 }
 
+/// How soon a Deployment's pod is replaced: its container's process killed, and the pod itself deleted.
+async fn replaced(api: &HttpClient, cluster: &Cluster, report: &mut LineReport) -> Result<()> {
+    let create = Call::create(known::deployments(), "default", deployment());
+    api.call(create).await.map_err(|it| anyhow!("{it}"))?;
+    let (mut killed, mut deleted) = (Vec::new(), Vec::new());
+    for _ in 0..REPLACED {
+        // Of a pod that has never been restarted: the second time there is a wait, as upstream has it.
+        let pod = renewed_pod(api, None).await?;
+        killed.push(killed_process(api, cluster, &pod).await?);
+        deleted.push(deleted_pod(api, &pod).await?);
+    }
+    for (what, mut took) in [("a container's process killed", killed), ("a pod deleted", deleted)] {
+        took.sort_unstable();
+        let at = |index: usize| took.get(index).copied().unwrap_or(PATIENCE);
+        report.add(
+            format!("{what} to its replacement Running, {REPLACED} times (goal 1 s)"),
+            format!("p50 {}, max {}", seconds(at((REPLACED - 1) / 2)), seconds(at(REPLACED - 1))),
+        );
+    }
+    Ok(())
+}
+
+/// SIGKILL of the container's first process until the next one is seen to run.
+async fn killed_process(api: &HttpClient, cluster: &Cluster, pod: &Value) -> Result<Duration> {
+    let uid = pod["metadata"]["uid"].as_str().context("no uid")?;
+    let before = started(pod).context("it does not run")?;
+    let process = process_of(cluster, uid)?;
+    let began = Instant::now();
+    rustix::process::kill_process(process, rustix::process::Signal::KILL)?;
+    loop {
+        ensure!(began.elapsed() < PATIENCE, "the container is not started again");
+        let now = named(api, pod).await?;
+        if started(&now).is_some_and(|now| now != before) {
+            return Ok(began.elapsed());
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+/// Deletion of the pod until another one runs.
+async fn deleted_pod(api: &HttpClient, pod: &Value) -> Result<Duration> {
+    let name = pod["metadata"]["name"].as_str().context("no name")?;
+    let began = Instant::now();
+    api.call(Call::delete(known::pods(), "default", name)).await.map_err(|it| anyhow!("{it}"))?;
+    renewed_pod(api, Some(name)).await?;
+    Ok(began.elapsed())
+}
+
+/// The Deployment's pod, once it runs, that is not the one that was deleted.
+async fn renewed_pod(api: &HttpClient, deleted: Option<&str>) -> Result<Value> {
+    let began = Instant::now();
+    loop {
+        ensure!(began.elapsed() < PATIENCE, "the Deployment's pod does not run");
+        let list = Call::list(known::pods(), "default").with(|options| {
+            options.label_selector = Some("app=replaced".to_owned());
+        });
+        let pods = api.call(list).await.map_err(|it| anyhow!("{it}"))?;
+        let runs = |pod: &&Value| {
+            let is_deleted = pod["metadata"]["deletionTimestamp"].is_string();
+            !is_deleted && pod["metadata"]["name"].as_str() != deleted && started(pod).is_some()
+        };
+        if let Some(pod) = pods["items"].as_array().into_iter().flatten().find(runs) {
+            return Ok(pod.clone());
+        }
+        tokio::time::sleep(GLANCE).await;
+    }
+}
+
+async fn named(api: &HttpClient, pod: &Value) -> Result<Value> {
+    let name = pod["metadata"]["name"].as_str().context("no name")?;
+    api.call(Call::get(known::pods(), "default", name)).await.map_err(|it| anyhow!("{it}"))
+}
+
+/// Which container of the pod runs: its id.
+fn started(pod: &Value) -> Option<String> {
+    let status = &pod["status"]["containerStatuses"][0];
+    let runs = status["state"]["running"].is_object() && pod["status"]["phase"] == "Running";
+    runs.then(|| status["containerID"].as_str().map(str::to_owned))?
+}
+
+/// The first process of a pod's container, by the kubelet's mount that only this pod has.
+fn process_of(cluster: &Cluster, uid: &str) -> Result<rustix::process::Pid> {
+    let ours = all()?.into_iter().filter(|(_, command)| command.starts_with("sleep"));
+    let found = ours.map(|(pid, _)| pid).find(|pid| {
+        let mounts = std::fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap_or_default();
+        mounts.contains(uid)
+    });
+    let found = found.with_context(|| format!("no process of pod {uid}:\n{}", cluster.messages()))?;
+    rustix::process::Pid::from_raw(i32::try_from(found)?).context("no process id")
+}
+
+fn deployment() -> Value {
+    let mut spec = pod("")["spec"].clone();
+    spec["restartPolicy"] = json!("Always");
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "replaced"},
+        "spec": {
+            "replicas": 1, "selector": {"matchLabels": {"app": "replaced"}},
+            "template": {"metadata": {"labels": {"app": "replaced"}}, "spec": spec},
+        },
+    })
+}
+
 /// Everything here but this program and what runs in containers.
 fn ours_mib() -> Result<f64> {
     let ours = all()?.into_iter().filter(|(pid, command)| {
@@ -152,6 +256,7 @@ fn seconds(time: Duration) -> String {
 }
 
 const TOGETHER: usize = 20;
+const REPLACED: usize = 10;
 const GLANCE: Duration = Duration::from_millis(5);
 const SETTLE: Duration = Duration::from_secs(5);
 const REST: Duration = Duration::from_secs(30);
