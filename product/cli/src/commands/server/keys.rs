@@ -73,8 +73,13 @@ impl Keys {
         self.kubeconfigs.last().map(PathBuf::as_path)
     }
 
-    /// Loads the keys, makes what is missing or about to expire, and writes the kubeconfigs. Blocks.
-    pub(super) fn ensure(&self) -> Result<Pki, CliError> {
+    /// Loads the keys, makes what is missing or about to expire, and writes the kubeconfigs.
+    pub(super) async fn ensured(&self) -> Result<Pki, CliError> {
+        let keys = self.clone();
+        tokio::task::spawn_blocking(move || keys.ensure()).await?
+    }
+
+    fn ensure(&self) -> Result<Pki, CliError> {
         let now = Timestamp::now();
         let pki = match &self.shared {
             None => pki::ensure(&self.directory, &self.names, now)?,
@@ -112,9 +117,7 @@ impl Keys {
                 () = changed(&mut shared) => {}
                 () = client::asked_to_end(&mut shutdown) => return,
             }
-            let keys = self.clone();
-            let looked = tokio::task::spawn_blocking(move || keys.ensure()).await;
-            let pki = looked.ok().and_then(Result::ok);
+            let pki = self.ensured().await.ok();
             look_at = pki.as_ref().map(|pki| pki.look_again_at).filter(|at| *at > Timestamp::now());
             if let Some(pki) = pki {
                 show(pki);

@@ -10,6 +10,7 @@ use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
 use apiserver::{ApiServer, Config, Network, rest};
 use apiserver::{aggregate, fairness};
+use auth::pki::Pki;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -55,7 +56,7 @@ async fn run(
     let advertised = SocketAddr::new(args.advertise_address.unwrap_or_else(own_address), port);
     let shared = Shared::new(args, data, &opened.store, context)?;
     let keys = Keys::new(args, data, advertised, shared);
-    let pki = blocking(&keys, Keys::ensure).await?;
+    let pki = keys.ensured().await?;
     let server = ApiServer::open(Config {
         network: Network { cidrs: args.service_cidr.clone(), node_ports: args.node_port_range.clone() },
         endpoint: advertised,
@@ -63,20 +64,8 @@ async fn run(
     })
     .await?;
     let (shutdown, ended) = watch::channel(false);
-    let composed = compose(
-        &server,
-        Setup {
-            pki: &pki,
-            issuer: keys::ISSUER.to_owned(),
-            audiences: keys::audiences(),
-            address: advertised.to_string(),
-            limits: limits(args)?,
-            audit: audit.clone(),
-            admission: admission(args),
-            node_proxy: None,
-            shutdown: ended.clone(),
-        },
-    )?;
+    let setup = Setup { audit: audit.clone(), ..setup(args, &pki, advertised, ended.clone())? };
+    let composed = Arc::new(compose(&server, setup)?);
     let (tls, tls_now) = watch::channel(keys::tls_config(&pki)?);
     let mut tasks = JoinSet::new();
     let listener = Listener::Tls(listener, tls_now);
@@ -85,16 +74,14 @@ async fn run(
     let give_back = context.environment.give_back_memory;
     tasks.spawn(rest::run(Arc::clone(server.cache()), give_back, ended.clone()));
     let held = Arc::new(Held::new(&pki, keys.url(), args.cluster_signing_duration)?);
-    let composed = Arc::new(composed);
     let show = {
         let (composed, held) = (Arc::clone(&composed), Arc::clone(&held));
         move |pki| keys::show(pki, &tls, &composed, &held)
     };
     tasks.spawn(keys.clone().renewal(pki.look_again_at, show, ended.clone()));
     composed.bootstrap(&server).await?;
-    let aggregator = Arc::clone(&composed.aggregator);
+    let (aggregator, front) = (Arc::clone(&composed.aggregator), Arc::clone(&composed.front));
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
-    let front = Arc::clone(&composed.front);
     tasks.spawn(fairness::run(Arc::clone(server.registry()), front, ended.clone()));
     let (notices, mut said) = notices::channel();
     let workers = Workers {
@@ -125,13 +112,23 @@ async fn run(
     Ok(())
 }
 
-/// Runs what may block beside the runtime's threads.
-async fn blocking<T: Send + 'static>(
-    keys: &Keys,
-    work: fn(&Keys) -> Result<T, CliError>,
-) -> Result<T, CliError> {
-    let keys = keys.clone();
-    tokio::task::spawn_blocking(move || work(&keys)).await?
+fn setup<'a>(
+    args: &Args,
+    pki: &'a Pki,
+    advertised: SocketAddr,
+    shutdown: watch::Receiver<bool>,
+) -> Result<Setup<'a>, CliError> {
+    Ok(Setup {
+        pki,
+        issuer: keys::ISSUER.to_owned(),
+        audiences: keys::audiences(),
+        address: advertised.to_string(),
+        limits: limits(args)?,
+        audit: None,
+        admission: admission(args),
+        node_proxy: None,
+        shutdown,
+    })
 }
 
 /// Returns when a signal has asked for the end and the node has ended, or at a second signal. Pods that
