@@ -239,10 +239,10 @@ mod tests {
             let now = Timestamp::from_second(now).unwrap();
             (Renewal { share, is_fresh }.at(&certificate, now) - begins) * 100 / (ends - begins)
         };
-        assert_eq!(at(70, true, begins + 300), 69, "by rounding");
-        assert_eq!(at(90, false, begins + 300), 89, "by rounding");
+        assert_eq!(at(70, true, begins + 300), 70);
+        assert_eq!(at(90, false, begins + 300), 90);
         let nearly = begins + (ends - begins) / 10 * 9;
-        assert_eq!(at(70, false, nearly), 69, "it is time");
+        assert_eq!(at(70, false, nearly), 70, "it is time");
         assert_eq!(at(70, true, nearly), 95, "it was signed with a short life");
         assert!((0..100).all(|_| (70..=90).contains(&random_share())));
     }
