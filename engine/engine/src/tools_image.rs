@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io;
+use std::io::{Read, Seek, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::SystemTime;
@@ -53,8 +53,14 @@ impl Engine {
         {
             return Ok(());
         }
-        let program = fs::read(executable).map_err(Error::file("read", executable))?;
-        let layer = layer(&program, tools)?;
+        let program = fs::File::open(executable).map_err(Error::file("open", executable))?;
+        let mut head = Vec::new();
+        (&program).take(HEAD_MAX).read_to_end(&mut head).map_err(Error::file("read", executable))?;
+        let store = images.store().root();
+        let spool = images.spool_file().map_err(Error::file("make a file in", store))?;
+        // Never in memory as a whole: it is the largest thing that a node has at its start.
+        let mut layer = layer(spool, (&head, head.as_slice().chain(program), size), tools)?;
+        layer.rewind().map_err(Error::file("go back in a file of", store))?;
         let reference = Reference::parse(TOOLS_IMAGE).map_err(crate::images::Error::from)?;
         let options = ImportOptions {
             reference: Some(reference),
@@ -64,7 +70,7 @@ impl Engine {
             created: Some(SystemTime::UNIX_EPOCH),
             ..ImportOptions::default()
         };
-        images.import(&mut io::Cursor::new(layer), TOOLS_IMAGE, &options)?;
+        images.import(&mut layer, TOOLS_IMAGE, &options)?;
         fs::create_dir_all(&self.paths().state)
             .map_err(Error::file("make the directory", &self.paths().state))?;
         fs::write(&marker, identity).map_err(Error::file("write", &marker))
@@ -81,11 +87,16 @@ fn config() -> ContainerConfig {
     }
 }
 
-fn layer(program: &[u8], tools: &[&str]) -> Result<Vec<u8>, ToolsImageError> {
-    if !is_static(program) {
+/// Writes the layer. Of the program there are its first bytes, all of them, and how many these are.
+fn layer<W: Write>(
+    sink: W,
+    (head, program, size): (&[u8], impl Read, u64),
+    tools: &[&str],
+) -> Result<W, ToolsImageError> {
+    if !is_static(head) {
         return Err(ToolsImageError::NotStatic);
     }
-    let mut tar = Writer::new(Vec::with_capacity(program.len() + (64 << 10)));
+    let mut tar = Writer::new(sink);
     for (path, mode) in [("bin", 0o755), ("etc", 0o755), ("root", 0o700), ("tmp", 0o1777)] {
         tar.append_empty(&Header::directory(path).with_mode(mode))?;
     }
@@ -96,7 +107,7 @@ fn layer(program: &[u8], tools: &[&str]) -> Result<Vec<u8>, ToolsImageError> {
     ] {
         tar.append_bytes(&Header::file(path, text.len() as u64).with_mode(0o644), text.as_bytes())?;
     }
-    tar.append_bytes(&Header::file("strake", program.len() as u64).with_mode(0o755), program)?;
+    tar.append(&Header::file("strake", size).with_mode(0o755), program)?;
     for tool in tools {
         tar.append_empty(&Header::symlink(format!("bin/{tool}"), "/strake"))?;
     }
@@ -106,7 +117,10 @@ fn layer(program: &[u8], tools: &[&str]) -> Result<Vec<u8>, ToolsImageError> {
     Ok(tar.finish()?)
 }
 
-/// Whether an ELF file asks for no dynamic linker (`elf(5)`: no `PT_INTERP`).
+/// So much of a program has its program headers.
+const HEAD_MAX: u64 = 64 << 10;
+
+/// Whether an ELF file, of which these are the first bytes, asks for no dynamic linker (`elf(5)`: no `PT_INTERP`).
 fn is_static(program: &[u8]) -> bool {
     const PT_INTERP: u32 = 3;
     let word = |at: usize, len: usize| -> Option<u64> {
@@ -150,8 +164,9 @@ mod tests {
 
     #[test]
     fn the_same_program_is_the_same_layer() {
-        assert_eq!(layer(&elf(1), &["ls"]).unwrap(), layer(&elf(1), &["ls"]).unwrap());
-        assert!(matches!(layer(&elf(3), &[]), Err(ToolsImageError::NotStatic)));
+        let of = |elf: &[u8]| layer(Vec::new(), (elf, elf, elf.len() as u64), &["ls"]);
+        assert_eq!(of(&elf(1)).unwrap(), of(&elf(1)).unwrap());
+        assert!(matches!(of(&elf(3)), Err(ToolsImageError::NotStatic)));
     }
 
     #[test]

@@ -136,7 +136,7 @@ impl Images {
     }
 
     /// A file without a name on the disk of the store: whatever happens, it leaves nothing.
-    fn spool_file(&self) -> std::io::Result<std::fs::File> {
+    pub(crate) fn spool_file(&self) -> std::io::Result<std::fs::File> {
         let path = self.store.root().join(format!("ingest/spool-{}-{}", std::process::id(), unique()));
         let file = std::fs::File::options().read(true).write(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
