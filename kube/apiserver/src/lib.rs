@@ -15,6 +15,7 @@ pub mod compose;
 mod custom;
 mod definitions;
 pub mod discovery;
+pub mod endpoints;
 pub mod fairness;
 pub mod http;
 mod identity;

@@ -1,6 +1,7 @@
 //! The parts of the API server put together.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::collections::BTreeSet;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use base::clock::{Clock, SystemClock};
@@ -12,11 +13,11 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::cache::Cache;
-use crate::definitions;
 use crate::kinds::Kinds;
 use crate::registry::{Body, Context, Core, GetOptions, Registry, Target, WriteOptions};
 use crate::storage::Storage;
 use crate::strategy::Network;
+use crate::{definitions, endpoints};
 
 /// How a server is run.
 pub struct Config {
@@ -27,26 +28,21 @@ pub struct Config {
     /// Where services get their addresses and ports from.
     pub network: Network,
     /// Where pods find this server: the endpoint of the service `kubernetes`, which has none if this
-    /// is an address of the host alone.
-    pub endpoint: SocketAddr,
+    /// is an address of the host alone. None for one of several servers: [`endpoints::run`] is theirs.
+    pub endpoint: Option<SocketAddr>,
 }
 
 impl Config {
     /// The usual settings over a store.
     pub fn new(store: Arc<dyn Store>) -> Self {
-        Self {
-            store,
-            clock: Arc::new(SystemClock),
-            network: Network::default(),
-            endpoint: SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6443),
-        }
+        Self { store, clock: Arc::new(SystemClock), network: Network::default(), endpoint: None }
     }
 }
 
 /// The registry with what keeps it going.
 pub struct ApiServer {
     registry: Arc<Registry>,
-    endpoint: SocketAddr,
+    endpoint: Option<SocketAddr>,
     shutdown: watch::Sender<bool>,
     tasks: JoinSet<()>,
 }
@@ -99,13 +95,12 @@ impl ApiServer {
         self.ensure("networking.k8s.io", "servicecidrs", "", range).await?;
         let Some(first) = network.cidrs.first() else { return Ok(()) };
         self.ensure("", "services", "default", kubernetes_service(first.at(1))).await?;
-        if self.endpoint.ip().is_loopback() || self.endpoint.ip().is_unspecified() {
-            // No pod could reach it, and the API refuses such endpoints.
-            return Ok(());
+        match self.endpoint {
+            Some(endpoint) if endpoints::is_for_pods(endpoint) => {
+                endpoints::write(&self.registry, &BTreeSet::from([endpoint])).await
+            }
+            _ => Ok(()),
         }
-        let (endpoints, slice) = kubernetes_endpoints(self.endpoint);
-        self.ensure("", "endpoints", "default", endpoints).await?;
-        self.ensure("discovery.k8s.io", "endpointslices", "default", slice).await
     }
 
     async fn ensure(
@@ -161,23 +156,6 @@ fn kubernetes_service(address: IpAddr) -> Value {
             "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": 6443}]
         }
     })
-}
-
-fn kubernetes_endpoints(endpoint: SocketAddr) -> (Value, Value) {
-    let (address, port) = (endpoint.ip().to_string(), endpoint.port());
-    let endpoints = json!({
-        "metadata": {"name": "kubernetes", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
-        "subsets": [{
-            "addresses": [{"ip": address}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]
-        }]
-    });
-    let slice = json!({
-        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": if endpoint.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{"addresses": [address], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}]
-    });
-    (endpoints, slice)
 }
 
 /// What every cluster's own pods are ranked by.

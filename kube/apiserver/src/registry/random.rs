@@ -17,6 +17,11 @@ pub(super) fn byte() -> u8 {
     byte
 }
 
+/// A number that is not 0, as etcd wants for leases.
+pub(crate) fn positive() -> i64 {
+    (i64::from_le_bytes(bytes()) & i64::MAX).max(1)
+}
+
 /// What follows the prefix of a generated name.
 pub(super) fn suffix() -> [u8; SUFFIX_LEN] {
     bytes()

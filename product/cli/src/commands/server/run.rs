@@ -9,7 +9,7 @@ use apiserver::compose::{Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
 use apiserver::{ApiServer, Config, Network, rest};
-use apiserver::{aggregate, fairness};
+use apiserver::{aggregate, endpoints, fairness};
 use auth::pki::Pki;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -59,7 +59,7 @@ async fn run(
     let pki = keys.ensured().await?;
     let server = ApiServer::open(Config {
         network: Network { cidrs: args.service_cidr.clone(), node_ports: args.node_port_range.clone() },
-        endpoint: advertised,
+        endpoint: args.store.is_empty().then_some(advertised),
         ..Config::new(Arc::clone(&opened.store))
     })
     .await?;
@@ -83,6 +83,10 @@ async fn run(
     let (aggregator, front) = (Arc::clone(&composed.aggregator), Arc::clone(&composed.front));
     tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
     tasks.spawn(fairness::run(Arc::clone(server.registry()), front, ended.clone()));
+    if !args.store.is_empty() {
+        let (registry, store) = (Arc::clone(server.registry()), Arc::clone(&opened.store));
+        tasks.spawn(endpoints::run(registry, store, advertised, ended.clone()));
+    }
     let (notices, mut said) = notices::channel();
     let workers = Workers {
         args,

@@ -260,7 +260,7 @@ fn cp_01_the_audit_log_has_every_call_that_kubectl_makes() {
         let mut heard = Vec::new();
         for (at, command) in COMMANDS.iter().enumerate() {
             // What kubectl has kept of earlier answers it does not ask for, though it says so.
-            let cache = format!("--cache-dir={}", recorded.directory.join(&at.to_string()).display());
+            let cache = format!("--cache-dir={}", recorded.directory.join(at.to_string()).display());
             let words: Vec<String> = command.split(' ').map(|word| word.replace('_', " ")).collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let output = cluster.kubectl(&[&["-v=8", &cache][..], &words].concat());

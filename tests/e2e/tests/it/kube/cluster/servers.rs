@@ -70,6 +70,37 @@ fn servers_that_start_at_once_are_one_cluster_by_their_token() {
     loops_work(&rest, "after");
 }
 
+/// Pods find the API where there is a server, and nowhere else.
+#[test]
+fn the_service_kubernetes_has_the_servers_that_are_there() {
+    let etcd = Etcd::start(1);
+    let at = |address: &str| {
+        let options = ["--datastore", &etcd.endpoints(), "--token", TOKEN, "--advertise-address", address]
+            .map(str::to_owned);
+        KubeServer::start_with(&options.each_ref().map(String::as_str))
+    };
+    let first = at("192.0.2.1");
+    let second = at("192.0.2.2");
+    let addresses = |kind: &str, path: &str| {
+        let output = first.kubectl(&["get", kind, "-o", &format!("jsonpath={{.items[*]{path}}}")]);
+        let mut found: Vec<String> = output.ok().split_whitespace().map(str::to_owned).collect();
+        found.sort();
+        found
+    };
+    let are = |expected: &[&str]| {
+        until("the servers' addresses", || {
+            addresses("endpointslices", ".endpoints[*].addresses[*]") == expected
+                && addresses("endpoints", ".subsets[*].addresses[*].ip") == expected
+        });
+    };
+    are(&["192.0.2.1", "192.0.2.2"]);
+    // Without a word: its lease ends.
+    drop(second);
+    are(&["192.0.2.1"]);
+    let _third = at("192.0.2.3");
+    are(&["192.0.2.1", "192.0.2.3"]);
+}
+
 /// A server that is to fail; and its home.
 fn refused(etcd: &Etcd, home: &TempDir, token: &[&str]) -> Output {
     let mut command = Command::new(bin("strake"));
