@@ -21,6 +21,8 @@ pub(crate) struct Cycle<'a> {
     /// What the counts were asked for, as [`Wanted`] has it.
     pub(crate) wanted: &'a Wanted,
     volumes: Demands<'a>,
+    /// A claim that another pod has for itself.
+    taken: Option<Arc<str>>,
     /// The pod's demands of nodes, in words.
     demands: Arc<str>,
     /// The only nodes that can do.
@@ -121,6 +123,8 @@ impl<'a> Cycle<'a> {
     /// Looks at everything but the nodes; what keeps the pod from all of them is the error.
     pub(crate) fn new(snapshot: &'a Snapshot, pod: &'a Pod, wanted: &'a Wanted) -> Result<Self, String> {
         let volumes = snapshot.volumes.demands(pod)?;
+        let mut exclusive = snapshot.volumes.exclusive(pod);
+        let taken = exclusive.find(|claim| snapshot.is_taken(claim, pod)).map(|claim| claim.as_str().into());
         let only = pod.node_rules.only_names();
         let only = only.map(|names| names.iter().filter_map(|name| snapshot.place_of(name)).collect());
         let census = &snapshot.census;
@@ -133,7 +137,8 @@ impl<'a> Cycle<'a> {
             });
         let demands = pod.node_rules.demands().into();
         let spread = Vec::new();
-        let mut cycle = Self { snapshot, pod, wanted, volumes, demands, only, refused, is_first, spread };
+        let mut cycle =
+            Self { snapshot, pod, wanted, volumes, taken, demands, only, refused, is_first, spread };
         cycle.spread =
             wanted.hard.iter().filter_map(|(id, it)| cycle.spread_state(*id, it, wanted)).collect();
         Ok(cycle)
@@ -187,7 +192,8 @@ impl<'a> Cycle<'a> {
     }
 
     fn check_volumes(&self, _: usize, node: &Node) -> Option<Misfit> {
-        self.volumes.check(node)
+        let taken = |claim: &Arc<str>| Misfit::ClaimTaken { claim: Arc::clone(claim) };
+        self.taken.as_ref().map(taken).or_else(|| self.volumes.check(node))
     }
 
     fn check_pods(&self, place: usize, _: &Node) -> Option<Misfit> {

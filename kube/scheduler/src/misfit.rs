@@ -68,6 +68,11 @@ pub enum Misfit {
         /// The claim.
         claim: String,
     },
+    /// Another pod has a claim that only one may have (`ReadWriteOncePod`), on whatever node.
+    ClaimTaken {
+        /// The claim.
+        claim: Arc<str>,
+    },
 }
 
 impl Misfit {
@@ -92,6 +97,9 @@ impl Misfit {
             Self::Spread { .. } => "node(s) didn't match pod topology spread constraints",
             Self::VolumeElsewhere { .. } => "node(s) didn't match PersistentVolume's node affinity",
             Self::NoVolume { .. } => "node(s) didn't find available persistent volumes to bind",
+            Self::ClaimTaken { .. } => {
+                "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
+            }
         };
         vec![text.to_owned()]
     }
@@ -135,6 +143,9 @@ impl Misfit {
             ),
             Self::VolumeElsewhere { volume } => format!("bring volume {volume} to {node}"),
             Self::NoVolume { claim } => format!("make a volume for claim {claim} that {node} reaches"),
+            Self::ClaimTaken { claim } => {
+                format!("end the pod that has claim {claim}, or let the claim be ReadWriteMany")
+            }
         }
     }
 
@@ -145,6 +156,7 @@ impl Misfit {
             | Self::TooManyPods { .. }
             | Self::AntiAffinity { .. }
             | Self::RefusedByPods
+            | Self::ClaimTaken { .. }
             | Self::Spread { .. } => true,
             Self::Resources(shortages) => shortages.iter().all(|it| it.requested <= it.capacity),
             _ => false,

@@ -261,6 +261,7 @@ fn helpers(diagnosis: &Diagnosis) -> Vec<Change> {
             Misfit::AntiAffinity { .. } | Misfit::RefusedByPods => &[Change::PodRemoved, Change::NodeLabels],
             Misfit::NoTopologyLabel { .. } => &[Change::NodeLabels],
             Misfit::Spread { .. } => &[Change::PodPlaced, Change::PodRemoved, Change::NodeLabels],
+            Misfit::ClaimTaken { .. } => &[Change::PodRemoved, Change::Volumes],
             Misfit::VolumeElsewhere { .. } | Misfit::NoVolume { .. } => {
                 &[Change::Volumes, Change::NodeLabels]
             }

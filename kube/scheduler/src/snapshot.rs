@@ -70,6 +70,14 @@ impl Snapshot {
         self.images.get(image).copied().unwrap_or(0)
     }
 
+    /// Whether a pod other than this one, on any node, has a claim of its namespace.
+    pub(crate) fn is_taken(&self, claim: &String, pod: &Pod) -> bool {
+        let mut pods = self.nodes().flat_map(|node| &node.pods);
+        pods.any(|other| {
+            other.uid != pod.uid && other.namespace == pod.namespace && other.claims.contains(claim)
+        })
+    }
+
     /// Labels of a namespace.
     pub fn namespace(&self, name: &str) -> Option<&Labels> {
         self.namespaces.get(name)

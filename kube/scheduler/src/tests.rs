@@ -314,6 +314,33 @@ fn claims_bind_pods_to_nodes() {
 }
 
 #[test]
+fn a_claim_for_one_pod_is_had_by_one() {
+    let with = |name: &str, priority: i64, node: Option<&str>| {
+        pod(
+            name,
+            &json!({"metadata": {"uid": name}, "spec": {"priority": priority, "nodeName": node,
+                "volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "own"}}]}}),
+        )
+    };
+    let mut snapshot = cluster(&[zoned("a1", "a"), zoned("b1", "b")], &[with("user", 1, Some("a1"))]);
+    let claim = |mode: &str| json!({"metadata": {"name": "own", "namespace": "shop"}, "spec": {"volumeName": "disk", "accessModes": [mode]}});
+    snapshot.volumes.set_volume(&json!({"metadata": {"name": "disk"}, "spec": {}}));
+    snapshot.volumes.set_claim(&claim("ReadWriteOnce"));
+    assert_eq!(choices(&mut snapshot, &with("other", 0, None)), names(&["a1", "b1"]));
+    snapshot.volumes.set_claim(&claim("ReadWriteOncePod"));
+    assert_eq!(
+        placed(&mut snapshot, &with("other", 0, None)),
+        "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode."
+    );
+    // Who matters more gets it, on the node where the other one was.
+    let vip = Pod::read(&with("vip", 9, None));
+    let Decision::Unschedulable(why) = schedule(&mut snapshot, &vip, 0) else { panic!("it fits") };
+    assert_eq!(&*preempt(&mut snapshot, &vip, &why, &[]).unwrap().node, "a1");
+    snapshot.remove_pod("user");
+    assert_eq!(choices(&mut snapshot, &with("other", 0, None)), names(&["a1", "b1"]));
+}
+
+#[test]
 fn the_least_important_go_for_the_more_important() {
     let with = |name: &str, node: &str, amount: &str, priority: i64| {
         let mut value = app(name, name, &cpu(amount));

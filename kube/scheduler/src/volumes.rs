@@ -146,6 +146,14 @@ impl Volumes {
         self.classes.remove(name);
     }
 
+    /// The claims of a pod that no other pod may have at the same time.
+    pub(crate) fn exclusive<'a>(&'a self, pod: &'a Pod) -> impl Iterator<Item = &'a String> {
+        pod.claims.iter().filter(|name| {
+            let claim = self.claims.get(&format!("{}/{name}", pod.namespace));
+            claim.is_some_and(|claim| claim.modes.iter().any(|mode| mode == "ReadWriteOncePod"))
+        })
+    }
+
     /// What a pod's claims demand, or what keeps it from every node; upstream's words.
     pub(crate) fn demands<'a>(&'a self, pod: &'a Pod) -> Result<Demands<'a>, String> {
         let mut demands = Demands::default();

@@ -62,6 +62,7 @@ fn effort(misfit: &Misfit) -> i64 {
             20 + shortages.iter().map(part).sum::<i64>()
         }
         Misfit::Affinity { .. } | Misfit::AntiAffinity { .. } | Misfit::RefusedByPods => 60,
+        Misfit::ClaimTaken { .. } => 70,
         Misfit::VolumeElsewhere { .. } | Misfit::NoVolume { .. } => 80,
         Misfit::OtherNode => 100,
     }
