@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use apiserver::compose::{Setup, compose, git_version};
+use apiserver::compose::{Composed, Setup, compose, git_version};
 use apiserver::http::limits::Limits;
 use apiserver::http::{Listener, Settings, serve as serve_http};
 use apiserver::{ApiServer, Config, Network, rest};
 use apiserver::{aggregate, endpoints, fairness};
 use auth::pki::Pki;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -80,13 +81,8 @@ async fn run(
     };
     tasks.spawn(keys.clone().renewal(pki.look_again_at, show, ended.clone()));
     composed.bootstrap(&server).await?;
-    let (aggregator, front) = (Arc::clone(&composed.aggregator), Arc::clone(&composed.front));
-    tasks.spawn(aggregate::run(Arc::clone(server.registry()), aggregator, ended.clone()));
-    tasks.spawn(fairness::run(Arc::clone(server.registry()), front, ended.clone()));
-    if !args.store.is_empty() {
-        let (registry, store) = (Arc::clone(server.registry()), Arc::clone(&opened.store));
-        tasks.spawn(endpoints::run(registry, store, advertised, ended.clone()));
-    }
+    let others = (!args.store.is_empty()).then_some((&opened.store, advertised));
+    follow(&mut tasks, &server, &composed, others, &ended);
     let (notices, mut said) = notices::channel();
     let workers = Workers {
         args,
@@ -114,6 +110,23 @@ async fn run(
         audit.flush().await;
     }
     Ok(())
+}
+
+/// The loops of the front: of what is served elsewhere, of who is served first, and, with `others` on the
+/// same store, of where all of them are.
+fn follow(
+    tasks: &mut JoinSet<()>,
+    server: &ApiServer,
+    composed: &Composed,
+    others: Option<(&Arc<dyn Store>, SocketAddr)>,
+    ended: &watch::Receiver<bool>,
+) {
+    let registry = || Arc::clone(server.registry());
+    tasks.spawn(aggregate::run(registry(), Arc::clone(&composed.aggregator), ended.clone()));
+    tasks.spawn(fairness::run(registry(), Arc::clone(&composed.front), ended.clone()));
+    if let Some((store, advertised)) = others {
+        tasks.spawn(endpoints::run(registry(), Arc::clone(store), advertised, ended.clone()));
+    }
 }
 
 fn setup<'a>(
