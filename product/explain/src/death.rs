@@ -59,6 +59,12 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
         headline,
     };
     let mut sections = vec![section];
+    if let (Some(_), Some(exit)) = (ended.alive, ended.exit) {
+        let mut section = Section::new("last_end", "Its end before it was started again");
+        section.verdict = Some(exit.at.to_string());
+        dead(&mut section, ended, exit);
+        sections.push(section);
+    }
     sections.extend(last_words("last_words", "Its last words", &ended.last_lines));
     for (exit, lines) in &ended.earlier {
         let mut section = Section::new("earlier_end", "An end before that");
@@ -88,10 +94,6 @@ fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
     let meaning = "Its init is there, so there is no death to explain; `strake explain` shows what it does.";
     section.title = "State";
     section.line("state", format!("running, as PID {pid}"), format!("/proc/{pid}"), meaning);
-    if let Some(exit) = ended.exit {
-        let value = format!("{}, {}", status(exit), exit.at);
-        section.line("last end", value, &ended.exit_record, "That was before it was started again.");
-    }
     "it is alive and running".to_owned()
 }
 
@@ -569,6 +571,9 @@ mod tests {
         };
         let (headline, said) = text(&Ended { alive: Some(42), ..ended(None) });
         assert!(headline == "it is alive and running" && said.contains("/proc/42"), "{said}");
+        let sick = exit(Some(143), Some(15), ExitCause::Unhealthy { signal: 15, failures: 3 });
+        let (headline, said) = text(&Ended { alive: Some(42), ..ended(Some(&sick)) });
+        assert!(headline == "it is alive and running" && said.contains("3 failed health checks"), "{said}");
         let (headline, _) = text(&Ended { started: false, ..ended(None) });
         assert_eq!(headline, "it was never started");
         let (headline, said) = text(&Ended { start_error: Some("no such file".to_owned()), ..ended(None) });

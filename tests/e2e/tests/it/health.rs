@@ -112,7 +112,7 @@ fn an_unhealthy_one_is_started_again_under_on_unhealthy() {
         checked(&strake, "app", &["--restart", "on-unhealthy", "--stop-timeout", "0"], "exec sleep 3600");
         wait_for("a restart", || (inspect(&strake, "app")["RestartCount"].as_i64() >= Some(1)).then_some(()));
         let why = strake.ok(&["why", "dead", "app"]);
-        assert!(why.contains("unhealthy"), "{why}");
+        assert!(why.contains("failed health checks"), "{why}");
         strake.ok(&["stop", "-t", "0", "app"]);
         assert_eq!(inspect(&strake, "app")["State"]["Status"], "exited");
     });
