@@ -45,7 +45,7 @@ pub struct Ended<'a> {
 pub fn why_dead(ended: &Ended<'_>) -> Report {
     let mut section = Section::new("why_dead", "Why it ended");
     let headline = match (ended.alive, ended.exit) {
-        (Some(pid), _) => alive(&mut section, ended, pid),
+        (Some(pid), _) => alive(&mut section, pid),
         (None, Some(exit)) => {
             let headline = dead(&mut section, ended, exit);
             if ended.restarting { format!("{headline}; it is started again") } else { headline }
@@ -90,7 +90,7 @@ fn last_words(id: &'static str, title: &'static str, lines: &[String]) -> Option
     (!lines.is_empty()).then_some(section)
 }
 
-fn alive(section: &mut Section, ended: &Ended<'_>, pid: i32) -> String {
+fn alive(section: &mut Section, pid: i32) -> String {
     let meaning = "Its init is there, so there is no death to explain; `strake explain` shows what it does.";
     section.title = "State";
     section.line("state", format!("running, as PID {pid}"), format!("/proc/{pid}"), meaning);

@@ -91,7 +91,7 @@ fn a_run_again_has_the_same_files_and_a_network_that_works() {
             "--restart",
             "always",
             "-p",
-            "0:80",
+            "80",
             "busybox",
             "sh",
             "-c",

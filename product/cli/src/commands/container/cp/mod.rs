@@ -123,12 +123,8 @@ fn from_container(
         (packed, unpacked.map(|()| bytes))
     });
     match (packed, unpacked) {
-        // Of the two errors the packer's comes second when it only lost its reader.
         (Ok(()), unpacked) => Ok(Some(unpacked?)),
-        (
-            Err(_),
-            Err(error @ (engine::files::FilesError::Io { .. } | engine::files::FilesError::ReadOnly { .. })),
-        ) => Err(error.into()),
+        (Err(packed), Err(unpacked)) if lost_its_reader(&packed) => Err(unpacked.into()),
         (Err(error), _) => Err(error.into()),
     }
 }
@@ -214,6 +210,14 @@ fn to_container(
         unpacked?;
         packed?;
         Ok(bytes)
+    })
+}
+
+/// Whether a packer failed only because whoever read from it had failed before.
+fn lost_its_reader(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     })
 }
 
