@@ -58,8 +58,13 @@ pub(crate) fn unpack<R: Read>(
     limits: &Limits,
 ) -> Result<Outcome, ApplyError> {
     let root = Rc::new(root);
-    let mut unpacker =
-        Unpacker { root: Rc::clone(&root), parents: Parents::default(), limits, outcome: Outcome::default() };
+    let mut unpacker = Unpacker {
+        root: Rc::clone(&root),
+        parents: Parents::default(),
+        limits,
+        outcome: Outcome::default(),
+        hidden: BTreeSet::new(),
+    };
     while let Some(entry) = reader.next_entry()? {
         unpacker.entry(entry)?;
         failpoint::hit("snapshot.stage-entry");
@@ -87,6 +92,9 @@ struct Unpacker<'a> {
     parents: Parents,
     limits: &'a Limits,
     outcome: Outcome,
+    /// What is hidden of lower layers where the entry that hid it was replaced by one that does too: a
+    /// directory that comes after that does not bring it back.
+    hidden: BTreeSet<RelPath>,
 }
 
 impl Unpacker<'_> {
@@ -307,7 +315,10 @@ impl Unpacker<'_> {
                 let found = tree::lookup(&parent, name).map_err(ApplyError::entry("look at", entry))?;
                 match found.as_ref().map(tree::kind) {
                     Some(FileType::Directory) => self.make_opaque(&path),
-                    _ => Ok(()),
+                    _ => {
+                        self.hidden.insert(path);
+                        Ok(())
+                    }
                 }
             }
             Err(errno) => Err(ApplyError::entry("create the whiteout", entry)(errno)),
@@ -416,8 +427,8 @@ impl Unpacker<'_> {
         rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(failed())?;
         create().map_err(failed())?;
         rustix::fs::chmodat(parent, name, DIRECTORY_MODE, AtFlags::empty()).map_err(failed())?;
-        if was_whiteout {
-            self.outcome.whiteouts.remove(path);
+        self.outcome.whiteouts.remove(path);
+        if was_whiteout || self.hidden.contains(path) {
             self.make_opaque(path)?;
         }
         Ok(true)
@@ -440,7 +451,9 @@ impl Unpacker<'_> {
         let Some(found) = tree::lookup(parent, name).map_err(Failure::Errno)? else { return Ok(()) };
         if tree::kind(&found) != FileType::Directory {
             rustix::fs::unlinkat(parent, name, AtFlags::empty()).map_err(Failure::Errno)?;
-            self.outcome.whiteouts.remove(path);
+            if self.outcome.whiteouts.remove(path) {
+                self.hidden.insert(path.to_vec());
+            }
             return Ok(());
         }
         match rustix::fs::unlinkat(parent, name, AtFlags::REMOVEDIR) {
@@ -454,7 +467,9 @@ impl Unpacker<'_> {
         }
         self.parents.clear();
         self.outcome.implied.remove(path);
-        self.outcome.opaque.remove(path);
+        if self.outcome.opaque.remove(path) {
+            self.hidden.insert(path.to_vec());
+        }
         self.outcome.times.remove(path);
         Ok(())
     }

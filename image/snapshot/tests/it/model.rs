@@ -103,6 +103,26 @@ fn entry() -> impl Strategy<Value = Entry> {
     ]
 }
 
+/// What a whiteout hides stays hidden, whatever comes in its place in the same layer.
+#[test]
+fn a_directory_after_a_file_after_a_whiteout_is_empty() {
+    let (file, directory) = (|| Entry::File("c".to_owned(), 0), || Entry::Directory("c".to_owned()));
+    let whiteout = || Entry::Whiteout("c".to_owned());
+    for upper in [
+        vec![whiteout(), file(), directory()],
+        vec![file(), whiteout(), directory()],
+        vec![whiteout(), directory(), file(), directory()],
+    ] {
+        let (_directory, store) = store();
+        let lower = [Entry::File("c/a".to_owned(), 0)];
+        let below = add(&store, &archive_of(&lower), None).unwrap();
+        let layer = add(&store, &archive_of(&upper), Some(&below.chain_id)).unwrap();
+        let expected = apply(&apply(&Files::new(), &lower), &upper);
+        assert_eq!(show(&expected), "c/", "{upper:?}");
+        assert_eq!(show_chain(&store, &layer.chain_id), "c/", "{upper:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
 
