@@ -14,6 +14,9 @@ use crate::sizes::sources;
 /// Row id → tests that carry it.
 type Rows = BTreeMap<String, Vec<Proof>>;
 
+/// What ids begin with.
+const AREAS: [&str; 13] = ["ns", "cg", "fs", "se", "rt", "en", "nw", "xx", "po", "cp", "nd", "lc", "k3"];
+
 #[derive(Debug, PartialEq)]
 struct Proof {
     sentence: String,
@@ -23,7 +26,9 @@ struct Proof {
 /// The page for the workspace at `root`.
 pub(crate) fn page(root: &Path) -> Result<String> {
     let mut rows = Rows::new();
-    for dir in ["base", "kernel", "runtime", "image", "net", "engine", "product", "bin", "tests"] {
+    for dir in
+        ["base", "kernel", "runtime", "image", "net", "engine", "kube", "product", "bin", "bench", "tests"]
+    {
         for file in sources(&root.join(dir))? {
             let name = file.strip_prefix(root)?.to_string_lossy().into_owned();
             collect(&mut rows, &name, &fs::read_to_string(&file)?);
@@ -51,7 +56,7 @@ fn collect(rows: &mut Rows, file: &str, source: &str) {
 fn row_of(test: &str) -> Option<(String, String)> {
     let (area, rest) = test.split_once('_')?;
     let (number, sentence) = rest.split_once('_')?;
-    let known = ["ns", "cg", "fs", "se", "rt", "en", "nw", "xx"].contains(&area);
+    let known = AREAS.contains(&area);
     let counted = number.len() == 2 && number.bytes().all(|byte| byte.is_ascii_digit());
     (known && counted).then(|| (format!("{}-{number}", area.to_uppercase()), sentence.replace('_', " ")))
 }
