@@ -87,7 +87,7 @@ impl<W: Write> Differ<W> {
             let (directory, name) = split(visit.path);
             return self.whiteout(join(directory, &[WHITEOUT, name].concat()));
         }
-        let Some(kind) = kind(&visit.stat) else { return Ok(()) };
+        let Some(kind) = entry_kind(&visit.stat) else { return Ok(()) };
         let mut header = self.header(visit, kind)?;
         self.summary.entries += 1;
         if kind != Kind::Directory && visit.stat.st_nlink > 1 {
@@ -152,8 +152,8 @@ impl<W: Write> Differ<W> {
     }
 }
 
-/// What kind of entry a file becomes; a socket none.
-fn kind(stat: &Stat) -> Option<Kind> {
+/// What kind of entry of an archive a file becomes; a socket none, which archives cannot have.
+pub fn entry_kind(stat: &Stat) -> Option<Kind> {
     let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
     Some(match tree::kind(stat) {
         FileType::RegularFile => Kind::File,

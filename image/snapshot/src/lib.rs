@@ -45,7 +45,7 @@ mod upper;
 pub use active::{Active, Kind};
 pub use chain::LayerInfo;
 pub use changes::{Change, ChangeKind};
-pub use diff::DiffSummary;
+pub use diff::{DiffSummary, entry_kind};
 pub use error::{ApplyError, EntryError, Error, Refusal};
 pub use idmap::{IdMap, IdRange};
 pub use limits::Limits;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use archive::tar::{Header, Kind, Timestamp, Writer, Xattr};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
+use snapshot::entry_kind;
 use sys::root::RootDir;
 
 use super::FilesError;
@@ -131,7 +132,7 @@ impl<W: Write> Packer<W> {
         shown: &[u8],
     ) -> Result<(), FilesError> {
         let path = || PathBuf::from(OsStr::from_bytes(shown));
-        let Some(kind) = kind(stat) else { return Ok(()) };
+        let Some(kind) = entry_kind(stat) else { return Ok(()) };
         let mut header = match self.header(directory, name, stat, kind, shown) {
             Err(error) if is_gone(&error) => return Ok(()),
             header => header.map_err(FilesError::io("look at", path()))?,
@@ -210,20 +211,6 @@ fn names(directory: &OwnedFd) -> io::Result<Vec<std::ffi::CString>> {
     }
     names.sort_unstable();
     Ok(names)
-}
-
-/// What kind of entry a file becomes; a socket none, as an archive cannot have it.
-fn kind(stat: &Stat) -> Option<Kind> {
-    let (major, minor) = (rustix::fs::major(stat.st_rdev), rustix::fs::minor(stat.st_rdev));
-    Some(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Kind::File,
-        FileType::Directory => Kind::Directory,
-        FileType::Symlink => Kind::Symlink,
-        FileType::Fifo => Kind::Fifo,
-        FileType::CharacterDevice => Kind::CharDevice { major, minor },
-        FileType::BlockDevice => Kind::BlockDevice { major, minor },
-        _ => return None,
-    })
 }
 
 /// The attributes that mean the same elsewhere: file capabilities, and the user's own.
