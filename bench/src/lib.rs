@@ -28,6 +28,8 @@ pub enum Scenario {
     Runtime,
     /// `strake run --rm` against `podman run --rm`
     Run,
+    /// run, exec, ps and fifty at once against podman, and docker where it is installed
+    Engine,
     /// pull and unpack of the Debian image against podman and skopeo
     Pull,
     /// the control plane under load, beside figures of kube-apiserver
@@ -79,6 +81,8 @@ pub enum Report {
 pub struct Turns {
     title: &'static str,
     versions: Vec<String>,
+    /// What was measured beside the table, a sentence each.
+    notes: Vec<String>,
     table: Table,
 }
 
@@ -98,7 +102,8 @@ impl fmt::Display for Report {
 impl fmt::Display for Turns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "### {}\n\n{}\n", self.title, self.table)?;
-        writeln!(f, "Measured with {}.", self.versions.join(", "))
+        writeln!(f, "Measured with {}.", self.versions.join(", "))?;
+        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
     }
 }
 
@@ -110,6 +115,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
     let turns = match scenario {
         Scenario::Runtime => scenario::runtime::measure(options).context("scenario runtime"),
         Scenario::Run => scenario::run::measure(options).context("scenario run"),
+        Scenario::Engine => scenario::engine::measure(options).context("scenario engine"),
         Scenario::Pull => scenario::pull::measure(options).context("scenario pull"),
         Scenario::Watches => {
             return api::watches::measure().context("scenario watches").map(Report::Watches);

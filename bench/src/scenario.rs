@@ -1,5 +1,6 @@
 //! One file a scenario.
 
+pub(crate) mod engine;
 pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod runtime;

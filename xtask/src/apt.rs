@@ -45,6 +45,9 @@ pub(crate) const TESTS: &[&str] = &[
     "util-linux",
 ];
 
+/// What boots a guest. Its kernel is unpacked beside the system, not installed.
+pub(crate) const GUEST: &[&str] = &["apt", "dpkg", "e2fsprogs", "qemu-system-x86", "seabios"];
+
 /// What fetches clients from npm; a Node.js from elsewhere brings its own and conflicts with this.
 pub(crate) const NPM: &[&str] = &["npm"];
 

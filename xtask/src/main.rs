@@ -10,8 +10,10 @@ mod binaries;
 #[allow(dead_code, reason = "strake reads, we append")]
 mod carried;
 mod codegen;
+mod conformance;
 mod demo;
 mod docs;
+mod guest;
 mod install;
 mod isolated;
 mod layers;
@@ -40,6 +42,8 @@ enum Task {
     Demo(demo::Args),
     /// Install what the tests need, then format, lint, check layers and sizes, and run every test
     Test(suite::Args),
+    /// Run the tests that need a kernel of their own, in a virtual machine
+    Guest(guest::Args),
     /// Build the static binaries into target/dist
     Build,
     /// Lay the static binaries, man pages, completions and boot files down
@@ -52,6 +56,8 @@ enum Task {
     Docs(docs::Args),
     /// Run a test of endurance at full length
     Torture(torture::Args),
+    /// Run a public suite, brought by path, on the reference and on ours
+    Conformance(conformance::Args),
     /// Measure us against the peers and the kernel's floor
     Bench(bench::Args),
     /// Write kube-schema's table from Kubernetes' downloaded API description
@@ -65,12 +71,14 @@ fn main() -> anyhow::Result<()> {
     match Xtask::parse().task {
         Task::Demo(args) => demo::run(&root, &args),
         Task::Test(args) => suite::run(&root, &args),
+        Task::Guest(args) => guest::run(&root, &args),
         Task::Build => binaries::build(&root).map(|built| println!("{}", built.dir.display())),
         Task::Install(args) => install::run(&root, &args),
         Task::Layers => layers::run(&root),
         Task::Sizes(args) => sizes::run(&root, &args),
         Task::Docs(args) => docs::run(&root, &args),
         Task::Torture(args) => torture::run(&root, &args),
+        Task::Conformance(args) => conformance::run(&root, &args),
         Task::Bench(args) => bench::run(&root, &args),
         Task::Codegen(args) => codegen::run(&root, &args),
         Task::Rpc => rpc::run(&root),

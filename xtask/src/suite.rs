@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 
 use crate::process::{self, cargo};
-use crate::{apt, binaries, docs, layers, sizes};
+use crate::{apt, binaries, docs, guest, layers, sizes};
 
 /// Options.
 #[derive(clap::Args)]
@@ -17,7 +17,7 @@ pub(crate) struct Args {
 /// Runs every check and every test.
 pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     ensure!(apt::is_root()?, "the tests make namespaces, cgroups and mounts: run `cargo xtask test` as root");
-    apt::install(&[apt::BUILD, apt::IMAGES, apt::TESTS])?;
+    apt::install(&[apt::BUILD, apt::IMAGES, apt::TESTS, apt::GUEST])?;
     if !Path::new("/usr/bin/npm").exists() {
         apt::install(&[apt::NPM])?;
     }
@@ -27,6 +27,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
         sizes::run(root, &sizes::Args::check())?;
         let clippy = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
         process::run(cargo().current_dir(root).args(clippy))?;
+        let guest = ["clippy", "--package", "guest", "--test", "inside", "--locked", "--", "-D", "warnings"];
+        process::run(cargo().current_dir(root).args(guest))?;
         docs::run(root, &docs::Args { check: true })?;
         deny(root)?;
     }
@@ -34,7 +36,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     prepare_fixtures();
     let mut test = cargo();
     test.current_dir(root).args(["test", "--workspace", "--locked"]).env("STRAKE_BIN_DIR", &built.dir);
-    process::run(test.args(&args.filter))
+    process::run(test.args(&args.filter))?;
+    guest::suite(root, &built.dir, args.filter.as_deref())
 }
 
 /// Licences, advisories and sources, where cargo-deny is installed.
@@ -53,4 +56,6 @@ fn prepare_fixtures() {
     eprintln!("▸ images for the tests (debootstrap, about a minute the first time)");
     testkit::images::busybox_tar();
     testkit::images::debian_layout();
+    eprintln!("▸ the guest's kernel (Debian's cloud kernel, unpacked beside the system)");
+    ::guest::kernel();
 }

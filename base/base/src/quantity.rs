@@ -1,8 +1,8 @@
 //! Amounts of resources as the Kubernetes API writes them: `100m`, `1.5Gi`, `2e3`.
 //!
 //! A quantity is a decimal number with an exponent in one of three notations.
-//! It is kept exactly, in billionths, and printed in the notation in which it
-//! was given, in canonical form: no fraction, the largest suffix that loses nothing.
+//! It is kept in billionths and printed in the notation in which it was given, in canonical form:
+//! no fraction, the largest suffix that loses nothing.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -13,12 +13,10 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 /// An exact amount and the notation in which it is printed.
 ///
 /// Two quantities are equal if their amounts are: `1` is `1000m`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quantity {
     nanos: i128,
     format: QuantityFormat,
-    /// The text as given where the API repeats it though it is not canonical (`1.500`).
-    text: Option<Box<str>>,
 }
 
 /// A notation of quantities.
@@ -38,156 +36,128 @@ pub enum InvalidQuantity {
     /// It has not the form of a number with a suffix.
     #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
     Format,
-    /// The number cannot be read.
-    #[error("unable to parse numeric part of quantity")]
-    Number,
     /// The suffix is none of the known ones.
     #[error("unable to parse quantity's suffix")]
     Suffix,
-    /// The amount is beyond what is kept exactly (about 1e29).
-    #[error("quantity is too large: its magnitude must stay below 1e29")]
-    TooLarge,
 }
 
 impl Quantity {
     /// Nothing at all.
-    pub const ZERO: Self = Self { nanos: 0, format: QuantityFormat::DecimalSi, text: None };
+    pub const ZERO: Self = Self { nanos: 0, format: QuantityFormat::DecimalSi };
 
-    /// Reads a quantity. What is finer than a billionth is rounded away from
-    /// zero; a binary amount is capped at 2^63-1.
+    /// Reads a quantity. What is finer than a billionth is rounded away from zero; a binary amount is
+    /// cut at 2^63-1, any other at 1e29.
     pub fn parse(raw: &str) -> Result<Self, InvalidQuantity> {
         let parts = Parts::split(raw)?;
         let (base, exponent, mut format) = suffix_meaning(parts.suffix).ok_or(InvalidQuantity::Suffix)?;
         let magnitude = match base {
-            Base::Ten => nanos_decimal(&parts, exponent)?,
-            Base::Two => nanos_binary(&parts, exponent)?.min(i128::from(i64::MAX) * NANO),
+            Base::Ten => nanos_decimal(&parts, exponent).unwrap_or(NANOS_MAX),
+            Base::Two => nanos_binary(&parts, exponent).min(i128::from(i64::MAX) * NANO),
         };
-        if magnitude > NANOS_MAX {
-            return Err(InvalidQuantity::TooLarge);
-        }
+        let magnitude = magnitude.min(NANOS_MAX);
         if format == QuantityFormat::BinarySi && magnitude > 0 && magnitude < NANO {
             format = QuantityFormat::DecimalSi;
         }
-        let nanos = if parts.negative { -magnitude } else { magnitude };
-        let mut quantity = Self { nanos, format, text: None };
-        if repeats_text(&parts, base, exponent) && quantity.to_string() != raw {
-            quantity.text = Some(raw.into());
-        }
-        Ok(quantity)
+        Ok(Self { nanos: if parts.negative { -magnitude } else { magnitude }, format })
     }
 
     /// A whole number in the given notation.
     pub fn from_units(units: i64, format: QuantityFormat) -> Self {
-        Self { nanos: i128::from(units) * NANO, format, text: None }
+        Self { nanos: i128::from(units) * NANO, format }
+    }
+
+    /// A whole number.
+    pub fn from_int(units: i64) -> Self {
+        Self::from_units(units, QuantityFormat::DecimalSi)
     }
 
     /// Thousandths, as CPU time is counted.
     pub fn from_milli(milli: i64) -> Self {
-        Self { nanos: i128::from(milli) * MILLI, format: QuantityFormat::DecimalSi, text: None }
-    }
-
-    /// The notation.
-    pub fn format(&self) -> QuantityFormat {
-        self.format
+        Self { nanos: i128::from(milli) * MILLI, format: QuantityFormat::DecimalSi }
     }
 
     /// Whole units, rounded away from zero, at most what an `i64` holds.
-    pub fn value(&self) -> i64 {
+    pub fn value(self) -> i64 {
         saturate(round_away(self.nanos, NANO))
     }
 
     /// Thousandths, rounded away from zero, at most what an `i64` holds.
-    pub fn milli_value(&self) -> i64 {
+    pub fn milli_value(self) -> i64 {
         saturate(round_away(self.nanos, MILLI))
     }
 
+    /// Billionths.
+    pub fn nanos(self) -> i128 {
+        self.nanos
+    }
+
     /// The value if it is a whole number that an `i64` holds.
-    pub fn as_i64(&self) -> Option<i64> {
-        (self.nanos % NANO == 0).then(|| i64::try_from(self.nanos / NANO).ok()).flatten()
+    pub fn as_i64(self) -> Option<i64> {
+        self.is_integer().then(|| i64::try_from(self.nanos / NANO).ok()).flatten()
     }
 
     /// The nearest floating-point number.
-    pub fn to_f64(&self) -> f64 {
+    pub fn to_f64(self) -> f64 {
         self.nanos as f64 / NANO as f64
     }
 
-    /// Rounds away from zero to a multiple of 10^`scale`; true if nothing was lost.
-    /// Scales outside -9 to 18 change nothing.
-    pub fn round_up(&mut self, scale: i32) -> bool {
-        if !(-8..=18).contains(&scale) {
-            return true;
-        }
-        let step = 10i128.pow((scale + 9) as u32);
-        let rounded = round_away(self.nanos, step) * step;
-        let exact = rounded == self.nanos;
-        if !exact {
-            self.nanos = rounded;
-            self.text = None;
-        }
-        exact
+    /// The sum; a zero takes the notation of what is added.
+    #[must_use]
+    pub fn plus(self, other: Self) -> Self {
+        let format = if self.nanos == 0 { other.format } else { self.format };
+        Self { nanos: (self.nanos + other.nanos).clamp(-NANOS_MAX, NANOS_MAX), format }
     }
 
-    /// Adds; a zero takes the notation of what is added.
-    pub fn add(&mut self, other: &Self) {
-        if self.nanos == 0 {
-            self.format = other.format;
-        }
-        self.text = None;
-        self.nanos = self.nanos.saturating_add(other.nanos).clamp(-NANOS_MAX, NANOS_MAX);
+    /// The difference; a zero takes the notation of what is subtracted.
+    #[must_use]
+    pub fn minus(self, other: Self) -> Self {
+        self.plus(Self { nanos: -other.nanos, ..other })
     }
 
-    /// Subtracts; a zero takes the notation of what is subtracted.
-    pub fn sub(&mut self, other: &Self) {
-        self.add(&other.negated());
-    }
-
-    /// The same amount with the other sign.
-    pub fn negated(&self) -> Self {
-        Self { nanos: -self.nanos, format: self.format, text: None }
-    }
-
-    /// -1, 0 or 1.
-    pub fn signum(&self) -> i32 {
-        self.nanos.signum() as i32
+    /// Rounded away from zero to a whole number.
+    #[must_use]
+    pub fn rounded(self) -> Self {
+        Self { nanos: round_away(self.nanos, NANO) * NANO, ..self }
     }
 
     /// Whether it is nothing.
-    pub fn is_zero(&self) -> bool {
+    pub fn is_zero(self) -> bool {
         self.nanos == 0
     }
 
-    /// The canonical text, whatever was given.
-    pub fn canonical(&self) -> String {
+    /// Whether it is less than nothing.
+    pub fn is_negative(self) -> bool {
+        self.nanos < 0
+    }
+
+    /// Whether it is a whole number.
+    pub fn is_integer(self) -> bool {
+        self.nanos % NANO == 0
+    }
+}
+
+impl fmt::Display for Quantity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.nanos == 0 {
-            return "0".to_owned();
+            return f.write_str("0");
         }
         let small = self.nanos.abs() < 1024 * NANO;
-        if self.format == QuantityFormat::BinarySi && !small && self.nanos % NANO == 0 {
+        if self.format == QuantityFormat::BinarySi && !small && self.is_integer() {
             let mut number = self.nanos / NANO;
             let mut power = 0;
             while number % 1024 == 0 && power + 1 < BINARY.len() {
                 number /= 1024;
                 power += 1;
             }
-            return format!("{number}{}", BINARY[power]);
+            return write!(f, "{number}{}", BINARY[power]);
         }
         let (number, exponent) = decimal_parts(self.nanos);
-        let plain = exponent == 0;
         let suffix = DECIMAL.iter().find(|(_, e)| *e == exponent).map(|(suffix, _)| *suffix);
         match suffix {
-            Some(suffix) if plain || self.format != QuantityFormat::DecimalExponent => {
-                format!("{number}{suffix}")
+            Some(suffix) if exponent == 0 || self.format != QuantityFormat::DecimalExponent => {
+                write!(f, "{number}{suffix}")
             }
-            _ => format!("{number}e{exponent}"),
-        }
-    }
-}
-
-impl fmt::Display for Quantity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.text {
-            Some(text) => f.write_str(text),
-            None => f.write_str(&self.canonical()),
+            _ => write!(f, "{number}e{exponent}"),
         }
     }
 }
@@ -310,70 +280,49 @@ fn suffix_meaning(suffix: &str) -> Option<(Base, i32, QuantityFormat)> {
     Some((Base::Ten, exponent.parse().ok()?, QuantityFormat::DecimalExponent))
 }
 
-/// Number and fraction times 10^exponent, in billionths, rounded up.
-fn nanos_decimal(parts: &Parts<'_>, exponent: i32) -> Result<i128, InvalidQuantity> {
+/// Number and fraction times 10^exponent, in billionths, rounded up; none if that is too much.
+fn nanos_decimal(parts: &Parts<'_>, exponent: i32) -> Option<i128> {
     let digits = [parts.number, parts.fraction].concat();
     let digits = digits.trim_start_matches('0');
     if digits.is_empty() {
-        return Ok(0);
+        return Some(0);
     }
     // The power of ten of the last digit, counted in billionths.
     let last = i64::from(exponent) + 9 - parts.fraction.len() as i64;
     let keep = if last >= 0 { digits.len() } else { (digits.len() as i64 + last).max(0) as usize };
     if keep > 39 || (last > 0 && digits.len() as i64 + last > 39) {
-        return Err(InvalidQuantity::TooLarge);
+        return None;
     }
-    let mut value: i128 =
-        if keep == 0 { 0 } else { digits[..keep].parse().map_err(|_| InvalidQuantity::TooLarge)? };
+    let mut value: i128 = if keep == 0 { 0 } else { digits[..keep].parse().ok()? };
     if last > 0 {
-        let factor = 10i128.checked_pow(last as u32).ok_or(InvalidQuantity::TooLarge)?;
-        value = value.checked_mul(factor).ok_or(InvalidQuantity::TooLarge)?;
+        value = value.checked_mul(10i128.checked_pow(last as u32)?)?;
     }
     let lost = digits[keep..].bytes().any(|digit| digit != b'0');
-    value.checked_add(i128::from(lost)).ok_or(InvalidQuantity::TooLarge)
+    value.checked_add(i128::from(lost))
 }
 
 /// Number and fraction times 2^exponent, in billionths, rounded up; saturates.
-fn nanos_binary(parts: &Parts<'_>, exponent: i32) -> Result<i128, InvalidQuantity> {
-    // 2^60 is below 1e19: beyond 19 digits the amount is capped anyway, and a
-    // digit of the fraction beyond the 28th weighs less than a billionth.
-    let whole: i128 = match parts.number.len() {
-        0 => 0,
-        1..=19 => parts.number.parse().map_err(|_| InvalidQuantity::Number)?,
-        _ => return Ok(i128::MAX),
-    };
-    let whole = (whole << exponent).saturating_mul(NANO);
+fn nanos_binary(parts: &Parts<'_>, exponent: i32) -> i128 {
+    // 2^60 is below 1e19: beyond 19 digits the amount is cut anyway, and a
+    // digit of the fraction beyond the 18th weighs less than what is kept.
+    let digits =
+        |text: &str| text.bytes().fold(0, |value: i128, digit| value * 10 + i128::from(digit - b'0'));
+    if parts.number.len() > 19 {
+        return i128::MAX;
+    }
+    let whole = (digits(parts.number) << exponent).saturating_mul(NANO);
     let (kept, lost) = parts.fraction.split_at(parts.fraction.len().min(18));
     if kept.is_empty() {
-        return Ok(whole);
+        return whole;
     }
-    let numerator = kept.parse::<i128>().map_err(|_| InvalidQuantity::Number)?;
     let denominator = 10i128.pow(kept.len() as u32);
-    // numerator < 1e18, 2^60 < 1.2e18: the product fits; the billion is applied in two steps.
-    let scaled = numerator << exponent;
+    // The numerator is below 1e18 and 2^60 below 1.2e18: the product fits; the billion comes in two steps.
+    let scaled = digits(kept) << exponent;
     let (quotient, remainder) = (scaled / denominator, scaled % denominator);
     let rest = remainder * NANO;
     let inexact = rest % denominator != 0 || lost.bytes().any(|digit| digit != b'0');
     let fraction = quotient * NANO + rest / denominator + i128::from(inexact);
-    Ok(whole.saturating_add(fraction))
-}
-
-/// Whether the API repeats a text as given instead of printing it canonically:
-/// short numbers whose scale happens to be a multiple of three.
-fn repeats_text(parts: &Parts<'_>, base: Base, exponent: i32) -> bool {
-    let digits = parts.number.len() + parts.fraction.len();
-    match base {
-        Base::Two => {
-            let low = parts.number.parse::<u64>().unwrap_or(0) & 7;
-            parts.fraction.is_empty() && digits as i32 + exponent * 3 / 10 < 15 && low != 0
-        }
-        Base::Ten => {
-            let scale = exponent.saturating_sub(parts.fraction.len() as i32);
-            let shifted = [parts.number, parts.fraction].concat();
-            let starts_well = !parts.number.is_empty();
-            digits <= 18 && scale >= -9 && scale % 3 == 0 && starts_well && !shifted.ends_with("000")
-        }
-    }
+    whole.saturating_add(fraction)
 }
 
 /// A mantissa without trailing zeros and an exponent that is a multiple of three.
@@ -420,16 +369,24 @@ mod tests {
             ("1500m", "1500m"),
             ("0.5", "500m"),
             (".5", "500m"),
-            ("5.", "5."),
+            ("5.", "5"),
             ("1.5Gi", "1536Mi"),
             ("1024Mi", "1Gi"),
             ("1025Mi", "1025Mi"),
+            ("1023Mi", "1023Mi"),
+            ("0.5Mi", "512Ki"),
+            ("-5", "-5"),
+            ("12e2", "1200"),
+            ("1e-3", "1e-3"),
+            ("0e999999", "0"),
+            ("2Ei", "2Ei"),
             ("1023", "1023"),
             ("512Ki", "512Ki"),
             ("0.5Ki", "512"),
             ("0.0001Ki", "102400u"),
             ("1000k", "1M"),
             ("1e3", "1e3"),
+            ("1E3", "1e3"),
             ("100e2", "10e3"),
             ("0.1m", "100u"),
             ("0.1n", "1n"),
@@ -439,10 +396,10 @@ mod tests {
             ("9Ei", "9223372036854775807"),
             ("99999999999999999999Ki", "9223372036854775807"),
             ("1E", "1E"),
-            ("1E3", "1E3"),
-            ("+5", "+5"),
-            ("1.500", "1.500"),
-            ("000100m", "000100m"),
+            ("+5", "5"),
+            ("1.500", "1500m"),
+            ("000100m", "100m"),
+            ("1e99", "100e27"),
             ("3.0000000001", "3000000001n"),
         ] {
             assert_eq!(shown(raw), text, "{raw}");
@@ -464,7 +421,6 @@ mod tests {
             ("1e", InvalidQuantity::Suffix),
             ("-3.01e-", InvalidQuantity::Suffix),
             ("1K", InvalidQuantity::Suffix),
-            ("1e99", InvalidQuantity::TooLarge),
             ("1e99999999999", InvalidQuantity::Suffix),
         ] {
             assert_eq!(Quantity::parse(raw), Err(error), "{raw}");
@@ -488,20 +444,14 @@ mod tests {
         assert_eq!(of("1"), of("1000m"));
         assert!(of("1Ki") > of("1k"));
         assert_eq!((of("5").as_i64(), of("5m").as_i64()), (Some(5), None));
-        let mut up = of("1234m");
-        assert!(!up.round_up(0));
-        assert_eq!(up.to_string(), "2");
-        assert!(up.round_up(-3));
     }
 
     #[test]
     fn adds_and_subtracts_exactly() {
         let check = |left: &str, right: &str, sum: &str, difference: &str| {
-            let (mut a, b) = (Quantity::parse(left).unwrap(), Quantity::parse(right).unwrap());
-            let mut c = a.clone();
-            a.add(&b);
-            c.sub(&b);
-            assert_eq!((a.to_string().as_str(), c.to_string().as_str()), (sum, difference), "{left} {right}");
+            let (a, b) = (Quantity::parse(left).unwrap(), Quantity::parse(right).unwrap());
+            let found = (a.plus(b).to_string(), a.minus(b).to_string());
+            assert_eq!(found, (sum.to_owned(), difference.to_owned()), "{left} {right}");
         };
         check("1Gi", "512Mi", "1536Mi", "512Mi");
         check("0", "1Ki", "1Ki", "-1Ki");
@@ -525,8 +475,8 @@ mod tests {
         fn never_panics(raw in "[-+]?[0-9.]{0,45}[eEinumkKMGTP]{0,2}[-+]?[0-9]{0,4}") {
             if let Ok(quantity) = Quantity::parse(&raw) {
                 let again = Quantity::parse(&quantity.to_string()).unwrap();
-                proptest::prop_assert_eq!(&again, &quantity);
-                proptest::prop_assert_eq!(Quantity::parse(&quantity.canonical()).unwrap(), quantity);
+                proptest::prop_assert_eq!(again, quantity);
+                proptest::prop_assert_eq!(again.to_string(), quantity.to_string());
             }
         }
     }

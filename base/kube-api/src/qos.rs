@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::value::{is_empty, items, members};
 
 /// `Guaranteed`, `Burstable` or `BestEffort`, by what the pod's containers ask for.
@@ -39,8 +39,7 @@ fn add(sum: &mut Amounts, list: &Value) -> usize {
     let mut found = 0;
     for (name, amount) in members(list) {
         let Some(name) = COMPUTE.into_iter().find(|known| known == name) else { continue };
-        let Some(amount) =
-            Quantity::from_value(amount).filter(|amount| !amount.is_zero() && !amount.is_negative())
+        let Some(amount) = quantity::read(amount).filter(|amount| !amount.is_zero() && !amount.is_negative())
         else {
             continue;
         };

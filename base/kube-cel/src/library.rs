@@ -18,13 +18,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use base::Quantity;
+
 use crate::error::EvalError;
 use crate::eval::Machine;
 use crate::val::{Map, Val};
 
 use format::Format;
 use net::Cidr;
-use quantity::Quantity;
 use semver::Semver;
 use url::Url;
 
@@ -75,7 +76,7 @@ impl Opaque {
 
     pub(crate) fn equals(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Quantity(a), Self::Quantity(b)) => a.value == b.value,
+            (Self::Quantity(a), Self::Quantity(b)) => a == b,
             (Self::Url(a), Self::Url(b)) => a == b,
             (Self::Ip(a), Self::Ip(b)) => a == b,
             (Self::Cidr(a), Self::Cidr(b)) => a == b,
@@ -152,7 +153,7 @@ fn dispatch<'a>(machine: &mut Machine<'a>, name: &str, args: &[Val<'a>]) -> Resu
 
 fn of_opaque<'a>(name: &str, value: &Opaque, args: &[Val<'a>]) -> Option<Result<'a>> {
     match value {
-        Opaque::Quantity(quantity) => quantity.call(name, args),
+        Opaque::Quantity(own) => quantity::member(*own, name, args),
         Opaque::Url(url) => url.call(name),
         Opaque::Ip(ip) => net::of_ip(name, *ip),
         Opaque::Cidr(cidr) => cidr.call(name, args),

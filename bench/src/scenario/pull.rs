@@ -45,7 +45,7 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
     }
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(500))?;
     let versions = vec![version("podman"), version("skopeo")];
-    Ok(Turns { title: "pull and unpack of Debian", versions, table })
+    Ok(Turns { title: "pull and unpack of Debian", versions, notes: Vec::new(), table })
 }
 
 /// One fresh storage a round, all kept until the end.

@@ -37,12 +37,13 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
     Ok(Turns {
         title: "run --rm of a present image",
         versions: vec![version("podman"), version("crun")],
+        notes: Vec::new(),
         table,
     })
 }
 
 /// podman asks for more than a root without CAP_SYS_RESOURCE may have, and crun gives up on it.
-const LIMITS: &[&str] = &["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=20000:20000"];
+pub(crate) const LIMITS: &[&str] = &["--ulimit", "nofile=20000:20000", "--ulimit", "nproc=20000:20000"];
 
 /// Debian's podman with storage of its own.
 pub(crate) struct Podman {
@@ -63,7 +64,7 @@ impl Podman {
         command
     }
 
-    fn import(&self) -> Result<()> {
+    pub(crate) fn import(&self) -> Result<()> {
         let tar = images::busybox_tar();
         quietly(self.command().arg("import").arg(tar).arg("localhost/busybox")).context("podman import")
     }

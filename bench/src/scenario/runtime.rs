@@ -39,7 +39,7 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
     candidates.push(Candidate::new("kernel floor", || floor(&floor_program)));
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(5))?;
     let versions = PEERS.iter().filter(|peer| wanted(options, peer)).map(|peer| version(peer)).collect();
-    Ok(Turns { title: "create + start + wait + delete", versions, table })
+    Ok(Turns { title: "create + start + wait + delete", versions, notes: Vec::new(), table })
 }
 
 /// A runtime with runc's command line.

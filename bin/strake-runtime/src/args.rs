@@ -56,7 +56,7 @@ pub(crate) enum UsageError {
 impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::UnknownCommand(name) => write!(f, "unknown command {name:?}"),
+            Self::UnknownCommand(name) => write!(f, "No help topic for '{name}'"),
             Self::UnknownOption { command, option } if command.is_empty() => {
                 write!(f, "unknown option {option}")
             }
@@ -108,6 +108,7 @@ const ALL: Opt = switch("all", Some('a'), "signal every process of the container
 const FORCE: Opt = switch("force", Some('f'), "kill it first; a missing container is no error");
 const QUIET: Opt = switch("quiet", Some('q'), "print ids only");
 const FORMAT: Opt = value("format", Some('f'), "table|json", "form of the output");
+const PIDFD: Opt = value("pidfd-socket", None, "PATH", "unix socket that gets the process's pidfd");
 const ROOTLESS: Opt = switch("rootless", None, "for a user without privileges");
 
 pub(crate) const GLOBALS: &[Opt] = &[
@@ -126,7 +127,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         operands: "<container-id>",
         count: 1..=1,
         help: "make a container; its program waits for start",
-        options: &[BUNDLE, CONSOLE, PID_FILE, NO_PIVOT, NO_KEYRING, PRESERVE],
+        options: &[BUNDLE, CONSOLE, PID_FILE, PIDFD, NO_PIVOT, NO_KEYRING, PRESERVE],
         program: false,
     },
     CommandSpec {
@@ -146,6 +147,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             BUNDLE,
             CONSOLE,
             PID_FILE,
+            PIDFD,
             NO_PIVOT,
             NO_KEYRING,
             PRESERVE,
@@ -187,6 +189,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         options: &[
             CONSOLE,
             PID_FILE,
+            PIDFD,
             PRESERVE,
             DETACH,
             value("cwd", None, "DIR", "working directory"),
@@ -199,7 +202,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
             value("apparmor", None, "PROFILE", "AppArmor profile"),
             switch("no-new-privs", None, "no gain of privileges by exec"),
             value("cap", Some('c'), "CAP", "add a capability (repeatable)"),
-            value("cgroup", None, "PATH", "cgroup below the container's"),
+            value("cgroup", None, "[CONTROLLER[,...]:]PATH", "cgroup below the container's (repeatable)"),
             switch("ignore-paused", None, "allow it in a paused container"),
         ],
         program: true,
@@ -237,6 +240,66 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         program: false,
     },
     CommandSpec {
+        name: "update",
+        operands: "<container-id>",
+        count: 1..=1,
+        help: "change the resources of a container",
+        options: &[
+            value(
+                "resources",
+                Some('r'),
+                "FILE",
+                "resources of the runtime-spec as JSON, - for standard input",
+            ),
+            value("blkio-weight", None, "N", "weight of its input and output, 10 to 1000"),
+            value("cpu-period", None, "MICROSECONDS", "length of a period"),
+            value("cpu-quota", None, "MICROSECONDS", "CPU time in each period, -1 for no limit"),
+            value("cpu-burst", None, "MICROSECONDS", "unused CPU time that may be used later"),
+            value("cpu-share", None, "N", "relative share of CPU time"),
+            value("cpu-rt-period", None, "MICROSECONDS", "length of a realtime period"),
+            value("cpu-rt-runtime", None, "MICROSECONDS", "realtime in each period"),
+            value("cpuset-cpus", None, "LIST", "CPUs that may be used"),
+            value("cpuset-mems", None, "LIST", "memory nodes that may be used"),
+            value("kernel-memory", None, "BYTES", "accepted for compatibility, without effect"),
+            value("kernel-memory-tcp", None, "BYTES", "accepted for compatibility, without effect"),
+            value("memory", None, "BYTES", "limit of memory, -1 for none"),
+            value("cpu-idle", None, "0|1", "run only when nobody else wants the CPU"),
+            value("memory-reservation", None, "BYTES", "memory that it keeps when memory is short"),
+            value("memory-swap", None, "BYTES", "limit of memory and swap together, -1 for none"),
+            value("pids-limit", None, "N", "limit of processes, -1 for none"),
+            value("l3-cache-schema", None, "SCHEMA", "Intel RDT: L3 cache"),
+            value("mem-bw-schema", None, "SCHEMA", "Intel RDT: memory bandwidth"),
+        ],
+        program: false,
+    },
+    CommandSpec {
+        name: "events",
+        operands: "<container-id>",
+        count: 1..=1,
+        help: "print statistics and lack of memory as they happen",
+        options: &[
+            value("interval", None, "DURATION", "time between statistics [5s]"),
+            switch("stats", None, "print statistics once and end"),
+        ],
+        program: false,
+    },
+    CommandSpec {
+        name: "checkpoint",
+        operands: "<container-id>",
+        count: 1..=1,
+        help: "save a running container (needs CRIU)",
+        options: CRIU,
+        program: false,
+    },
+    CommandSpec {
+        name: "restore",
+        operands: "<container-id>",
+        count: 1..=1,
+        help: "go on with a saved container (needs CRIU)",
+        options: CRIU,
+        program: false,
+    },
+    CommandSpec {
         name: "spec",
         operands: "",
         count: 0..=0,
@@ -252,6 +315,34 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         options: &[],
         program: false,
     },
+];
+
+/// Those of `checkpoint` and `restore`.
+const CRIU: &[Opt] = &[
+    value("image-path", None, "DIR", "where the saved container is"),
+    value("work-path", None, "DIR", "where work files and logs go"),
+    value("parent-path", None, "DIR", "an earlier dump that this one adds to"),
+    switch("leave-running", None, "let the container go on"),
+    switch("tcp-established", None, "keep open connections"),
+    switch("ext-unix-sk", None, "allow connected unix sockets"),
+    switch("shell-job", None, "allow a terminal of ours"),
+    switch("lazy-pages", None, "bring memory on demand"),
+    value("status-fd", None, "N", "descriptor that is told when the server is ready"),
+    value("page-server", None, "ADDRESS:PORT", "where memory is sent"),
+    switch("file-locks", None, "keep file locks"),
+    switch("pre-dump", None, "save memory only"),
+    value("manage-cgroups-mode", None, "MODE", "soft, full, strict or ignore"),
+    value("empty-ns", None, "KIND", "namespace that is made without its properties"),
+    switch("auto-dedup", None, "drop memory that a later dump has"),
+    BUNDLE,
+    CONSOLE,
+    PID_FILE,
+    PIDFD,
+    NO_PIVOT,
+    DETACH,
+    switch("no-subreaper", None, "don't adopt orphans of the container"),
+    value("lsm-profile", None, "TYPE:NAME", "profile of the restored processes"),
+    value("lsm-mount-context", None, "CONTEXT", "label of the restored mounts"),
 ];
 
 /// Parses what follows the program's name.
@@ -298,6 +389,12 @@ fn parse_command<'a>(
                 break;
             }
             "-h" | "--help" => invocation.wants_help = true,
+            // Those of ps(1) begin with a dash.
+            _ if is_program && spec.name == "ps" && !knows(spec, arg) => {
+                invocation.operands.push(arg.clone());
+                invocation.operands.extend(args.cloned());
+                break;
+            }
             _ if arg.starts_with('-') && arg.len() > 1 => {
                 take_option(invocation, spec.name, spec.options, arg, args)?;
             }
@@ -310,9 +407,19 @@ fn parse_command<'a>(
             (0, 0) => "no arguments",
             _ => "a minimum of 1 argument(s)",
         };
-        return Err(UsageError::Operands { command: format!("strake-runtime {}", spec.name), expected });
+        return Err(UsageError::Operands {
+            command: format!("{} {}", crate::name::name(), spec.name),
+            expected,
+        });
     }
     Ok(())
+}
+
+fn knows(spec: &CommandSpec, arg: &str) -> bool {
+    let name = arg.trim_start_matches('-');
+    let name = name.split_once('=').map_or(name, |(name, _)| name);
+    let short = |opt: &Opt| opt.short.is_some_and(|short| name.len() == 1 && name.starts_with(short));
+    spec.options.iter().any(|opt| opt.long == name || short(opt))
 }
 
 /// `--long`, `--long value`, `--long=value`, `-s value`, `-svalue`, `-ab` for switches.
@@ -439,12 +546,14 @@ mod tests {
         assert_eq!(got.operands, ["web", "-x"]);
         let got = parse_line("ps -f json web").unwrap();
         assert_eq!((got.value("format"), got.operands.len()), (Some("json"), 1));
+        let got = parse_line("ps web -e -x").unwrap();
+        assert_eq!(got.operands, ["web", "-e", "-x"]);
     }
 
     #[test]
     fn nonsense_is_named() {
         for (line, part) in [
-            ("frob", "unknown command \"frob\""),
+            ("frob", "No help topic for 'frob'"),
             ("create --frob x", "create has no option --frob"),
             ("create", "exactly 1 argument(s)"),
             ("create a b", "exactly 1 argument(s)"),

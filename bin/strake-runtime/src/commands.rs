@@ -1,7 +1,10 @@
 //! The commands.
 
+mod criu;
+mod events;
 mod exec;
 mod launch;
+mod update;
 
 use std::path::{Path, PathBuf};
 
@@ -13,6 +16,7 @@ use sys::Signal;
 
 use crate::args::Invocation;
 use crate::log::Log;
+use crate::name::name;
 use crate::{current_dir, example, help, table};
 
 /// Runs the command; the result is the exit status.
@@ -25,8 +29,10 @@ pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
     }
     let runtime = runtime(invocation);
     match invocation.command.as_str() {
-        "create" => launch::create(&runtime, invocation, log).context("strake-runtime create failed"),
-        "run" => launch::run(&runtime, invocation, log).context("strake-runtime run failed"),
+        "create" => {
+            launch::create(&runtime, invocation, log).with_context(|| format!("{} create failed", name()))
+        }
+        "run" => launch::run(&runtime, invocation, log).with_context(|| format!("{} run failed", name())),
         "exec" => exec::exec(&runtime, invocation, log).context("exec failed"),
         "start" => done(runtime.start(&id(invocation)?)),
         "state" => state(&runtime, invocation),
@@ -36,6 +42,9 @@ pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
         "list" => list(&runtime, invocation),
         "pause" => done(runtime.pause(&id(invocation)?)),
         "resume" => done(runtime.resume(&id(invocation)?)),
+        "update" => update::update(&runtime, invocation, log),
+        "events" => events::events(&runtime, invocation),
+        "checkpoint" | "restore" => criu::refuse(invocation),
         "spec" => spec(invocation),
         "features" => print_json(&oci_runtime::features::features()),
         other => Err(anyhow!("unknown command {other:?}")),
@@ -112,6 +121,11 @@ fn state(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
 }
 
 fn list(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    // Our own default appears with the first container; a directory that was named is there.
+    if invocation.globals.root.is_some() {
+        std::fs::read_dir(runtime.root())
+            .with_context(|| format!("read the state directory {}", runtime.root().display()))?;
+    }
     let containers = runtime.list()?;
     if invocation.has("quiet") {
         let ids: String = containers.iter().map(|(record, _)| format!("{}\n", record.id)).collect();
@@ -150,15 +164,34 @@ fn list(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
 
 fn kill(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
     let text = invocation.operands.get(1).map_or("SIGTERM", String::as_str);
+    let id = id(invocation)?;
+    if text == "0" {
+        // No signal at all: only whether there is anybody to get one.
+        return match runtime.state(&id)?.1 {
+            ContainerStatus::Stopped if !invocation.has("all") => Err(oci_runtime::Error::NotRunning.into()),
+            _ => Ok(0),
+        };
+    }
     let signal = Signal::parse(text).ok_or_else(|| anyhow!("unknown signal {text:?}"))?;
-    done(runtime.kill(&id(invocation)?, signal, invocation.has("all")))
+    match runtime.kill(&id, signal, invocation.has("all")) {
+        // To all of nobody: done already. One that is being made will have somebody.
+        Err(oci_runtime::Error::NotRunning)
+            if invocation.has("all") && runtime.state(&id)?.1 == ContainerStatus::Stopped =>
+        {
+            Ok(0)
+        }
+        result => done(result),
+    }
 }
 
 fn ps(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
     let pids = runtime.pids(&id(invocation)?)?;
     match invocation.value("format").unwrap_or("table") {
         "json" => print(&format!("{}\n", serde_json::to_string(&pids)?)),
-        "table" => print(&table::processes(&pids)),
+        "table" => match invocation.operands.get(1..).filter(|args| !args.is_empty()) {
+            Some(args) => print(&table::of_ps(args, &pids)?),
+            None => print(&table::processes(&pids)),
+        },
         other => Err(anyhow!("invalid format option {other:?}: use table or json")),
     }
 }

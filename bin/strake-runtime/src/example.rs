@@ -40,6 +40,12 @@ pub(crate) fn spec(rootless: bool) -> Value {
     if rootless {
         make_rootless(&mut spec);
     }
+    if !cgroup::Layout::detect().is_ok_and(|layout| layout.v1.is_empty()) {
+        // Beside v1, tools in containers know the host's view of cgroups.
+        if let Some(namespaces) = spec["linux"]["namespaces"].as_array_mut() {
+            namespaces.retain(|namespace| namespace["type"] != "cgroup");
+        }
+    }
     spec
 }
 
@@ -74,6 +80,7 @@ fn make_rootless(spec: &mut Value) {
     if let Some(linux) = linux.as_object_mut() {
         linux.remove("resources");
     }
+
     if let Some(mounts) = spec["mounts"].as_array_mut() {
         mounts.retain(|mount| mount["type"] != "cgroup");
         for mount in mounts {

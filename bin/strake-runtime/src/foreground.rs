@@ -116,7 +116,8 @@ impl<'a> Relay<'a> {
     fn start(master: &'a OwnedFd) -> io::Result<Self> {
         let stdin = io::stdin();
         // Without a terminal of our own there is nothing to put into raw mode.
-        let before = if tty::is_terminal(&stdin) { Some(tty::make_raw(&stdin)?) } else { None };
+        // Newlines are made into carriage returns and newlines by ours, once (see `relayed`).
+        let before = if tty::is_terminal(&stdin) { Some(tty::make_raw_input(&stdin)?) } else { None };
         let relay = Self { master, before, stdin_open: true };
         relay.resize();
         Ok(relay)

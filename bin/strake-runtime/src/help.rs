@@ -1,47 +1,75 @@
-//! What `--help` and `--version` print, made from the tables of options.
+//! What `--help` and `--version` print, made from the tables of options, in the form of the
+//! tools that people and engines know.
 
 use crate::args::{COMMANDS, GLOBALS, Opt};
+use crate::name::name;
 
 /// `--version`, in the form that engines read.
 pub(crate) fn version() -> String {
     format!(
-        "strake-runtime version {}\nspec: {}\n",
+        "{} version {}\ncommit: {}\nspec: {}\n",
+        name(),
         env!("CARGO_PKG_VERSION"),
+        option_env!("STRAKE_COMMIT").unwrap_or("not recorded in this build"),
         oci_runtime::state::STATE_VERSION
     )
 }
 
 /// Help for all, or for one command.
 pub(crate) fn help(command: &str) -> String {
-    let mut text = String::new();
     match COMMANDS.iter().find(|spec| spec.name == command) {
         Some(spec) => {
-            text.push_str(&format!("strake-runtime {}: {}\n\n", spec.name, spec.help));
-            text.push_str(&format!("Usage: strake-runtime {} [options] {}\n", spec.name, spec.operands));
-            options(&mut text, spec.options);
+            let title = format!("{} {} - {}", name(), spec.name, spec.help);
+            let usage = format!("{} {} [command options] {}", name(), spec.name, spec.operands);
+            let mut text = format!("NAME:\n   {title}\n\nUSAGE:\n   {}\n", usage.trim_end());
+            options(&mut text, "OPTIONS", spec.options);
+            text
         }
         None => {
-            text.push_str(
-                "An OCI container runtime.\n\nUsage: strake-runtime [global options] <command> [options]\n",
+            let mut text = format!(
+                "NAME:\n   {0} - Open Container Initiative runtime\n\nUSAGE:\n   {0} [global options] command [command options] [arguments...]\n\nVERSION:\n   {1}\n\nCOMMANDS:\n",
+                name(),
+                env!("CARGO_PKG_VERSION"),
             );
-            text.push_str("\nCommands:\n");
             for spec in COMMANDS {
-                text.push_str(&format!("  {:<10} {}\n", spec.name, spec.help));
+                text.push_str(&format!("   {:<10}  {}\n", spec.name, spec.help));
             }
-            options(&mut text, GLOBALS);
+            options(&mut text, "GLOBAL OPTIONS", GLOBALS);
+            text
         }
     }
-    text
 }
 
-fn options(text: &mut String, options: &[Opt]) {
-    if options.is_empty() {
-        return;
-    }
-    text.push_str("\nOptions:\n");
+fn options(text: &mut String, title: &str, options: &[Opt]) {
+    text.push_str(&format!("\n{title}:\n"));
     for opt in options {
-        let short = opt.short.map(|short| format!("-{short}, ")).unwrap_or_else(|| "    ".to_owned());
         let value = opt.value.map(|value| format!(" {value}")).unwrap_or_default();
-        text.push_str(&format!("  {:<34} {}\n", format!("{short}--{}{value}", opt.long), opt.help));
+        let short = opt.short.map(|short| format!(", -{short}{value}")).unwrap_or_default();
+        text.push_str(&format!("   {:<38}  {}\n", format!("--{}{value}{short}", opt.long), opt.help));
+    }
+    text.push_str(&format!("   {:<38}  {}\n", "--help, -h", "show help"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_its_name_and_usage() {
+        for spec in COMMANDS {
+            let text = help(spec.name);
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines[0], "NAME:");
+            assert!(lines[1].starts_with(&format!("   {} {} - ", name(), spec.name)), "{text}");
+        }
+        assert!(help("").contains("Open Container Initiative runtime"));
+    }
+
+    #[test]
+    fn the_version_has_the_lines_that_engines_read() {
+        let text = version();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[0].starts_with(&format!("{} version ", name())), "{text}");
+        assert!(lines[1].starts_with("commit: ") && lines[2].starts_with("spec: 1."), "{text}");
     }
 }

@@ -12,6 +12,7 @@ mod example;
 mod foreground;
 mod help;
 mod log;
+mod name;
 mod table;
 
 use std::ffi::CString;
@@ -48,6 +49,7 @@ fn main() -> ExitCode {
 fn run(invocation: &Invocation, raw: Vec<std::ffi::OsString>, log: &log::Log) -> anyhow::Result<u8> {
     if matches!(invocation.command.as_str(), "create" | "run" | "exec") && !invocation.wants_help {
         protect_executable(raw, log);
+        tell_of_copy(log);
     }
     commands::run(invocation, log)
 }
@@ -71,6 +73,15 @@ fn protect_executable(raw: Vec<std::ffi::OsString>, log: &log::Log) {
     }
 }
 
+/// From which copy we run, for `--debug`.
+fn tell_of_copy(log: &log::Log) {
+    let Ok(Some(is_overlay)) = sys::exe::running_copy() else { return };
+    if is_overlay {
+        log.debug(&format!("{} exeseal: using overlayfs for sealed /proc/self/exe", name::name()));
+    }
+    log.debug(&format!("{} exeseal: using /proc/self/exe clone", name::name()));
+}
+
 fn arm_failpoint() {
     let Some(value) = std::env::var_os("STRAKE_FAILPOINT") else { return };
     let value = value.to_string_lossy().into_owned();
@@ -79,10 +90,16 @@ fn arm_failpoint() {
 }
 
 fn usage(error: &args::UsageError) -> ExitCode {
-    eprintln!("strake-runtime: {error}");
-    eprintln!("Try 'strake-runtime --help'.");
-    ExitCode::FAILURE
+    eprintln!("{}: {error}", name::name());
+    eprintln!("Try '{} --help'.", name::name());
+    match error {
+        args::UsageError::UnknownCommand(_) => ExitCode::from(NO_SUCH_COMMAND),
+        _ => ExitCode::FAILURE,
+    }
 }
+
+/// What Go's command line packages give, and scripts look for.
+const NO_SUCH_COMMAND: u8 = 3;
 
 /// The chain of causes, joined as one line.
 fn text_of(error: &anyhow::Error) -> String {

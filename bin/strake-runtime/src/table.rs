@@ -1,7 +1,9 @@
 //! Tables of `list` and `ps`.
 
 use std::collections::HashMap;
+use std::process::Command;
 
+use anyhow::{Context, ensure};
 use sys::process::ProcStat;
 
 /// Lays out rows in columns that are as wide as their widest cell.
@@ -30,6 +32,28 @@ pub(crate) fn processes(pids: &[i32]) -> String {
         }
     }
     columns(&rows, 0, 2)
+}
+
+/// The lines of `ps ARGS` for these processes: its columns are ps(1)'s own.
+pub(crate) fn of_ps(args: &[String], pids: &[i32]) -> anyhow::Result<String> {
+    let output = Command::new("ps").args(args).output().context("run ps for its options")?;
+    ensure!(
+        output.status.success(),
+        "ps {}: {}",
+        args.join(" "),
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    lines_of(&String::from_utf8_lossy(&output.stdout), pids)
+}
+
+fn lines_of(text: &str, pids: &[i32]) -> anyhow::Result<String> {
+    let mut lines = text.lines();
+    let head = lines.next().unwrap_or_default();
+    let at = head.split_whitespace().position(|word| word == "PID");
+    let at = at.context("couldn't find PID field in ps output")?;
+    let pid_of = |line: &&str| line.split_whitespace().nth(at).and_then(|word| word.parse().ok());
+    let of_ours = lines.filter(|line| pid_of(line).is_some_and(|pid: i32| pids.contains(&pid)));
+    Ok(std::iter::once(head).chain(of_ours).flat_map(|line| [line, "\n"]).collect())
 }
 
 fn process(pid: i32, users: &HashMap<u32, String>, boot: u64) -> Option<Vec<String>> {
@@ -90,6 +114,13 @@ mod tests {
     fn our_own_process_is_listed() {
         let text = processes(&[std::process::id() as i32]);
         assert_eq!(text.lines().count(), 2);
+    }
+
+    #[test]
+    fn lines_of_ps_are_chosen_by_its_own_column() {
+        let text = "  UID   PID CMD\n    0    17 sh\n    0     7 init\n";
+        assert_eq!(lines_of(text, &[7]).unwrap(), "  UID   PID CMD\n    0     7 init\n");
+        assert!(lines_of("UID CMD\n", &[7]).is_err());
     }
 
     #[test]

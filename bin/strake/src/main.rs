@@ -30,6 +30,8 @@ fn main() -> ExitCode {
         let rest: Vec<String> = args.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
         return cli::tools::run(called, &rest, &variables);
     }
+    // Runtimes run a CNI plugin by its program's name, without arguments.
+    let args = if called == cli::CNI_PROGRAM { vec![called.into(), "cni".into()] } else { args };
     let executable = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("/proc/self/exe"));
     let environment = cli::Environment {
         variables,

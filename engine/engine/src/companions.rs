@@ -27,7 +27,7 @@ impl Companions {
     }
 
     /// The path of an executable.
-    pub(crate) fn path(&self, name: &str, state: &Path) -> io::Result<PathBuf> {
+    pub fn path(&self, name: &str, state: &Path) -> io::Result<PathBuf> {
         (self.locate)(name, state)
     }
 
@@ -44,4 +44,4 @@ impl fmt::Debug for Companions {
 }
 
 /// The supervisor's name.
-pub(crate) const SHIM: &str = "strake-shim";
+pub const SHIM: &str = "strake-shim";

@@ -1,6 +1,7 @@
 //! The engine: roots on disk, and the stores below them.
 
 use std::fs::DirBuilder;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -77,8 +78,12 @@ pub struct Engine {
     paths: Paths,
     companions: Option<Companions>,
     cleanup_command: Vec<String>,
+    warden_command: Vec<String>,
+    chains: Option<attach::ChainSettings>,
     cgroup_parent: String,
     shim_failpoint: Option<String>,
+    network_namespace: Option<Arc<OwnedFd>>,
+    outside: Option<PathBuf>,
     containers: Containers,
     snapshots: OnceLock<Snapshots>,
     networks: OnceLock<Networks>,
@@ -100,8 +105,12 @@ impl Engine {
             paths,
             companions: None,
             cleanup_command: Vec::new(),
+            warden_command: Vec::new(),
+            chains: None,
             cgroup_parent: "/strake".to_owned(),
             shim_failpoint: None,
+            network_namespace: None,
+            outside: None,
             snapshots: OnceLock::new(),
             networks: OnceLock::new(),
             pods: OnceLock::new(),
@@ -122,6 +131,29 @@ impl Engine {
         self
     }
 
+    /// The same engine, whose containers of users' networks are answered for names by the
+    /// process that `command` becomes.
+    #[must_use]
+    pub fn with_warden_command(mut self, command: Vec<String>) -> Self {
+        self.warden_command = command;
+        self
+    }
+
+    /// The same engine, with networks of CNI plugins: made ones, and those that are configured for
+    /// all runtimes of the host.
+    #[must_use]
+    pub fn with_chains(mut self, settings: attach::ChainSettings) -> Self {
+        self.chains = Some(settings);
+        self
+    }
+
+    /// The companion of this engine's networks; nothing when nobody said how it is started.
+    pub fn warden(&self) -> Option<warden::Place> {
+        let Paths { root, state } = self.paths.clone();
+        let command = self.warden_command.clone();
+        (!command.is_empty()).then_some(warden::Place { data_root: root, state_root: state, command })
+    }
+
     /// The same engine, whose containers get control groups below `parent`.
     #[must_use]
     pub fn with_cgroup_parent(mut self, parent: &str) -> Self {
@@ -134,6 +166,33 @@ impl Engine {
     pub fn with_shim_failpoint(mut self, failpoint: Option<String>) -> Self {
         self.shim_failpoint = failpoint;
         self
+    }
+
+    /// The same engine, whose networks are in another network namespace than the caller's: that of
+    /// an ordinary user. A thread goes there when it first has to do with networks, and stays; until then it
+    /// reaches what the host reaches.
+    #[must_use]
+    pub fn with_network_namespace(mut self, namespace: Arc<OwnedFd>) -> Self {
+        self.network_namespace = Some(namespace);
+        self
+    }
+
+    /// The same engine, whose published ports are the host's only by the process that is asked in `directory`.
+    #[must_use]
+    pub fn with_outside(mut self, directory: PathBuf) -> Self {
+        self.outside = Some(directory);
+        self
+    }
+
+    pub(crate) fn outside(&self) -> Option<&Path> {
+        self.outside.as_deref()
+    }
+
+    /// Goes where the networks are.
+    pub(crate) fn enter_network(&self) -> Result<(), Error> {
+        let Some(namespace) = &self.network_namespace else { return Ok(()) };
+        sys::namespace::join(namespace, sys::Namespace::Net)
+            .map_err(Error::file("join the network namespace of", Path::new("the user")))
     }
 
     /// Where everything is.
@@ -168,10 +227,15 @@ impl Engine {
 
     /// Networks and who is attached to them.
     pub fn networks(&self) -> Result<&Networks, Error> {
+        self.enter_network()?;
         if let Some(networks) = self.networks.get() {
             return Ok(networks);
         }
-        let opened = Networks::open(&self.paths.root, &self.paths.state).map_err(Error::network("store"))?;
+        let mut opened =
+            Networks::open(&self.paths.root, &self.paths.state).map_err(Error::network("store"))?;
+        if let Some(settings) = &self.chains {
+            opened = opened.with_chains(settings.clone());
+        }
         Ok(self.networks.get_or_init(|| opened))
     }
 
@@ -209,6 +273,11 @@ impl Engine {
     pub(crate) fn cgroup_path(&self, record: &Record) -> String {
         let parent = record.request.resources.cgroup_parent.as_deref().unwrap_or(&self.cgroup_parent);
         format!("/{}/{}", parent.trim_matches('/'), record.id).replace("//", "/")
+    }
+
+    /// The group above those of containers that ask for no other.
+    pub(crate) fn cgroup_parent(&self) -> &str {
+        &self.cgroup_parent
     }
 
     pub(crate) fn lock(&self, id: &ContainerId) -> Result<Locked, Error> {

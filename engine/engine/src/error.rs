@@ -57,7 +57,7 @@ pub enum Error {
         name: String,
     },
     /// The source of a bind mount is missing.
-    #[error("the source {} of the mount on {} does not exist; make it, or use -v, which makes it", path.display(), target.display())]
+    #[error("invalid mount config for type \"bind\": bind source path does not exist: {}, which was to be mounted on {}; make it, or use -v, which makes it", path.display(), target.display())]
     NoMountSource {
         /// The source.
         path: PathBuf,
@@ -76,15 +76,28 @@ pub enum Error {
         source: io::Error,
     },
     /// A volume is used.
-    #[error("volume {name} is used by container {container}; remove that first")]
+    #[error("remove {name}: volume is in use - [{ids}]; remove container {container} first")]
     VolumeInUse {
         /// The volume.
         name: String,
         /// Who uses it.
         container: String,
+        /// The ids of all who do.
+        ids: String,
+    },
+    /// A part of a volume that is none.
+    #[error("failed to access volume subpath: volume {name} has no {}; make it first, or mount the whole volume", path.display())]
+    VolumePart {
+        /// The volume.
+        name: String,
+        /// The path in it.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: io::Error,
     },
     /// No such volume.
-    #[error("no such volume: {name}; `strake volume ls` lists them")]
+    #[error("get {name}: no such volume; `strake volume ls` lists them")]
     NoSuchVolume {
         /// What was asked for.
         name: String,
@@ -105,8 +118,20 @@ pub enum Error {
         name: String,
         /// What is wrong.
         #[source]
-        source: attach::Error,
+        source: Box<attach::Error>,
     },
+    /// Its published ports, for an ordinary user.
+    #[error("the published ports of container {name}")]
+    Outside {
+        /// The container.
+        name: String,
+        /// What is wrong.
+        #[source]
+        source: user_stack::Error,
+    },
+    /// A network.
+    #[error(transparent)]
+    NetworkItself(Box<attach::Error>),
     /// The network of pods is not known yet.
     #[error(
         "the network of pods is not set up, so container {name} can have no address there; wait until the node has its range"
@@ -178,7 +203,7 @@ pub enum Error {
         name: String,
         /// What is wrong.
         #[source]
-        source: oci_runtime::Error,
+        source: Box<oci_runtime::Error>,
     },
     /// How it ended cannot be read.
     #[error("container {name}")]
@@ -213,6 +238,17 @@ pub enum Error {
     /// The built-in image.
     #[error(transparent)]
     ToolsImage(#[from] crate::tools_image::ToolsImageError),
+    /// There is nothing to do it by.
+    #[error(
+        "cannot {operation} container {name}: it has no control group, because those of this host are root's; \
+         root's containers have one"
+    )]
+    NoControlGroup {
+        /// What was asked for.
+        operation: &'static str,
+        /// The container.
+        name: String,
+    },
     /// This process does not know where the shim is.
     #[error("containers cannot be started here: the engine was opened without the shim's executable")]
     NoCompanions,
@@ -252,7 +288,12 @@ impl Error {
     }
 
     pub(crate) fn network(name: &str) -> impl FnOnce(attach::Error) -> Self {
-        move |source| Self::Network { name: name.to_owned(), source }
+        move |source| Self::Network { name: name.to_owned(), source: Box::new(source) }
+    }
+
+    /// What is wrong with a network, whoever is in it.
+    pub fn of_network(error: attach::Error) -> Self {
+        Self::NetworkItself(Box::new(error))
     }
 
     pub(crate) fn shim(name: &str) -> impl FnOnce(shim::ClientError) -> Self {
@@ -260,7 +301,7 @@ impl Error {
     }
 
     pub(crate) fn runtime(name: &str) -> impl FnOnce(oci_runtime::Error) -> Self {
-        move |source| Self::Runtime { name: name.to_owned(), source }
+        move |source| Self::Runtime { name: name.to_owned(), source: Box::new(source) }
     }
 
     pub(crate) fn transition(name: &str) -> impl FnOnce(InvalidTransition) -> Self {
@@ -294,6 +335,7 @@ impl Classified for Error {
             | Self::Name(_)
             | Self::User(_)
             | Self::NoMountSource { .. }
+            | Self::VolumePart { .. }
             | Self::ImagePart { .. } => ErrorClass::Invalid,
             Self::Transition { .. }
             | Self::NotRunning { .. }
@@ -301,7 +343,8 @@ impl Classified for Error {
             | Self::VolumeInUse { .. } => ErrorClass::Conflict,
             Self::NoSuchVolume { .. } | Self::NoLog { .. } => ErrorClass::NotFound,
             Self::Snapshot { source, .. } => source.class(),
-            Self::Network { source, .. } => source.class(),
+            Self::Network { source, .. } | Self::NetworkItself(source) => source.class(),
+            Self::Outside { source, .. } => source.class(),
             Self::NoPodNetwork { .. } => ErrorClass::Unavailable,
             Self::Cgroup { source, .. } => source.class(),
             Self::CgroupPlan { source, .. } => source.class(),
@@ -314,7 +357,7 @@ impl Classified for Error {
             Self::Log { source, .. } => source.class(),
             Self::Image(source) => source.class(),
             Self::Files(source) => source.class(),
-            Self::NoCompanions | Self::ToolsImage(_) => ErrorClass::Unsupported,
+            Self::NoCompanions | Self::ToolsImage(_) | Self::NoControlGroup { .. } => ErrorClass::Unsupported,
             Self::DiskFull { .. } => ErrorClass::ResourceExhausted,
         }
     }

@@ -1,16 +1,17 @@
 //! Facts of the host that a specification depends on.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
-use crate::request::{DeviceRequest, InvalidOption};
+use crate::request::{DeviceRequest, InvalidOption, ResourceRequest};
 use crate::spec::{HostDevice, HostFacts};
 
 /// Looks at the host. Devices are listed for privileged containers only.
-pub(crate) fn facts(with_devices: bool) -> Result<HostFacts, Error> {
+pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<HostFacts, Error> {
     let caps = (0..=sys::capability::last_cap())
         .filter(|number| sys::capability::bounding_has(*number) == Some(true));
     let names = caps.map(|number| {
@@ -24,7 +25,27 @@ pub(crate) fn facts(with_devices: bool) -> Result<HostFacts, Error> {
         cpus,
         cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         devices: if with_devices { all_devices()? } else { Vec::new() },
+        rootless: sys::user::mapped(),
+        block_devices: block_devices(resources),
+        cpus_online: list("/sys/devices/system/cpu/online"),
+        memory_nodes: list("/sys/devices/system/node/online"),
     })
+}
+
+fn list(path: &str) -> String {
+    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+}
+
+/// Numbers of the block devices that limits name; what is none is left out.
+fn block_devices(resources: &ResourceRequest) -> BTreeMap<PathBuf, (i64, i64)> {
+    let weights = resources.blkio_weight_devices.iter().map(|device| &device.path);
+    let rates = [&resources.read_bps, &resources.write_bps, &resources.read_iops, &resources.write_iops];
+    let paths = weights.chain(rates.into_iter().flatten().map(|device| &device.path));
+    let numbers = paths.filter_map(|path| {
+        let found = device(path.clone(), &fs::metadata(path).ok()?).filter(|device| device.is_block)?;
+        Some((path.clone(), (found.major, found.minor)))
+    });
+    numbers.collect()
 }
 
 /// All devices below `/dev`, but the terminals and the container's own.
@@ -78,8 +99,14 @@ pub(crate) fn look_up(requests: &[DeviceRequest]) -> Result<Vec<(HostDevice, Pat
     let mut found = Vec::new();
     for request in requests {
         let text = request.host.to_string_lossy();
-        let wrong = |why: String| Error::from(InvalidOption::new("--device", &text, why));
-        let metadata = fs::metadata(&request.host).map_err(|error| wrong(error.to_string()))?;
+        let wrong = |why: String| {
+            let what = format!("error gathering device information while adding custom device \"{text}\"");
+            Error::from(InvalidOption::new("--device", &text, format!("{what}: {why}")))
+        };
+        let metadata = fs::metadata(&request.host).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => wrong("no such file or directory".to_owned()),
+            _ => wrong(error.to_string()),
+        })?;
         if metadata.is_dir() {
             let mut devices = Vec::new();
             collect(&request.host, &mut devices).map_err(Error::file("list", &request.host))?;
@@ -90,7 +117,7 @@ pub(crate) fn look_up(requests: &[DeviceRequest]) -> Result<Vec<(HostDevice, Pat
             continue;
         }
         let device =
-            device(request.host.clone(), &metadata).ok_or_else(|| wrong("it is not a device".to_owned()))?;
+            device(request.host.clone(), &metadata).ok_or_else(|| wrong("not a device node".to_owned()))?;
         found.push((device, request.container.clone(), request.access.clone()));
     }
     Ok(found)

@@ -22,15 +22,16 @@ pub mod spec;
 mod tools_image;
 mod volumes;
 
-pub use attach::PortMapping;
-pub use companions::Companions;
+pub use attach::{PortMapping, PublishPolicy, Publishing};
+pub use companions::{Companions, SHIM};
 pub use container::{Lifecycle, Record};
 pub use engine::{Engine, Paths};
 pub use error::{Error, chain as error_chain};
 pub use ops::{
-    Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Identity, ImageSource, InspectOptions,
-    Listed, NetCounters, Part, PruneFilter, Pruned, Reconciled, RemoveOptions, ResourceUpdate, RunningExec,
-    Sample, StartOptions, Started, all_failpoints, exposed_ports,
+    Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Flaw, FlawKind, Fsck, Identity, ImageSource,
+    InspectOptions, Listed, NetCounters, Network, Part, PruneFilter, Pruned, ReachedPort, Reconciled,
+    RemoveOptions, ResourceUpdate, RunningExec, Sample, StartOptions, Started, all_failpoints, exposed_ports,
+    host_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
-pub use volumes::Volume;
+pub use volumes::{DeviceMount, NewVolume, Volume};

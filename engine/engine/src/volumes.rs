@@ -6,6 +6,9 @@
 //! ```
 
 mod copy_up;
+mod local;
+mod resolve;
+mod sources;
 mod xattrs;
 
 use std::collections::BTreeMap;
@@ -15,17 +18,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use base::ContainerId;
-use oci_spec::image::ContainerConfig;
 use serde::{Deserialize, Serialize};
 use shim::Timestamp;
-use snapshot::{Part, part_of};
 
-use crate::container::{MountRecord, MountSource, generate_id};
+use crate::container::generate_id;
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{CreateRequest, MountKind, MountRequest, TmpfsOptions, Vanish};
 
 pub(crate) use copy_up::copy_up;
+pub use local::DeviceMount;
+pub(crate) use sources::{VolumeSources, open_part};
 
 /// A volume.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +42,20 @@ pub struct Volume {
     /// Its labels.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// What its driver was told: `type`, `device`, `o`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+}
+
+/// How a volume that is not there is made.
+#[derive(Clone, Debug, Default)]
+pub struct NewVolume {
+    /// Whether it is for one container.
+    pub anonymous: bool,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// What its driver is told.
+    pub options: BTreeMap<String, String>,
 }
 
 /// What a creation has made and must undo if it fails.
@@ -85,16 +101,13 @@ impl Drop for Undo<'_> {
 
 impl Engine {
     /// Makes a volume; one that is there already is taken as it is.
-    pub fn create_volume(
-        &self,
-        name: Option<&str>,
-        labels: BTreeMap<String, String>,
-    ) -> Result<Volume, Error> {
-        let name = match name {
-            Some(name) => crate::request::volume_name("volume", name)?,
-            None => random_name()?,
+    pub fn create_volume(&self, name: Option<&str>, wanted: NewVolume) -> Result<Volume, Error> {
+        let (name, anonymous) = match name {
+            Some(name) => (crate::request::volume_name("volume", name)?, wanted.anonymous),
+            None => (random_name()?, true),
         };
-        self.ensure_volume(&name, false, labels).map(|(volume, _)| volume)
+        let wanted = NewVolume { anonymous, ..wanted };
+        self.ensure_volume(&name, wanted).map(|(volume, _)| volume)
     }
 
     /// All volumes, by name.
@@ -127,6 +140,7 @@ impl Engine {
             created: Timestamp::default(),
             anonymous: false,
             labels: BTreeMap::new(),
+            options: BTreeMap::new(),
         }))
     }
 
@@ -143,22 +157,25 @@ impl Engine {
     /// Removes a volume that no container uses.
     pub fn remove_volume(&self, name: &str) -> Result<(), Error> {
         let volume = self.volume(name)?;
-        if let Some(container) = self.volume_user(&volume.name)? {
-            return Err(Error::VolumeInUse { name: volume.name, container });
+        let users = self.volume_users(&volume.name)?;
+        if let Some((_, container)) = users.first() {
+            let ids = users.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::VolumeInUse { name: volume.name, container: container.clone(), ids });
         }
         self.delete_volume(&volume.name)
     }
 
-    /// The name of a container that uses the volume.
-    pub fn volume_user(&self, name: &str) -> Result<Option<String>, Error> {
+    /// Id and name of each container that has the volume.
+    pub fn volume_users(&self, name: &str) -> Result<Vec<(ContainerId, String)>, Error> {
+        let mut users = Vec::new();
         for id in self.containers().ids()? {
             if let Ok(record) = self.containers().read(&id)
                 && record.volumes().any(|volume| volume == name)
             {
-                return Ok(Some(record.name));
+                users.push((id, record.name));
             }
         }
-        Ok(None)
+        Ok(users)
     }
 
     pub(crate) fn delete_volume(&self, name: &str) -> Result<(), Error> {
@@ -176,22 +193,19 @@ impl Engine {
     }
 
     /// The volume `name`, and whether it was made now.
-    fn ensure_volume(
-        &self,
-        name: &str,
-        anonymous: bool,
-        labels: BTreeMap<String, String>,
-    ) -> Result<(Volume, bool), Error> {
+    fn ensure_volume(&self, name: &str, wanted: NewVolume) -> Result<(Volume, bool), Error> {
         if let Ok(volume) = self.volume(name) {
             return Ok((volume, false));
         }
+        local::validate(&wanted.options)?;
+        let NewVolume { anonymous, labels, options } = wanted;
         let data = self.volume_data(name);
         let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
         let directory = self.paths().volumes().join(name);
         // Closed to the host's other users (CVE-2021-41091): what an image brings is below,
         // also programs that are set-user-id root.
         make(&directory, 0o700).map_err(Error::file("make the directory", &directory))?;
-        let volume = Volume { name: name.to_owned(), created: Timestamp::now(), anonymous, labels };
+        let volume = Volume { name: name.to_owned(), created: Timestamp::now(), anonymous, labels, options };
         let record = directory.join(RECORD);
         let bytes =
             serde_json::to_vec(&volume).map_err(|error| Error::file("write", &record)(error.into()))?;
@@ -201,126 +215,6 @@ impl Engine {
         self.tell_volume(&volume.name, "create", &[]);
         Ok((volume, true))
     }
-
-    /// Decides all mounts of a container, making the volumes that it needs.
-    pub(crate) fn resolve_mounts(
-        &self,
-        request: &CreateRequest,
-        image: &ContainerConfig,
-        undo: &mut Undo<'_>,
-    ) -> Result<Vec<MountRecord>, Error> {
-        let mut mounts: Vec<MountRecord> = Vec::new();
-        for from in &request.files.volumes_from {
-            let record = self.containers().read(&self.resolve(&from.container)?)?;
-            for mount in record.mounts {
-                let source = match mount.source {
-                    MountSource::Volume { name, path, copy_up, .. } => {
-                        MountSource::Volume { name, path, copy_up, anonymous: false }
-                    }
-                    bind @ (MountSource::Bind { .. } | MountSource::Image { .. }) => bind,
-                    MountSource::Tmpfs { .. } => continue,
-                };
-                put(
-                    &mut mounts,
-                    MountRecord { source, read_only: mount.read_only || from.read_only, ..mount },
-                );
-            }
-        }
-        for wanted in &request.files.mounts {
-            let record = self.resolve_mount(wanted, undo)?;
-            put(&mut mounts, record);
-        }
-        for target in image.volumes.keys() {
-            // What an image declares is foreign data: it never names a path of the host.
-            let Ok(wanted) = MountRequest::parse_volume(target) else { continue };
-            let declared = MountRequest { kind: MountKind::Volume { name: None, no_copy: false }, ..wanted };
-            if !mounts.iter().any(|mount| mount.target == declared.target) {
-                mounts.push(self.resolve_mount(&declared, undo)?);
-            }
-        }
-        Ok(mounts)
-    }
-
-    fn resolve_mount(&self, wanted: &MountRequest, undo: &mut Undo<'_>) -> Result<MountRecord, Error> {
-        let source = match &wanted.kind {
-            MountKind::Bind { source, options } => {
-                let path = std::path::absolute(source).map_err(Error::file("resolve", source))?;
-                ensure_source(&path, &wanted.target, options.if_missing)?;
-                MountSource::Bind {
-                    path,
-                    propagation: options.propagation.clone(),
-                    non_recursive: options.non_recursive,
-                    recursive_read_only: options.recursive_read_only,
-                }
-            }
-            MountKind::Volume { name, no_copy } => {
-                let anonymous = name.is_none();
-                let name = name.clone().map_or_else(random_name, Ok)?;
-                let (_, is_new) = self.ensure_volume(&name, anonymous, BTreeMap::new())?;
-                if is_new {
-                    undo.volume(&name);
-                }
-                MountSource::Volume { path: self.volume_data(&name), name, anonymous, copy_up: !no_copy }
-            }
-            MountKind::Tmpfs(options) => MountSource::Tmpfs { options: tmpfs_options(options) },
-            MountKind::Image { image, part } => self.image_layers(image, part.as_deref())?,
-        };
-        Ok(MountRecord { target: wanted.target.clone(), source, read_only: wanted.read_only })
-    }
-}
-
-impl Engine {
-    /// The layers of an image, unpacked, each once; of a part of it, what makes that.
-    fn image_layers(&self, name: &str, part: Option<&Path>) -> Result<MountSource, Error> {
-        let images = self.images()?;
-        let image = images.find(name, None)?;
-        images.unpack(&image, &mut crate::images::Silent)?;
-        let mut layers: Vec<PathBuf> = Vec::new();
-        if let Some(chain) = image.chain_id() {
-            let found = self.snapshots()?.layers(&chain).map_err(Error::snapshot(name))?;
-            for layer in found.into_iter().rev() {
-                if !layers.contains(&layer.path) {
-                    layers.push(layer.path);
-                }
-            }
-        }
-        if let Some(part) = part {
-            layers = match part_of(&layers, part) {
-                Ok(Part::Directory(directories)) => directories,
-                Ok(Part::File(file)) => vec![file],
-                Err(source) => {
-                    return Err(Error::ImagePart { image: image.called, path: part.to_owned(), source });
-                }
-            };
-        }
-        Ok(MountSource::Image { name: image.called, layers })
-    }
-}
-
-/// A later mount replaces an earlier one at the same place.
-fn put(mounts: &mut Vec<MountRecord>, record: MountRecord) {
-    mounts.retain(|mount| mount.target != record.target);
-    mounts.push(record);
-}
-
-fn ensure_source(path: &Path, target: &Path, if_missing: Vanish) -> Result<(), Error> {
-    match (fs::symlink_metadata(path), if_missing) {
-        (Ok(_), _) => Ok(()),
-        (Err(error), Vanish::MakeDirectory) if error.kind() == io::ErrorKind::NotFound => {
-            fs::create_dir_all(path).map_err(Error::file("make the directory", path))
-        }
-        (Err(error), Vanish::Refuse) if error.kind() == io::ErrorKind::NotFound => {
-            Err(Error::NoMountSource { path: path.to_owned(), target: target.to_owned() })
-        }
-        (Err(error), _) => Err(Error::file("look at", path)(error)),
-    }
-}
-
-fn tmpfs_options(options: &TmpfsOptions) -> Vec<String> {
-    let mut list = vec![format!("mode={:o}", options.mode.unwrap_or(0o1777))];
-    list.extend(options.size_bytes.map(|size| format!("size={size}")));
-    list.extend(options.options.iter().cloned());
-    list
 }
 
 fn random_name() -> Result<String, Error> {
@@ -330,5 +224,5 @@ fn random_name() -> Result<String, Error> {
     Ok(generate_id(bytes).to_string())
 }
 
-const DATA: &str = "_data";
-const RECORD: &str = "volume.json";
+pub(crate) const DATA: &str = "_data";
+pub(crate) const RECORD: &str = "volume.json";

@@ -19,6 +19,7 @@
 //! This crate knows no network and no tar; it prints nothing and reads no environment.
 
 mod error;
+mod examine;
 mod files;
 mod fsck;
 mod gc;
@@ -31,6 +32,7 @@ mod name;
 mod store;
 
 pub use error::Error;
+pub use examine::Flaw;
 pub use files::unique;
 pub use fsck::{Fsck, Problem};
 pub use gc::{Collected, mark, references};

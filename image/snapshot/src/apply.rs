@@ -224,7 +224,19 @@ impl Unpacker<'_> {
         if major >= 1 << 12 || minor >= 1 << 20 {
             return Err(at.refused(Refusal::BadDevice));
         }
+        if sys::user::mapped().is_some() {
+            // Nobody in a user namespace may make devices; a container gets its own from the host.
+            return self.leave_out(at);
+        }
         self.node(at, kind, rustix::fs::makedev(major, minor))
+    }
+
+    fn leave_out(&mut self, at: &Place<'_>) -> Result<(), ApplyError> {
+        if self.outcome.warnings.len() < WARNINGS_MAX {
+            let entry = printable(at.path);
+            self.outcome.warnings.push(format!("{entry}: a device is left out: only root can make it"));
+        }
+        Ok(())
     }
 
     fn node(&mut self, at: &Place<'_>, kind: FileType, device: u64) -> Result<(), ApplyError> {
@@ -329,7 +341,7 @@ impl Unpacker<'_> {
         // Overlayfs does not look for the mark on a layer's root: the commit sees to it.
         if !directory.is_empty() {
             let opened = tree::open_parent(self.root.as_fd(), directory);
-            let set = opened.and_then(|opened| tree::set_xattr(opened.as_fd(), b".", tree::OPAQUE, b"y"));
+            let set = opened.and_then(|opened| tree::set_xattr(opened.as_fd(), b".", tree::opaque(), b"y"));
             set.map_err(ApplyError::entry("mark as opaque", directory))?;
         }
         self.note(directory)?;
@@ -562,7 +574,13 @@ struct Owner {
 /// Checks what a header's numbers are: the last id is `chown`'s "leave it".
 fn check(header: &Header) -> Result<Owner, Refusal> {
     let id = |id: u64| u32::try_from(id).ok().filter(|id| *id != u32::MAX).ok_or(Refusal::BadOwner);
-    Ok(Owner { uid: Uid::from_raw(id(header.uid)?), gid: Gid::from_raw(id(header.gid)?) })
+    let (uid, gid) = (id(header.uid)?, id(header.gid)?);
+    match sys::user::mapped() {
+        Some(known) if uid >= known.uids || gid >= known.gids => {
+            Err(Refusal::UnknownOwner { uid, gid, users: known.uids, groups: known.gids })
+        }
+        _ => Ok(Owner { uid: Uid::from_raw(uid), gid: Gid::from_raw(gid) }),
+    }
 }
 
 fn timestamps(time: Timestamp) -> Timestamps {

@@ -146,7 +146,7 @@ impl<W: Write> Differ<W> {
             header.link = target.map_err(io::Error::from)?.into_bytes();
         }
         let xattrs = tree::xattrs(visit.directory, visit.name.to_bytes()).map_err(io::Error::from)?;
-        let ours = |name: &[u8]| !name.starts_with(b"trusted.overlay.") && !name.starts_with(b"system.");
+        let ours = |name: &[u8]| !tree::is_mark(name) && !name.starts_with(b"system.");
         header.xattrs = xattrs.into_iter().filter(|xattr| ours(&xattr.name)).collect();
         Ok(header)
     }

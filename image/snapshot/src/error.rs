@@ -236,6 +236,22 @@ pub enum Refusal {
     /// An owner that no file system can store.
     #[error("its owner or mode is out of range")]
     BadOwner,
+    /// The owner is beyond the ids of the user namespace that we are in.
+    #[error(
+        "its owner {uid}:{gid} is beyond the {users} users and {groups} groups that you have: lines of \
+         /etc/subuid and /etc/subgid give more, such as `YOU:100000:65536`, once none of your containers runs \
+         and your keeper process has ended"
+    )]
+    UnknownOwner {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+        /// Users that there are.
+        users: u32,
+        /// Groups that there are.
+        groups: u32,
+    },
     /// A device number that the kernel cannot have.
     #[error("its device number is out of range")]
     BadDevice,

@@ -154,7 +154,7 @@ impl Settle<'_> {
                 }
                 Some(found) if is_directory(&found) => {
                     let opened = tree::open_parent(self.diff, name.to_bytes()).map_err(failed())?;
-                    tree::set_xattr(opened.as_fd(), b".", tree::OPAQUE, b"y").map_err(failed())?;
+                    tree::set_xattr(opened.as_fd(), b".", tree::opaque(), b"y").map_err(failed())?;
                 }
                 Some(_) => {}
             }
@@ -365,7 +365,7 @@ fn copy_xattrs(
     to_name: &[u8],
 ) -> Result<(), Errno> {
     for Xattr { name: key, value } in tree::xattrs(from, from_name)? {
-        if key.starts_with(b"trusted.overlay.") {
+        if tree::is_mark(&key) {
             continue;
         }
         match tree::set_xattr(to, to_name, &key, &value) {

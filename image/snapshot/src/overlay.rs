@@ -52,8 +52,16 @@ impl<'a> Overlay<'a> {
         let context = FsContext::open("overlay").map_err(failed)?;
         let overlay = Self { context, key, layers, style: Style::Descriptors, held: Vec::new() };
         overlay.set("source", "overlay")?;
+        // Root of a user namespace may not write attributes that are called trusted. Without them
+        // the kernel has metacopy and redirect_dir off, and refuses to be told so.
+        let user_attributes = sys::user::mapped().is_some();
+        if user_attributes {
+            overlay.flag("userxattr")?;
+        }
         for (option, value) in OPTIONS {
-            overlay.set(option, value)?;
+            if !user_attributes || option == "index" {
+                overlay.set(option, value)?;
+            }
         }
         Ok(overlay)
     }
@@ -108,9 +116,7 @@ impl<'a> Overlay<'a> {
         {
             match self.context.set_fd("lowerdir+", top) {
                 Ok(()) => {}
-                Err(error) if error.raw_os_error() == Some(Errno::INVAL.raw_os_error()) => {
-                    self.style = older_style();
-                }
+                Err(error) if takes_no_descriptors(&error) => self.style = older_style(),
                 Err(error) => return Err(self.failed("set a layer", error)),
             }
         }
@@ -143,6 +149,11 @@ impl<'a> Overlay<'a> {
         let kernel = self.context.messages().join("; ");
         Error::Mount { key: self.key.to_owned(), layers: self.layers, what, kernel, source }
     }
+}
+
+/// Before 6.5 overlayfs had not learned fsconfig(2), and the kernel answers for it.
+fn takes_no_descriptors(error: &io::Error) -> bool {
+    [Errno::INVAL, Errno::OPNOTSUPP].iter().any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
 }
 
 /// Before 6.5 the kernel takes any option and refuses the whole later: the version decides.
@@ -223,6 +234,13 @@ mod tests {
             }
         }
         assert_eq!(mount(Style::Appended, 100).unwrap(), 100);
+    }
+
+    #[test]
+    fn refusals_of_older_kernels_are_known() {
+        for (errno, older) in [(Errno::INVAL, true), (Errno::OPNOTSUPP, true), (Errno::PERM, false)] {
+            assert_eq!(takes_no_descriptors(&errno.into()), older, "{errno}");
+        }
     }
 
     #[test]

@@ -83,7 +83,7 @@ fn lookup(directories: &[PathBuf], name: &Path) -> io::Result<Part> {
             }
             break;
         }
-        let opaque = tree::xattr_of_path(&path, tree::OPAQUE)?;
+        let opaque = tree::xattr_of_path(&path, tree::opaque())?;
         found.push(path);
         if opaque.as_deref() == Some(b"y") {
             break;

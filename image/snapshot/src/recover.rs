@@ -89,7 +89,7 @@ impl Snapshots {
         Ok(())
     }
 
-    fn is_whole(&self, chain_id: &Digest) -> Result<bool, Error> {
+    pub(crate) fn is_whole(&self, chain_id: &Digest) -> Result<bool, Error> {
         // A record that cannot be read was cut by a crash of the machine.
         let layer = match self.find_chain(chain_id) {
             Ok(Some(layer)) => layer,

@@ -232,7 +232,15 @@ pub(crate) fn set_xattr(
 pub(crate) const READ_DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 /// The attribute by which a directory hides what lower layers have in it.
-pub(crate) const OPAQUE: &[u8] = b"trusted.overlay.opaque";
+pub(crate) fn opaque() -> &'static [u8] {
+    if sys::user::mapped().is_some() { b"user.overlay.opaque" } else { b"trusted.overlay.opaque" }
+}
+
+/// Whether an attribute is one of overlayfs' own marks.
+pub(crate) fn is_mark(name: &[u8]) -> bool {
+    name.starts_with(b"trusted.overlay.")
+        || (name.starts_with(b"user.overlay.") && sys::user::mapped().is_some())
+}
 
 /// How many directories are open at a time while a tree is deleted.
 const DEPTH_MAX: usize = 64;

@@ -73,7 +73,8 @@ fn report(path: &std::path::Path, largest: usize) -> io::Result<UpperReport> {
     })?;
     for Reverse((bytes, Reverse(path))) in top.into_sorted_vec() {
         let below = path.strip_prefix("/").unwrap_or(&path);
-        let origin = tree::xattr(root.as_fd(), below.as_os_str().as_encoded_bytes(), ORIGIN)?;
+        let origin = if sys::user::mapped().is_some() { USER_ORIGIN } else { ORIGIN };
+        let origin = tree::xattr(root.as_fd(), below.as_os_str().as_encoded_bytes(), origin)?;
         report.largest.push(UpperFile { copied_up: origin.is_some(), path, bytes });
     }
     Ok(report)
@@ -81,9 +82,12 @@ fn report(path: &std::path::Path, largest: usize) -> io::Result<UpperReport> {
 
 /// Whether a directory hides what lower layers have in it.
 pub(crate) fn is_opaque(visit: &tree::Visit<'_>) -> io::Result<bool> {
-    let mark = tree::xattr(visit.directory, visit.name.to_bytes(), tree::OPAQUE)?;
+    let mark = tree::xattr(visit.directory, visit.name.to_bytes(), tree::opaque())?;
     Ok(mark.as_deref() == Some(b"y"))
 }
 
 /// Where overlayfs notes which lower file a file was copied from.
 const ORIGIN: &[u8] = b"trusted.overlay.origin";
+
+/// The same in a user namespace.
+const USER_ORIGIN: &[u8] = b"user.overlay.origin";

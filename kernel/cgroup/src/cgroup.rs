@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
@@ -92,6 +93,37 @@ impl Cgroup {
         });
         let path = own_path(proc_cgroup, "memory").or(unified).unwrap_or_else(|| "/".to_owned());
         Self { path, v1: v1.collect(), v2 }
+    }
+
+    /// The cgroup `path` below this one: in every hierarchy, or in those of `controllers` (v1's) with
+    /// the others as they are. Makes nothing.
+    pub fn below(&self, controllers: &[&str], path: &str) -> Result<Self, Error> {
+        let parts = || path.split('/').filter(|part| !part.is_empty() && *part != ".");
+        if parts().any(|part| part == "..") || path.contains('\0') {
+            return Err(Error::SubPath { path: path.to_owned() });
+        }
+        for controller in controllers {
+            if self.v1_dir(controller).is_none() {
+                let known = self.v1.iter().flat_map(|v1| v1.controllers.iter().map(String::as_str));
+                let known = known.collect::<Vec<_>>().join(", ");
+                return Err(Error::UnknownController { controller: (*controller).to_owned(), known });
+            }
+        }
+        let mut below = self.clone();
+        let moved = |v1: &&mut V1Dir| {
+            controllers.is_empty() || v1.controllers.iter().any(|name| controllers.contains(&name.as_str()))
+        };
+        below.v1.iter_mut().filter(moved).for_each(|v1| v1.dir.extend(parts()));
+        if let Some(v2) = below.v2.as_mut().filter(|_| controllers.is_empty()) {
+            v2.dir.extend(parts());
+        }
+        let missing = below.dirs().find(|dir| !dir.is_dir()).map(Path::to_owned);
+        match missing {
+            Some(path) => {
+                Err(Error::Join { pid: std::process::id() as i32, path, source: Errno::NOENT.into() })
+            }
+            None => Ok(below),
+        }
     }
 
     /// Makes the directories, and on v2 enables the controllers on the way.
@@ -288,8 +320,14 @@ fn make_one<'a>(dir: &'a Path, made: &mut Vec<&'a Path>) -> Result<bool, Error> 
     Ok(false)
 }
 
+/// One that exists may have others in it, or be frozen: init would stand still in it for ever.
 fn refuse_others(dir: &Path) -> Result<(), Error> {
+    let reads =
+        |file: &str, value: &str| fs::read_to_string(dir.join(file)).is_ok_and(|text| text.trim() == value);
     match crate::processes::count_below(dir) {
+        0 if reads("freezer.state", "FROZEN") || reads("cgroup.freeze", "1") => {
+            Err(Error::Frozen { path: dir.to_owned() })
+        }
         0 => Ok(()),
         processes => Err(Error::InUse { path: dir.to_owned(), processes }),
     }

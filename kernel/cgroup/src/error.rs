@@ -21,12 +21,32 @@ pub enum Error {
         source: io::Error,
     },
     /// It exists and has processes of others.
-    #[error("cgroup {} is in use: {processes} processes are in it; choose another cgroupsPath or end them", path.display())]
+    #[error("container's cgroup is not empty: {processes} process(es) found in {}; choose another cgroupsPath or end them", path.display())]
     InUse {
         /// The directory.
         path: PathBuf,
         /// How many.
         processes: usize,
+    },
+    /// A path below a cgroup that is not below it.
+    #[error("bad sub cgroup path: {path}: name a cgroup below the container's own, without ..")]
+    SubPath {
+        /// The path.
+        path: String,
+    },
+    /// No v1 hierarchy has this controller.
+    #[error("unknown controller {controller} for a sub cgroup: the container has {known}")]
+    UnknownController {
+        /// The name.
+        controller: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// It exists and is frozen: whatever enters it stands still.
+    #[error("container's cgroup unexpectedly frozen: {}; thaw it, or choose another cgroupsPath", path.display())]
+    Frozen {
+        /// The directory.
+        path: PathBuf,
     },
     /// A value was refused.
     #[error("write {value:?} to {}{}", path.display(), write_hint(path, value, source))]
@@ -67,7 +87,7 @@ pub enum Error {
         source: io::Error,
     },
     /// A process could not be moved in.
-    #[error("move process {pid} into cgroup {}{}", path.display(), join_hint(source))]
+    #[error("error adding pid {pid} to cgroup {}{}", path.display(), join_hint(source))]
     Join {
         /// The process.
         pid: i32,
@@ -150,8 +170,10 @@ impl Classified for Error {
         match self {
             Self::NotMounted | Self::NoFreezer { .. } | Self::NoMemory { .. } => ErrorClass::Unsupported,
             Self::InUse { .. } => ErrorClass::AlreadyExists,
-            Self::BelowUsage { .. } | Self::Busy { .. } => ErrorClass::Conflict,
-            Self::NoPlace { .. } => ErrorClass::Invalid,
+            Self::BelowUsage { .. } | Self::Busy { .. } | Self::Frozen { .. } => ErrorClass::Conflict,
+            Self::NoPlace { .. } | Self::SubPath { .. } | Self::UnknownController { .. } => {
+                ErrorClass::Invalid
+            }
             Self::FreezeTimeout { .. } => ErrorClass::TimedOut,
             Self::Create { source, .. }
             | Self::Write { source, .. }

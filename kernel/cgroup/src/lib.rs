@@ -14,6 +14,7 @@
 //! removes, kills or limits anything but its own path and what is below it.
 
 mod cgroup;
+mod details;
 mod devices;
 mod ebpf;
 mod entrance;
@@ -31,6 +32,7 @@ mod tree;
 mod write;
 
 pub use cgroup::Cgroup;
+pub use details::{Details, HugetlbStats};
 pub use devices::{Access, DeviceKind, DevicePolicy, DeviceRule, default_device_rules};
 pub use ebpf::program as device_program;
 pub use entrance::Entrance;

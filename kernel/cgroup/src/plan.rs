@@ -28,6 +28,16 @@ pub enum PlanError {
         /// Which controller.
         controller: String,
     },
+    /// Names of v2's files where there is no v2 for them.
+    #[error(
+        "invalid configuration: unified {key} is a file of cgroup v2, whose {controller} controller this machine does not have: use the resource of the runtime-spec that is not in unified"
+    )]
+    UnifiedWithoutV2 {
+        /// The key.
+        key: String,
+        /// Which controller.
+        controller: String,
+    },
     /// A value is out of range or contradicts another one.
     #[error("{resource} is {value}: {why}")]
     Value {
@@ -51,7 +61,7 @@ pub enum PlanError {
 impl Classified for PlanError {
     fn class(&self) -> ErrorClass {
         match self {
-            Self::NoController { .. } => ErrorClass::Unsupported,
+            Self::NoController { .. } | Self::UnifiedWithoutV2 { .. } => ErrorClass::Unsupported,
             _ => ErrorClass::Invalid,
         }
     }

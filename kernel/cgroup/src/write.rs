@@ -50,6 +50,10 @@ impl Cgroup {
             let mut first_error = None;
             for setting in &open {
                 if let Err(error) = self.write(setting) {
+                    // Where nothing is limited, "no limit" is what is asked for.
+                    if is_missing(&error) && setting.value == "-1" {
+                        continue;
+                    }
                     refused.push(*setting);
                     first_error.get_or_insert(error);
                 }
@@ -87,9 +91,22 @@ impl Cgroup {
                 "no devices controller is mounted, so device nodes are limited by their permissions only";
             return Ok(Some(Warning { what: "devices".to_owned(), why: why.to_owned() }));
         };
-        attach_program(dir, policy).map_err(|source| Error::Devices { path: dir.to_owned(), source })?;
-        Ok(None)
+        match attach_program(dir, policy) {
+            Err(error)
+                if is_left_to_root(&error, sys::user::effective_uid(), sys::user::mapped().is_some()) =>
+            {
+                Ok(Some(Warning { what: "devices".to_owned(), why: NOT_ROOT.to_owned() }))
+            }
+            attached => {
+                attached.map(|()| None).map_err(|source| Error::Devices { path: dir.to_owned(), source })
+            }
+        }
     }
+}
+
+/// Who is not the host's root can neither load a device program nor make a device node: a delegated cgroup does without.
+fn is_left_to_root(error: &io::Error, uid: u32, in_user_namespace: bool) -> bool {
+    error.raw_os_error() == Some(Errno::PERM.raw_os_error()) && (uid != 0 || in_user_namespace)
 }
 
 /// Loads the new program before the old ones go: at no moment is everything allowed.
@@ -152,4 +169,21 @@ fn forgive(setting: &Setting, error: Error) -> Result<Option<Warning>, Error> {
 /// Reads a file as a number; `None` when it is missing or holds no number (`max`).
 pub(crate) fn read_number(path: &Path) -> Option<u64> {
     fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+const NOT_ROOT: &str = "only the host's root may set device rules; without root no device node can be made, and \
+     those of the host are limited by their permissions";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_root_must_have_device_rules() {
+        let refused = io::Error::from(Errno::PERM);
+        assert!(!is_left_to_root(&refused, 0, false));
+        assert!(is_left_to_root(&refused, 1000, false));
+        assert!(is_left_to_root(&refused, 0, true));
+        assert!(!is_left_to_root(&io::Error::from(Errno::INVAL), 0, true));
+    }
 }

@@ -10,7 +10,7 @@
 //! whoever prints it can say where it was read.
 //!
 //! What this crate does not do: it changes nothing (one reader, [`filter`], stops the
-//! process for a moment), keeps nothing, follows no path
+//! process for a moment; [`host`] tries things in processes that it throws away), keeps nothing, follows no path
 //! below a process's root except by descriptor, and knows no container.
 
 pub mod capabilities;
@@ -18,6 +18,7 @@ pub mod cgroups;
 pub mod elf;
 pub mod error;
 pub mod filter;
+pub mod host;
 pub mod identity;
 pub mod idmap;
 pub mod kernel;

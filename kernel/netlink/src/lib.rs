@@ -3,7 +3,8 @@
 //! [`wire`] is the framing that all families share (message header, attributes);
 //! [`route`] the links, addresses, routes, neighbours and rules of
 //! `rtnetlink(7)`; [`nft`] the tables, chains, sets, rules and expressions of
-//! nf_tables; [`conntrack`] the deletion of connection-tracking entries. These are
+//! nf_tables; [`conntrack`] the deletion of connection-tracking entries; [`generic`] which
+//! families of generic netlink there are. These are
 //! pure: bytes in, values out, and hostile bytes give an error or are skipped, never
 //! a panic. [`Socket`] is the only part that does I/O.
 //!
@@ -11,6 +12,7 @@
 
 pub mod conntrack;
 pub mod error;
+pub mod generic;
 pub mod nft;
 pub mod route;
 pub mod socket;

@@ -29,6 +29,8 @@ pub enum Protocol {
     Route,
     /// `NETLINK_NETFILTER`: nf_tables and connection tracking.
     Netfilter,
+    /// `NETLINK_GENERIC`: families that are asked for by name.
+    Generic,
 }
 
 /// One owned answer message.
@@ -54,6 +56,7 @@ impl Socket {
         let (name, number) = match protocol {
             Protocol::Route => ("NETLINK_ROUTE", None),
             Protocol::Netfilter => ("NETLINK_NETFILTER", Some(netlink::NETFILTER)),
+            Protocol::Generic => ("NETLINK_GENERIC", Some(netlink::GENERIC)),
         };
         let failed = |errno: Errno| Error::Open { protocol: name, errno: errno.into() };
         let kind = SocketType::RAW;

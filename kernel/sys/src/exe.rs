@@ -8,7 +8,7 @@
 
 use std::ffi::{CString, OsStr};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags};
@@ -32,7 +32,6 @@ pub fn is_sealed<Fd: AsFd>(file: Fd) -> bool {
 /// can be remounted or reached at another place. A detached one has no path, so the
 /// kernel prints it from its own root: `/NAME`, in a directory without parent.
 fn is_detached(file: std::os::fd::BorrowedFd<'_>) -> bool {
-    use std::os::fd::AsRawFd;
     let Ok(link) = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd())) else { return false };
     let Ok(there) = rustix::fs::stat(&link) else { return true };
     let Ok(here) = rustix::fs::fstat(file) else { return false };
@@ -66,8 +65,12 @@ fn overlay_of(program: &Path) -> io::Result<OwnedFd> {
     let overlay = FsContext::open("overlay")?;
     let lower = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let empty = FsContext::open("tmpfs")?.mount(attr::RDONLY)?;
-    overlay.set_fd("lowerdir+", &lower)?;
-    overlay.set_fd("lowerdir+", &empty)?;
+    let set = overlay.set_fd("lowerdir+", &lower).and_then(|()| overlay.set_fd("lowerdir+", &empty));
+    if set.is_err() {
+        // Before Linux 6.13 overlayfs takes paths only.
+        let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+        overlay.set("lowerdir", &[path(&lower), path(&empty)].join(":"))?;
+    }
     let mount = overlay.mount(attr::RDONLY | attr::NODEV | attr::NOSUID)?;
     let fd = open_program(&mount, name)?;
     let copy = rustix::fs::fstat(&fd)?;
@@ -106,10 +109,23 @@ fn memfd_of(program: &Path) -> io::Result<OwnedFd> {
     Ok(copy)
 }
 
+/// Whether the program runs from a sealed copy, and whether that is an overlay rather than memory.
+pub fn running_copy() -> io::Result<Option<bool>> {
+    let running = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    if !is_sealed(&running) {
+        return Ok(None);
+    }
+    Ok(Some(rustix::fs::fstatfs(&running)?.f_type as u64 == OVERLAYFS_SUPER_MAGIC))
+}
+
+/// `linux/magic.h`.
+const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
+
 /// Re-executes this program from a sealed copy with the same arguments, unless it
 /// already runs from one. Returns when nothing had to be done, or why it failed.
 pub fn reexec_sealed(args: &[CString], env: &[CString]) -> io::Result<()> {
-    let running = rustix::fs::open("/proc/self/exe", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    // For reading: a descriptor of a path alone does not tell the seals of a memfd.
+    let running = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     if is_sealed(&running) {
         return Ok(());
     }

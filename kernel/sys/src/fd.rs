@@ -12,6 +12,31 @@ pub fn cloexec_from(first: u32) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Closes what we were started with and did not open ourselves: every descriptor from `first` on
+/// that is not close-on-exec, since all of ours are. For a fork that lives long before its exec.
+pub fn close_inherited(first: u32) -> io::Result<()> {
+    let mut given = Vec::new();
+    let dir = rustix::fs::open(
+        "/proc/self/fd",
+        rustix::fs::OFlags::RDONLY | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC,
+        rustix::fs::Mode::empty(),
+    )?;
+    for entry in rustix::fs::Dir::read_from(&dir)? {
+        let number = entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok());
+        given.extend(number.filter(|number| u32::try_from(*number).is_ok_and(|number| number >= first)));
+    }
+    for number in given {
+        // SAFETY: fcntl(2) with F_GETFD reads a flag of a number, open or not.
+        let flags = unsafe { libc::fcntl(number, libc::F_GETFD) };
+        if flags >= 0 && flags & libc::FD_CLOEXEC == 0 {
+            // SAFETY: no `OwnedFd` of this process is without close-on-exec above the standard streams and
+            // those below `first` that are passed on, so nobody of ours owns this one.
+            unsafe { libc::close(number) };
+        }
+    }
+    Ok(())
+}
+
 /// Makes `fd` the descriptor `number`, without close-on-exec: `dup2(2)`. What was
 /// open there is closed.
 ///

@@ -8,6 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, ResolveFlags};
@@ -127,12 +128,26 @@ impl RootDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => return done,
         }
-        let (parent, name) = self.parent_of(path, 0o755)?;
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        match rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(mode)) {
-            Ok(_) | Err(Errno::EXIST) => self.resolve(path),
-            Err(errno) => Err(errno.into()),
+        // The last name may be a symlink to nothing: what it names is made, as open(2) would.
+        let mut path = path.to_owned();
+        for _ in 0..LINKS_MAX {
+            let (parent, name) = self.parent_of(&path, 0o755)?;
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            match rustix::fs::openat(&parent, &name, flags, Mode::from_raw_mode(mode)) {
+                Ok(_) => return self.resolve(&path),
+                Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+            match rustix::fs::readlinkat(&parent, &name, Vec::new()) {
+                Ok(target) => {
+                    let target = PathBuf::from(OsStr::from_bytes(target.to_bytes()));
+                    path = path.parent().unwrap_or(Path::new("/")).join(target);
+                }
+                // Somebody made it meanwhile.
+                Err(_) => return self.resolve(&path),
+            }
         }
+        Err(Errno::LOOP.into())
     }
 
     /// Makes a device, FIFO or socket node `name` in the directory `parent`.

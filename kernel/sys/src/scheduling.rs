@@ -74,6 +74,40 @@ pub fn set_scheduler(attr: &SchedAttr) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Which NUMA nodes memory comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPolicy {
+    /// `MPOL_*`, with `MPOL_F_*`.
+    pub mode: u32,
+    /// The nodes.
+    pub nodes: Vec<usize>,
+}
+
+/// Sets this thread's policy, which its children and programs inherit: `set_mempolicy(2)`.
+pub fn set_memory_policy(policy: &MemoryPolicy) -> io::Result<()> {
+    const BITS: usize = u64::BITS as usize;
+    let words = policy.nodes.iter().max().map_or(0, |last| last / BITS + 1);
+    let mut mask = vec![0u64; words];
+    for node in &policy.nodes {
+        mask[node / BITS] |= 1 << (node % BITS);
+    }
+    // The kernel reads one bit less than it is told.
+    let (nodes, bits) = match words {
+        0 => (std::ptr::null(), 0),
+        _ => (mask.as_ptr(), words * BITS + 1),
+    };
+    // SAFETY: `mask` has `words` words and lives through the call; a null pointer is no nodes.
+    let rc = unsafe { libc::syscall(libc::SYS_set_mempolicy, policy.mode, nodes, bits) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Lets this thread use every CPU that its cgroup has.
+pub fn reset_affinity() -> io::Result<()> {
+    let mut set = rustix::thread::CpuSet::new();
+    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu));
+    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+}
+
 /// Pins this thread to these CPUs: `sched_setaffinity(2)`.
 pub fn set_affinity(cpus: &[usize]) -> io::Result<()> {
     let mut set = rustix::thread::CpuSet::new();

@@ -183,8 +183,21 @@ pub fn reset(signal: Signal) -> io::Result<()> {
     set_action(signal, libc::SIG_DFL)
 }
 
+/// Ends this process on the signal, as a shell would have it: PID 1 of a namespace does not die of the
+/// default action of any signal but SIGKILL (`pid_namespaces(7)`).
+pub fn exit_on(signal: Signal) -> io::Result<()> {
+    extern "C" fn end(number: libc::c_int) {
+        // SAFETY: _exit(2) is async-signal-safe (signal-safety(7)).
+        unsafe { libc::_exit(128 + number) }
+    }
+    let handler: extern "C" fn(libc::c_int) = end;
+    // SAFETY: the handler calls nothing but _exit(2), touches no memory and lives as long as the program.
+    let old = unsafe { libc::signal(signal.0, handler as libc::sighandler_t) };
+    if old == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 fn set_action(signal: Signal, action: libc::sighandler_t) -> io::Result<()> {
-    // SAFETY: only SIG_IGN and SIG_DFL come here: no handler of ours will run.
+    // SAFETY: only SIG_IGN and SIG_DFL come here.
     let old = unsafe { libc::signal(signal.0, action) };
     if old == libc::SIG_ERR { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

@@ -70,6 +70,16 @@ pub fn make_raw<Fd: AsFd>(terminal: Fd) -> io::Result<rustix::termios::Termios> 
     Ok(before)
 }
 
+/// As [`make_raw`], but output goes on as before: a newline begins a line.
+pub fn make_raw_input<Fd: AsFd>(terminal: Fd) -> io::Result<rustix::termios::Termios> {
+    let before = rustix::termios::tcgetattr(terminal.as_fd())?;
+    let mut raw = before.clone();
+    raw.make_raw();
+    raw.output_modes = before.output_modes;
+    rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, &raw)?;
+    Ok(before)
+}
+
 /// Puts the terminal into a mode that [`make_raw`] gave.
 pub fn restore<Fd: AsFd>(terminal: Fd, mode: &rustix::termios::Termios) -> io::Result<()> {
     Ok(rustix::termios::tcsetattr(terminal, rustix::termios::OptionalActions::Now, mode)?)
@@ -97,6 +107,22 @@ pub fn open_controlling() -> io::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn raw_input_keeps_the_output() {
+        let pty = open().unwrap();
+        let before = make_raw_input(&pty.slave).unwrap();
+        let now = rustix::termios::tcgetattr(&pty.slave).unwrap();
+        assert_eq!(now.output_modes, before.output_modes);
+        assert!(!now.local_modes.contains(rustix::termios::LocalModes::ECHO));
+        restore(&pty.slave, &before).unwrap();
+        assert!(
+            rustix::termios::tcgetattr(&pty.slave)
+                .unwrap()
+                .local_modes
+                .contains(rustix::termios::LocalModes::ECHO)
+        );
+    }
 
     #[test]
     fn a_pair_has_a_size() {

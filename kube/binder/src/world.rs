@@ -26,6 +26,14 @@ pub enum Kind {
     Claim,
     /// `StorageClass`.
     Class,
+    /// `CSIDriver`.
+    Driver,
+    /// `CSINode`.
+    DriversOfNode,
+    /// `CSIStorageCapacity`.
+    Room,
+    /// `VolumeAttachment`.
+    Attachment,
     /// `PodDisruptionBudget`.
     Budget,
     /// `Service`.
@@ -40,12 +48,16 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, in the order in which they are best read: what pods refer to comes first.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 15] = [
         Self::Namespace,
         Self::Node,
         Self::Class,
         Self::Volume,
         Self::Claim,
+        Self::Driver,
+        Self::DriversOfNode,
+        Self::Room,
+        Self::Attachment,
         Self::Budget,
         Self::Service,
         Self::Controller,
@@ -63,6 +75,10 @@ impl Kind {
             Self::Volume => known::persistent_volumes(),
             Self::Claim => known::persistent_volume_claims(),
             Self::Class => known::storage_classes(),
+            Self::Driver => known::csi_drivers(),
+            Self::DriversOfNode => known::csi_nodes(),
+            Self::Room => known::csi_storage_capacities(),
+            Self::Attachment => known::volume_attachments(),
             Self::Budget => known::pod_disruption_budgets(),
             Self::Service => known::services(),
             Self::Controller => known::replication_controllers(),
@@ -95,6 +111,10 @@ impl World {
             Kind::Volume => self.snapshot.volumes.set_volume(&value),
             Kind::Claim => self.snapshot.volumes.set_claim(&value),
             Kind::Class => self.snapshot.volumes.set_class(&value),
+            Kind::Driver => self.snapshot.volumes.set_driver(&value),
+            Kind::DriversOfNode => self.snapshot.volumes.set_drivers_of_node(&value),
+            Kind::Room => self.snapshot.volumes.set_room(&value),
+            Kind::Attachment => self.snapshot.volumes.set_attachment(&value),
             Kind::Budget => {
                 let budget = DisruptionBudget {
                     namespace: item.namespace().to_owned(),
@@ -133,6 +153,10 @@ impl World {
             Kind::Volume => self.snapshot.volumes.remove_volume(name),
             Kind::Claim => self.snapshot.volumes.remove_claim(namespace, name),
             Kind::Class => self.snapshot.volumes.remove_class(name),
+            Kind::Driver => self.snapshot.volumes.remove_driver(name),
+            Kind::DriversOfNode => self.snapshot.volumes.remove_drivers_of_node(name),
+            Kind::Room => self.snapshot.volumes.remove_room(namespace, name),
+            Kind::Attachment => self.snapshot.volumes.remove_attachment(name),
             Kind::Budget => drop(self.budgets.remove(key)),
             Kind::Service => {
                 if let Some(services) = self.services.get_mut(namespace) {
@@ -211,7 +235,13 @@ impl World {
 
 fn volumes_changed(kind: Kind) -> Vec<Change> {
     match kind {
-        Kind::Volume | Kind::Claim | Kind::Class => vec![Change::Volumes],
+        Kind::Volume
+        | Kind::Claim
+        | Kind::Class
+        | Kind::Driver
+        | Kind::DriversOfNode
+        | Kind::Room
+        | Kind::Attachment => vec![Change::Volumes],
         _ => Vec::new(),
     }
 }
@@ -243,7 +273,11 @@ pub async fn look(api: &dyn Api) -> Result<World, Missing> {
     let mut world = World::default();
     for kind in Kind::ALL {
         let missing = |status: Status| Missing { resource: kind.resource().resource.clone(), status };
-        let list = api.call(Call::list(kind.resource(), "")).await.map_err(missing)?;
+        let list = match api.call(Call::list(kind.resource(), "")).await {
+            // Servers of other versions do not serve all of them.
+            Err(status) if status.code == 404 => continue,
+            list => list.map_err(missing)?,
+        };
         for value in object::items(&list, &["items"]) {
             if kind == Kind::Pod {
                 if !Pod::is_over(value) && !object::text(value, &["spec", "nodeName"]).is_empty() {

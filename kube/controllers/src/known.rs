@@ -44,6 +44,10 @@ resources! {
     leases = "coordination.k8s.io" "v1" "leases";
     signing_requests = "certificates.k8s.io" "v1" "certificatesigningrequests";
     storage_classes = "storage.k8s.io" "v1" "storageclasses";
+    csi_drivers = "storage.k8s.io" "v1" "csidrivers";
+    csi_nodes = "storage.k8s.io" "v1" "csinodes";
+    csi_storage_capacities = "storage.k8s.io" "v1" "csistoragecapacities";
+    volume_attachments = "storage.k8s.io" "v1" "volumeattachments";
     volume_attributes_classes = "storage.k8s.io" "v1" "volumeattributesclasses";
     ip_addresses = "networking.k8s.io" "v1" "ipaddresses";
     autoscalers = "autoscaling" "v2" "horizontalpodautoscalers";

@@ -24,7 +24,7 @@ fn keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
         return if is_unsettled(change.old, quota) { vec![change.key()] } else { Vec::new() };
     }
     let within = namespace(change.object());
-    if within.is_empty() || !may_free(change) || view.count(resource_quotas(), within) == 0 {
+    if within.is_empty() || view.count(resource_quotas(), within) == 0 || !may_free(change) {
         return Vec::new();
     }
     let resource = change.resource.group_resource();
@@ -44,12 +44,17 @@ fn is_unsettled(old: Option<&Value>, quota: &Value) -> bool {
         || hard(quota, "spec") != hard(quota, "status")
 }
 
-/// Whether a change may leave less used than before. What is new was charged when it was admitted.
+/// Whether a change may leave less used than before. What is new was charged when it was admitted. A pod that
+/// gets its node uses what it used: to count then would forget the next pod, which is charged for and not seen.
 fn may_free(change: &Change<'_>) -> bool {
     match (change.old, change.new) {
         (Some(_), None) => true,
         (Some(old), Some(new)) if change.is(pods()) => {
-            is_finished(old) != is_finished(new) || at(old, &["spec"]) != at(new, &["spec"])
+            let until = |pod| at(pod, &["spec", "activeDeadlineSeconds"]);
+            is_finished(old) != is_finished(new)
+                || until(old) != until(new)
+                || quota::pod_requests(old) != quota::pod_requests(new)
+                || quota::pod_limits(old) != quota::pod_limits(new)
         }
         (Some(old), Some(new)) => at(old, &["spec"]) != at(new, &["spec"]),
         _ => false,
@@ -115,6 +120,34 @@ mod tests {
         world.put("resourcequotas", quota("1"));
         world.settle(&[LOOP]);
         assert_eq!(world.get("resourcequotas", "a", "q").unwrap()["status"]["used"]["pods"], "1");
+    }
+
+    #[test]
+    fn a_pod_that_gets_its_node_is_no_reason_to_count() {
+        let mut world = World::default();
+        let pod = json!({"metadata": {"name": "p", "namespace": "a"}, "spec": {"containers": [{"name": "c",
+            "resources": {"requests": {"cpu": "500m"}}}]}});
+        world.put("pods", pod);
+        world.put(
+            "resourcequotas",
+            json!({"metadata": {"name": "q", "namespace": "a"}, "spec": {"hard": {"pods": "5", "cpu": "2"}},
+            "status": {"hard": {"pods": "5", "cpu": "2"}, "used": {"pods": "1", "cpu": "500m"}}}),
+        );
+        world.settle(&[LOOP]);
+        // Admission charges for a pod that is not seen yet, and the first one is bound.
+        world.change("resourcequotas", "a", "q", |quota| {
+            quota["status"]["used"] = json!({"pods": "2", "cpu": "1"});
+        });
+        world.change("pods", "a", "p", |pod| pod["spec"]["nodeName"] = json!("n"));
+        world.settle(&[LOOP]);
+        let used = |world: &World| world.get("resourcequotas", "a", "q").unwrap()["status"]["used"].clone();
+        assert_eq!(used(&world)["pods"], "2");
+        // Less asked for is.
+        world.change("pods", "a", "p", |pod| {
+            pod["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("100m");
+        });
+        world.settle(&[LOOP]);
+        assert_eq!(used(&world)["cpu"], "100m");
     }
 
     #[test]

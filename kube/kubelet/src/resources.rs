@@ -1,6 +1,6 @@
 //! Requests and limits as the kernel counts them, and the pod's class of service.
 
-use kube_api::quantity::Quantity;
+use kube_api::quantity::{self, Quantity};
 use serde_json::Value;
 
 use crate::model::{Limits, Role, Wanted};
@@ -16,7 +16,7 @@ pub fn qos(pod: &Value) -> String {
 
 /// An amount of `requests` or `limits`; nothing where it is not set.
 pub fn amount(container: &Value, which: &str, resource: &str) -> Option<Quantity> {
-    Quantity::from_value(at(container, &["resources", which, resource])?)
+    quantity::read(at(container, &["resources", which, resource])?)
 }
 
 /// The limits of a container, as the runtime is told.
@@ -50,7 +50,7 @@ pub fn pod_limits(pod: &Value) -> Limits {
 /// The sum of limits, if every container has one.
 fn limited(pod: &Value, resource: &str) -> Option<Quantity> {
     if let Some(own) = at(pod, &["spec", "resources", "limits", resource]) {
-        return Quantity::from_value(own);
+        return quantity::read(own);
     }
     let has = |wanted: Wanted<'_>| amount(wanted.spec, "limits", resource).is_some_and(|it| !it.is_zero());
     let all = Wanted::main(pod).all(has) && Wanted::init(pod).all(has);
@@ -60,7 +60,7 @@ fn limited(pod: &Value, resource: &str) -> Option<Quantity> {
 /// What the pod asks for at its most: init containers run one after the other, sidecars stay.
 pub fn together(pod: &Value, which: &str, resource: &str) -> Option<Quantity> {
     if let Some(own) = at(pod, &["spec", "resources", which, resource]) {
-        return Quantity::from_value(own);
+        return quantity::read(own);
     }
     let of = |wanted: &Wanted<'_>| amount(wanted.spec, which, resource);
     let (mut sidecars, mut peak, mut any) = (Quantity::ZERO, Quantity::ZERO, false);
@@ -81,7 +81,7 @@ pub fn together(pod: &Value, which: &str, resource: &str) -> Option<Quantity> {
         }
     }
     let mut most = sum.max(peak);
-    if let Some(overhead) = at(pod, &["spec", "overhead", resource]).and_then(Quantity::from_value) {
+    if let Some(overhead) = at(pod, &["spec", "overhead", resource]).and_then(quantity::read) {
         most = most.plus(overhead);
         any = true;
     }

@@ -68,6 +68,23 @@ pub enum Misfit {
         /// The claim.
         claim: String,
     },
+    /// A volume can be reached in other zones only.
+    OtherZone {
+        /// The volume.
+        volume: String,
+    },
+    /// There is no room to make a volume for a claim.
+    NoRoom {
+        /// The claim.
+        claim: String,
+    },
+    /// A driver has attached as many volumes to the node as it can.
+    TooManyVolumes {
+        /// The driver.
+        driver: String,
+        /// How many that are.
+        most: i64,
+    },
     /// Another pod has a claim that only one may have (`ReadWriteOncePod`), on whatever node.
     ClaimTaken {
         /// The claim.
@@ -97,6 +114,9 @@ impl Misfit {
             Self::Spread { .. } => "node(s) didn't match pod topology spread constraints",
             Self::VolumeElsewhere { .. } => "node(s) didn't match PersistentVolume's node affinity",
             Self::NoVolume { .. } => "node(s) didn't find available persistent volumes to bind",
+            Self::OtherZone { .. } => "node(s) had no available volume zone",
+            Self::NoRoom { .. } => "node(s) did not have enough free storage",
+            Self::TooManyVolumes { .. } => "node(s) exceed max volume count",
             Self::ClaimTaken { .. } => {
                 "node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"
             }
@@ -143,6 +163,13 @@ impl Misfit {
             ),
             Self::VolumeElsewhere { volume } => format!("bring volume {volume} to {node}"),
             Self::NoVolume { claim } => format!("make a volume for claim {claim} that {node} reaches"),
+            Self::OtherZone { volume } => {
+                format!("take a node in the zone of volume {volume}, or make a volume in {node}'s")
+            }
+            Self::NoRoom { claim } => format!("ask for less with claim {claim}, or give {node} more storage"),
+            Self::TooManyVolumes { driver, most } => {
+                format!("end a pod on {node} that has a volume of {driver}, which attaches {most} there")
+            }
             Self::ClaimTaken { claim } => {
                 format!("end the pod that has claim {claim}, or let the claim be ReadWriteMany")
             }
@@ -157,6 +184,7 @@ impl Misfit {
             | Self::AntiAffinity { .. }
             | Self::RefusedByPods
             | Self::ClaimTaken { .. }
+            | Self::TooManyVolumes { .. }
             | Self::Spread { .. } => true,
             Self::Resources(shortages) => shortages.iter().all(|it| it.requested <= it.capacity),
             _ => false,

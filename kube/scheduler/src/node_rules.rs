@@ -96,6 +96,19 @@ impl NodeTerm {
         Some(terms.collect())
     }
 
+    /// Reads a class's `allowedTopologies`; none where there are none.
+    pub(crate) fn read_topologies(class: &Value) -> Option<Vec<Self>> {
+        let terms = class.get("allowedTopologies")?.as_array().filter(|terms| !terms.is_empty())?;
+        let read = |term: &Value| {
+            let among =
+                |it: &Value| Requirement::new(text(it, "key"), Operator::In, texts(it, "values")).ok();
+            let all = items(term, "matchLabelExpressions").iter().map(among);
+            let labels: Option<Vec<_>> = all.collect();
+            Self { impossible: labels.is_none(), labels: labels.unwrap_or_default(), names: Vec::new() }
+        };
+        Some(terms.iter().map(read).collect())
+    }
+
     fn read(term: &Value) -> Self {
         let mut out = Self::default();
         for expression in items(term, "matchExpressions") {

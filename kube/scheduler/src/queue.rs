@@ -261,10 +261,13 @@ fn helpers(diagnosis: &Diagnosis) -> Vec<Change> {
             Misfit::AntiAffinity { .. } | Misfit::RefusedByPods => &[Change::PodRemoved, Change::NodeLabels],
             Misfit::NoTopologyLabel { .. } => &[Change::NodeLabels],
             Misfit::Spread { .. } => &[Change::PodPlaced, Change::PodRemoved, Change::NodeLabels],
-            Misfit::ClaimTaken { .. } => &[Change::PodRemoved, Change::Volumes],
-            Misfit::VolumeElsewhere { .. } | Misfit::NoVolume { .. } => {
-                &[Change::Volumes, Change::NodeLabels]
+            Misfit::ClaimTaken { .. } | Misfit::TooManyVolumes { .. } => {
+                &[Change::PodRemoved, Change::Volumes]
             }
+            Misfit::VolumeElsewhere { .. }
+            | Misfit::NoVolume { .. }
+            | Misfit::OtherZone { .. }
+            | Misfit::NoRoom { .. } => &[Change::Volumes, Change::NodeLabels],
         };
         more.iter().for_each(|change| {
             if !helpers.contains(change) {

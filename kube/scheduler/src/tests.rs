@@ -313,6 +313,127 @@ fn claims_bind_pods_to_nodes() {
     }
 }
 
+/// A pod with these claims.
+fn claiming(name: &str, claims: &[&str], node: Option<&str>) -> Value {
+    let volume = |claim: &&str| json!({"name": claim, "persistentVolumeClaim": {"claimName": claim}});
+    let volumes: Vec<Value> = claims.iter().map(volume).collect();
+    pod(name, &json!({"metadata": {"uid": name}, "spec": {"nodeName": node, "volumes": volumes}}))
+}
+
+/// A claim of a class, of a volume if one is named.
+fn claim(name: &str, class: &str, volume: &str) -> Value {
+    json!({"metadata": {"name": name, "namespace": "shop"}, "spec": {"storageClassName": class,
+        "volumeName": volume, "resources": {"requests": {"storage": "2Gi"}}}})
+}
+
+#[test]
+fn drivers_attach_so_many_volumes_and_no_more() {
+    let mut snapshot = cluster(
+        &[zoned("a1", "a"), zoned("b1", "b")],
+        &[claiming("x", &["one"], Some("a1")), claiming("y", &["two"], Some("a1"))],
+    );
+    let volumes = &mut snapshot.volumes;
+    volumes.set_class(&json!({"metadata": {"name": "fast"}, "provisioner": "csi.example", "volumeBindingMode": "WaitForFirstConsumer"}));
+    for (name, handle) in [("one", "h1"), ("two", "h2"), ("three", "h3"), ("same", "h1")] {
+        volumes.set_volume(&json!({"metadata": {"name": name}, "spec": {"csi": {"driver": "csi.example", "volumeHandle": handle}}}));
+        volumes.set_claim(&claim(name, "fast", name));
+    }
+    volumes.set_claim(&claim("new", "fast", ""));
+    let limit = |count: i64| json!({"metadata": {"name": "a1"}, "spec": {"drivers": [{"name": "csi.example", "allocatable": {"count": count}}]}});
+    let both = names(&["a1", "b1"]);
+    // Who says no limit has none; a volume that is there already costs nothing.
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["three"], None)), both);
+    snapshot.volumes.set_drivers_of_node(&limit(2));
+    for (claims, nodes) in [
+        (&["three"][..], names(&["b1"])),
+        (&["new"], names(&["b1"])),
+        (&["one", "same"], both.clone()),
+        (&[], both.clone()),
+    ] {
+        assert_eq!(choices(&mut snapshot, &claiming("p", claims, None)), nodes, "{claims:?}");
+    }
+    snapshot.volumes.set_drivers_of_node(&limit(3));
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["three"], None)), both);
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["three", "new"], None)), names(&["b1"]));
+    // What is attached still counts, whether a pod has it or not.
+    snapshot.volumes.set_attachment(&json!({"metadata": {"name": "csi-1"},
+        "spec": {"attacher": "csi.example", "nodeName": "a1", "source": {"persistentVolumeName": "three"}}}));
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["new"], None)), names(&["b1"]));
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["three"], None)), both);
+    snapshot.remove_node("b1");
+    assert_eq!(
+        placed(&mut snapshot, &claiming("p", &["new"], None)),
+        "0/1 nodes are available: 1 node(s) exceed max volume count."
+    );
+    snapshot.volumes.remove_attachment("csi-1");
+    assert_eq!(placed(&mut snapshot, &claiming("p", &["new"], None)), "a1");
+    snapshot.volumes.remove_drivers_of_node("a1");
+    assert_eq!(placed(&mut snapshot, &claiming("p", &["three", "new"], None)), "a1");
+}
+
+#[test]
+fn volumes_are_made_where_their_class_lets_them_and_where_there_is_room() {
+    let mut snapshot = cluster(&[zoned("a1", "a"), zoned("b1", "b")], &[]);
+    let class = |name: &str, topologies: &Value| {
+        json!({"metadata": {"name": name}, "provisioner": "csi.example", "volumeBindingMode": "WaitForFirstConsumer",
+            "allowedTopologies": topologies})
+    };
+    let in_b = json!([{"matchLabelExpressions": [{"key": "zone", "values": ["b", "c"]}]}]);
+    let volumes = &mut snapshot.volumes;
+    volumes.set_class(&class("all", &json!([])));
+    volumes.set_class(&class("zonal", &in_b));
+    volumes.set_claim(&claim("all", "all", ""));
+    volumes.set_claim(&claim("zonal", "zonal", ""));
+    let asked = |snapshot: &mut Snapshot, name: &str| choices(snapshot, &claiming("p", &[name], None));
+    let both = names(&["a1", "b1"]);
+    assert_eq!(asked(&mut snapshot, "all"), both);
+    assert_eq!(asked(&mut snapshot, "zonal"), names(&["b1"]));
+    // A driver that tells of its room is believed.
+    let driver =
+        |tells: bool| json!({"metadata": {"name": "csi.example"}, "spec": {"storageCapacity": tells}});
+    let room = |capacity: &str, most: Option<&str>| {
+        json!({"metadata": {"name": "r", "namespace": "drivers"}, "storageClassName": "all", "capacity": capacity,
+            "maximumVolumeSize": most, "nodeTopology": {"matchLabels": {"zone": "a"}}})
+    };
+    snapshot.volumes.set_driver(&driver(true));
+    assert_eq!(
+        placed(&mut snapshot, &claiming("p", &["all"], None)),
+        "0/2 nodes are available: 2 node(s) did not have enough free storage."
+    );
+    for (capacity, most, nodes) in [
+        ("1Gi", None, names(&[])),
+        ("2Gi", None, names(&["a1"])),
+        ("9Gi", Some("1Gi"), names(&[])),
+        ("9Gi", Some("3Gi"), names(&["a1"])),
+    ] {
+        snapshot.volumes.set_room(&room(capacity, most));
+        assert_eq!(asked(&mut snapshot, "all"), nodes, "{capacity} {most:?}");
+    }
+    snapshot.volumes.remove_room("drivers", "r");
+    assert_eq!(asked(&mut snapshot, "all"), names(&[]));
+    snapshot.volumes.set_driver(&driver(false));
+    assert_eq!(asked(&mut snapshot, "all"), both);
+}
+
+#[test]
+fn volumes_of_a_zone_are_used_there() {
+    const ZONE: &str = "topology.kubernetes.io/zone";
+    let node = |name: &str, zone: &str| {
+        let mut node = zoned(name, zone);
+        merge(&mut node, &json!({"metadata": {"labels": {ZONE: zone}}}));
+        node
+    };
+    let mut snapshot = cluster(&[node("a1", "a"), node("b1", "b")], &[]);
+    snapshot.volumes.set_volume(&json!({"metadata": {"name": "disk", "labels": {ZONE: "b__c"}}, "spec": {}}));
+    snapshot.volumes.set_claim(&claim("data", "", "disk"));
+    assert_eq!(choices(&mut snapshot, &claiming("p", &["data"], None)), names(&["b1"]));
+    snapshot.remove_node("b1");
+    assert_eq!(
+        placed(&mut snapshot, &claiming("p", &["data"], None)),
+        "0/1 nodes are available: 1 node(s) had no available volume zone."
+    );
+}
+
 #[test]
 fn a_claim_for_one_pod_is_had_by_one() {
     let with = |name: &str, priority: i64, node: Option<&str>| {

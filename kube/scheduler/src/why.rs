@@ -62,8 +62,11 @@ fn effort(misfit: &Misfit) -> i64 {
             20 + shortages.iter().map(part).sum::<i64>()
         }
         Misfit::Affinity { .. } | Misfit::AntiAffinity { .. } | Misfit::RefusedByPods => 60,
-        Misfit::ClaimTaken { .. } => 70,
-        Misfit::VolumeElsewhere { .. } | Misfit::NoVolume { .. } => 80,
+        Misfit::ClaimTaken { .. } | Misfit::TooManyVolumes { .. } => 70,
+        Misfit::VolumeElsewhere { .. }
+        | Misfit::NoVolume { .. }
+        | Misfit::OtherZone { .. }
+        | Misfit::NoRoom { .. } => 80,
         Misfit::OtherNode => 100,
     }
 }

@@ -1,9 +1,10 @@
 //! Which range a network has and which address a container gets. Pure.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::cidr::Cidr;
+use crate::cidr6::Cidr6;
 
 /// The range of the default network, when nothing collides.
 pub(crate) const PREFERRED: Cidr = Cidr::of(Ipv4Addr::new(172, 30, 0, 0), 16);
@@ -15,6 +16,16 @@ pub(crate) fn candidates() -> impl Iterator<Item = Cidr> {
     let tens = (64..128u8).map(|b| Cidr::of(Ipv4Addr::new(10, b, 0, 0), 16));
     let homes = (0..16u8).rev().map(|c| Cidr::of(Ipv4Addr::new(192, 168, c * 16, 0), 20));
     std::iter::once(PREFERRED).chain(below).chain(above).chain(tens).chain(homes)
+}
+
+/// The ranges that a user's network may have, in order of preference: docker's, and more of
+/// the same kind when those are taken.
+pub(crate) fn pools() -> impl Iterator<Item = Cidr> {
+    let docker = (18..32u8).chain([17, 16]).map(|b| Cidr::of(Ipv4Addr::new(172, b, 0, 0), 16));
+    let homes = (0..16u8).map(|c| Cidr::of(Ipv4Addr::new(192, 168, c * 16, 0), 20));
+    let tens =
+        (64..128u8).flat_map(|b| (0..16u8).map(move |c| Cidr::of(Ipv4Addr::new(10, b, c * 16, 0), 20)));
+    docker.chain(homes).chain(tens)
 }
 
 /// The first candidate that meets none of `taken`.
@@ -46,17 +57,16 @@ pub(crate) fn capacity(range: Cidr) -> u32 {
     last.to_bits() - first.to_bits()
 }
 
-/// The next free address after `cursor`, around the end of the range.
+/// The next free address after `cursor` between a first and a last one, around the end.
 ///
 /// Next fit: an address that was released is not given again until the range has been
 /// gone through, so that a neighbour that still knows it is not misled.
-pub(crate) fn next_free(
-    range: Cidr,
+pub(crate) fn next_of(
+    (first, last): (Ipv4Addr, Ipv4Addr),
     gateway: Ipv4Addr,
     held: &BTreeSet<Ipv4Addr>,
     cursor: Option<Ipv4Addr>,
 ) -> Option<Ipv4Addr> {
-    let (first, last) = span(range);
     let (first, last) = (first.to_bits(), last.to_bits());
     let start = match cursor.map(Ipv4Addr::to_bits) {
         Some(cursor) if (first..last).contains(&cursor) => cursor + 1,
@@ -66,6 +76,30 @@ pub(crate) fn next_free(
         .chain(first..start)
         .map(Ipv4Addr::from_bits)
         .find(|address| *address != gateway && !held.contains(address))
+}
+
+/// What of `pool` containers of `range` can have: not the range's ends.
+pub(crate) fn part(range: Cidr, pool: Cidr) -> (Ipv4Addr, Ipv4Addr) {
+    let (first, last) = span(range);
+    (first.max(pool.network()), last.min(pool.last()))
+}
+
+/// The next free IPv6 address after `cursor`, around the end of the range. There are always
+/// more than can be held.
+pub(crate) fn next_free6(
+    range: Cidr6,
+    gateway: Ipv6Addr,
+    held: &BTreeSet<Ipv6Addr>,
+    cursor: Option<Ipv6Addr>,
+) -> Option<Ipv6Addr> {
+    let (first, last) = (range.network().to_bits() + 1, range.last().to_bits());
+    let start = match cursor.map(Ipv6Addr::to_bits) {
+        Some(cursor) if (first..last).contains(&cursor) => cursor + 1,
+        _ => first,
+    };
+    let all = (start..=last).chain(first..start).map(Ipv6Addr::from_bits);
+    // One more than are held, and the gateway's.
+    all.take(held.len() + 2).find(|address| *address != gateway && !held.contains(address))
 }
 
 #[cfg(test)]
@@ -101,7 +135,7 @@ mod tests {
         let range = cidr(range);
         let at = |last: u8| range.nth(u32::from(last)).expect("inside");
         let held = held.iter().map(|last| at(*last)).collect();
-        assert_eq!(next_free(range, at(1), &held, cursor.map(at)), expected.map(at));
+        assert_eq!(next_of(span(range), at(1), &held, cursor.map(at)), expected.map(at));
     }
 
     #[test]
@@ -118,6 +152,28 @@ mod tests {
         assert_eq!(capacity(cidr("10.0.0.0/16")), 65533);
     }
 
+    #[test]
+    fn ipv6_goes_around_too() {
+        let range: Cidr6 = "fd00::/125".parse().expect("range");
+        let at = |last: u128| Ipv6Addr::from_bits(range.network().to_bits() + last);
+        let next = |held: &[u128], cursor: Option<u128>| {
+            next_free6(range, at(1), &held.iter().map(|last| at(*last)).collect(), cursor.map(at))
+        };
+        assert_eq!(next(&[], None), Some(at(2)));
+        assert_eq!(next(&[3], Some(2)), Some(at(4)));
+        assert_eq!(next(&[7], Some(6)), Some(at(2)));
+        assert_eq!(next(&[2, 3, 4, 5, 6, 7], Some(4)), None);
+    }
+
+    #[test]
+    fn a_part_of_a_range_ends_with_it() {
+        let part = |range: &str, pool: &str| part(cidr(range), cidr(pool));
+        let at = |a, b| Ipv4Addr::new(10, 0, a, b);
+        assert_eq!(part("10.0.0.0/16", "10.0.5.0/24"), (at(5, 0), at(5, 255)));
+        assert_eq!(part("10.0.0.0/24", "10.0.0.128/25"), (at(0, 128), at(0, 254)));
+        assert_eq!(part("10.0.0.0/24", "10.0.0.0/24"), (at(0, 1), at(0, 254)));
+    }
+
     proptest! {
         #[test]
         fn never_twice(prefix in 24u8..=30, releases in proptest::collection::vec(any::<prop::sample::Index>(), 0..200)) {
@@ -125,7 +181,7 @@ mod tests {
             let gateway = range.nth(1).expect("inside");
             let (mut held, mut cursor) = (BTreeSet::new(), None);
             for release in releases {
-                if let Some(address) = next_free(range, gateway, &held, cursor) {
+                if let Some(address) = next_of(span(range), gateway, &held, cursor) {
                     prop_assert!(range.contains(address) && address != gateway);
                     prop_assert!(address != range.network() && address != range.last());
                     prop_assert!(held.insert(address));

@@ -4,6 +4,7 @@
 //! root, its link name may be another's and its range may collide with a route that is
 //! new. Then, and only while nobody is attached, it moves.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use netlink::route::Link;
 
 use crate::addresses;
 use crate::cidr::Cidr;
-use crate::definition::Definition;
+use crate::definition::{Chosen, Definition, Driver};
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::links::HostLinks;
@@ -35,9 +36,9 @@ pub(crate) fn alias(definitions: &Path) -> String {
     format!("strake {}", base::Digest::sha256_of(path.as_bytes()).hex())
 }
 
-/// Whether `link` is a bridge that this data root made.
+/// Whether `link` is one that this data root made: a bridge, or the tagged part of another link.
 pub(crate) fn is_ours(link: &Link, definitions: &Path) -> bool {
-    link.kind.as_deref() == Some("bridge") && link.alias == alias(definitions)
+    matches!(link.kind.as_deref(), Some("bridge" | "vlan")) && link.alias == alias(definitions)
 }
 
 /// Finds the network's bridge, or decides its name and range.
@@ -46,6 +47,7 @@ pub(crate) fn bring_up(
     known: Option<&Definition>,
     ledger: &Ledger,
     definitions: &Path,
+    others: &[Definition],
     host: &mut HostLinks,
 ) -> Result<BroughtUp, Error> {
     if let Some(definition) = known {
@@ -55,7 +57,11 @@ pub(crate) fn bring_up(
         }
         // Our own bridge that a crash left down is finished, not avoided.
         let own = link.as_ref().is_some_and(|link| is_ours(link, definitions) || is_bare(link));
-        let held = ledger.holders.iter().any(|holder| holder.network == name);
+        // A user's network stays what it was made as; the default one gives our table its name.
+        let held = !definition.is_default() || !ledger.holders.is_empty();
+        if link.is_some() && !own && !definition.is_default() {
+            return Err(Error::ForeignLink { name: definition.bridge.clone() });
+        }
         if own || held {
             return Ok(BroughtUp { definition: definition.clone(), link: None });
         }
@@ -64,10 +70,28 @@ pub(crate) fn bring_up(
             return Ok(BroughtUp { definition: definition.clone(), link: None });
         }
     }
-    let taken = host.taken_ranges()?;
+    let mut taken = host.taken_ranges()?;
+    taken.extend(others.iter().filter(|other| other.name != name).map(|other| other.subnet));
     let bridge = free_name(host)?;
-    let definition = define(name, &bridge, known, &taken)?;
+    let mut definition = define(name, &bridge, known, &taken)?;
+    match known {
+        Some(known) if !known.id.is_empty() => definition.id.clone_from(&known.id),
+        _ => definition.id = default_id(definitions),
+    }
+    definition.created_nanos = known.map_or_else(now_nanos, |known| known.created_nanos);
     Ok(BroughtUp { definition, link: None })
+}
+
+/// The id of the default network of a data root: told from where that is, so that it stays.
+pub(crate) fn default_id(definitions: &Path) -> String {
+    base::Digest::sha256_of(format!("default network of {}", definitions.display()).as_bytes())
+        .hex()
+        .to_owned()
+}
+
+fn now_nanos() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
 /// A bridge without a sign: made, but not yet marked, when we were killed.
@@ -108,10 +132,22 @@ fn define(name: &str, bridge: &str, known: Option<&Definition>, taken: &[Cidr]) 
     Ok(Definition {
         version: 1,
         name: name.to_owned(),
+        id: String::new(),
+        created_nanos: 0,
+        driver: Driver::Bridge,
         bridge: bridge.to_owned(),
         table: table.to_owned(),
         subnet,
         gateway: subnet.nth(1).unwrap_or(Ipv4Addr::UNSPECIFIED),
+        ip_range: None,
+        ipv6: None,
+        internal: false,
+        mtu: None,
+        masquerade: true,
+        attachable: false,
+        labels: BTreeMap::new(),
+        options: BTreeMap::new(),
+        chosen: Chosen::default(),
         why,
     })
 }

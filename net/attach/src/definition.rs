@@ -1,19 +1,32 @@
 //! What a network is: kept below the data root, across reboots.
 
-use std::net::Ipv4Addr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chain;
 use crate::cidr::Cidr;
+use crate::cidr6::Cidr6;
+use crate::macvlan::Macvlan;
 
 /// A network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Definition {
-    /// Format; 1.
+    /// Format; 1. What later builds have added has a default.
     pub version: u32,
     /// Its name.
     pub name: String,
-    /// The link name of its bridge.
+    /// Its id, 64 hexadecimal digits.
+    #[serde(default)]
+    pub id: String,
+    /// When it was made, in nanoseconds since 1970; 0 when that is not known.
+    #[serde(default)]
+    pub created_nanos: u64,
+    /// What carries it.
+    #[serde(default)]
+    pub driver: Driver,
+    /// The link name of its bridge, or of the link that it is on.
     pub bridge: String,
     /// Our nftables table, of family `ip`.
     pub table: String,
@@ -21,8 +34,112 @@ pub struct Definition {
     pub subnet: Cidr,
     /// The bridge's address.
     pub gateway: Ipv4Addr,
+    /// The part of the range that addresses are given from without a wish.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_range: Option<Cidr>,
+    /// Its IPv6 half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Half>,
+    /// Nothing leads out of it.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub internal: bool,
+    /// Largest packet in bytes; that of the host's default route when missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mtu: Option<u32>,
+    /// Its members leave with the host's address.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub masquerade: bool,
+    /// `--attachable`, which means something in a swarm only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub attachable: bool,
+    /// Labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Options as they were given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub options: BTreeMap<String, String>,
+    /// What the user chose of its IPAM.
+    #[serde(default, skip_serializing_if = "Chosen::is_nothing")]
+    pub chosen: Chosen,
     /// Why this range: one plain sentence.
     pub why: String,
+}
+
+/// What carries a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Driver {
+    /// A bridge of the host, and our rules.
+    #[default]
+    Bridge,
+    /// Links of their own on a link of the host.
+    Macvlan(Macvlan),
+    /// Plugins of others, by a CNI configuration.
+    Cni(Chain),
+}
+
+impl Driver {
+    /// As docker names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Macvlan(_) => "macvlan",
+            Self::Cni(_) => "cni",
+        }
+    }
+}
+
+/// The IPv6 half of a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ipv6Half {
+    /// Its range.
+    pub subnet: Cidr6,
+    /// The bridge's address.
+    pub gateway: Ipv6Addr,
+}
+
+/// What was asked for, in place of our own choice.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chosen {
+    /// The range.
+    #[serde(default)]
+    pub subnet: bool,
+    /// The IPv6 range.
+    #[serde(default)]
+    pub subnet6: bool,
+}
+
+impl Chosen {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl Definition {
+    /// Whether it is the default network: made on demand, without names, not removed.
+    pub fn is_default(&self) -> bool {
+        self.name == crate::DEFAULT_NETWORK
+    }
+
+    /// The first and the last of the addresses that are given without a wish.
+    pub(crate) fn pool(&self) -> Cidr {
+        self.ip_range.unwrap_or(self.subnet)
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn is_true(value: &bool) -> bool {
+    *value
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Whether `name` can be a network's: it becomes a file name.
@@ -48,5 +165,14 @@ mod tests {
         ] {
             assert_eq!(is_name(name), valid, "{name:?}");
         }
+    }
+
+    #[test]
+    fn what_an_older_build_wrote_is_read() {
+        let text = r#"{"version":1,"name":"bridge","bridge":"strake0","table":"strake",
+            "subnet":"172.30.0.0/16","gateway":"172.30.0.1","why":"the default"}"#;
+        let read: Definition = serde_json::from_str(text).expect("it is one");
+        assert_eq!((read.driver.name(), read.masquerade, read.internal), ("bridge", true, false));
+        assert!(read.is_default());
     }
 }

@@ -1,12 +1,13 @@
 //! What can go wrong when a container is attached.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use base::{Classified, ErrorClass};
 
 use crate::cidr::Cidr;
+use crate::cidr6::Cidr6;
 use crate::publish::Protocol;
 
 /// A network operation failed.
@@ -53,7 +54,7 @@ pub enum Error {
         source: io::Error,
     },
     /// No such network.
-    #[error("network {name} does not exist; the default one is `bridge`")]
+    #[error("network {name} not found; `strake network ls` lists them")]
     NoSuchNetwork {
         /// Its name.
         name: String,
@@ -65,6 +66,175 @@ pub enum Error {
     InvalidNetworkName {
         /// What was given.
         name: String,
+    },
+    /// Another network has the name.
+    #[error("network with name {name} already exists")]
+    NetworkExists {
+        /// The name.
+        name: String,
+    },
+    /// A name of a network that is always there.
+    #[error("operation is not permitted on predefined {name} network")]
+    PredefinedName {
+        /// The name.
+        name: String,
+    },
+    /// A network that is always there.
+    #[error("{name} is a pre-defined network and cannot be removed")]
+    Predefined {
+        /// The name.
+        name: String,
+    },
+    /// Several ids begin like that.
+    #[error("network {prefix} is ambiguous: several ids begin like that; give more digits")]
+    AmbiguousNetwork {
+        /// What was asked for.
+        prefix: String,
+    },
+    /// Containers are attached.
+    #[error("error while removing network: network {name} has active endpoints ({endpoints})")]
+    NetworkInUse {
+        /// The network.
+        name: String,
+        /// Whose: `name:"web" id:"0123456789ab"`.
+        endpoints: String,
+    },
+    /// The wanted range meets that of another network.
+    #[error(
+        "invalid pool request: Pool overlaps with other one on this address space: {subnet} meets {range} of network {other}; choose another --subnet"
+    )]
+    PoolOverlaps {
+        /// The wanted range.
+        subnet: String,
+        /// The other network.
+        other: String,
+        /// Its range.
+        range: String,
+    },
+    /// Gateway or range do not fit the subnet.
+    #[error("{why}")]
+    InvalidIpam {
+        /// The network.
+        network: String,
+        /// What does not fit.
+        why: String,
+    },
+    /// A driver option that cannot be.
+    #[error("option {option} of network {network} is not valid: {why}")]
+    InvalidNetworkOption {
+        /// Key and value.
+        option: String,
+        /// The network.
+        network: String,
+        /// What would be right.
+        why: String,
+    },
+    /// No driver of that name.
+    #[error(
+        "could not find plugin {name} in v1 plugin registry: plugin not found; the driver is bridge, macvlan or cni"
+    )]
+    NoDriver {
+        /// What was asked for.
+        name: String,
+    },
+    /// A network of plugins.
+    #[error(transparent)]
+    Cni(Box<cni::Error>),
+    /// A CNI network without its configuration.
+    #[error("network {network} of the driver cni needs its configuration: add --opt config=FILE")]
+    NoConfig {
+        /// The network.
+        network: String,
+    },
+    /// A network is a file of somebody else's.
+    #[error("network {name} is the configuration {}: remove that file", path.display())]
+    Configured {
+        /// The network.
+        name: String,
+        /// The file.
+        path: PathBuf,
+    },
+    /// The plugins gave another address.
+    #[error("the plugins of network {network} did not give the address {wanted} that was asked for")]
+    WishNotGranted {
+        /// The network.
+        network: String,
+        /// The address.
+        wanted: String,
+    },
+    /// The kernel has no ipvlan.
+    #[error("network {network}: this kernel has no driver ipvlan; use --driver macvlan")]
+    NoIpvlan {
+        /// The network.
+        network: String,
+        /// Why.
+        #[source]
+        source: netlink::Error,
+    },
+    /// A macvlan network without a link to be on.
+    #[error("macvlan network {network} needs the host's link that it is on: add --opt parent=LINK")]
+    NoParent {
+        /// The network.
+        network: String,
+    },
+    /// The link that a macvlan network is on does not exist.
+    #[error("link {parent} of macvlan network {network} does not exist; see `ip link`")]
+    ParentMissing {
+        /// The network.
+        network: String,
+        /// The link.
+        parent: String,
+    },
+    /// Another network is on the link.
+    #[error("network {other} is already using parent interface {parent}; remove it or name another parent")]
+    ParentInUse {
+        /// The other network.
+        other: String,
+        /// The link.
+        parent: String,
+    },
+    /// The kernel has no VLAN links.
+    #[error("link {parent} is not there, and this kernel makes no VLAN links; name a parent without a tag")]
+    NoVlan {
+        /// The link.
+        parent: String,
+        /// Why.
+        #[source]
+        source: netlink::Error,
+    },
+    /// The container is not attached to the network.
+    #[error("container {id} is not connected to network {network}")]
+    NotConnected {
+        /// The container.
+        id: String,
+        /// The network.
+        network: String,
+    },
+    /// A fixed address in a network whose range we chose.
+    #[error(
+        "user specified IP address is supported only when connecting to networks with user configured subnets: make network {network} with --subnet"
+    )]
+    AddressNotChosen {
+        /// The network.
+        network: String,
+    },
+    /// The wanted IPv6 address is not one a container can have.
+    #[error(
+        "address {address} cannot be given in network {network}: choose one in {subnet}, but not its gateway's"
+    )]
+    AddressOutside6 {
+        /// The wanted address.
+        address: Ipv6Addr,
+        /// The network.
+        network: String,
+        /// Its IPv6 range.
+        subnet: Cidr6,
+    },
+    /// An IPv6 address in a network without.
+    #[error("network {network} has no IPv6; make it with --ipv6")]
+    NoIpv6 {
+        /// The network.
+        network: String,
     },
     /// All candidate ranges collide with routes of the host.
     #[error(
@@ -127,7 +297,7 @@ pub enum Error {
         held: usize,
     },
     /// A link of our name is somebody else's.
-    #[error("link {name} is there already and was not made by this pod network; delete it or name another")]
+    #[error("link {name} is there already and was not made by this network; delete it or name another")]
     ForeignLink {
         /// Its name.
         name: String,
@@ -169,12 +339,12 @@ pub enum Error {
     #[error("address {address} is held by container {owner}; stop it or choose another --ip")]
     AddressInUse {
         /// The wanted address.
-        address: Ipv4Addr,
+        address: IpAddr,
         /// Who holds it.
         owner: String,
     },
     /// The container is attached already.
-    #[error("container {id} is attached to network {network} already; detach it first")]
+    #[error("endpoint with name {id} already exists in network {network}: the container is connected to it")]
     AlreadyAttached {
         /// The container.
         id: String,
@@ -183,13 +353,13 @@ pub enum Error {
     },
     /// The host port is taken.
     #[error(
-        "port {host_ip}:{port}/{protocol} is already used by {owner}; stop that, or publish on another host port"
+        "port {}/{protocol} is already used by {owner}; stop that, or publish on another host port", SocketAddr::new(*host_ip, *port)
     )]
     PortInUse {
         /// The transport.
         protocol: Protocol,
         /// The host address.
-        host_ip: Ipv4Addr,
+        host_ip: IpAddr,
         /// The port.
         port: u16,
         /// Who has it.
@@ -209,21 +379,28 @@ pub enum Error {
     #[error("cannot publish on {address}: no link of this host has that address; see `ip address`")]
     NotOurAddress {
         /// The address.
-        address: Ipv4Addr,
+        address: IpAddr,
     },
-    /// IPv6 is not published.
-    #[error("cannot publish on {address}: networks have IPv4 only; publish on an IPv4 address")]
+    /// The container has no IPv6 address to publish.
+    #[error(
+        "cannot publish on {address}: the container's network has no IPv6; attach it to one made with `network create --ipv6`, or publish on an IPv4 address"
+    )]
     Ipv6 {
         /// The address.
         address: IpAddr,
     },
+    /// IPv6's loopback address cannot be translated.
+    #[error(
+        "cannot publish on ::1: what is sent there never leaves the host, and the kernel translates it for IPv4 only; publish on 127.0.0.1"
+    )]
+    Ipv6Loopback,
     /// A port could not be tested.
-    #[error("test whether port {host_ip}:{port}/{protocol} is free")]
+    #[error("test whether port {}/{protocol} is free", SocketAddr::new(*host_ip, *port))]
     PortTest {
         /// The transport.
         protocol: Protocol,
         /// The host address.
-        host_ip: Ipv4Addr,
+        host_ip: IpAddr,
         /// The port.
         port: u16,
         /// Why.
@@ -269,6 +446,12 @@ impl std::fmt::Display for PortOwner {
     }
 }
 
+impl Error {
+    pub(crate) fn cni(error: cni::Error) -> Self {
+        Self::Cni(Box::new(error))
+    }
+}
+
 impl Classified for Error {
     fn class(&self) -> ErrorClass {
         match self {
@@ -276,9 +459,22 @@ impl Classified for Error {
                 ErrorClass::of_io(source)
             }
             Self::Kernel { source, .. } => source.class(),
+            Self::Cni(error) => error.class(),
             Self::Corrupt { .. } => ErrorClass::Corrupt,
-            Self::NoSuchNetwork { .. } | Self::NotAttached { .. } => ErrorClass::NotFound,
+            Self::NoSuchNetwork { .. }
+            | Self::NotAttached { .. }
+            | Self::NoDriver { .. }
+            | Self::ParentMissing { .. } => ErrorClass::NotFound,
+            Self::NetworkExists { .. } => ErrorClass::AlreadyExists,
             Self::InvalidNetworkName { .. }
+            | Self::AmbiguousNetwork { .. }
+            | Self::InvalidIpam { .. }
+            | Self::InvalidNetworkOption { .. }
+            | Self::NoParent { .. }
+            | Self::NoConfig { .. }
+            | Self::AddressNotChosen { .. }
+            | Self::AddressOutside6 { .. }
+            | Self::NoIpv6 { .. }
             | Self::AddressOutside { .. }
             | Self::NotOurAddress { .. }
             | Self::PodRangeTooSmall { .. }
@@ -289,12 +485,22 @@ impl Classified for Error {
             | Self::PortsUsedUp { .. } => ErrorClass::ResourceExhausted,
             Self::AddressInUse { .. }
             | Self::AlreadyAttached { .. }
+            | Self::PredefinedName { .. }
+            | Self::Predefined { .. }
+            | Self::NetworkInUse { .. }
+            | Self::ParentInUse { .. }
+            | Self::Configured { .. }
+            | Self::WishNotGranted { .. }
+            | Self::PoolOverlaps { .. }
+            | Self::NotConnected { .. }
             | Self::LinkExists { .. }
             | Self::LinkBroken { .. }
             | Self::ForeignLink { .. }
             | Self::PodRangeChanged { .. } => ErrorClass::Conflict,
             Self::PortInUse { .. } => ErrorClass::AlreadyExists,
-            Self::Ipv6 { .. } => ErrorClass::Unsupported,
+            Self::Ipv6 { .. } | Self::Ipv6Loopback | Self::NoIpvlan { .. } | Self::NoVlan { .. } => {
+                ErrorClass::Unsupported
+            }
         }
     }
 }

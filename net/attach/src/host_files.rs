@@ -11,8 +11,10 @@ pub struct HostFilesRequest<'a> {
     pub hostname: &'a str,
     /// Its domain name; may be empty.
     pub domainname: &'a str,
-    /// Its address; without one its name is `127.0.1.1`, or the host's with `host`.
-    pub address: Option<IpAddr>,
+    /// Its addresses; without any its name is `127.0.1.1`, or the host's with `host`.
+    pub addresses: &'a [IpAddr],
+    /// It is in a network with names: it asks us at 127.0.0.11, and we ask others.
+    pub names: bool,
     /// `--network host`: the host's files are the base.
     pub host_network: bool,
     /// The host's `/etc/hosts`, used with the host's network.
@@ -45,6 +47,8 @@ pub struct HostFiles {
     pub warnings: Vec<String>,
 }
 
+/// Where containers of users' networks ask, in their own namespace.
+const OWN_SERVER: &str = "127.0.0.11";
 /// Name servers when the host names none that a container can reach, as docker's.
 const FALLBACK_SERVERS: [&str; 2] = ["8.8.8.8", "8.8.4.4"];
 
@@ -84,8 +88,12 @@ fn hosts(request: &HostFilesRequest<'_>) -> String {
         "" => request.hostname.to_owned(),
         domain => format!("{0}.{domain} {0}", request.hostname),
     };
-    let own = request.address.map_or_else(|| "127.0.1.1".to_owned(), |address| address.to_string());
-    let _ = writeln!(out, "{own}\t{names}");
+    if request.addresses.is_empty() {
+        let _ = writeln!(out, "127.0.1.1\t{names}");
+    }
+    for address in request.addresses {
+        let _ = writeln!(out, "{address}\t{names}");
+    }
     out
 }
 
@@ -123,6 +131,7 @@ fn resolv_conf(request: &HostFilesRequest<'_>, warnings: &mut Vec<String>) -> St
         host = read_resolver(real);
     }
     let given: Vec<String> = request.dns.iter().map(IpAddr::to_string).collect();
+    let given = if request.names { vec![OWN_SERVER.to_owned()] } else { given };
     let mut servers: Vec<&str> = if given.is_empty() {
         let reachable = |s: &&str| request.host_network || !is_loopback(s);
         host.servers.iter().copied().filter(reachable).collect()
@@ -141,10 +150,14 @@ fn resolv_conf(request: &HostFilesRequest<'_>, warnings: &mut Vec<String>) -> St
         [dot] if dot == "." => Vec::new(),
         given => given.iter().map(String::as_str).collect(),
     };
-    let options: Vec<&str> = match request.dns_options {
+    let mut options: Vec<&str> = match request.dns_options {
         [] => host.options,
         given => given.iter().map(String::as_str).collect(),
     };
+    if request.names && !options.iter().any(|option| option.starts_with("ndots:")) {
+        // Names of containers have no dot, and are asked for as they are.
+        options.push("ndots:0");
+    }
     let mut out = String::new();
     for server in servers {
         let _ = writeln!(out, "nameserver {server}");
@@ -203,6 +216,16 @@ mod tests {
     }
 
     #[test]
+    fn members_of_users_networks_ask_us() {
+        let host = "nameserver 127.0.0.1\nsearch lan\noptions edns0\n";
+        let dns = ["1.1.1.1".parse().expect("ip")];
+        let expected = "nameserver 127.0.0.11\nsearch lan\noptions edns0 ndots:0\n";
+        resolv(host, |r| r.names = true, expected);
+        resolv(host, |r| (r.names, r.dns) = (true, &dns), expected);
+        resolv("options ndots:3\n", |r| r.names = true, "nameserver 127.0.0.11\noptions ndots:3\n");
+    }
+
+    #[test]
     fn options_of_the_user_win() {
         let host = "nameserver 10.0.0.2\nsearch lan\noptions ndots:1\n";
         let dns = ["1.1.1.1".parse().expect("ip")];
@@ -224,7 +247,7 @@ mod tests {
         let files = HostFiles::make(&HostFilesRequest {
             hostname: "web",
             domainname: "example.org",
-            address: Some("172.30.0.2".parse().expect("ip")),
+            addresses: &["172.30.0.2".parse().expect("ip")],
             extra_hosts: &extra,
             host_hosts: "10.0.0.1 secret\n",
             ..HostFilesRequest::default()

@@ -5,11 +5,12 @@
 //! root, because addresses are held by running containers and none survives a reboot.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use base::ContainerId;
 use serde::{Deserialize, Serialize};
 
+use crate::chain::Chained;
 use crate::publish::{Protocol, PublishedPort};
 
 /// The whole ledger.
@@ -19,15 +20,21 @@ pub(crate) struct Ledger {
     pub(crate) version: u32,
     /// The address given last, by network.
     pub(crate) cursors: BTreeMap<String, Ipv4Addr>,
+    /// The IPv6 address given last, by network.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) cursors6: BTreeMap<String, Ipv6Addr>,
     /// The ephemeral host port given last.
     pub(crate) port_cursor: u16,
     /// Packet forwarding was off and was turned on by us.
     pub(crate) forwarding_turned_on: bool,
+    /// Forwarding of IPv6 packets was off and was turned on by us.
+    #[serde(default)]
+    pub(crate) forwarding6_turned_on: bool,
     /// Those who hold something.
     pub(crate) holders: Vec<Holder>,
 }
 
-/// One container's holdings.
+/// What one container holds in one network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Holder {
     /// The container.
@@ -38,15 +45,51 @@ pub(crate) struct Holder {
     pub(crate) network: String,
     /// Its address.
     pub(crate) address: Ipv4Addr,
+    /// Its IPv6 address, when the network has those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) address6: Option<Ipv6Addr>,
     /// Its link's name on the host.
     pub(crate) host_link: String,
     /// Its published ports.
     pub(crate) ports: Vec<PublishedPort>,
+    /// Its process has ended: the ports are kept for it, and lead nowhere.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) withdrawn: bool,
+    /// Plugins made all of it, and publish its ports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chained: Option<Chained>,
+}
+
+impl Holder {
+    /// Its published ports with the address of the same family that they lead to by our rules.
+    pub(crate) fn published(&self) -> impl Iterator<Item = (PublishedPort, IpAddr)> + '_ {
+        let ports = self.ports.iter().filter(|_| !self.withdrawn && self.chained.is_none());
+        ports.filter_map(|port| match port.host_ip {
+            IpAddr::V4(_) => Some((*port, self.address.into())),
+            IpAddr::V6(_) => Some((*port, self.address6?.into())),
+        })
+    }
 }
 
 impl Ledger {
-    pub(crate) fn holder(&self, id: &ContainerId) -> Option<&Holder> {
-        self.holders.iter().find(|holder| holder.id == *id)
+    /// What a container holds in a network.
+    pub(crate) fn holder(&self, id: &ContainerId, network: &str) -> Option<&Holder> {
+        self.holders.iter().find(|holder| holder.id == *id && holder.network == network)
+    }
+
+    /// All that a container holds.
+    pub(crate) fn of<'l>(&'l self, id: &'l ContainerId) -> impl Iterator<Item = &'l Holder> {
+        self.holders.iter().filter(move |holder| holder.id == *id)
+    }
+
+    /// The IPv6 addresses that are held in `network`.
+    pub(crate) fn held6(&self, network: &str) -> BTreeSet<Ipv6Addr> {
+        self.holders.iter().filter(|h| h.network == network).filter_map(|h| h.address6).collect()
+    }
+
+    /// Who holds the IPv6 `address` in `network`.
+    pub(crate) fn holder_of6(&self, network: &str, address: Ipv6Addr) -> Option<&Holder> {
+        self.holders.iter().find(|h| h.network == network && h.address6 == Some(address))
     }
 
     /// The addresses that are held in `network`.
@@ -59,25 +102,30 @@ impl Ledger {
         self.holders.iter().find(|h| h.network == network && h.address == address)
     }
 
-    /// Who publishes on a host port that meets this one: the same port of the same
-    /// transport, on the same address or with one of the two on all addresses.
-    pub(crate) fn publisher(&self, protocol: Protocol, host_ip: Ipv4Addr, port: u16) -> Option<&Holder> {
-        let meets = |other: &PublishedPort| {
-            let address =
-                other.host_ip == host_ip || other.host_ip.is_unspecified() || host_ip.is_unspecified();
-            other.protocol == protocol && other.host_port == port && address
+    /// Who publishes on a host port that meets this one.
+    pub(crate) fn publisher(&self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Option<&Holder> {
+        self.holders.iter().find(|holder| holder.ports.iter().any(|p| p.meets(protocol, host_ip, port)))
+    }
+
+    /// Who stands in the way of a port: who publishes on one that meets it and does not share
+    /// the very same.
+    pub(crate) fn in_the_way(&self, wanted: &PublishedPort) -> Option<&Holder> {
+        let refuses = |other: &PublishedPort| {
+            let shares = other.shared && wanted.shared && other.host_ip == wanted.host_ip;
+            other.meets(wanted.protocol, wanted.host_ip, wanted.host_port) && !shares
         };
-        self.holders.iter().find(|holder| holder.ports.iter().any(meets))
+        self.holders.iter().find(|holder| holder.ports.iter().any(refuses))
     }
 
     /// All published ports with the address they lead to.
-    pub(crate) fn published(&self) -> impl Iterator<Item = (PublishedPort, Ipv4Addr)> + '_ {
-        self.holders.iter().flat_map(|h| h.ports.iter().map(|port| (*port, h.address)))
+    pub(crate) fn published(&self) -> impl Iterator<Item = (PublishedPort, IpAddr)> + '_ {
+        self.holders.iter().flat_map(Holder::published)
     }
 
-    /// Takes out what `id` holds.
-    pub(crate) fn release(&mut self, id: &ContainerId) -> Option<Holder> {
-        let at = self.holders.iter().position(|holder| holder.id == *id)?;
-        Some(self.holders.swap_remove(at))
+    /// Takes out what `id` holds in a network, or in all.
+    pub(crate) fn release(&mut self, id: &ContainerId, network: Option<&str>) -> Vec<Holder> {
+        let goes =
+            |holder: &mut Holder| holder.id == *id && network.is_none_or(|network| holder.network == network);
+        self.holders.extract_if(.., goes).collect()
     }
 }

@@ -13,7 +13,10 @@
 mod addresses;
 mod attachment;
 mod bridge;
+mod chain;
 mod cidr;
+mod cidr6;
+mod create;
 mod definition;
 mod error;
 mod files;
@@ -22,25 +25,38 @@ mod forwarding;
 mod host_files;
 mod ledger;
 mod links;
+mod macvlan;
 mod networks;
+mod path;
 mod plan;
 mod pods;
 mod ports;
 mod publish;
+mod watch;
 
-pub use attachment::{Attachment, Decision, Reconciled, Request};
+pub use attachment::{Attached6, Attachment, Decision, HostSide, Process, Reconciled, Request, gateway_of};
+pub use chain::{Chain, ChainSettings};
 pub use cidr::{Cidr, InvalidCidr};
-pub use definition::Definition;
+pub use cidr6::{Cidr6, InvalidCidr6};
+pub use create::NewNetwork;
+pub use definition::{Chosen, Definition, Driver, Ipv6Half};
 pub use error::{Error, PortOwner};
+pub use firewall::Rewritten;
 pub use host_files::{HostFiles, HostFilesRequest};
 pub use links::bring_up_loopback;
+pub use macvlan::{Macvlan, MacvlanMode};
 pub use netlink::route::MacAddress;
-pub use networks::{FAILPOINTS, Networks};
+pub use networks::{FAILPOINTS, Leftover, Networks};
+pub use path::{Audience, Fate, Origin, Packet, Path, Step, Way, Whose};
 pub use pods::{
     DEFAULT_POD_BRIDGE, DEFAULT_POD_TABLE, DEFAULT_TUNNEL, Mode, NodeRoute, POD_FAILPOINTS, PodAttachment,
     PodNetwork, PodNetworkConfig, PodRequest, Recovered,
 };
-pub use publish::{HostPort, InvalidPortMapping, PortMapping, PortMappingProblem, Protocol, PublishedPort};
+pub use publish::{
+    HostPort, InvalidPortMapping, InvalidPublishPolicy, PortMapping, PortMappingProblem, Protocol,
+    PublishPolicy, PublishedPort, Publishing,
+};
+pub use watch::RuleWatch;
 
 /// The name of the default network.
 pub const DEFAULT_NETWORK: &str = "bridge";

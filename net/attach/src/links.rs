@@ -1,7 +1,7 @@
 //! The links of a network: the bridge, and a pair for each container.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
 use netlink::route::{
@@ -16,12 +16,17 @@ use crate::cidr::Cidr;
 use crate::definition::Definition;
 use crate::error::Error;
 
-/// The link's name in the container.
+/// The link's name in a pod.
 pub(crate) const CONTAINER_LINK: &str = "eth0";
+/// What the names of a container's links begin with.
+pub(crate) const CONTAINER_LINKS: &str = "eth";
 /// What the names of our links on the host begin with.
 const HOST_LINK_PREFIX: &str = "sk";
 /// Links of one container that are still going, at most.
 const NAME_TRIES_MAX: u32 = 64;
+/// The link-local address of our bridges, each on a link of its own.
+const BRIDGE_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
+const LINK_LOCAL_PREFIX: u8 = 64;
 const MTU_DEFAULT: u32 = 1500;
 const LOOPBACK_INDEX: u32 = 1;
 const MAIN_TABLE: u32 = 254;
@@ -61,6 +66,8 @@ pub(crate) fn mac_of(address: Ipv4Addr) -> MacAddress {
 pub(crate) struct Pair<'a> {
     /// The name of our end.
     pub(crate) name: &'a str,
+    /// The name of the container's end.
+    pub(crate) link: &'a str,
     /// The bridge's name.
     pub(crate) bridge: &'a str,
     /// Whom it is for, for messages.
@@ -157,7 +164,14 @@ impl HostLinks {
         };
         let address = Address { link: link.index, address: network.gateway, prefix: network.subnet.prefix() };
         let set = route::set_link(Place::Index(link.index), &change);
-        self.socket.execute_all(&[set, route::add_address(&address)]).map_err(step)?;
+        let mut messages = vec![set, route::add_address(&address)];
+        if let Some(six) = &network.ipv6 {
+            // What is passed on asks for neighbours from here: with an address that the kernel
+            // would make itself, that could begin only after seconds of looking for others.
+            messages.push(route::add_address6(link.index, BRIDGE_LINK_LOCAL, LINK_LOCAL_PREFIX));
+            messages.push(route::add_address6(link.index, six.gateway, six.subnet.prefix()));
+        }
+        self.socket.execute_all(&messages).map_err(step)?;
         Ok(link)
     }
 
@@ -169,7 +183,7 @@ impl HostLinks {
         netns: BorrowedFd<'_>,
     ) -> Result<(), Error> {
         let name = pair.name;
-        let peer = VethPeer { name: CONTAINER_LINK, mac: pair.mac, netns: Some(netns) };
+        let peer = VethPeer { name: pair.link, mac: pair.mac, netns: Some(netns) };
         let new = NewLink {
             name,
             kind: LinkKind::Veth(peer),
@@ -192,7 +206,7 @@ impl HostLinks {
             outcome.map_err(|refusal| match refusal.errno.raw_os_error() {
                 // The host's name is free, the caller made sure.
                 Some(errno) if errno == Errno::EXIST.raw_os_error() => {
-                    Error::LinkExists { name: CONTAINER_LINK.to_owned() }
+                    Error::LinkExists { name: pair.link.to_owned() }
                 }
                 _ => step(refusal.into()),
             })?;
@@ -248,29 +262,61 @@ impl HostLinks {
     }
 }
 
-/// The container's side: loopback, address, default route.
-pub(crate) fn configure_container(attachment: &Attachment, netns: BorrowedFd<'_>) -> Result<(), Error> {
+/// The container's side: loopback, addresses, and the default route if it is to be by this
+/// network.
+pub(crate) fn configure_container(
+    attachment: &Attachment,
+    leads_out: bool,
+    netns: BorrowedFd<'_>,
+) -> Result<(), Error> {
+    let name = attachment.link.as_str();
     let step = |source| Error::Kernel {
-        step: format!("configure {CONTAINER_LINK} of container {}", attachment.id.short()),
+        step: format!("configure {name} of container {}", attachment.id.short()),
         source,
     };
     let mut socket = Socket::open_in(netns, Protocol::Route).map_err(step)?;
-    let messages = [loopback_up(), route::link_request(Place::Name(CONTAINER_LINK))];
+    let messages = [loopback_up(), route::link_request(Place::Name(name))];
     let answers = socket.execute_all(&messages).map_err(step)?;
     let link = answers.iter().flatten().find_map(Link::parse).map_or(0, |link| link.index);
     let up = LinkChange {
         up: Some(true),
-        ipv6_generation: Some(AddressGeneration::None),
+        ipv6_generation: Some(generation(attachment.ipv6.is_some())),
         ..LinkChange::default()
     };
     let address = Address { link, address: attachment.address, prefix: attachment.subnet.prefix() };
-    let messages = [
-        route::set_link(Place::Index(link), &up),
-        route::add_address(&address),
-        route::add_route(&Route::default_by(attachment.gateway, link)),
-    ];
+    let mut messages = vec![route::set_link(Place::Index(link), &up), route::add_address(&address)];
+    if let Some(six) = attachment.ipv6 {
+        messages.push(route::add_address6(link, six.address, six.subnet.prefix()));
+    }
+    if leads_out {
+        messages.extend(default_routes(attachment, link));
+    }
     socket.execute_all(&messages).map_err(step)?;
     Ok(())
+}
+
+/// Leads the container's default routes by this network's gateway from now on.
+pub(crate) fn lead_out(attachment: &Attachment, netns: BorrowedFd<'_>) -> Result<(), Error> {
+    let step = |source| Error::Kernel {
+        step: format!("set the default route of container {}", attachment.id.short()),
+        source,
+    };
+    let mut socket = Socket::open_in(netns, Protocol::Route).map_err(step)?;
+    let link = route::link_by_name(&mut socket, &attachment.link).map_err(step)?;
+    let link = link.ok_or(netlink::Error::Receive { errno: Errno::NODEV.into() }).map_err(step)?;
+    socket.execute_all(&default_routes(attachment, link.index)).map_err(step)?;
+    Ok(())
+}
+
+fn default_routes(attachment: &Attachment, link: u32) -> Vec<netlink::Message> {
+    let mut messages = vec![route::replace_route(&Route::default_by(attachment.gateway, link))];
+    messages.extend(attachment.ipv6.map(|six| route::default_route6(six.gateway, link)));
+    messages
+}
+
+/// Link-local addresses only where IPv6 is spoken.
+fn generation(ipv6: bool) -> AddressGeneration {
+    if ipv6 { AddressGeneration::Eui64 } else { AddressGeneration::None }
 }
 
 /// Brings loopback up in `netns`: all that `--network none` needs.

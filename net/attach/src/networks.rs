@@ -5,26 +5,41 @@
 //! Whatever is killed in between leaves an entry in the ledger, which holds address and
 //! port until [`Networks::detach`] or [`Networks::reconcile`] has undone the rest.
 
+mod chain;
+mod examine;
+mod inspect;
+mod macvlan;
+mod manage;
+mod membership;
+mod withdraw;
+
+pub use examine::Leftover;
+
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use base::{ContainerId, failpoint};
 use netlink::conntrack::{self, Connection};
+use netlink::nft::Family;
 use netlink::route::MacAddress;
 use sys::lock::FileLock;
 
-use crate::attachment::{Attachment, Decision, Reconciled, Request};
-use crate::definition::{Definition, is_name};
+use crate::attachment::{Attachment, Decision, Reconciled, Request, gateway_of};
+use crate::chain::ChainSettings;
+use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::files::{self, Durable};
-use crate::firewall::{Applied, Change, Firewall, NetworkView, Wanted};
+use crate::firewall::{
+    Applied, Change, Families, NetworkView, Published, Range, Rewritten, Wanted, WantedOfBoth,
+};
 use crate::ledger::Ledger;
 use crate::links::{self, HostLinks, Pair};
 use crate::plan::{self, Observed};
-use crate::ports::{self, ThisHost};
-use crate::publish::{Protocol, PublishedPort};
+use crate::ports::{self, ThisHost, Wish};
+use crate::publish::{Protocol, PublishPolicy, PublishedPort};
 use crate::{bridge, forwarding};
 
 /// Where a crash must be survivable.
@@ -47,7 +62,8 @@ pub const FAILPOINTS: &[&str] = &[
 pub struct Networks {
     definitions: PathBuf,
     state: PathBuf,
-    firewall: Firewall,
+    firewall: Families,
+    chains: Option<ChainSettings>,
 }
 
 impl Networks {
@@ -68,38 +84,60 @@ impl Networks {
             path: definitions.clone(),
             source,
         })?;
-        Ok(Self { firewall: Firewall::new(&state), definitions, state })
+        Ok(Self { firewall: Families::new(&state), definitions, state, chains: None })
     }
 
-    /// Attaches the container whose network namespace is `netns`.
+    /// Attaches the container whose network namespace is `netns` to one network more.
     ///
-    /// The namespace must be the container's own. Loopback is brought up, `eth0` made
-    /// and configured, the ports published. On an error nothing is left behind.
+    /// The namespace must be the container's own. Loopback is brought up, `eth0` (or the next
+    /// number) made and configured, the ports published. On an error nothing is left behind.
     pub fn attach(&self, request: &Request, netns: BorrowedFd<'_>) -> Result<Attachment, Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
         let mut host = HostLinks::open()?;
-        self.sweep(&mut ledger, &mut host, &request.id)?;
-        let (ports, cursor) = ports::resolve(&request.ports, &ledger, &mut ThisHost)?;
+        let killed = ledger.holder(&request.id, &request.network).is_some();
+        let others = self.sweep(&mut ledger, &mut host, &request.id, &request.network)?;
+        let known = self.definition(&request.network)?;
+        match known.as_ref().map(|network| (network, &network.driver)) {
+            Some((network, Driver::Macvlan(macvlan))) => {
+                let (network, ledger) = ((network, macvlan), (&ledger, killed));
+                return self.attach_macvlan((request, &others), network, ledger, &mut host, netns);
+            }
+            Some((network, Driver::Cni(chain))) => {
+                return self.attach_chain((request, &others), (network, chain), &ledger, netns);
+            }
+            _ => {}
+        }
+        let (ports, cursor) = ports::resolve(self.wish(request)?, &ledger, &mut ThisHost)?;
         ledger.port_cursor = cursor;
         let (network, bridge) = self.bring_up(&request.network, &ledger, &mut host)?;
         failpoint::hit("attach.bridge-made");
-        let forwarding = forwarding::ensure(&mut ledger)?;
+        let forwarding = forwarding::ensure(&mut ledger, network.ipv6.is_some())?;
         let host_link = host.free_name(request.id.as_str())?;
-        let observed = Observed { host_link, mtu: bridge.mtu, ports };
+        let namespace = namespace(request, netns)?;
+        let link = request.link.clone().unwrap_or_else(|| plan::free_link(&others));
+        let observed = Observed { host_link, link, namespace, mtu: bridge.mtu, ports };
         let (mut attachment, entered) = plan::plan(request, &network, observed, &ledger)?;
         attachment.decisions.push(forwarding);
         self.write_ledger(&entered)?;
         failpoint::hit("attach.lease-written");
         let mac = request.mac.unwrap_or_else(|| links::mac_of(attachment.address));
-        match self.carry_out(&mut attachment, mac, &entered, (&mut host, &bridge), netns) {
+        let leads_out = leads_out(request, &attachment, &others);
+        match self.carry_out(
+            (&mut attachment, &others, leads_out),
+            mac,
+            &entered,
+            (&mut host, &bridge),
+            netns,
+        ) {
             Ok(()) => Ok(attachment),
             Err(error) => {
                 // The first error is the one to be told; what the undoing leaves, the
                 // ledger still knows. The link goes first: nothing else stops traffic.
                 let mut ledger = entered;
                 let _ = host.delete(&attachment.host_link);
-                let _ = self.release(&mut ledger, &mut host, &request.id, Links::Delete);
+                let one = Some(request.network.as_str());
+                let _ = self.release(&mut ledger, &mut host, (&request.id, one), Links::Delete);
                 Err(error)
             }
         }
@@ -107,7 +145,7 @@ impl Networks {
 
     fn carry_out(
         &self,
-        attachment: &mut Attachment,
+        (attachment, others, leads_out): (&mut Attachment, &[Attachment], bool),
         mac: MacAddress,
         ledger: &Ledger,
         (host, bridge): (&mut HostLinks, &netlink::route::Link),
@@ -115,6 +153,7 @@ impl Networks {
     ) -> Result<(), Error> {
         let pair = Pair {
             name: &attachment.host_link,
+            link: &attachment.link,
             bridge: &attachment.bridge,
             owner: attachment.id.short(),
             mtu: attachment.mtu,
@@ -122,28 +161,34 @@ impl Networks {
         };
         host.make_pair(&pair, bridge, netns)?;
         failpoint::hit("attach.link-made");
-        links::configure_container(attachment, netns)?;
+        links::configure_container(attachment, leads_out, netns)?;
         host.settle(&attachment.host_link, bridge)?;
         failpoint::hit("attach.container-configured");
-        let change = Change::Publish(&attachment.ports, attachment.address);
-        let applied = self.firewall.apply(&self.wanted(ledger)?, change)?;
+        let holder = ledger.holder(&attachment.id, &attachment.network);
+        let published: Published = holder.iter().flat_map(|h| h.published()).collect();
+        let applied = self.firewall.apply(&self.wanted(ledger)?, Change::Publish(&published))?;
         failpoint::hit("attach.rules-written");
         if attachment.ports.iter().any(|port| port.protocol == Protocol::Udp) {
             let own = host.own_addresses()?;
-            self.forget_datagrams(&attachment.name, &attachment.ports, |connection| {
+            // Those of others who share the port go on.
+            let leads: BTreeSet<(u16, IpAddr)> =
+                ledger.published().map(|(port, to)| (port.host_port, to)).collect();
+            self.forget_connections(&attachment.name, &attachment.ports, |connection| {
                 let to_host = own.contains(&connection.original.destination);
-                to_host && connection.reply.source != attachment.address
+                let port = connection.original.destination_port;
+                to_host && !leads.contains(&(port, connection.reply.source.into()))
             })?;
         }
         self.tell(attachment, applied);
-        let record = self.record(&attachment.id);
-        files::write(&record, &self.scratch(), attachment, Durable::No)
+        let mut all = others.to_vec();
+        all.push(attachment.clone());
+        self.write_record(&attachment.id, &all)
     }
 
     /// Adds to the record what the rules brought to light.
     fn tell(&self, attachment: &mut Attachment, applied: Applied) {
         attachment.warnings.extend(applied.forward_warnings);
-        if attachment.ports.is_empty() {
+        if attachment.ports.iter().all(|port| port.policy == PublishPolicy::Docker) {
             return;
         }
         attachment.warnings.extend(applied.warnings);
@@ -157,37 +202,44 @@ impl Networks {
         }
     }
 
+    /// What a request wants published: on both families where its network has both.
+    fn wish<'r>(&self, request: &'r Request) -> Result<Wish<'r>, Error> {
+        let network = self.definition(&request.network)?;
+        let ipv6 = network.is_some_and(|network| network.ipv6.is_some());
+        Ok(Wish { mappings: &request.ports, publishing: request.publishing, ipv6 })
+    }
+
     /// Whether `request` would be granted now: unknown network, ports or address in
     /// use. Changes nothing.
     pub fn check(&self, request: &Request) -> Result<(), Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
-        ledger.release(&request.id);
-        ports::resolve(&request.ports, &ledger, &mut ThisHost)?;
+        ledger.release(&request.id, None);
+        ports::resolve(self.wish(request)?, &ledger, &mut ThisHost)?;
         if let Some(network) = self.definition(&request.network)? {
             plan::address(request, &network, &ledger)?;
         }
         Ok(())
     }
 
-    /// Releases the container's address and ports. No error when it has none.
+    /// Releases all of the container's addresses and ports. No error when it has none.
     ///
-    /// The links go with the container's namespace; its port of the bridge is cut at
+    /// The links go with the container's namespace; its ports of the bridges are cut at
     /// once.
     pub fn detach(&self, id: &ContainerId) -> Result<(), Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
         let mut host = HostLinks::open()?;
-        self.release(&mut ledger, &mut host, id, Links::Cut)
+        self.release(&mut ledger, &mut host, (id, None), Links::Cut)
     }
 
-    /// Like [`detach`](Self::detach) for a container that lives on: its link is deleted,
+    /// Like [`detach`](Self::detach) for a container that lives on: its links are deleted,
     /// which takes some ten milliseconds.
     pub fn disconnect(&self, id: &ContainerId) -> Result<(), Error> {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
         let mut host = HostLinks::open()?;
-        self.release(&mut ledger, &mut host, id, Links::Delete)
+        self.release(&mut ledger, &mut host, (id, None), Links::Delete)
     }
 
     /// Removes what containers that are not live have left, and writes the rules anew when
@@ -200,10 +252,9 @@ impl Networks {
         let mut ledger = self.ledger()?;
         let mut host = HostLinks::open()?;
         let mut done = Reconciled::default();
-        let gone: Vec<ContainerId> =
-            ledger.holders.iter().map(|h| h.id.clone()).filter(|id| !is_live(id)).collect();
-        for id in gone {
-            self.release(&mut ledger, &mut host, &id, Links::Cut)?;
+        let held: BTreeSet<ContainerId> = ledger.holders.iter().map(|h| h.id.clone()).collect();
+        for id in held.into_iter().filter(|id| !is_live(id)) {
+            self.release(&mut ledger, &mut host, (&id, None), Links::Cut)?;
             done.released.push(id);
         }
         let bridges = self.bridges(&mut host)?;
@@ -215,20 +266,32 @@ impl Networks {
                 done.links_deleted.push(link.name);
             }
         }
+        done.warnings.extend(self.sweep_chains(&ledger));
         for id in self.recorded()? {
-            if ledger.holder(&id).is_none() {
+            if ledger.of(&id).next().is_none() {
                 files::remove(&self.record(&id))?;
             }
         }
         if !bridges.is_empty() {
-            forwarding::ensure(&mut ledger)?;
+            let ipv6 = self.definitions()?.iter().any(|network| network.ipv6.is_some());
+            forwarding::ensure(&mut ledger, ipv6)?;
             self.write_ledger(&ledger)?;
             let applied = self.firewall.apply(&self.wanted(&ledger)?, Change::Verify)?;
-            done.table_rewritten = applied.rewritten;
-            done.warnings = applied.warnings;
+            done.table_rewritten = applied.rewritten.is_some();
+            done.warnings.extend(applied.warnings);
             done.warnings.extend(applied.forward_warnings);
         }
         Ok(done)
+    }
+
+    /// Writes the rules anew when somebody else has changed them, or the host's own input rules
+    /// that they follow, and says why; see [`RuleWatch`](crate::RuleWatch). Costs next to nothing
+    /// when all changes since were ours, and leaves a host without containers alone.
+    pub fn mend(&self) -> Result<Option<Rewritten>, Error> {
+        let _lock = self.lock()?;
+        let ledger = self.ledger()?;
+        let wanted = self.wanted(&ledger)?;
+        if ledger.holders.is_empty() { Ok(None) } else { self.firewall.mend(&wanted) }
     }
 
     /// Deletes bridges and rules if nobody is attached, and turns packet forwarding off
@@ -239,11 +302,12 @@ impl Networks {
         if !ledger.holders.is_empty() {
             return Ok(false);
         }
-        if forwarding::restore(&mut ledger)? {
+        let four = forwarding::restore(&mut ledger)?;
+        if forwarding::restore6(&mut ledger)? || four {
             self.write_ledger(&ledger)?;
         }
         let mut host = HostLinks::open()?;
-        for network in self.definitions()? {
+        for network in self.definitions()?.into_iter().filter(|network| network.driver == Driver::Bridge) {
             if host.by_name(&network.bridge)?.is_some_and(|link| bridge::is_ours(&link, &self.definitions)) {
                 host.delete(&network.bridge)?;
             }
@@ -252,92 +316,97 @@ impl Networks {
         Ok(true)
     }
 
-    /// What the container got, or `None`.
-    pub fn describe(&self, id: &ContainerId) -> Result<Option<Attachment>, Error> {
-        files::read(&self.record(id))
-    }
-
-    /// All that are attached.
-    pub fn attachments(&self) -> Result<Vec<Attachment>, Error> {
-        let ids = self.recorded()?;
-        let records = ids.iter().map(|id| self.describe(id));
-        Ok(records.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
-    }
-
-    /// The network of that name; the default one may not be there yet.
-    pub fn definition(&self, name: &str) -> Result<Option<Definition>, Error> {
-        if !is_name(name) {
-            return Err(Error::InvalidNetworkName { name: name.to_owned() });
-        }
-        match files::read(&self.definition_path(name))? {
-            None if name != crate::DEFAULT_NETWORK => Err(Error::NoSuchNetwork { name: name.to_owned() }),
-            definition => Ok(definition),
-        }
-    }
-
-    /// Withdraws, cuts, releases: what is not there is passed over.
+    /// Withdraws, cuts, releases, in one network or in all: what is not there is passed over.
     fn release(
         &self,
         ledger: &mut Ledger,
         host: &mut HostLinks,
-        id: &ContainerId,
+        (id, network): (&ContainerId, Option<&str>),
         links: Links,
     ) -> Result<(), Error> {
-        let Some(holder) = ledger.release(id) else {
-            return files::remove(&self.record(id));
-        };
-        if !holder.ports.is_empty() {
-            let change = Change::Withdraw(&holder.ports, holder.address);
-            self.firewall.apply(&self.wanted(ledger)?, change)?;
-            self.forget_datagrams(&holder.name, &holder.ports, |connection| {
+        let holders = ledger.release(id, network);
+        if holders.is_empty() {
+            return self.forget_record(id, network);
+        }
+        for holder in holders.iter().filter(|holder| !holder.ports.is_empty() && holder.chained.is_none()) {
+            let published: Published = holder.published().collect();
+            self.firewall.apply(&self.wanted(ledger)?, Change::Withdraw(&published))?;
+            self.forget_connections(&holder.name, &holder.ports, |connection| {
                 connection.reply.source == holder.address
             })?;
         }
         failpoint::hit("detach.rules-removed");
-        match links {
-            Links::Cut => host.cut(&holder.host_link)?,
-            Links::Delete => host.delete(&holder.host_link)?,
+        for holder in &holders {
+            if let Some(chained) = &holder.chained {
+                // What cannot be undone now stays noted, and is undone by reconciling.
+                let _ = self.undo_chain(id, chained);
+            }
+        }
+        for holder in holders.iter().filter(|holder| !holder.host_link.is_empty()) {
+            match links {
+                Links::Cut => host.cut(&holder.host_link)?,
+                Links::Delete => host.delete(&holder.host_link)?,
+            }
         }
         failpoint::hit("detach.link-cut");
         self.write_ledger(ledger)?;
         failpoint::hit("detach.lease-released");
-        files::remove(&self.record(id))
+        self.forget_record(id, network)
     }
 
     /// UDP has no handshake, so tracked connections that say otherwise would go on
     /// past what was published or withdrawn just now.
-    fn forget_datagrams(
+    ///
+    /// Of a port that is shared the others forget too: a first packet that went to the one
+    /// that is gone is sent again, and then finds another.
+    fn forget_connections(
         &self,
         container: &str,
         ports: &[PublishedPort],
         stale: impl Fn(&Connection) -> bool,
     ) -> Result<(), Error> {
-        let udp: Vec<u16> =
-            ports.iter().filter(|p| p.protocol == Protocol::Udp).map(|p| p.host_port).collect();
-        if udp.is_empty() {
+        let picked: BTreeSet<(u8, u16)> = ports
+            .iter()
+            .filter(|p| p.protocol == Protocol::Udp || p.shared)
+            .map(|p| (p.protocol.number(), p.host_port))
+            .collect();
+        if picked.is_empty() {
             return Ok(());
         }
         let picked = |connection: &Connection| {
             let original = connection.original;
-            let published =
-                original.protocol == Protocol::Udp.number() && udp.contains(&original.destination_port);
-            published && stale(connection)
+            picked.contains(&(original.protocol, original.destination_port)) && stale(connection)
         };
         let deleted = self.firewall.with_socket(|socket| Ok(conntrack::delete_where(socket, picked)))?;
         deleted.map(drop).map_err(|source| Error::Kernel {
-            step: format!("forget tracked UDP connections for container {container}"),
+            step: format!("forget tracked connections for container {container}"),
             source,
         })
     }
 
-    /// An entry without a record is an attach that was killed: undone before the next.
-    fn sweep(&self, ledger: &mut Ledger, host: &mut HostLinks, id: &ContainerId) -> Result<(), Error> {
-        let Some(holder) = ledger.holder(id) else { return Ok(()) };
-        if self.record(id).exists() {
-            let network = holder.network.clone();
-            return Err(Error::AlreadyAttached { id: id.short().to_owned(), network });
+    /// An entry without a record is an attach that was killed: undone before the next. What
+    /// the container has of other networks.
+    fn sweep(
+        &self,
+        ledger: &mut Ledger,
+        host: &mut HostLinks,
+        id: &ContainerId,
+        network: &str,
+    ) -> Result<Vec<Attachment>, Error> {
+        let recorded = self.describe_all(id)?;
+        if recorded.iter().any(|attachment| attachment.network == network) {
+            let (id, network) = (id.short().to_owned(), network.to_owned());
+            return Err(Error::AlreadyAttached { id, network });
         }
-        self.release(ledger, host, id, Links::Delete)
+        let unrecorded: Vec<String> = ledger
+            .of(id)
+            .filter(|holder| !recorded.iter().any(|attachment| attachment.network == holder.network))
+            .map(|holder| holder.network.clone())
+            .collect();
+        for network in unrecorded {
+            self.release(ledger, host, (id, Some(&network)), Links::Delete)?;
+        }
+        Ok(recorded)
     }
 
     /// The network with its bridge up; the default one is defined on demand.
@@ -348,15 +417,26 @@ impl Networks {
         host: &mut HostLinks,
     ) -> Result<(Definition, netlink::route::Link), Error> {
         let known = self.definition(name)?;
-        let brought = bridge::bring_up(name, known.as_ref(), ledger, &self.definitions, host)?;
+        if let Some(network) = &known
+            && let Driver::Macvlan(macvlan) = &network.driver
+        {
+            let link = host.parent(name, &macvlan.parent, &bridge::alias(&self.definitions))?;
+            return Ok((network.clone(), link));
+        }
+        let others = self.definitions()?;
+        let mut brought = bridge::bring_up(name, known.as_ref(), ledger, &self.definitions, &others, host)?;
+        if name != crate::DEFAULT_NETWORK {
+            // Its link keeps the name of our table from other data roots.
+            let (default, _) = self.bring_up(crate::DEFAULT_NETWORK, ledger, host)?;
+            brought.definition.table = default.table;
+        }
         if known.as_ref() != Some(&brought.definition) {
-            let scratch = self.definitions.join(".scratch");
-            files::write(&self.definition_path(name), &scratch, &brought.definition, Durable::Yes)?;
+            self.write_definition(&brought.definition)?;
         }
         match brought.link {
             Some(link) => Ok((brought.definition, link)),
             None => {
-                let mtu = host.default_mtu()?;
+                let mtu = brought.definition.mtu.map_or_else(|| host.default_mtu(), Ok)?;
                 let alias = bridge::alias(&self.definitions);
                 let mut link = host.make_bridge(&brought.definition, &alias, mtu)?;
                 link.mtu = mtu;
@@ -365,24 +445,56 @@ impl Networks {
         }
     }
 
-    fn wanted(&self, ledger: &Ledger) -> Result<Wanted, Error> {
+    fn write_definition(&self, definition: &Definition) -> Result<(), Error> {
+        let scratch = self.definitions.join(".scratch");
+        files::write(&self.definition_path(&definition.name), &scratch, definition, Durable::Yes)
+    }
+
+    fn wanted(&self, ledger: &Ledger) -> Result<WantedOfBoth, Error> {
         let definitions = self.definitions()?;
         let table = definitions.iter().find(|d| d.name == crate::DEFAULT_NETWORK).or(definitions.first());
-        Ok(Wanted {
-            table: table.map_or_else(|| crate::DEFAULT_TABLE.to_owned(), |d| d.table.clone()),
-            networks: definitions
-                .iter()
-                .map(|d| NetworkView { bridge: d.bridge.clone(), subnet: d.subnet, pods: None })
-                .collect(),
+        let table = table.map_or_else(|| crate::DEFAULT_TABLE.to_owned(), |d| d.table.clone());
+        let view = |definition: &Definition, subnet: Range| NetworkView {
+            bridge: definition.bridge.clone(),
+            subnet,
+            internal: definition.internal,
+            masquerade: definition.masquerade && !definition.internal,
+            pods: None,
+        };
+        let (published, published6): (Published, Published) =
+            ledger.published().partition(|(port, _)| port.host_ip.is_ipv4());
+        let bridges = || definitions.iter().filter(|d| d.driver == Driver::Bridge);
+        let six: Vec<NetworkView> =
+            bridges().filter_map(|d| Some(view(d, Range::V6(d.ipv6.as_ref()?.subnet)))).collect();
+        let ipv6 = (!six.is_empty()).then(|| Wanted {
+            family: Family::Ip6,
+            table: table.clone(),
+            networks: six,
+            closed_transit: ledger.forwarding6_turned_on,
+            published: published6,
+        });
+        let ipv4 = Wanted {
+            family: Family::Ip,
+            table,
+            networks: bridges().map(|d| view(d, Range::V4(d.subnet))).collect(),
             closed_transit: ledger.forwarding_turned_on,
-            published: ledger.published().collect(),
-        })
+            published,
+        };
+        Ok(WantedOfBoth { ipv4, ipv6 })
+    }
+
+    /// Lends the socket to nf_tables.
+    pub(crate) fn with_rules_socket<T>(
+        &self,
+        work: impl FnOnce(&mut netlink::Socket) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        self.firewall.with_socket(work)
     }
 
     /// The indices of our bridges that exist.
     fn bridges(&self, host: &mut HostLinks) -> Result<BTreeSet<u32>, Error> {
         let mut indices = BTreeSet::new();
-        for network in self.definitions()? {
+        for network in self.definitions()?.into_iter().filter(|network| network.driver == Driver::Bridge) {
             if let Some(link) = host.by_name(&network.bridge)?
                 && bridge::is_ours(&link, &self.definitions)
             {
@@ -392,22 +504,7 @@ impl Networks {
         Ok(indices)
     }
 
-    fn definitions(&self) -> Result<Vec<Definition>, Error> {
-        let mut all = Vec::new();
-        for name in names(&self.definitions)? {
-            if let Some(network) = name.strip_suffix(".json") {
-                all.extend(files::read(&self.definition_path(network))?);
-            }
-        }
-        Ok(all)
-    }
-
-    fn recorded(&self) -> Result<Vec<ContainerId>, Error> {
-        let names = names(&self.records())?;
-        Ok(names.iter().filter_map(|name| ContainerId::parse(name).ok()).collect())
-    }
-
-    fn ledger(&self) -> Result<Ledger, Error> {
+    pub(crate) fn ledger(&self) -> Result<Ledger, Error> {
         Ok(files::read(&self.state.join("ledger.json"))?.unwrap_or_default())
     }
 
@@ -420,14 +517,6 @@ impl Networks {
         FileLock::exclusive(&path).map_err(|source| Error::File { operation: "lock", path, source })
     }
 
-    fn records(&self) -> PathBuf {
-        self.state.join("attachments")
-    }
-
-    fn record(&self, id: &ContainerId) -> PathBuf {
-        self.records().join(id)
-    }
-
     fn scratch(&self) -> PathBuf {
         self.state.join("scratch")
     }
@@ -435,6 +524,22 @@ impl Networks {
     fn definition_path(&self, name: &str) -> PathBuf {
         self.definitions.join(format!("{name}.json"))
     }
+}
+
+/// The inode of a container's network namespace, by which that is known again.
+fn namespace(request: &Request, netns: BorrowedFd<'_>) -> Result<u64, Error> {
+    let id = sys::namespace::id(netns).map_err(|source| Error::File {
+        operation: "look at the network namespace of",
+        path: PathBuf::from(request.id.as_str()),
+        source,
+    })?;
+    Ok(id.ino)
+}
+
+/// Whether a container's default route is by the network that it is being attached to.
+fn leads_out(request: &Request, attachment: &Attachment, others: &[Attachment]) -> bool {
+    let all = others.iter().chain(std::iter::once(attachment));
+    request.leads_out && gateway_of(all).is_some_and(|gateway| gateway.network == attachment.network)
 }
 
 /// What becomes of a container's link.

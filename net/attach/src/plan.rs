@@ -1,20 +1,25 @@
 //! From a request and what is there to all values of an attachment. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::addresses;
-use crate::attachment::{Attachment, Decision, Request};
-use crate::definition::Definition;
+use crate::attachment::{Attached6, Attachment, Decision, Request};
+use crate::cidr::Cidr;
+use crate::definition::{Definition, Driver};
 use crate::error::Error;
 use crate::firewall::endpoint_text;
 use crate::ledger::{Holder, Ledger};
-use crate::links::{CONTAINER_LINK, mac_of};
-use crate::publish::PublishedPort;
+use crate::links::mac_of;
+use crate::publish::{PublishPolicy, PublishedPort};
 
 /// What was found out about the host.
 pub(crate) struct Observed {
     /// A link name that is free.
     pub(crate) host_link: String,
+    /// A link name that is free in the container.
+    pub(crate) link: String,
+    /// The inode of the container's network namespace.
+    pub(crate) namespace: u64,
     /// The bridge's largest packet.
     pub(crate) mtu: u32,
     /// The host ports that were found free.
@@ -28,37 +33,98 @@ pub(crate) fn plan(
     observed: Observed,
     ledger: &Ledger,
 ) -> Result<(Attachment, Ledger), Error> {
-    let Observed { host_link, mtu, ports } = observed;
+    let Observed { host_link, link, namespace, mtu, ports } = observed;
     let address = address(request, network, ledger)?;
+    let ipv6 = half6(request, network, ledger)?;
     let mac = request.mac.unwrap_or_else(|| mac_of(address)).to_string();
     let attachment = Attachment {
         id: request.id.clone(),
         name: request.name.clone(),
         network: network.name.clone(),
+        network_id: network.id.clone(),
         bridge: network.bridge.clone(),
         host_link: host_link.clone(),
-        link: CONTAINER_LINK.to_owned(),
+        link: link.clone(),
         address,
         subnet: network.subnet,
         gateway: network.gateway,
+        ipv6,
+        internal: network.internal,
+        gateway_priority: request.gateway_priority,
+        aliases: request.aliases.clone(),
+        servers: request.servers.clone(),
+        process: request.process,
+        namespace,
         mac,
         mtu,
         ports: ports.clone(),
         warnings: Vec::new(),
-        decisions: decisions(request, network, address, &host_link, &ports, mtu),
+        decisions: decisions(request, network, (address, ipv6), (&host_link, &link), &ports, mtu),
     };
     let mut entered = ledger.clone();
     entered.version = 1;
     entered.cursors.insert(network.name.clone(), address);
+    if let Some(six) = ipv6 {
+        entered.cursors6.insert(network.name.clone(), six.address);
+    }
     entered.holders.push(Holder {
         id: request.id.clone(),
         name: request.name.clone(),
         network: network.name.clone(),
         address,
+        address6: ipv6.map(|six| six.address),
         host_link,
         ports,
+        withdrawn: false,
+        chained: None,
     });
     Ok((attachment, entered))
+}
+
+/// The name of a container's next link: the lowest number that its others leave.
+pub(crate) fn free_link(others: &[Attachment]) -> String {
+    let mut number = 0;
+    loop {
+        let name = format!("{}{number}", crate::links::CONTAINER_LINKS);
+        if !others.iter().any(|other| other.link == name) {
+            return name;
+        }
+        number += 1;
+    }
+}
+
+/// The wanted IPv6 address if it can be had, else the next free one; nothing in a network
+/// without.
+fn half6(request: &Request, network: &Definition, ledger: &Ledger) -> Result<Option<Attached6>, Error> {
+    let Some(half) = &network.ipv6 else {
+        return match request.address6 {
+            Some(_) => Err(Error::NoIpv6 { network: network.name.clone() }),
+            None => Ok(None),
+        };
+    };
+    let (subnet, gateway) = (half.subnet, half.gateway);
+    let held = || ledger.held6(&network.name);
+    let cursor = ledger.cursors6.get(&network.name).copied();
+    let address = match request.address6 {
+        Some(wanted) => {
+            if !network.chosen.subnet6 {
+                return Err(Error::AddressNotChosen { network: network.name.clone() });
+            }
+            if wanted == gateway || !subnet.contains(wanted) || wanted == subnet.network() {
+                let network = network.name.clone();
+                return Err(Error::AddressOutside6 { address: wanted, network, subnet });
+            }
+            if let Some(holder) = ledger.holder_of6(&network.name, wanted) {
+                return Err(Error::AddressInUse { address: wanted.into(), owner: holder.name.clone() });
+            }
+            wanted
+        }
+        None => addresses::next_free6(subnet, gateway, &held(), cursor).ok_or_else(|| {
+            let why = format!("network {} has no free address in {subnet}", network.name);
+            Error::InvalidIpam { network: network.name.clone(), why }
+        })?,
+    };
+    Ok(Some(Attached6 { address, subnet, gateway }))
 }
 
 /// The wanted address if it can be had, else the next free one.
@@ -67,20 +133,24 @@ pub(crate) fn address(request: &Request, network: &Definition, ledger: &Ledger) 
     let Some(wanted) = request.address else {
         let held = ledger.held(&network.name);
         let cursor = ledger.cursors.get(&network.name).copied();
-        return addresses::next_free(network.subnet, network.gateway, &held, cursor).ok_or_else(|| {
+        let pool = addresses::part(network.subnet, network.pool());
+        return addresses::next_of(pool, network.gateway, &held, cursor).ok_or_else(|| {
             Error::AddressesUsedUp {
                 network: network.name.clone(),
-                subnet: network.subnet,
+                subnet: network.pool(),
                 held: held.len(),
-                capacity: addresses::capacity(network.subnet),
+                capacity: addresses::capacity(network.pool()),
             }
         });
     };
+    if !network.is_default() && !network.chosen.subnet {
+        return Err(Error::AddressNotChosen { network: network.name.clone() });
+    }
     if wanted == network.gateway || wanted < first || wanted > last {
         return Err(Error::AddressOutside { address: wanted, network: network.name.clone(), first, last });
     }
     match ledger.holder_of(&network.name, wanted) {
-        Some(holder) => Err(Error::AddressInUse { address: wanted, owner: holder.name.clone() }),
+        Some(holder) => Err(Error::AddressInUse { address: IpAddr::V4(wanted), owner: holder.name.clone() }),
         None => Ok(wanted),
     }
 }
@@ -88,17 +158,16 @@ pub(crate) fn address(request: &Request, network: &Definition, ledger: &Ledger) 
 fn decisions(
     request: &Request,
     network: &Definition,
-    address: Ipv4Addr,
-    host_link: &str,
+    (address, ipv6): (Ipv4Addr, Option<Attached6>),
+    (host_link, link): (&str, &str),
     ports: &[PublishedPort],
     mtu: u32,
 ) -> Vec<Decision> {
+    if let Driver::Macvlan(macvlan) = &network.driver {
+        return macvlan_decisions(request, (network, &macvlan.parent), (address, ipv6), link, mtu);
+    }
     let Definition { bridge, subnet, gateway, table, why, .. } = network;
     let prefix = subnet.prefix();
-    let address_why = match request.address {
-        Some(_) => "asked for with --ip",
-        None => "the next free address after the one given last",
-    };
     let mut all = vec![
         decision(
             "network",
@@ -107,12 +176,7 @@ fn decisions(
             "its members are in one broadcast domain; other networks are reached by published ports only",
         ),
         decision("subnet", subnet.to_string(), format!("address {gateway}/{prefix} of {bridge}"), why),
-        decision(
-            "address",
-            format!("{address}/{prefix}"),
-            format!("{CONTAINER_LINK} in the container"),
-            address_why,
-        ),
+        address_decision(request, subnet, address, link),
         decision(
             "default route",
             format!("via {gateway}"),
@@ -122,16 +186,76 @@ fn decisions(
         decision(
             "mtu",
             mtu.to_string(),
-            format!("{bridge}, {host_link}, {CONTAINER_LINK}"),
-            "that of the link which the host's default route leaves by",
+            format!("{bridge}, {host_link}, {link}"),
+            match network.mtu {
+                Some(_) => "asked for with the network's option",
+                None => "that of the link which the host's default route leaves by",
+            },
         ),
     ];
+    if let Some(six) = ipv6 {
+        let why = "the network has IPv6; nobody else holds it, so it is used at once";
+        let value = format!("{}/{}", six.address, six.subnet.prefix());
+        all.push(decision("IPv6 address", value, format!("{link} in the container"), why));
+    }
     all.extend(rule_decisions(network));
     for port in ports {
-        let what = format!("publish {}:{}/{}", port.host_ip, port.host_port, port.protocol);
-        let value = format!("{address}:{}", port.container_port);
-        let why = "redirected before routing, after the host's own input rules were asked";
-        all.push(decision(&what, value, endpoint_text(table, port, address), why));
+        let what = format!("publish {}/{}", port.host(), port.protocol);
+        let to = match (port.host_ip, ipv6) {
+            (IpAddr::V6(_), Some(six)) => IpAddr::V6(six.address),
+            _ => IpAddr::V4(address),
+        };
+        let value = SocketAddr::new(to, port.container_port).to_string();
+        let why = match port.policy {
+            PublishPolicy::Host => "redirected before routing, after the host's own input rules were asked",
+            PublishPolicy::Docker => {
+                "redirected before routing; by --publish-policy docker the host's input rules are not asked"
+            }
+        };
+        all.push(decision(&what, value, endpoint_text(table, port, to), why));
+    }
+    all
+}
+
+/// Which address, and who chose it.
+fn address_decision(request: &Request, subnet: &Cidr, address: Ipv4Addr, link: &str) -> Decision {
+    let why = match request.address {
+        Some(_) => "asked for with --ip",
+        None => "the next free address after the one given last",
+    };
+    decision("address", format!("{address}/{}", subnet.prefix()), format!("{link} in the container"), why)
+}
+
+/// The same in a macvlan network, which has no bridge and no rules.
+fn macvlan_decisions(
+    request: &Request,
+    (network, parent): (&Definition, &str),
+    (address, ipv6): (Ipv4Addr, Option<Attached6>),
+    link: &str,
+    mtu: u32,
+) -> Vec<Decision> {
+    let Definition { subnet, gateway, why, .. } = network;
+    let inside = || format!("{link} in the container");
+    let mut all = vec![
+        decision(
+            "network",
+            network.name.clone(),
+            format!("{link} in the container, on {parent} of the host"),
+            "a macvlan: the container is a machine of the network that the host's link is in",
+        ),
+        decision("subnet", subnet.to_string(), parent.to_owned(), why),
+        address_decision(request, subnet, address, link),
+        decision(
+            "default route",
+            format!("via {gateway}"),
+            "main routing table in the container".to_owned(),
+            "the network's own router; nothing of the host stands between",
+        ),
+        decision("mtu", mtu.to_string(), inside(), "that of the host's link"),
+    ];
+    if let Some(six) = ipv6 {
+        let value = format!("{}/{}", six.address, six.subnet.prefix());
+        all.push(decision("IPv6 address", value, inside(), "the network has IPv6"));
     }
     all
 }
@@ -175,10 +299,22 @@ mod tests {
         Definition {
             version: 1,
             name: "bridge".to_owned(),
+            id: String::new(),
+            created_nanos: 0,
+            driver: Driver::Bridge,
             bridge: "strake0".to_owned(),
             table: "strake".to_owned(),
             subnet: "172.30.0.0/16".parse().expect("valid"),
             gateway: Ipv4Addr::new(172, 30, 0, 1),
+            ip_range: None,
+            ipv6: None,
+            internal: false,
+            mtu: None,
+            masquerade: true,
+            attachable: false,
+            labels: std::collections::BTreeMap::new(),
+            options: std::collections::BTreeMap::new(),
+            chosen: crate::definition::Chosen::default(),
             why: "the default".to_owned(),
         }
     }
@@ -190,7 +326,8 @@ mod tests {
     }
 
     fn observed(ports: Vec<PublishedPort>) -> Observed {
-        Observed { host_link: "sk0123456789ab".to_owned(), mtu: 1400, ports }
+        let (host_link, link) = ("sk0123456789ab".to_owned(), "eth0".to_owned());
+        Observed { host_link, link, namespace: 1, mtu: 1400, ports }
     }
 
     #[track_caller]
@@ -219,13 +356,56 @@ mod tests {
     }
 
     #[test]
+    fn ipv6_and_parts_of_ranges_where_the_network_has_them() {
+        let mut network = network();
+        network.name = "web".to_owned();
+        network.ip_range = "172.30.7.0/24".parse().ok();
+        let subnet: crate::Cidr6 = "fd00:7::/64".parse().expect("a range");
+        let gateway = "fd00:7::1".parse().expect("an address");
+        network.ipv6 = Some(crate::definition::Ipv6Half { subnet, gateway });
+        let plan = |change: &dyn Fn(&mut Request), network: &Definition| {
+            let mut request = request("c", None);
+            change(&mut request);
+            plan(&request, network, observed(Vec::new()), &Ledger::default())
+        };
+        let (attached, ledger) = plan(&|_| {}, &network).expect("free");
+        let six = attached.ipv6.expect("it has one");
+        assert_eq!(
+            (attached.address, six.address.to_string().as_str()),
+            (Ipv4Addr::new(172, 30, 7, 0), "fd00:7::2")
+        );
+        assert_eq!(ledger.held6("web").len(), 1);
+        let refused = |change: &dyn Fn(&mut Request), network: &Definition| {
+            plan(change, network).expect_err("refused").to_string()
+        };
+        let wants4 = |request: &mut Request| request.address = Some(Ipv4Addr::new(172, 30, 1, 9));
+        let wants6 = |request: &mut Request| request.address6 = "fd00:7::9".parse().ok();
+        assert!(refused(&wants4, &network).starts_with("user specified IP address is supported only"));
+        assert!(refused(&wants6, &network).starts_with("user specified IP address is supported only"));
+        network.chosen = crate::definition::Chosen { subnet: true, subnet6: true };
+        assert_eq!(plan(&wants4, &network).expect("free").0.address, Ipv4Addr::new(172, 30, 1, 9));
+        let six = plan(&wants6, &network).expect("free").0.ipv6.expect("it has one");
+        assert_eq!(six.address.to_string(), "fd00:7::9");
+        let outside = |request: &mut Request| request.address6 = "fd00:8::9".parse().ok();
+        assert!(refused(&outside, &network).contains("fd00:8::9 cannot be given in network web"));
+        network.ipv6 = None;
+        assert_eq!(refused(&wants6, &network), "network web has no IPv6; make it with --ipv6");
+    }
+
+    #[test]
+    fn links_of_a_container_are_numbered() {
+        let attached = |link: &str| {
+            let observed = Observed { link: link.to_owned(), ..observed(Vec::new()) };
+            plan(&request("c", None), &network(), observed, &Ledger::default()).expect("free").0
+        };
+        assert_eq!(free_link(&[]), "eth0");
+        assert_eq!(free_link(&[attached("eth0"), attached("eth1")]), "eth2");
+        assert_eq!(free_link(&[attached("eth1")]), "eth0");
+    }
+
+    #[test]
     fn the_plan_names_all_values() {
-        let ports = vec![PublishedPort {
-            protocol: crate::Protocol::Tcp,
-            host_ip: Ipv4Addr::UNSPECIFIED,
-            host_port: 8080,
-            container_port: 80,
-        }];
+        let ports = vec![PublishedPort::new(crate::Protocol::Tcp, [0, 0, 0, 0].into(), 8080, 80)];
         let (attachment, ledger) =
             plan(&request("0123456789abcdef", None), &network(), observed(ports), &Ledger::default())
                 .expect("plan");

@@ -2,10 +2,15 @@
 //!
 //! ```text
 //! [[HOST-IP:]HOST-PORT[-LAST]:]CONTAINER-PORT[-LAST][/tcp|udp|sctp]      HOST-IP::CONTAINER-PORT
+//! published=HOST-PORT,target=CONTAINER-PORT[,protocol=tcp|udp|sctp]
 //! ```
+//!
+//! Two things that docker does not have are said for all ports of a container at once:
+//! whether others may publish on the same host ports ([`Publishing::shared`]), and whose
+//! word counts about who may reach them ([`PublishPolicy`]).
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -68,24 +73,100 @@ pub struct PortMapping {
     pub container_port: u16,
 }
 
+/// Whose word counts about who may reach a published port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PublishPolicy {
+    /// The host's: what its input rules close stays closed.
+    #[default]
+    Host,
+    /// Nobody's, as docker has it: a published port is open, whatever the host's input rules
+    /// say.
+    Docker,
+}
+
+impl fmt::Display for PublishPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Host => "host",
+            Self::Docker => "docker",
+        })
+    }
+}
+
+/// The text is not a policy.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("publish policy {raw:?} is not known; use host or docker")]
+pub struct InvalidPublishPolicy {
+    raw: String,
+}
+
+impl FromStr for PublishPolicy {
+    type Err = InvalidPublishPolicy;
+    fn from_str(raw: &str) -> Result<Self, InvalidPublishPolicy> {
+        match raw {
+            "host" => Ok(Self::Host),
+            "docker" => Ok(Self::Docker),
+            _ => Err(InvalidPublishPolicy { raw: raw.to_owned() }),
+        }
+    }
+}
+
+/// How a container's ports are published, all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Publishing {
+    /// Who decides about who may reach them.
+    pub policy: PublishPolicy,
+    /// Other containers that say so too may publish on the same host ports: connections are
+    /// spread over all of them.
+    pub shared: bool,
+}
+
 /// One port that is published: all values decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {
     /// The transport.
     pub protocol: Protocol,
-    /// The host address; `0.0.0.0` is all of the host's.
-    pub host_ip: Ipv4Addr,
+    /// The host address; `0.0.0.0` and `::` are all of the host's of that family.
+    pub host_ip: IpAddr,
     /// The host's port.
     pub host_port: u16,
     /// The container's port.
     pub container_port: u16,
+    /// Whose word counts about who may reach it.
+    #[serde(default)]
+    pub policy: PublishPolicy,
+    /// Others may publish on the same host port.
+    #[serde(default)]
+    pub shared: bool,
+}
+
+impl PublishedPort {
+    /// A port as it is published by default: the host's policy, for one container.
+    pub const fn new(protocol: Protocol, host_ip: IpAddr, host_port: u16, container_port: u16) -> Self {
+        let policy = PublishPolicy::Host;
+        Self { protocol, host_ip, host_port, container_port, policy, shared: false }
+    }
+
+    /// Host address and port, an IPv6 one in brackets.
+    pub const fn host(&self) -> SocketAddr {
+        SocketAddr::new(self.host_ip, self.host_port)
+    }
+
+    /// Whether some packet could be for both: the same port of the same transport, on one
+    /// address or with one of the two on all addresses of the family.
+    pub fn meets(&self, protocol: Protocol, host_ip: IpAddr, port: u16) -> bool {
+        let all = self.host_ip.is_unspecified() || host_ip.is_unspecified();
+        let address = self.host_ip == host_ip || (all && self.host_ip.is_ipv4() == host_ip.is_ipv4());
+        self.protocol == protocol && self.host_port == port && address
+    }
 }
 
 impl fmt::Display for PublishedPort {
     /// As `docker ps` prints it: `0.0.0.0:8080->80/tcp`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { protocol, host_ip, host_port, container_port } = self;
-        write!(f, "{host_ip}:{host_port}->{container_port}/{protocol}")
+        write!(f, "{}->{}/{}", self.host(), self.container_port, self.protocol)
     }
 }
 
@@ -119,6 +200,9 @@ pub enum PortMappingProblem {
     /// No container port.
     #[error("the container port is missing")]
     Missing,
+    /// Not a name of the long form.
+    #[error("its long form knows published=, target= and protocol= only")]
+    Name,
 }
 
 impl PortMapping {
@@ -129,6 +213,27 @@ impl PortMapping {
 }
 
 fn parse(raw: &str) -> Result<Vec<PortMapping>, PortMappingProblem> {
+    if raw.contains('=') {
+        return parse_short(&short_form(raw)?);
+    }
+    parse_short(raw)
+}
+
+/// `published=8080,target=80,protocol=udp` as `8080:80/udp`.
+fn short_form(raw: &str) -> Result<String, PortMappingProblem> {
+    let (mut published, mut target, mut protocol) = ("", "", "tcp");
+    for part in raw.split(',') {
+        match part.split_once('=') {
+            Some(("published", value)) => published = value,
+            Some(("target", value)) => target = value,
+            Some(("protocol", value)) => protocol = value,
+            _ => return Err(PortMappingProblem::Name),
+        }
+    }
+    Ok(format!("{published}:{target}/{protocol}"))
+}
+
+fn parse_short(raw: &str) -> Result<Vec<PortMapping>, PortMappingProblem> {
     let (ports, protocol) = match raw.rsplit_once('/') {
         Some((ports, protocol)) => (ports, Protocol::from_str(protocol)?),
         None => (raw, Protocol::Tcp),
@@ -144,7 +249,7 @@ fn parse(raw: &str) -> Result<Vec<PortMapping>, PortMappingProblem> {
     let (first, last) = range(container)?;
     let count = last - first;
     let host_port = |offset: u16| -> Result<HostPort, PortMappingProblem> {
-        if host.is_empty() {
+        if host.is_empty() || host == "0" {
             return Ok(HostPort::Ephemeral);
         }
         let (host_first, host_last) = range(host)?;
@@ -232,6 +337,13 @@ mod tests {
             ("127.0.0.1:8080:80/sctp", "127.0.0.1 8080 80 sctp"),
             ("127.0.0.1::80", "127.0.0.1 ? 80 tcp"),
             (":80", "* ? 80 tcp"),
+            ("0:80", "* ? 80 tcp"),
+            ("127.0.0.1:0:80-81", "127.0.0.1 ? 80 tcp, 127.0.0.1 ? 81 tcp"),
+            ("[::]:80:80", ":: 80 80 tcp"),
+            ("[::]::80", ":: ? 80 tcp"),
+            ("published=8080,target=80", "* 8080 80 tcp"),
+            ("target=53,published=5353,protocol=udp", "* 5353 53 udp"),
+            ("target=53", "* ? 53 tcp"),
             ("[::1]:8080:80", "::1 8080 80 tcp"),
             ("::1:8080:80", "::1 8080 80 tcp"),
             ("8000-8002:80-82", "* 8000 80 tcp, * 8001 81 tcp, * 8002 82 tcp"),
@@ -256,9 +368,44 @@ mod tests {
             ("80/icmp", "Protocol"),
             ("host:80:80", "Address"),
             ("a:80", "Port"),
+            ("0-3:80", "Port"),
+            ("published=80", "Missing"),
+            ("published=80,target=80,mode=host", "Name"),
         ] {
             assert_eq!(shown(raw), why, "{raw}");
         }
+    }
+
+    #[test]
+    fn shows_what_docker_shows() {
+        let port = |ip: &str| PublishedPort::new(Protocol::Tcp, ip.parse().expect("address"), 8080, 80);
+        assert_eq!(port("0.0.0.0").to_string(), "0.0.0.0:8080->80/tcp");
+        assert_eq!(port("::").to_string(), "[::]:8080->80/tcp");
+    }
+
+    #[test]
+    fn ports_meet_within_their_family() {
+        let meet = |one: &str, other: &str| {
+            let one = PublishedPort::new(Protocol::Tcp, one.parse().expect("address"), 80, 80);
+            one.meets(Protocol::Tcp, other.parse().expect("address"), 80)
+        };
+        for (one, other, expected) in [
+            ("0.0.0.0", "127.0.0.1", true),
+            ("127.0.0.1", "0.0.0.0", true),
+            ("127.0.0.1", "10.0.0.1", false),
+            ("0.0.0.0", "::", false),
+            ("::1", "::", true),
+            ("0.0.0.0", "::1", false),
+        ] {
+            assert_eq!(meet(one, other), expected, "{one} {other}");
+        }
+    }
+
+    #[test]
+    fn a_record_of_before_is_read() {
+        let text = r#"{"protocol":"tcp","host_ip":"0.0.0.0","host_port":80,"container_port":81}"#;
+        let port: PublishedPort = serde_json::from_str(text).expect("an old record");
+        assert_eq!(port, PublishedPort::new(Protocol::Tcp, [0, 0, 0, 0].into(), 80, 81));
     }
 
     proptest::proptest! {

@@ -44,12 +44,18 @@ pub struct Cli {
 /// Options that every command takes, before its name.
 #[derive(Clone, Debug, Default, Args)]
 pub struct GlobalOptions {
-    /// Directory of what must survive a reboot: images, containers, volumes [default: /var/lib/strake]
+    /// Directory of what must survive a reboot: images, containers, volumes [default: /var/lib/strake, for an ordinary user $XDG_DATA_HOME/strake]
     #[arg(long, value_name = "DIR")]
     pub root: Option<PathBuf>,
-    /// Directory of what ends with a reboot: sockets and locks [default: /run/strake]
+    /// Directory of what ends with a reboot: sockets and locks [default: /run/strake, for an ordinary user $XDG_RUNTIME_DIR/strake]
     #[arg(long, value_name = "DIR")]
     pub state: Option<PathBuf>,
+    /// Directory of CNI configurations, which are networks [default: /etc/cni/net.d]
+    #[arg(long, value_name = "DIR")]
+    pub cni_conf_dir: Option<PathBuf>,
+    /// Directories of CNI plugins, with `:` between them [default: /opt/cni/bin:/usr/lib/cni]
+    #[arg(long, value_name = "DIRS")]
+    pub cni_bin_dir: Option<String>,
     /// Print what is being done, the same as --log-level debug
     #[arg(short = 'D', long)]
     pub debug: bool,
@@ -73,7 +79,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) 
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
-    let context = Context::new(&cli.global, environment);
+    let mut context = Context::new(&cli.global, environment);
+    if let Err(error) = crate::rootless::go_in(&cli.command, &mut context) {
+        return report(&context, &error.with_status(Status::DAEMON));
+    }
     match cli.command.run(&context).and_then(|status| context.flush().map(|()| status)) {
         Ok(status) => status.into(),
         Err(error) => report(&context, &error),

@@ -4,7 +4,9 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use engine::Engine;
@@ -68,6 +70,12 @@ pub struct Context {
     pub root: PathBuf,
     /// The state root.
     pub state: PathBuf,
+    /// The network that an ordinary user's containers hang on.
+    pub network: Option<Arc<OwnedFd>>,
+    /// Keeps the process of that network for as long as the command runs.
+    pub line: Option<rootless::network::Line>,
+    /// Where CNI configurations and plugins are.
+    pub chains: attach::ChainSettings,
     /// Whether to say what is being done.
     pub debug: bool,
     /// The surroundings.
@@ -80,16 +88,25 @@ pub struct Context {
 impl Context {
     /// A context for one command line.
     pub fn new(global: &GlobalOptions, mut environment: Environment) -> Self {
-        let place = |option: &Option<PathBuf>, variable: &str, default: &str| {
-            option.clone().unwrap_or_else(|| environment.variable(variable).unwrap_or(default).into())
+        let place = |option: &Option<PathBuf>, variable: &str, default: PathBuf| {
+            let option = option.clone().or_else(|| environment.variable(variable).map(PathBuf::from));
+            option.unwrap_or(default)
         };
-        let root = absolute(place(&global.root, "STRAKE_ROOT", DEFAULT_ROOT));
-        let state = absolute(place(&global.state, "STRAKE_STATE", DEFAULT_STATE));
+        let (root, state) = match crate::rootless::places(&environment) {
+            Some(own) => (own.root, own.state),
+            None => (DEFAULT_ROOT.into(), DEFAULT_STATE.into()),
+        };
+        let root = absolute(place(&global.root, "STRAKE_ROOT", root));
+        let state = absolute(place(&global.state, "STRAKE_STATE", state));
+        let chains = chains(global, &environment);
         let out = std::mem::replace(&mut environment.streams.out, Box::new(io::sink()));
         let err = std::mem::replace(&mut environment.streams.err, Box::new(io::sink()));
         Self {
             root,
             state,
+            network: None,
+            line: None,
+            chains,
             debug: global.debug || global.log_level == "debug",
             environment,
             out: RefCell::new(out),
@@ -103,9 +120,18 @@ impl Context {
         if let Some(engine) = self.engine.get() {
             return Ok(engine);
         }
-        let engine = Engine::open(&self.root, &self.state)?
+        let mut engine = Engine::open(&self.root, &self.state)?
             .with_companions(self.environment.companions.clone())
-            .with_cleanup_command(self.cleanup_command());
+            .with_chains(self.chains.clone())
+            .with_cleanup_command(self.own_command(&["system", "cleanup"]))
+            .with_warden_command(self.own_command(&["system", "warden"]));
+        if let Some(network) = &self.network {
+            engine = engine.with_network_namespace(Arc::clone(network));
+        }
+        let house = rootless::directory(&self.state);
+        if sys::user::mapped().is_some() && house.is_dir() {
+            engine = engine.with_outside(house);
+        }
         Ok(self.engine.get_or_init(|| engine))
     }
 
@@ -185,14 +211,39 @@ impl Context {
             .or_else(|| environment.variable("HOME").map(|home| Path::new(home).join(".docker")))
     }
 
-    /// What the shim runs when a container has ended and nobody waits to clean up.
-    fn cleanup_command(&self) -> Vec<String> {
+    /// A command line of ours on the same roots: what the shim runs when a container has ended
+    /// and nobody waits to clean up, and what becomes the companion of networks.
+    fn own_command(&self, verb: &[&str]) -> Vec<String> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let mut command = vec![text(&self.environment.executable)];
         command.extend(["--root".to_owned(), text(&self.root), "--state".to_owned(), text(&self.state)]);
-        command.extend(["system".to_owned(), "cleanup".to_owned()]);
+        let (default, own) = (attach::ChainSettings::default(), &self.chains);
+        if own.configurations != default.configurations {
+            command.extend(["--cni-conf-dir".to_owned(), text(&own.configurations)]);
+        }
+        if own.plugins != default.plugins
+            && let Ok(directories) = std::env::join_paths(&own.plugins)
+        {
+            command.extend(["--cni-bin-dir".to_owned(), directories.to_string_lossy().into_owned()]);
+        }
+        command.extend(verb.iter().map(|word| (*word).to_owned()));
         command
     }
+}
+
+/// Where CNI configurations and plugins are: by options, by the environment, by custom.
+fn chains(global: &GlobalOptions, environment: &Environment) -> attach::ChainSettings {
+    let mut settings = attach::ChainSettings::default();
+    let told = |variable: &str| environment.variable(variable).map(str::to_owned);
+    let directory = global.cni_conf_dir.clone().or_else(|| told("STRAKE_CNI_CONF_DIR").map(PathBuf::from));
+    if let Some(directory) = directory {
+        settings.configurations = absolute(directory);
+    }
+    if let Some(directories) = global.cni_bin_dir.clone().or_else(|| told("STRAKE_CNI_BIN_DIR")) {
+        settings.plugins = std::env::split_paths(&directories).map(absolute).collect();
+    }
+    settings.path = told("PATH").map(Into::into);
+    settings
 }
 
 /// The kernel resolves relative paths against a directory that later commands don't have.

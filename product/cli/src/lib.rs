@@ -14,11 +14,12 @@ pub mod humanize;
 pub mod kubeconfig;
 pub mod node;
 pub mod notices;
+mod rootless;
 mod signals;
-pub mod template;
 pub mod tools;
 mod usage;
 
 pub use cli::{Cli, command, main};
+pub use commands::cni::PROGRAM as CNI_PROGRAM;
 pub use context::{Context, Environment, Streams};
 pub use error::{CliError, Status};

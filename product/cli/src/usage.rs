@@ -131,7 +131,10 @@ mod tests {
             &["run", "--pids-limit", "many", "x"],
             "--pids-limit \"many\" is not valid: use a whole number",
         );
-        check(&["run", "--pull", "soon", "x"], "--pull \"soon\" is not valid: use always, missing or never");
+        check(
+            &["inspect", "--type", "soon", "x"],
+            "--type \"soon\" is not valid: use container, image, network or volume",
+        );
         check(&["run", "--name"], "--name has no value: give it one");
         check(&["image", "frob"], "unknown command frob; `strake image --help` shows how it is used");
         check(&["frob"], "unknown command frob; `strake --help` shows how it is used");

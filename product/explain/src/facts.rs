@@ -189,6 +189,38 @@ pub struct PortFacts {
     pub container_port: u16,
     /// `tcp`, `udp`.
     pub protocol: String,
+    /// Who may reach it, and how.
+    pub ways: Vec<WayFacts>,
+}
+
+/// How the packets of one kind of client fare on their way to a published port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WayFacts {
+    /// Which kind: `other machines by eth0`.
+    pub who: String,
+    /// Whether they arrive.
+    pub arrives: bool,
+    /// Because of what.
+    pub why: String,
+    /// The rules that they meet, in order.
+    pub rules: Vec<RuleFacts>,
+}
+
+/// A rule that a packet meets, or a chain that it enters.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuleFacts {
+    /// Where on its way: `prerouting`.
+    pub hook: String,
+    /// What it says and does.
+    pub text: String,
+    /// Where the kernel holds it: table, chain, handle.
+    pub held_in: String,
+    /// It is one of ours.
+    pub own: bool,
+    /// It depends on more than is known of the packet.
+    pub maybe: bool,
 }
 
 /// A step that the runtime took.

@@ -202,6 +202,17 @@ pub(crate) fn view() -> View {
     }
 }
 
+/// A port whose rules were not looked at.
+fn published() -> PortFacts {
+    PortFacts {
+        host_address: "0.0.0.0".into(),
+        host_port: 8080,
+        container_port: 80,
+        protocol: "tcp".into(),
+        ways: Vec::new(),
+    }
+}
+
 pub(crate) fn facts() -> ContainerFacts {
     let layer = |number: u8, bytes| LayerFacts {
         digest: format!("sha256:{:064x}", number),
@@ -248,12 +259,7 @@ pub(crate) fn facts() -> ContainerFacts {
             gateway: Some("172.30.0.1".into()),
             mac: None,
             host_interface: Some("veth1".into()),
-            ports: vec![PortFacts {
-                host_address: "0.0.0.0".into(),
-                host_port: 8080,
-                container_port: 80,
-                protocol: "tcp".into(),
-            }],
+            ports: vec![published()],
             decisions: vec![DecisionFacts {
                 what: "subnet".into(),
                 value: "172.30.0.0/16".into(),

@@ -13,12 +13,14 @@
 //! the kernel disagree, both are shown and the kernel is believed.
 
 mod baseline;
+mod compare;
 mod death;
 mod differences;
 mod facts;
 #[cfg(test)]
 mod fixture;
 mod from_spec;
+mod host;
 mod render;
 mod report;
 mod sections;
@@ -26,11 +28,13 @@ mod view;
 mod words;
 
 pub use baseline::Baseline;
+pub use compare::{Comparison, FactDifference, Side, SideName, compare, render_comparison};
 pub use death::{Ended, why_dead};
 pub use facts::{
     ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, PortFacts,
-    SeccompFacts, StepFacts,
+    RuleFacts, SeccompFacts, StepFacts, WayFacts,
 };
+pub use host::{Finding, Group, HostReport, Level, Summary, judge, render_host};
 pub use render::{Style, render};
 pub use report::{Difference, Line, Report, Section, Subject};
 pub use view::{NamespaceView, Relation, Seen, View};

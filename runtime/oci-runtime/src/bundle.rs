@@ -1,13 +1,28 @@
 //! Reading a bundle's `config.json`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{Capability, Spec};
+use serde_json::Value;
 
 use crate::error::Error;
 
+/// A spec, and what of the file it does not hold.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The spec.
+    pub spec: Spec,
+    /// What was left out.
+    pub warnings: Vec<String>,
+}
+
 /// Reads `config.json` of the bundle.
 pub fn load_spec(bundle: &Path) -> Result<Spec, Error> {
+    load(bundle).map(|loaded| loaded.spec)
+}
+
+/// As [`load_spec`], and says what it left out.
+pub fn load(bundle: &Path) -> Result<Loaded, Error> {
     let path = bundle.join("config.json");
     let bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -15,5 +30,122 @@ pub fn load_spec(bundle: &Path) -> Result<Spec, Error> {
         }
         read => read.map_err(Error::path("read", &path))?,
     };
-    serde_json::from_slice(&bytes).map_err(|source| Error::Json { path, source })
+    parse(&bytes, &path)
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Loaded, Error> {
+    match serde_json::from_slice(bytes) {
+        Ok(spec) => Ok(Loaded { spec, warnings: Vec::new() }),
+        // Seldom, so only then is it read a second time.
+        Err(source) => parse_tolerantly(bytes, Error::Json { path: PathBuf::from(path), source }),
+    }
+}
+
+/// Capabilities that a later kernel may have are left out (config.md, "Linux Process": a runtime
+/// warns of those that it cannot map). Words of a memory policy that nobody knows are named.
+fn parse_tolerantly(bytes: &[u8], error: Error) -> Result<Loaded, Error> {
+    let Ok(mut value) = serde_json::from_slice::<Value>(bytes) else { return Err(error) };
+    check_memory_policy(&value["linux"]["memoryPolicy"])?;
+    let unknown =
+        value.pointer_mut("/process/capabilities").map(drop_unknown_capabilities).unwrap_or_default();
+    let renamed = use_known_words(value.pointer_mut("/process/scheduler"));
+    if unknown.is_empty() && !renamed {
+        return Err(error);
+    }
+    let text = || format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "));
+    let warnings = if unknown.is_empty() { Vec::new() } else { vec![text()] };
+    let Error::Json { path, .. } = error else { return Err(error) };
+    let spec = serde_json::from_value(value).map_err(|source| Error::Json { path, source })?;
+    Ok(Loaded { spec, warnings })
+}
+
+/// The specification's word for a flag of the scheduler, which the types call otherwise.
+pub fn use_known_words(scheduler: Option<&mut Value>) -> bool {
+    let flags = scheduler.and_then(|scheduler| scheduler.get_mut("flags")).and_then(Value::as_array_mut);
+    let mut changed = false;
+    for flag in flags.into_iter().flatten() {
+        let known = match flag.as_str() {
+            Some("SCHED_FLAG_RESET_ON_FORK") => "SCHED_RESET_ON_FORK",
+            Some("SCHED_FLAG_DL_OVERRUN") => "SCHED_FLAG_D_L_OVERRUN",
+            _ => continue,
+        };
+        *flag = known.into();
+        changed = true;
+    }
+    changed
+}
+
+fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
+    let mut unknown = Vec::new();
+    for names in sets.as_object_mut().into_iter().flat_map(|sets| sets.values_mut()) {
+        let Some(names) = names.as_array_mut() else { continue };
+        names.retain(|name| {
+            let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
+            let text = name.as_str().unwrap_or_default();
+            if !known && !unknown.iter().any(|seen| seen == text) {
+                unknown.push(text.to_owned());
+            }
+            known
+        });
+    }
+    unknown
+}
+
+fn check_memory_policy(policy: &Value) -> Result<(), Error> {
+    use oci_spec::runtime::{MemoryPolicyFlagType, MemoryPolicyModeType};
+    if policy.is_null() {
+        return Ok(());
+    }
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    if serde_json::from_value::<MemoryPolicyModeType>(policy["mode"].clone()).is_err() {
+        return Err(Error::MemoryPolicy { what: "mode", value: text(&policy["mode"]) });
+    }
+    for flag in policy["flags"].as_array().into_iter().flatten() {
+        if serde_json::from_value::<MemoryPolicyFlagType>(flag.clone()).is_err() {
+            return Err(Error::MemoryPolicy { what: "flag", value: text(flag) });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(process: &str, linux: &str) -> Result<Loaded, Error> {
+        let text = format!(
+            r#"{{"ociVersion":"1.0.2","root":{{"path":"r"}},"process":{{"user":{{"uid":0,"gid":0}},"cwd":"/","args":["a"]{process}}},"linux":{{{linux}}}}}"#
+        );
+        parse(text.as_bytes(), Path::new("config.json"))
+    }
+
+    #[test]
+    fn capabilities_of_a_later_kernel_are_left_out() {
+        let caps = r#","capabilities":{"bounding":["CAP_KILL","CAP_NEVER"],"effective":["CAP_NEVER"]}"#;
+        let loaded = of(caps, "").unwrap();
+        assert_eq!(loaded.warnings, ["ignoring unknown or unavailable capabilities: [CAP_NEVER]"]);
+        let process = loaded.spec.process().clone().unwrap();
+        let sets = process.capabilities().clone().unwrap();
+        assert_eq!(sets.bounding().as_ref().map(|set| set.len()), Some(1));
+        assert!(of(r#","capabilities":{"bounding":["CAP_KILL"]}"#, "").unwrap().warnings.is_empty());
+    }
+
+    #[test]
+    fn an_unknown_memory_policy_is_named() {
+        for (policy, text) in [
+            ("{}", "invalid memory policy mode \"\""),
+            (r#"{"mode":"BIND"}"#, "invalid memory policy mode \"BIND\""),
+            (r#"{"mode":"MPOL_BIND","nodes":"0","flags":["x"]}"#, "invalid memory policy flag \"x\""),
+        ] {
+            let error = of("", &format!(r#""memoryPolicy":{policy}"#)).unwrap_err().to_string();
+            assert!(error.starts_with(text), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_spec_stays_an_error() {
+        assert!(matches!(parse(b"{", Path::new("c")), Err(Error::Json { .. })));
+        assert!(matches!(parse(b"7", Path::new("c")), Err(Error::Json { .. })));
+        assert!(parse(br#"{"process":7,"linux":[]}"#, Path::new("c")).is_err());
+    }
 }

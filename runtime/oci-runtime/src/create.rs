@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::gate::Gate;
 use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
-use crate::plan::{Plan, RlimitPlan, plan};
+use crate::plan::{DeviceKind, Plan, RlimitPlan, plan};
 use crate::spawn::{Birth, spawn};
 use crate::state::{ContainerRecord, ContainerStatus, StepRecord, hook_state, rfc3339};
 use crate::store::StateDir;
@@ -80,7 +80,10 @@ pub(crate) fn create(
     options: CreateOptions,
     settings: (bool, bool),
 ) -> Result<Created, Error> {
-    let plan = plan(spec, &options.bundle)?;
+    let mut plan = plan(spec, &options.bundle)?;
+    if sys::user::mapped().is_some() {
+        bind_devices(&mut plan);
+    }
     let dir = StateDir::claim(root, id)?;
     failpoint::hit("create.claimed");
     let creation = Creation { dir: &dir, spec, systemd_cgroup: settings.0, rootless: settings.1 };
@@ -155,15 +158,17 @@ impl Creation<'_> {
         &self,
         id: &base::ContainerId,
     ) -> Result<(Option<Layout>, Option<CgroupPath>, cgroup::Plan), Error> {
+        // Root of a user namespace is none of the host, whose cgroups these are.
+        let rootless = self.rootless || sys::user::mapped().is_some();
         let layout = match Layout::detect() {
             Ok(layout) => layout,
-            Err(_) if self.rootless => return Ok((None, None, cgroup::Plan::default())),
+            Err(_) if rootless => return Ok((None, None, cgroup::Plan::default())),
             Err(error) => return Err(error.into()),
         };
         let linux = self.spec.linux().as_ref();
         let raw =
             linux.and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.display().to_string());
-        if self.rootless && raw.is_none() {
+        if rootless && raw.is_none() {
             return Ok((Some(layout), None, cgroup::Plan::default()));
         }
         let driver = if self.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
@@ -225,7 +230,7 @@ impl Creation<'_> {
 
     /// Only with CAP_SETGID may one write a group map and keep setgroups (`user_namespaces(7)`).
     fn setgroups_denied(&self, plan: &Plan) -> bool {
-        plan.namespaces.makes(Namespace::User) && self.rootless
+        plan.namespaces.makes(Namespace::User) && (self.rootless || sys::user::setgroups_denied())
     }
 
     fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Created, Error> {
@@ -250,12 +255,14 @@ impl Creation<'_> {
             into_cgroup: into_cgroup.as_ref().map(AsFd::as_fd),
             time_offsets: &ready.plan.time_offsets,
         };
+        let is_moved = birth.user.is_some();
         match spawn(&birth).map_err(|source| clone_error(source, ready.plan))? {
             Forked::Child => {
-                drop(ours);
+                // Nothing of the host's stays open while init waits for `start`.
+                drop((ours, into_cgroup, user, pid));
                 let way = match entrance {
                     // Born in between two forks: the runtime moves it.
-                    _ if birth.user.is_some() => Way::Moved,
+                    _ if is_moved => Way::Moved,
                     Some(entrance) => Way::Open(entrance),
                     None if ready.cgroup_path.is_some() => Way::Path,
                     None => Way::Moved,
@@ -268,9 +275,10 @@ impl Creation<'_> {
                 ready.root = None;
                 ready.sources.clear();
                 ready.timeline.mark("clone");
-                let moved = birth.user.is_some();
-                let parent = Parent { creation: self, channel: RuntimeEnd(ours), pid, pidfd: &pidfd };
-                let made = parent.finish(ready, early, moved);
+                let channel = RuntimeEnd(ours);
+                let relayed = options.relayed;
+                let parent = Parent { creation: self, channel, pid, pidfd: &pidfd, relayed };
+                let made = parent.finish(ready, early, is_moved);
                 match made {
                     Ok((console, start_time)) => Ok(Created {
                         pid,
@@ -283,12 +291,9 @@ impl Creation<'_> {
                         let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
                         let status = sys::process::wait_pidfd(&pidfd);
                         Err(match (error, status) {
-                            (Error::InitDied { .. }, Ok(status)) => Error::InitDied {
-                                status: match status.signal() {
-                                    Some(signal) => format!("killed by {signal}"),
-                                    None => format!("exit code {}", status.shell_code()),
-                                },
-                            },
+                            (Error::InitDied { .. }, Ok(status)) => {
+                                Error::InitDied { status: end_of(status) }
+                            }
                             (error, _) => error,
                         })
                     }
@@ -352,7 +357,7 @@ impl Creation<'_> {
         let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
         let made = if whole { Cgroup::create(path, layout) } else { Cgroup::create_v2(path, layout) };
         let cgroup = made.inspect_err(|error| {
-            if matches!(error, cgroup::Error::InUse { .. }) {
+            if matches!(error, cgroup::Error::InUse { .. } | cgroup::Error::Frozen { .. }) {
                 // It is somebody else's: cleaning up must not touch it.
                 ready.record.cgroup = None;
             }
@@ -391,12 +396,28 @@ impl Creation<'_> {
     }
 }
 
+/// How init ended, in words.
+fn end_of(status: sys::process::ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("killed by {signal}"),
+        None => format!("exit code {}", status.shell_code()),
+    }
+}
+
+/// In a user namespace, also one that the runtime was started in, no device can be made.
+fn bind_devices(plan: &mut Plan) {
+    for device in &mut plan.devices {
+        device.bind = device.kind != DeviceKind::Fifo;
+    }
+}
+
 /// The runtime while init sets up.
 struct Parent<'a> {
     creation: &'a Creation<'a>,
     channel: RuntimeEnd,
     pid: i32,
     pidfd: &'a OwnedFd,
+    relayed: bool,
 }
 
 impl Parent<'_> {
@@ -461,7 +482,7 @@ impl Parent<'_> {
                     self.runtime_hooks(ready)?;
                     self.channel.go().map_err(Error::system("release init"))?;
                 }
-                FromInit::Terminal(master) => console = Some(master),
+                FromInit::Terminal(master) => console = Some(relay(master, self.relayed)),
                 FromInit::Listener(number) => self.send_listener(ready, number)?,
                 FromInit::Ready(report) => return Ok((console, report)),
                 FromInit::Failed(failure) => return Err(failure.into()),
@@ -556,6 +577,16 @@ fn raise_hard_limits(pid: i32, rlimits: &[RlimitPlan]) {
             let _ = rlimit::prlimit(pid, wanted.resource, Some(raised));
         }
     }
+}
+
+/// The master of a terminal, before the program can print. Where another terminal ends the lines, and
+/// where output is no terminal at all, this one must not.
+pub(crate) fn relay(master: OwnedFd, relayed: bool) -> OwnedFd {
+    if relayed {
+        // Output with a carriage return too many is better than none.
+        let _ = sys::tty::disable_crlf(&master);
+    }
+    master
 }
 
 /// Set from outside as well: lowering it is the host's privilege, too.

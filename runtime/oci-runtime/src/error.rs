@@ -69,6 +69,14 @@ pub enum Error {
         #[source]
         source: serde_json::Error,
     },
+    /// A word of the memory policy is not one of the specification's.
+    #[error("invalid memory policy {what} {value:?}: linux.memoryPolicy takes the names of set_mempolicy(2)")]
+    MemoryPolicy {
+        /// `mode` or `flag`.
+        what: &'static str,
+        /// The word.
+        value: String,
+    },
     /// A file or directory could not be used.
     #[error("{what} {}", path.display())]
     Path {
@@ -79,6 +87,17 @@ pub enum Error {
         /// Why not.
         #[source]
         source: io::Error,
+    },
+    /// The host's mount has an attribute that a user namespace may not take away.
+    #[error(
+        "unable to start container process: error during container init: error mounting {:?} to rootfs at {:?}: cannot clear locked flags of the source: operation not permitted; leave the options out that clear them",
+        origin.display().to_string(), destination.display().to_string()
+    )]
+    LockedMount {
+        /// What is mounted.
+        origin: PathBuf,
+        /// Where.
+        destination: PathBuf,
     },
     /// A system call failed.
     #[error("{what}")]
@@ -120,6 +139,12 @@ pub enum Error {
         id: String,
         /// Where it is.
         status: ContainerStatus,
+    },
+    /// There is nothing to limit it by.
+    #[error("container {id} has no cgroup, so its resources cannot be changed: give it a linux.cgroupsPath")]
+    NoCgroup {
+        /// Which.
+        id: String,
     },
     /// A signal found no process.
     #[error("container not running")]
@@ -167,7 +192,9 @@ impl Classified for Error {
         match self {
             Self::NotFound { .. } | Self::NoRootfs { .. } | Self::NoConfig { .. } => ErrorClass::NotFound,
             Self::Exists { .. } => ErrorClass::AlreadyExists,
-            Self::Id(_) | Self::Spec(_) | Self::Json { .. } => ErrorClass::Invalid,
+            Self::Id(_) | Self::Spec(_) | Self::Json { .. } | Self::MemoryPolicy { .. } => {
+                ErrorClass::Invalid
+            }
             Self::Seccomp(error) => error.class(),
             Self::CgroupPath(error) => error.class(),
             Self::Resources(error) => error.class(),
@@ -176,9 +203,12 @@ impl Classified for Error {
             Self::Path { source, .. } | Self::System { source, .. } => source.class(),
             Self::Init { errno: 0, .. } => ErrorClass::Invalid,
             Self::Init { errno, .. } => io::Error::from_raw_os_error(*errno).class(),
-            Self::State { .. } | Self::NotStopped { .. } | Self::NotRunning | Self::StillRunning { .. } => {
-                ErrorClass::Conflict
-            }
+            Self::NoCgroup { .. }
+            | Self::LockedMount { .. }
+            | Self::State { .. }
+            | Self::NotStopped { .. }
+            | Self::NotRunning
+            | Self::StillRunning { .. } => ErrorClass::Conflict,
         }
     }
 }

@@ -8,7 +8,7 @@ use sys::clone::Forked;
 use sys::{Namespace, NamespaceSet};
 
 use crate::channel::{FromInit, InitEnd, RuntimeEnd};
-use crate::create::{namespaces_of, set_oom_score};
+use crate::create::{namespaces_of, relay, set_oom_score};
 use crate::error::Error;
 use crate::init::{self, Doing, Entry, InitError};
 use crate::options::{Created, ExecOptions};
@@ -70,7 +70,8 @@ fn exec_while_it_lives(
         }
         Forked::Parent { pid, pidfd } => {
             drop(theirs);
-            let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd };
+            let relayed = options.relayed;
+            let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd, relayed };
             match parent.finish(&plan, &mut warnings) {
                 Ok((console, start_time)) => Ok(Created { pid, pidfd, start_time, console, warnings }),
                 Err(error) => {
@@ -98,10 +99,11 @@ fn spawn_in_cgroup(
         let birth = Birth { into_cgroup: into.as_ref().map(AsFd::as_fd), ..*birth };
         spawn(&birth).map_err(Error::system("clone the process"))
     };
-    if let Some(below) = &options.cgroup {
-        let path = format!("{}/{}", record.cgroup_path.trim_end_matches('/'), below.display());
-        let path = cgroup::CgroupPath::parse(Some(&path), "exec", cgroup::Driver::Cgroupfs)?;
-        let cgroup = Cgroup::locate(&path, &Layout::detect()?);
+    if let (false, Some(own)) = (options.cgroups.is_empty(), &record.cgroup) {
+        let below = options.cgroups.iter().try_fold(own.clone(), |cgroup, (controllers, path)| {
+            cgroup.below(&controllers.iter().map(String::as_str).collect::<Vec<_>>(), path)
+        });
+        let cgroup = below?;
         return Ok((spawn_into(Some(&cgroup))?, Some(cgroup)));
     }
     match (spawn_into(record.cgroup.as_ref()), &record.cgroup) {
@@ -132,6 +134,20 @@ struct Child<'a> {
 impl Child<'_> {
     /// Before the namespaces: from inside them the host's files cannot be opened.
     fn enter_cgroup(&self) -> Result<(), InitError> {
+        let scheduling = &self.plan.scheduling;
+        if !scheduling.affinity_initial.is_empty() {
+            sys::scheduling::set_affinity(&scheduling.affinity_initial)
+                .doing(|| "set process.execCPUAffinity.initial".to_owned())?;
+        }
+        self.move_into_cgroup()?;
+        if scheduling.affinity_initial.is_empty() && scheduling.affinity_final.is_empty() {
+            // What the caller was pinned to is not the container's. Refused, it stays.
+            let _ = sys::scheduling::reset_affinity();
+        }
+        Ok(())
+    }
+
+    fn move_into_cgroup(&self) -> Result<(), InitError> {
         let Some(cgroup) = self.cgroup else { return Ok(()) };
         cgroup.enter_v1().or_else(|error| match cgroup_of_init(self.record) {
             Some(cgroup) => cgroup.enter_v1().map_err(|error| init::in_cgroup(&error)),
@@ -192,6 +208,7 @@ struct Parent<'a> {
     linux: &'a Linux,
     pid: i32,
     pidfd: &'a OwnedFd,
+    relayed: bool,
 }
 
 impl Parent<'_> {
@@ -203,7 +220,7 @@ impl Parent<'_> {
         let mut console = None;
         let report = loop {
             match self.channel.receive().map_err(Error::system("hear from the process"))? {
-                FromInit::Terminal(master) => console = Some(master),
+                FromInit::Terminal(master) => console = Some(relay(master, self.relayed)),
                 FromInit::Listener(number) => self.send_listener(number)?,
                 FromInit::Ready(report) => break report,
                 FromInit::Failed(failure) => return Err(failure.into()),

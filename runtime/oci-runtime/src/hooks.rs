@@ -14,10 +14,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 #[derive(Debug, thiserror::Error)]
 pub enum HookError {
     /// It could not be run.
-    #[error("run {kind} hook {path}")]
+    #[error("error running {kind} hook #{at}: run {path}")]
     Run {
         /// Which kind, as `createRuntime`.
         kind: &'static str,
+        /// Its place in the list, from 0.
+        at: usize,
         /// The program.
         path: String,
         /// Why.
@@ -25,10 +27,12 @@ pub enum HookError {
         source: io::Error,
     },
     /// It ended with an error.
-    #[error("{kind} hook {path} failed with {status}: {output}")]
+    #[error("error running {kind} hook #{at}: {path} failed with {status}: {output}")]
     Failed {
         /// Which kind.
         kind: &'static str,
+        /// Its place in the list, from 0.
+        at: usize,
         /// The program.
         path: String,
         /// Its status.
@@ -37,10 +41,12 @@ pub enum HookError {
         output: String,
     },
     /// It took too long.
-    #[error("{kind} hook {path} did not end within {seconds} s and was killed")]
+    #[error("error running {kind} hook #{at}: {path} did not end within {seconds} s and was killed")]
     TimedOut {
         /// Which kind.
         kind: &'static str,
+        /// Its place in the list, from 0.
+        at: usize,
         /// The program.
         path: String,
         /// Its timeout.
@@ -50,19 +56,34 @@ pub enum HookError {
 
 /// Runs hooks one after the other; the first failure ends it.
 pub(crate) fn run_all(kind: &'static str, hooks: &[Hook], state: &[u8]) -> Result<(), HookError> {
-    hooks.iter().try_for_each(|hook| run(kind, hook, state))
+    run_all_with(kind, hooks, state, &[])
 }
 
-fn run(kind: &'static str, hook: &Hook, state: &[u8]) -> Result<(), HookError> {
+/// As [`run_all`]; a hook without an environment of its own gets `env`.
+pub(crate) fn run_all_with(
+    kind: &'static str,
+    hooks: &[Hook],
+    state: &[u8],
+    env: &[String],
+) -> Result<(), HookError> {
+    hooks.iter().enumerate().try_for_each(|(at, hook)| run((kind, at), hook, state, env))
+}
+
+fn run(
+    (kind, at): (&'static str, usize),
+    hook: &Hook,
+    state: &[u8],
+    env: &[String],
+) -> Result<(), HookError> {
     let path = hook.path().display().to_string();
-    let run_error = |source| HookError::Run { kind, path: path.clone(), source };
+    let run_error = |source| HookError::Run { kind, at, path: path.clone(), source };
     let mut command = Command::new(hook.path());
     let args = hook.args().as_deref().unwrap_or_default();
     if let Some((first, rest)) = args.split_first() {
         command.arg0(first).args(rest);
     }
     command.env_clear();
-    for variable in hook.env().as_deref().unwrap_or_default() {
+    for variable in hook.env().as_deref().filter(|own| !own.is_empty()).unwrap_or(env) {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         command.env(name, value);
     }
@@ -82,14 +103,28 @@ fn run(kind: &'static str, hook: &Hook, state: &[u8]) -> Result<(), HookError> {
         let _ = child.kill();
         let _ = child.wait();
         let seconds = deadline.unwrap_or_default().as_secs();
-        return Err(HookError::TimedOut { kind, path, seconds });
+        return Err(HookError::TimedOut { kind, at, path, seconds });
     }
     let status = child.wait().map_err(run_error)?;
     if status.success() {
         return Ok(());
     }
     let output = String::from_utf8_lossy(&text).trim().to_owned();
-    Err(HookError::Failed { kind, path, status: status.to_string(), output })
+    Err(HookError::Failed { kind, at, path, status: text_of(status), output })
+}
+
+/// The status in words; signals that need explaining by their meaning, too.
+fn text_of(status: std::process::ExitStatus) -> String {
+    use std::os::unix::process::ExitStatusExt;
+    let meaning = match status.signal() {
+        Some(6) => "aborted",
+        Some(9) => "killed",
+        Some(11) => "segmentation fault",
+        Some(15) => "terminated",
+        Some(31) => "bad system call",
+        _ => return status.to_string(),
+    };
+    format!("{status}, {meaning}")
 }
 
 /// Reads what the hook prints until it has ended; false: the deadline passed first.
@@ -156,6 +191,9 @@ mod tests {
         let bad = hook(r#"{"path":"/bin/sh","args":["sh","-c","echo no such luck >&2; exit 3"]}"#);
         let error = run_all("prestart", &[bad], b"").unwrap_err().to_string();
         assert!(error.contains("exit status: 3") && error.contains("no such luck"), "{error}");
+        let killed = hook(r#"{"path":"/bin/sh","args":["sh","-c","kill -SYS $$"]}"#);
+        let error = run_all("prestart", &[killed], b"").unwrap_err().to_string();
+        assert!(error.contains("bad system call"), "{error}");
         let missing = hook(r#"{"path":"/nonexistent"}"#);
         assert!(matches!(run_all("prestart", &[missing], b""), Err(HookError::Run { .. })));
     }

@@ -22,7 +22,7 @@ use std::time::Instant;
 use oci_spec::runtime::Hook;
 use sys::procfs::Procfs;
 use sys::root::RootDir;
-use sys::{Namespace, NamespaceSet};
+use sys::{Namespace, NamespaceSet, Signal};
 
 use crate::channel::{Failure, InitEnd, Report};
 use crate::gate::Gate;
@@ -187,6 +187,10 @@ struct AtGate<'a> {
 impl AtGate<'_> {
     /// Waits for `start` and becomes the program. Returns why that failed.
     fn go(&self, prepared: &Prepared<'_>) -> InitError {
+        // Who ends a container that was never started need not know that. The exec resets them.
+        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+            let _ = sys::signal::exit_on(signal);
+        }
         let passed = prepared
             .gate
             .wait()
@@ -203,6 +207,8 @@ impl AtGate<'_> {
 fn set_up<'a>(prepared: &'a Prepared<'a>) -> Result<AtGate<'a>, InitError> {
     let plan = prepared.plan;
     let mut timeline = Timeline::start();
+    // The caller's would be held open until `start`, which may be long.
+    sys::fd::close_inherited(3 + prepared.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
     protect_ourselves(prepared)?;
     let setgroups_denied = join_namespaces(prepared)?;
     timeline.mark("namespaces");
@@ -235,7 +241,9 @@ fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
         return Ok(());
     }
     let state = (prepared.hook_state)("created");
-    crate::hooks::run_all("startContainer", prepared.start_hooks, &state)
+    // As the program would see it, where a hook names none of its own: what others do.
+    let env = program::environment(&prepared.plan.process);
+    crate::hooks::run_all_with("startContainer", prepared.start_hooks, &state, &env)
         .map_err(|error| hook_failure(&error))
 }
 
@@ -247,8 +255,7 @@ fn hook_failure(error: &crate::hooks::HookError) -> InitError {
 /// Dies with the runtime while nothing is recorded, and cannot be traced by those whose
 /// namespaces it joins (CVE-2016-9962).
 fn protect_ourselves(prepared: &Prepared<'_>) -> Result<(), InitError> {
-    sys::prctl::set_parent_death_signal(Some(sys::Signal::KILL))
-        .doing(|| "die with the runtime".to_owned())?;
+    sys::prctl::set_parent_death_signal(Some(Signal::KILL)).doing(|| "die with the runtime".to_owned())?;
     sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
     rustix::process::umask(rustix::fs::Mode::empty());
     if prepared.plan.namespaces.makes(Namespace::User) {
@@ -280,6 +287,8 @@ fn enter_cgroup(prepared: &Prepared<'_>) -> Result<(), InitError> {
         (Way::Path, Some(cgroup)) => cgroup.enter_v1().map_err(|error| in_cgroup(&error))?,
         _ => {}
     }
+    // What the caller was pinned to is not the container's; its cpuset is. Refused, it stays.
+    let _ = sys::scheduling::reset_affinity();
     if prepared.plan.namespaces.makes(Namespace::Cgroup) {
         let set = NamespaceSet::EMPTY.with(Namespace::Cgroup);
         sys::namespace::unshare(set).doing(|| "make a cgroup namespace".to_owned())?;
@@ -300,7 +309,9 @@ fn set_up_root(
     warnings: &mut Vec<String>,
 ) -> Result<Option<Procfs>, InitError> {
     let plan = prepared.plan;
-    let old_root = root::attach(tree)?;
+    // Hooks find the root where config.json says, also by its path in init's mount namespace.
+    let has_hooks = prepared.runtime_hooks || !prepared.create_hooks.is_empty();
+    let old_root = root::attach(tree, has_hooks.then_some(plan.root.path.as_path()))?;
     let root = RootDir::from_fd(tree.try_clone().doing(|| "keep the root".to_owned())?);
     let mut setup =
         Setup { root, proc: None, devpts: None, readonly_later: Vec::new(), warnings: Vec::new() };
@@ -324,7 +335,7 @@ fn set_up_root(
         .root
         .mkdir_all(&plan.process.cwd, 0o755)
         .doing(|| format!("make the working directory {}", plan.process.cwd.display()))?;
-    run_create_hooks(prepared)?;
+    run_create_hooks(prepared, Some(&setup.root))?;
     timeline.mark("terminal and hooks");
     set_names(plan)?;
     // Before the masks: they cover parts of the procfs that we write through.
@@ -344,23 +355,28 @@ fn set_up_root(
 fn without_mount_namespace(prepared: &Prepared<'_>) -> Result<Option<Procfs>, InitError> {
     enter_cgroup(prepared)?;
     let joined = prepared.plan.namespaces.joins(Namespace::Mount);
+    // From the devpts that is here: a root directory that nothing is mounted in has none.
+    terminal::attach_without_mounts(&prepared.plan.process, prepared)?;
     if !joined {
         root::change_root(&prepared.plan.root.path)?;
     }
-    terminal::attach_without_mounts(&prepared.plan.process, prepared)?;
-    run_create_hooks(prepared)?;
+    run_create_hooks(prepared, None)?;
     set_names(prepared.plan)?;
     write_sysctls(prepared.plan, None)?;
     Ok(None)
 }
 
-fn run_create_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
+/// `createContainer` hooks begin in the root filesystem, since before the pivot `/` is the host's.
+fn run_create_hooks(prepared: &Prepared<'_>, root: Option<&RootDir>) -> Result<(), InitError> {
     if prepared.runtime_hooks {
         prepared.channel.hooks().doing(|| "ask for the runtime's hooks".to_owned())?;
         prepared.channel.wait_go().doing(|| "wait for the runtime's hooks".to_owned())?;
     }
     if prepared.create_hooks.is_empty() {
         return Ok(());
+    }
+    if let Some(root) = root {
+        rustix::process::fchdir(root.as_fd()).doing(|| "enter the root for the hooks".to_owned())?;
     }
     let state = (prepared.hook_state)("creating");
     crate::hooks::run_all("createContainer", prepared.create_hooks, &state)

@@ -1,4 +1,4 @@
-//! The OCI runtime: a bundle becomes a container (OCI runtime-spec 1.2).
+//! The OCI runtime: a bundle becomes a container (OCI runtime-spec 1.3).
 //!
 //! ```text
 //! Spec ──plan──▶ Plan (pure data) ──executor──▶ clone3 ──▶ init: mounts, pivot, limits ──▶ gate ──▶ exec

@@ -42,7 +42,10 @@ pub(crate) fn send(
         what: "write the state for the seccomp agent".to_owned(),
         source: error.into(),
     })?;
-    let socket = UnixStream::connect(path).map_err(Error::path("connect to the seccomp agent at", path))?;
+    let socket = UnixStream::connect(path).map_err(Error::path(
+        "failed to connect with seccomp agent specified in the seccomp profile:",
+        path,
+    ))?;
     sys::fdpass::send(&socket, &bytes, &[listener])
         .map(drop)
         .map_err(Error::path("send the seccomp listener to", path))

@@ -52,6 +52,8 @@ pub struct CreateOptions {
     pub stdio: Stdio,
     /// Size of the terminal; `process.consoleSize` otherwise.
     pub console_size: Option<ConsoleSize>,
+    /// The terminal's output goes on to another one, which ends the lines itself.
+    pub relayed: bool,
     /// Descriptors 3 to 2 + n of the caller are passed on.
     pub preserve_fds: u32,
     /// Moves the root instead of pivoting, for hosts that run from a ramdisk.
@@ -84,10 +86,12 @@ pub struct ExecOptions {
     pub stdio: Stdio,
     /// Size of the terminal.
     pub console_size: Option<ConsoleSize>,
+    /// As in [`CreateOptions`].
+    pub relayed: bool,
     /// Descriptors 3 to 2 + n of the caller are passed on.
     pub preserve_fds: u32,
-    /// A cgroup below the container's own.
-    pub cgroup: Option<PathBuf>,
+    /// Cgroups below the container's own: v1's controllers, or none for all, and the path.
+    pub cgroups: Vec<(Vec<String>, String)>,
     /// Allows it in a paused container.
     pub ignore_paused: bool,
 }

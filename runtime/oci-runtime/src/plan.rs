@@ -4,6 +4,7 @@
 //! anything was made.
 
 mod devices;
+mod memory;
 mod mounts;
 mod namespaces;
 mod process;
@@ -18,7 +19,7 @@ pub use devices::{DeviceKind, DevicePlan};
 pub(crate) use mounts::OPTION_WORDS;
 pub use mounts::{FsOption, IdmapPlan, MountKind, MountPlan};
 pub use namespaces::{NamespacePlan, TimeOffset};
-pub use process::{Capabilities, ProcessPlan, RlimitPlan, SchedulingPlan, process};
+pub use process::{Capabilities, ProcessPlan, RlimitPlan, SchedulingPlan, cpus, process};
 
 /// All that `create` does, decided.
 #[derive(Clone, Debug)]
@@ -85,6 +86,12 @@ pub enum SpecError {
         /// What is expected.
         hint: &'static str,
     },
+    /// Nodes for a mode that takes none.
+    #[error("memory policy mode requires 0 nodes but got {count}: leave linux.memoryPolicy.nodes out")]
+    MemoryPolicyNodes {
+        /// How many.
+        count: usize,
+    },
     /// Two parts that exclude each other.
     #[error("config.json asks for {what}, but {hint}")]
     Conflict {
@@ -117,13 +124,15 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         .process()
         .as_ref()
         .ok_or(SpecError::Missing { field: "process", hint: "add the program to run as process.args" })?;
+    let root = root(spec, &linux, bundle)?;
     let mut plan = Plan {
-        root: root(spec, &linux, bundle)?,
         mounts: mounts::mounts(
             spec.mounts().as_deref().unwrap_or_default(),
-            id_maps.as_ref(),
+            &root.path,
+            (id_maps.as_ref(), namespaces.joins(sys::Namespace::User)),
             &mut warnings,
         )?,
+        root,
         devices: Vec::new(),
         links: Vec::new(),
         masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
@@ -222,7 +231,8 @@ fn absolute(field: &'static str, paths: Option<&[String]>) -> Result<Vec<PathBuf
             Err(SpecError::invalid(field, path, "use an absolute path"))
         }
     };
-    paths.unwrap_or_default().iter().map(one).collect()
+    let mut seen = std::collections::HashSet::new();
+    paths.unwrap_or_default().iter().filter(|path| seen.insert(path.as_str())).map(one).collect()
 }
 
 /// In a mount namespace that is the host's or another container's nothing may be mounted.
@@ -245,9 +255,6 @@ fn drop_what_needs_mounts(plan: &mut Plan, warnings: &mut Vec<String>) {
 fn warn_of_unsupported(linux: &oci_spec::runtime::Linux, warnings: &mut Vec<String>) {
     if linux.intel_rdt().is_some() {
         warnings.push("linux.intelRdt is not supported and left out".to_owned());
-    }
-    if linux.memory_policy().is_some() {
-        warnings.push("linux.memoryPolicy is not supported and left out".to_owned());
     }
     if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
         warnings.push("linux.netDevices is not supported and left out".to_owned());

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base::{ContainerId, failpoint};
-use oci_spec::runtime::Spec;
+use oci_spec::runtime::{LinuxResources, Spec};
 use sys::Signal;
 
 use crate::error::Error;
@@ -103,6 +103,9 @@ impl Runtime {
     /// Sends a signal to init, or with `all` to every process of the container.
     pub fn kill(&self, id: &ContainerId, signal: Signal, all: bool) -> Result<(), Error> {
         let record = StateDir::of(&self.root, id).read()?;
+        if signal == Signal::KILL && record.pid != 0 && !record.has_own_pid_namespace() {
+            return self.kill_without_pid_namespace(&record);
+        }
         if all {
             // Until init is there, the cgroup may be another's: see `is_anothers`.
             if record.pid == 0 {
@@ -126,8 +129,25 @@ impl Runtime {
         if !record.init_lives() {
             return Err(Error::NotRunning);
         }
-        sys::pidfd::send_signal(&pidfd, signal)
-            .map_err(Error::system(format!("send {signal} to process {}", record.pid)))
+        sys::pidfd::send_signal(&pidfd, signal).map_err(|error| match is_gone(&error) {
+            // It has ended since.
+            true => Error::NotRunning,
+            false => Error::system(format!("send {signal} to process {}", record.pid))(error),
+        })
+    }
+
+    /// Init's end does not end the others, and they may live on without it.
+    fn kill_without_pid_namespace(&self, record: &ContainerRecord) -> Result<(), Error> {
+        let Some(cgroup) = &record.cgroup else { return self.kill_init(record, Signal::KILL) };
+        let others = cgroup.pids().is_ok_and(|pids| !pids.is_empty());
+        if !others && !record.init_lives() {
+            return Err(Error::NotRunning);
+        }
+        cgroup.kill_all()?;
+        match self.kill_init(record, Signal::KILL) {
+            Err(Error::NotRunning) => Ok(()),
+            result => result,
+        }
     }
 
     fn signal_all(&self, record: &ContainerRecord, signal: Signal) -> Result<(), Error> {
@@ -168,7 +188,7 @@ impl Runtime {
         }
         failpoint::hit("delete.killed");
         if let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| !is_anothers(&record, cgroup)) {
-            if !record.namespaces.contains_key("pid") {
+            if !record.has_own_pid_namespace() {
                 // Init's end does not end the others when it is not PID 1.
                 cgroup.kill_all()?;
             }
@@ -216,6 +236,19 @@ impl Runtime {
         let spec = crate::bundle::load_spec(&record.bundle)?;
         let linux = spec.linux().clone().unwrap_or_default();
         crate::exec::exec(&dir, &record, &linux, options)
+    }
+
+    /// Changes the resources that `resources` names; all others, and device rules, stay.
+    /// Returns what could not be had.
+    pub fn update(&self, id: &ContainerId, resources: &LinuxResources) -> Result<Vec<String>, Error> {
+        let (record, status) = self.state(id)?;
+        let cgroup = match (status, &record.cgroup) {
+            (ContainerStatus::Stopped | ContainerStatus::Creating, _) => return Err(Error::NotRunning),
+            (_, None) => return Err(Error::NoCgroup { id: record.id }),
+            (_, Some(cgroup)) => cgroup,
+        };
+        let plan = cgroup::plan_update(resources, &cgroup::Layout::detect()?)?;
+        Ok(cgroup.apply(&plan)?.iter().map(ToString::to_string).collect())
     }
 
     /// Freezes all processes of the container.

@@ -36,7 +36,7 @@ pub enum Error {
     },
     /// The runtime could not hand the listener over.
     #[error(
-        "seccomp: {name} cannot be notified about, because the runtime needs it to hand the listener over; choose another action for it"
+        "SCMP_ACT_NOTIFY cannot be used for the {name} syscall, because the runtime needs it to hand the listener over; choose another action for it"
     )]
     NotifyNeeded {
         /// Which call.

@@ -7,12 +7,13 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use sys::mount::{self, Change, Propagation};
+use rustix::fs::StatVfsMountFlags;
+use sys::mount::{self, Change, Propagation, attr};
 use sys::namespace::{self, Namespace};
 
 use crate::error::Error;
 use crate::options::Rootfs;
-use crate::plan::{DeviceKind, DevicePlan, MountKind, MountPlan, Plan, RootPlan};
+use crate::plan::{DeviceKind, DevicePlan, IdmapPlan, MountKind, MountPlan, Plan, RootPlan};
 
 /// The root filesystem, detached.
 pub(crate) fn root(plan: &RootPlan, rootfs: Rootfs) -> Result<OwnedFd, Error> {
@@ -37,65 +38,152 @@ pub(crate) fn root(plan: &RootPlan, rootfs: Rootfs) -> Result<OwnedFd, Error> {
 
 /// For each mount its source, if it is a bind mount.
 pub(crate) fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>, Error> {
-    let shared_root = matches!(plan.root.propagation, Some((Propagation::Shared, _)));
+    let around = Around::of(plan);
     plan.mounts
         .iter()
         .map(|mount| match &mount.kind {
+            // Made here all the same: init's root is not its namespace's, so it may make no other.
+            MountKind::Bind { source, .. } if in_root(plan, source).is_some() => {
+                mount.idmap.as_ref().map(|idmap| idmap_namespace(idmap, source, &around)).transpose()
+            }
             MountKind::Bind { source, recursive } => {
-                bind(mount, &bundle.join(source), *recursive, shared_root).map(Some)
+                bind(mount, &bundle.join(source), *recursive, &around).map(Some)
             }
             _ => Ok(None),
         })
         .collect()
 }
 
-fn bind(plan: &MountPlan, source: &Path, recursive: bool, shared_root: bool) -> Result<OwnedFd, Error> {
+/// Where in the container's root a source lies. What was mounted there before it belongs to it, so it
+/// is opened in its turn, by init.
+pub(crate) fn in_root<'a>(plan: &Plan, source: &'a Path) -> Option<&'a Path> {
+    plan.namespaces.makes(Namespace::Mount).then(|| source.strip_prefix(&plan.root.path).ok())?
+}
+
+/// What of the plan decides about each of its bind mounts.
+pub(crate) struct Around<'a> {
+    shared_root: bool,
+    user_namespace: bool,
+    /// The user namespace that is joined.
+    user: Option<&'a Path>,
+}
+
+impl<'a> Around<'a> {
+    pub(crate) fn of(plan: &'a Plan) -> Self {
+        let joined = plan.namespaces.join.iter().find(|(kind, _)| *kind == Namespace::User);
+        Self {
+            shared_root: matches!(plan.root.propagation, Some((Propagation::Shared, _))),
+            user_namespace: plan.namespaces.has(Namespace::User),
+            user: joined.map(|(_, path)| path.as_path()),
+        }
+    }
+}
+
+/// The user namespace whose map an idmapped mount has.
+fn idmap_namespace(idmap: &IdmapPlan, source: &Path, around: &Around<'_>) -> Result<OwnedFd, Error> {
+    let what = || format!("make a user namespace for the idmapped mount of {}", source.display());
+    match (&idmap.maps, around.user) {
+        (Some(maps), _) => sys::idmap::user_namespace(maps).map_err(Error::system(what())),
+        (None, Some(joined)) => namespace::open(joined).map_err(Error::path("open the namespace", joined)),
+        (None, None) => Err(Error::system(what())(std::io::ErrorKind::InvalidInput.into())),
+    }
+}
+
+fn bind(plan: &MountPlan, source: &Path, recursive: bool, around: &Around<'_>) -> Result<OwnedFd, Error> {
     let tree =
         clone_source(source, recursive).map_err(Error::path("open the source of a bind mount", source))?;
+    let user = plan.idmap.as_ref().map(|idmap| idmap_namespace(idmap, source, around)).transpose()?;
+    dress(plan, &tree, (source, user.as_ref()), around)?;
+    Ok(tree)
+}
+
+/// Gives a detached copy the options of its mount.
+pub(crate) fn dress(
+    plan: &MountPlan,
+    tree: &OwnedFd,
+    (source, user): (&Path, Option<&OwnedFd>),
+    around: &Around<'_>,
+) -> Result<(), Error> {
     let apply = |change: &Change<'_>| {
-        mount::set_attributes(&tree, change).map_err(Error::path("set mount options on", source))
+        mount::set_attributes(tree, change).map_err(Error::path("set mount options on", source))
     };
     // Events of the container's mounts reach the host only when both ask for it.
-    let stays_peer = shared_root && plan.propagation.iter().any(|(p, _)| *p == Propagation::Shared);
+    let stays_peer = around.shared_root && plan.propagation.iter().any(|(p, _)| *p == Propagation::Shared);
     if !stays_peer {
         apply(&Change { propagation: Some(Propagation::Slave), recursive: true, ..Change::default() })?;
     }
-    if let Some(idmap) = &plan.idmap {
-        let user = sys::idmap::user_namespace(&idmap.maps).map_err(Error::system(format!(
-            "make a user namespace for the idmapped mount of {}",
-            source.display()
-        )))?;
+    if let (Some(idmap), Some(user)) = (&plan.idmap, user) {
         let change = Change { idmap: Some(user.as_fd()), recursive: idmap.recursive, ..Change::default() };
-        mount::set_attributes(&tree, &change).map_err(Error::path(
+        mount::set_attributes(tree, &change).map_err(Error::path(
             "map the owners (does the file system support idmapped mounts?) of",
             source,
         ))?;
     }
-    let all = Change { set: plan.set_all, clear: plan.clear_all, recursive: true, ..Change::default() };
-    let one = Change { set: plan.set, clear: plan.clear | atime(plan.set), ..Change::default() };
-    for change in [all, one] {
-        if !change.is_empty() {
-            apply(&change)?;
-        }
+    if plan.named {
+        set_own(plan, tree, source, around)?;
+    }
+    let clear = plan.clear_all | atime(plan.set_all);
+    let all = Change { set: plan.set_all, clear, recursive: true, ..Change::default() };
+    if !all.is_empty() {
+        apply(&all)?;
     }
     for (propagation, recursive) in &plan.propagation {
         apply(&Change { propagation: Some(*propagation), recursive: *recursive, ..Change::default() })?;
     }
-    Ok(tree)
+    Ok(())
 }
+
+/// Gives the mount those attributes that its options name, and no others of its source. What a
+/// user namespace locks stays, though: its root may not undo what the host has decided.
+fn set_own(plan: &MountPlan, tree: &OwnedFd, source: &Path, around: &Around<'_>) -> Result<(), Error> {
+    let wants_atime = plan.set & (attr::ATIME | attr::NODIRATIME) != 0 || plan.clear & attr::ATIME != 0;
+    let access = if wants_atime { attr::ATIME | attr::NODIRATIME } else { 0 };
+    if !around.user_namespace {
+        // The whole field of access times is cleared when a mode is set.
+        let clear = (LOCKABLE | attr::NOSYMFOLLOW | access) & !(plan.set & !attr::ATIME);
+        match mount::set_attributes(tree, &Change { set: plan.set, clear, ..Change::default() }) {
+            // We are ourselves in a user namespace that locks them.
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {}
+            result => return result.map_err(Error::path("set mount options on", source)),
+        }
+    }
+    let there = rustix::fs::fstatvfs(tree).map_err(|errno| Error::path("look at", source)(errno.into()))?;
+    let locked = there.f_flag.bits() & LOCKABLE;
+    let refused = locked & plan.clear != 0 || wants_atime && !same_atime(plan, there.f_flag);
+    if refused {
+        return Err(Error::LockedMount { origin: source.to_owned(), destination: plan.destination.clone() });
+    }
+    let clear = attr::NOSYMFOLLOW & !plan.set;
+    let set = plan.set & !(attr::ATIME | attr::NODIRATIME);
+    mount::set_attributes(tree, &Change { set, clear, ..Change::default() })
+        .map_err(Error::path("set mount options on", source))
+}
+
+fn same_atime(plan: &MountPlan, there: StatVfsMountFlags) -> bool {
+    let has = |flag| there.contains(flag);
+    let mode = match plan.set & attr::ATIME {
+        attr::NOATIME => has(StatVfsMountFlags::NOATIME),
+        attr::STRICTATIME => !has(StatVfsMountFlags::NOATIME) && !has(StatVfsMountFlags::RELATIME),
+        _ => has(StatVfsMountFlags::RELATIME),
+    };
+    mode && has(StatVfsMountFlags::NODIRATIME) == (plan.set & attr::NODIRATIME != 0)
+}
+
+/// What a mount that came from a more privileged user namespace keeps (`mount_namespaces(7)`). The
+/// numbers of `mount_setattr(2)` and of `statvfs(3)` are the same for these.
+const LOCKABLE: u64 = attr::RDONLY | attr::NOSUID | attr::NODEV | attr::NOEXEC;
 
 /// A copy of the mount at `source`. `/proc/PID/root/REST` is in the mount namespace of that process,
 /// and the kernel copies only mounts of the caller's: it is copied from within there, where
 /// symlinks lead no further than its own tree.
 fn clone_source(source: &Path, recursive: bool) -> std::io::Result<OwnedFd> {
-    match (mount::clone_path(source, recursive), in_process(source)) {
-        (Err(error), Some((pid, rest)))
-            if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) =>
-        {
+    match in_process(source) {
+        // From here its absolute symlinks would lead to files of ours.
+        Some((pid, rest)) => {
             let mounts = namespace::open_of(Some(pid), Namespace::Mount)?;
             namespace::visit_mounts(mounts, || mount::clone_path(&rest, recursive))?
         }
-        (tree, _) => tree,
+        None => mount::clone_path(source, recursive),
     }
 }
 
@@ -109,7 +197,7 @@ fn in_process(source: &Path) -> Option<(i32, PathBuf)> {
 
 /// The kernel wants the whole atime field cleared when a mode is set.
 fn atime(set: u64) -> u64 {
-    if set & mount::attr::ATIME != 0 { mount::attr::ATIME } else { 0 }
+    if set & attr::ATIME != 0 { attr::ATIME } else { 0 }
 }
 
 /// Devices that are bound, since they cannot be made in a user namespace.

@@ -27,7 +27,9 @@ pub(crate) struct Birth<'a> {
 /// Forks. Our own namespaces are afterwards as they were.
 pub(crate) fn spawn(birth: &Birth<'_>) -> io::Result<Forked> {
     match birth.user {
-        Some(user) => spawn_in_user_namespace(birth, user),
+        Some(user) => spawn_by_helper(birth, Some(user)),
+        // Root of a user namespace may go into another PID namespace, but not back into the host's.
+        None if birth.pid.is_some() && sys::user::mapped().is_some() => spawn_by_helper(birth, None),
         None => spawn_here(birth, false),
     }
 }
@@ -48,7 +50,8 @@ fn spawn_here(birth: &Birth<'_>, sibling: bool) -> io::Result<Forked> {
     let options =
         CloneOptions { namespaces: make, into_cgroup: birth.into_cgroup, exit_signal: None, sibling };
     let forked = clone3(&options);
-    if !matches!(forked, Ok(Forked::Child)) {
+    // A helper ends where it is.
+    if !sibling && !matches!(forked, Ok(Forked::Child)) {
         for (own, kind) in [(own_pid, Namespace::Pid), (own_time, Namespace::Time)] {
             if let Some(own) = own {
                 sys::namespace::join(own, kind)?;
@@ -74,15 +77,16 @@ fn make_time_namespace(offsets: &[TimeOffset]) -> io::Result<OwnedFd> {
 
 /// Namespaces belong to the user namespace of whoever makes them. So a helper joins it,
 /// makes init as its sibling, and ends.
-fn spawn_in_user_namespace(birth: &Birth<'_>, user: BorrowedFd<'_>) -> io::Result<Forked> {
+fn spawn_by_helper(birth: &Birth<'_>, user: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
     let (ours, theirs) = sys::fdpass::message_pair()?;
     match clone3(&CloneOptions::default())? {
         Forked::Child => {
             drop(ours);
             let inner = Birth { user: None, into_cgroup: None, ..*birth };
-            let result = sys::namespace::join(user, Namespace::User)
-                .and_then(|()| own_the_namespace())
-                .and_then(|()| spawn_here(&inner, true));
+            let joined = user.map_or(Ok(()), |user| {
+                sys::namespace::join(user, Namespace::User).and_then(|()| own_the_namespace())
+            });
+            let result = joined.and_then(|()| spawn_here(&inner, true));
             match result {
                 Ok(Forked::Child) => Ok(Forked::Child),
                 Ok(Forked::Parent { pid, pidfd }) => {

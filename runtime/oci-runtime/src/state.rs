@@ -169,7 +169,7 @@ fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// The version of the state's form.
-pub const STATE_VERSION: &str = "1.2.0";
+pub const STATE_VERSION: &str = "1.3.0";
 
 #[cfg(test)]
 mod tests {

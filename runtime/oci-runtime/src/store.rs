@@ -118,6 +118,11 @@ impl ContainerRecord {
         lives(self.pid, self.start_time)
     }
 
+    /// Whether init is PID 1 of a namespace that was made for it, so that all end with it.
+    pub(crate) fn has_own_pid_namespace(&self) -> bool {
+        self.namespaces.get("pid").is_some_and(String::is_empty)
+    }
+
     /// Whether init has ended or is on its way out.
     pub(crate) fn init_is_ending(&self) -> bool {
         let stat = sys::process::ProcStat::read(self.pid);

@@ -122,7 +122,8 @@ impl Client {
         let streams = if terminal || request.detached { StreamSet::default() } else { request.streams };
         let (stdio, theirs) = session::pipes(streams)?;
         let theirs: Vec<BorrowedFd<'_>> = theirs.iter().map(AsFd::as_fd).collect();
-        let exec = Exec { process: request.process, streams, detached: request.detached };
+        let ExecRequest { process, detached, exec_id, .. } = request;
+        let exec = Exec { process, streams, detached, exec_id };
         match self.call(Call::Exec(Box::new(exec)), &theirs)? {
             Reply::Spawned(spawned) => {
                 let console = if spawned.console_sent { self.fds.pop() } else { None };
@@ -186,6 +187,17 @@ impl Client {
     /// without [`Client::cleaned_up`].
     pub fn hold_cleanup(&mut self) -> Result<(), ClientError> {
         self.done(Call::HoldCleanup)
+    }
+
+    /// Takes on the next restart: when it is due the shim goes without running its exit command, and
+    /// this connection ends.
+    pub fn hold_restart(&mut self) -> Result<(), ClientError> {
+        self.done(Call::HoldRestart)
+    }
+
+    /// As [`Client::cleaned_up`], and keeps the connection.
+    pub fn tell_cleaned_up(&mut self) -> Result<(), ClientError> {
+        self.done(Call::CleanedUp)
     }
 
     /// Says that the holder has cleaned up. The shim then ends once the container has.

@@ -46,8 +46,10 @@ impl CgroupSubtree {
     /// # Panics
     /// When no such hierarchy is mounted.
     pub fn dir(&self, controller: &str) -> PathBuf {
-        let found =
-            self.hierarchies.iter().find(|dir| dir.file_name().is_some_and(|name| name == controller));
+        let named = |dir: &&PathBuf| dir.file_name().is_some_and(|name| name == controller);
+        // Where there is v2 alone, it has them all.
+        let single = || self.hierarchies.first().filter(|_| self.hierarchies.len() == 1);
+        let found = self.hierarchies.iter().find(named).or_else(single);
         found.unwrap_or_else(|| panic!("no cgroup hierarchy {controller} here")).join(&self.path[1..])
     }
 }

@@ -8,14 +8,19 @@ use crate::bin::target_dir;
 
 /// Whether a fixture can be made without the internet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Needs {
+pub enum Needs {
+    /// It can.
     Nothing,
+    /// Packages are downloaded.
     Network,
 }
 
 /// Makes fixture `name` once: `make` gets the path to fill and a scratch directory. Processes that
 /// want the same one wait for each other; a fixture is complete or absent.
-pub(crate) fn cached(name: &str, needs: Needs, make: impl FnOnce(&Path, &Path)) -> PathBuf {
+///
+/// # Panics
+/// When it cannot be made, or needs a network that is not there.
+pub fn cached(name: &str, needs: Needs, make: impl FnOnce(&Path, &Path)) -> PathBuf {
     let dir = target_dir().join("fixtures");
     fs::create_dir_all(&dir).expect("fixtures directory");
     let path = dir.join(name);

@@ -25,6 +25,7 @@ mod wait;
 pub use bin::bin;
 pub use cgroup_subtree::CgroupSubtree;
 pub use crash::Dying;
+pub use fixture::{Needs, cached};
 pub use isolated::{MARK as ISOLATED, isolated};
 pub use netns::{Netns, ask, ask_udp, run_inside, sh};
 pub use output::{Output, run};

@@ -5,7 +5,7 @@ use kube_object::label_selector::LabelSelector;
 use kube_object::time::MicroTime;
 use serde_json::Value;
 
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::value::{is_empty, items, members, text};
 
 /// The time from then to now as tables show it, such as `5m30s`; `<unknown>` without a then.
@@ -95,7 +95,7 @@ pub(super) fn flag(value: &Value) -> &'static str {
 
 /// The canonical text of a quantity; `0` where there is none, as upstream's zero value prints.
 pub(super) fn quantity(value: &Value) -> String {
-    Quantity::from_value(value).unwrap_or(Quantity::ZERO).to_string()
+    quantity::read(value).unwrap_or(Quantity::ZERO).to_string()
 }
 
 /// Names and images of a pod template's containers.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::fill::{below, empty};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 
 /// Amounts by the names of resources.
 type Amounts = BTreeMap<String, Quantity>;
@@ -74,7 +74,7 @@ fn containers<'a>(spec: &'a Value, name: &str) -> &'a [Value] {
 fn amounts(container: &Value, list: &str) -> Amounts {
     let found =
         container.get("resources").and_then(|resources| resources.get(list)).and_then(Value::as_object);
-    let read = |(name, amount): (&String, &Value)| Some((name.clone(), Quantity::from_value(amount)?));
+    let read = |(name, amount): (&String, &Value)| Some((name.clone(), quantity::read(amount)?));
     found.into_iter().flatten().filter_map(read).collect()
 }
 

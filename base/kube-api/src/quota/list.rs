@@ -41,7 +41,7 @@ impl ResourceList {
     /// Reads an object of quantities; what is no quantity is left out.
     pub fn from_value(value: Option<&Value>) -> Self {
         let members = value.and_then(Value::as_object).into_iter().flatten();
-        members.filter_map(|(name, amount)| Some((name.clone(), quantity(amount)?))).collect()
+        members.filter_map(|(name, amount)| Some((name.clone(), crate::quantity::read(amount)?))).collect()
     }
 
     /// The object of quantities.
@@ -55,8 +55,8 @@ impl ResourceList {
     pub fn plus(mut self, other: &Self) -> Self {
         for (name, amount) in &other.0 {
             match self.0.get_mut(name) {
-                Some(sum) => sum.add(amount),
-                None => drop(self.0.insert(name.clone(), amount.clone())),
+                Some(sum) => *sum = sum.plus(*amount),
+                None => drop(self.0.insert(name.clone(), *amount)),
             }
         }
         self
@@ -66,10 +66,11 @@ impl ResourceList {
     #[must_use]
     pub fn minus_at_least_zero(mut self, other: &Self) -> Self {
         for (name, amount) in &other.0 {
-            self.0.entry(name.clone()).or_insert(Quantity::ZERO).sub(amount);
+            let left = self.0.entry(name.clone()).or_insert(Quantity::ZERO);
+            *left = left.minus(*amount);
         }
         for amount in self.0.values_mut() {
-            if amount.signum() <= 0 {
+            if amount.is_negative() || amount.is_zero() {
                 *amount = Quantity::ZERO;
             }
         }
@@ -82,8 +83,8 @@ impl ResourceList {
         for (name, amount) in &other.0 {
             match self.0.get_mut(name) {
                 Some(mine) if *mine >= *amount => {}
-                Some(mine) => *mine = amount.clone(),
-                None => drop(self.0.insert(name.clone(), amount.clone())),
+                Some(mine) => *mine = *amount,
+                None => drop(self.0.insert(name.clone(), *amount)),
             }
         }
         self
@@ -93,7 +94,7 @@ impl ResourceList {
     #[must_use]
     pub fn only(&self, wanted: impl Fn(&str) -> bool) -> Self {
         let kept = self.0.iter().filter(|(name, _)| wanted(name));
-        kept.map(|(name, amount)| (name.clone(), amount.clone())).collect()
+        kept.map(|(name, amount)| (name.clone(), *amount)).collect()
     }
 
     /// Only what is something.
@@ -112,7 +113,7 @@ impl ResourceList {
 
     /// The names whose amount is less than nothing.
     pub fn negative(&self) -> Vec<&str> {
-        self.0.iter().filter(|(_, amount)| amount.signum() < 0).map(|(name, _)| name.as_str()).collect()
+        self.0.iter().filter(|(_, amount)| amount.is_negative()).map(|(name, _)| name.as_str()).collect()
     }
 }
 
@@ -124,14 +125,5 @@ impl fmt::Display for ResourceList {
             write!(f, "{comma}{name}={amount}")?;
         }
         Ok(())
-    }
-}
-
-/// A quantity, given as text or as a number.
-pub(super) fn quantity(value: &Value) -> Option<Quantity> {
-    match value {
-        Value::String(text) => Quantity::parse(text).ok(),
-        Value::Number(number) => Quantity::parse(&number.to_string()).ok(),
-        _ => None,
     }
 }

@@ -33,7 +33,7 @@ pub fn pod_limits(pod: &Value) -> ResourceList {
     let mut limits = with_pod_level(pod, Side::Limits, containers(pod, Side::Limits));
     for (name, amount) in ResourceList::from_value(pod.pointer("/spec/overhead")).iter() {
         if let Some(limit) = limits.get_mut(name).filter(|limit| !limit.is_zero()) {
-            limit.add(amount);
+            *limit = limit.plus(*amount);
         }
     }
     limits
@@ -47,7 +47,9 @@ pub fn is_best_effort(pod: &Value) -> bool {
     let asks = |holder: &Value| {
         [Side::Requests, Side::Limits].into_iter().any(|side| {
             let list = stated(holder, side);
-            ["cpu", "memory"].iter().any(|name| list.get(*name).is_some_and(|amount| amount.signum() > 0))
+            ["cpu", "memory"]
+                .iter()
+                .any(|name| list.get(*name).is_some_and(|amount| !amount.is_zero() && !amount.is_negative()))
         })
     };
     let spec = pod.get("spec").unwrap_or(&Value::Null);
@@ -57,7 +59,7 @@ pub fn is_best_effort(pod: &Value) -> bool {
 fn with_pod_level(pod: &Value, side: Side, mut sum: ResourceList) -> ResourceList {
     for (name, amount) in stated(pod.get("spec").unwrap_or(&Value::Null), side).iter() {
         if matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-") {
-            sum.insert(name.clone(), amount.clone());
+            sum.insert(name.clone(), *amount);
         }
     }
     sum
@@ -120,23 +122,23 @@ fn items<'a>(holder: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> +
 
 /// What a pod, or a single container, is charged for what it requests and is limited to.
 pub(super) fn compute(requests: &ResourceList, limits: &ResourceList) -> ResourceList {
-    let mut usage = ResourceList::from([("pods", Quantity::from_units(1, base::QuantityFormat::DecimalSi))]);
+    let mut usage = ResourceList::from([("pods", Quantity::from_int(1))]);
     for name in ["cpu", "memory", "ephemeral-storage"] {
         if let Some(request) = requests.get(name) {
-            usage.insert(name.to_owned(), request.clone());
-            usage.insert(format!("requests.{name}"), request.clone());
+            usage.insert(name.to_owned(), *request);
+            usage.insert(format!("requests.{name}"), *request);
         }
         if let Some(limit) = limits.get(name) {
-            usage.insert(format!("limits.{name}"), limit.clone());
+            usage.insert(format!("limits.{name}"), *limit);
         }
     }
     for (name, request) in requests.iter() {
         if name.starts_with("hugepages-") {
-            usage.insert(name.clone(), request.clone());
-            usage.insert(format!("requests.{name}"), request.clone());
+            usage.insert(name.clone(), *request);
+            usage.insert(format!("requests.{name}"), *request);
         }
         if is_extended(name) {
-            usage.insert(format!("requests.{name}"), request.clone());
+            usage.insert(format!("requests.{name}"), *request);
         }
     }
     usage

@@ -3,14 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use base::{Quantity, QuantityFormat};
+use base::Quantity;
 use kube_object::resource::GroupResource;
 use kube_object::time::Time;
 use serde_json::Value;
 
-use super::list::{ResourceList, quantity};
+use super::list::ResourceList;
 use super::pod::{compute, is_native, pod_limits, pod_requests};
 use super::scope::{InvalidScope, matches_scope, scopes};
+use crate::quantity;
 
 const STORAGE_CLASS: &str = ".storageclass.storage.k8s.io/";
 const DEVICE_CLASS: &str = ".deviceclass.resource.k8s.io/devices";
@@ -193,19 +194,15 @@ fn claim(claim: &Value) -> ResourceList {
         .and_then(|annotations| annotations.get("volume.beta.kubernetes.io/storage-class"));
     let class = annotation.or_else(|| claim.pointer("/spec/storageClassName")).and_then(Value::as_str);
     let mut usage = ResourceList::from([("persistentvolumeclaims", one())]);
-    let asked = claim.pointer("/spec/resources/requests/storage").and_then(quantity);
-    let allocated = claim.pointer("/status/allocatedResources/storage").and_then(quantity);
-    let storage = asked.map(|asked| {
-        let mut most = allocated.filter(|allocated| *allocated > asked).unwrap_or(asked);
-        most.round_up(0);
-        most
-    });
+    let asked = claim.pointer("/spec/resources/requests/storage").and_then(quantity::read);
+    let allocated = claim.pointer("/status/allocatedResources/storage").and_then(quantity::read);
+    let storage =
+        asked.map(|asked| allocated.filter(|allocated| *allocated > asked).unwrap_or(asked).rounded());
     if let Some(storage) = storage {
         usage.insert("requests.storage".to_owned(), storage);
     }
     let Some(class) = class.filter(|class| !class.is_empty()) else { return usage };
-    let of_class =
-        |(name, amount): (&String, &Quantity)| (format!("{class}{STORAGE_CLASS}{name}"), amount.clone());
+    let of_class = |(name, amount): (&String, &Quantity)| (format!("{class}{STORAGE_CLASS}{name}"), *amount);
     let by_class: ResourceList = usage.iter().map(of_class).collect();
     usage.plus(&by_class)
 }
@@ -236,5 +233,5 @@ fn one() -> Quantity {
 }
 
 fn units(units: i64) -> Quantity {
-    Quantity::from_units(units, QuantityFormat::DecimalSi)
+    Quantity::from_int(units)
 }

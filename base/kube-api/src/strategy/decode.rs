@@ -7,7 +7,7 @@ use kube_schema::{Gvk, Object, Schema, Type};
 use serde_json::{Map, Value, json};
 
 use super::pod;
-use crate::quantity::Quantity;
+use crate::quantity;
 use crate::value::{members, object_at, text};
 
 /// Brings an object into the form in which it is kept, as reading it into upstream's types does:
@@ -54,7 +54,7 @@ fn one(schema: &Schema, kind: &Type, value: &mut Value) {
             }
         }
         Type::Quantity => {
-            if let Some(quantity) = Quantity::from_value(value) {
+            if let Some(quantity) = quantity::read(value) {
                 *value = json!(quantity.to_string());
             }
         }

@@ -12,7 +12,7 @@ use super::common::{
 };
 use super::pod::words::enough;
 use super::{Errors, PathRef, Rules, metadata};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::value::{is_empty, items, members, text};
 
 pub(super) const NAMESPACE: Rules =
@@ -400,5 +400,5 @@ fn quota_subresource(_: &GroupVersionKind, _: &str, new: &Value, _: &Value, erro
 
 /// An amount, or nothing.
 pub(super) fn amount(value: &Value) -> Option<Quantity> {
-    if *value == json!(null) { None } else { Quantity::from_value(value) }
+    if *value == json!(null) { None } else { quantity::read(value) }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::pod::words::enough;
 use super::{Errors, PathRef, metadata};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::value::{is_empty, items, same, text};
 
 pub(crate) const NON_NEGATIVE: &str = "must be greater than or equal to 0";
@@ -233,7 +233,7 @@ pub(crate) fn non_negative_quantity(
     path: &PathRef<'_>,
     errors: &mut Errors,
 ) -> Option<Quantity> {
-    let quantity = Quantity::from_value(value)?;
+    let quantity = quantity::read(value)?;
     if quantity.is_negative() {
         errors.push(FieldError::invalid(path, quantity.to_string(), NON_NEGATIVE));
     }

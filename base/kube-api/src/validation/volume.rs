@@ -9,7 +9,7 @@ use super::cluster::{amount, resource_quantity};
 use super::common::{POSITIVE, immutable, label_selector, one_of, required, subdomain_name, wrong};
 use super::pod::words::enough;
 use super::{Errors, PathRef, Rules};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::value::{is_empty, items, members, put, same, text};
 
 pub(super) const VOLUME: Rules =
@@ -95,7 +95,7 @@ fn capacity(spec: &Value, errors: &mut Errors) {
         if enough(errors) {
             break;
         }
-        if let Some(quantity) = Quantity::from_value(amount)
+        if let Some(quantity) = quantity::read(amount)
             && (quantity.is_zero() || quantity.is_negative())
         {
             errors.push(FieldError::invalid(path.key(name), quantity.to_string(), POSITIVE));

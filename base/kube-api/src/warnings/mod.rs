@@ -15,7 +15,7 @@ use serde_json::Value;
 
 pub use versions::deprecated_version;
 
-use crate::quantity::Quantity;
+use crate::quantity;
 use crate::validation::PathRef;
 use crate::value::{items, text};
 
@@ -142,7 +142,7 @@ fn claim(object: &Value, found: &mut Vec<String>) {
 
 /// Part of a byte is as good as none.
 fn fraction(amount: &Value, path: &PathRef<'_>, found: &mut Vec<String>) {
-    if let Some(quantity) = Quantity::from_value(amount)
+    if let Some(quantity) = quantity::read(amount)
         && !quantity.is_integer()
     {
         found.push(format!("{path}: fractional byte value \"{quantity}\" is invalid, must be an integer"));

@@ -28,21 +28,56 @@ pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> any
         process,
         stdio: Stdio::Inherit,
         console_size: launch::own_size(!detach && terminal && socket.is_none()),
+        relayed: !detach && socket.is_none(),
         preserve_fds,
-        cgroup: invocation.value("cgroup").map(|path| path.trim_start_matches(':').into()),
+        cgroups: invocation.values("cgroup").map(sub_cgroup).collect(),
         ignore_paused: invocation.has("ignore-paused"),
     };
+    log.debug("nsexec container setup: the process is made in the container's namespaces");
+    if let Some(mask) = initial_affinity(&options.process) {
+        log.debug(&format!("nsexec: affinity: {mask:#x}"));
+    }
     let mut created = runtime.exec(&id, &options)?;
     launch::warn(log, &created);
+    log.debug(&format!("child process in init(): {}", created.pid));
+    log.debug("setns_init: about to exec, and has");
     launch::hand_over(invocation, &mut created, socket)?;
     let Some(signals) = signals else { return Ok(0) };
     let status = foreground::wait(&created, &signals).context("wait for the process")?;
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
+/// `[CONTROLLER[,...]:]PATH`.
+fn sub_cgroup(text: &str) -> (Vec<String>, String) {
+    match text.split_once(':') {
+        Some((controllers, path)) => (
+            controllers.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect(),
+            path.to_owned(),
+        ),
+        None => (Vec::new(), text.to_owned()),
+    }
+}
+
+/// The CPUs that the process starts on, as bits.
+fn initial_affinity(process: &Process) -> Option<u128> {
+    let list = process.exec_cpu_affinity().as_ref()?.initial().as_deref()?;
+    let cpus = oci_runtime::plan::cpus(Some(list)).ok()?;
+    Some(cpus.iter().filter_map(|cpu| 1u128.checked_shl(u32::try_from(*cpu).ok()?)).fold(0, |a, b| a | b))
+}
+
 fn read(file: &str) -> anyhow::Result<Process> {
     let bytes = std::fs::read(file).with_context(|| format!("read {file}"))?;
-    serde_json::from_slice(&bytes).with_context(|| format!("{file} is not a process of the runtime-spec"))
+    let what = || format!("{file} is not a process of the runtime-spec");
+    let mut process: serde_json::Value = serde_json::from_slice(&bytes).with_context(what)?;
+    // Root, where none is named: what others take, since Go fills in what is missing.
+    if let Some(fields) = process.as_object_mut() {
+        fields.entry("user").or_insert_with(|| serde_json::json!({ "uid": 0, "gid": 0 }));
+        oci_runtime::bundle::use_known_words(fields.get_mut("scheduler"));
+        if let Some(io) = fields.get_mut("ioPriority").and_then(serde_json::Value::as_object_mut) {
+            io.entry("priority").or_insert_with(|| 0.into());
+        }
+    }
+    serde_json::from_value(process).with_context(what)
 }
 
 /// The bundle's process with what the options change.
@@ -132,6 +167,11 @@ fn add_capabilities(process: &mut Process, invocation: &Invocation) -> anyhow::R
     let with = |set: &Option<HashSet<Capability>>| Some(set.iter().flatten().chain(&more).copied().collect());
     let (bounding, effective, permitted) =
         (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));
+    if sets.inheritable().is_some() {
+        // What is inherited at all is also given on.
+        let ambient = with(sets.ambient());
+        sets.set_ambient(ambient);
+    }
     sets.set_bounding(bounding).set_effective(effective).set_permitted(permitted);
     process.set_capabilities(Some(sets));
     Ok(())

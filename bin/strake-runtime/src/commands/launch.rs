@@ -35,6 +35,7 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
         drop(runtime.delete(&id, true));
         return Err(error.into());
     }
+    log.debug("init: closing the pipe to signal completion: its program runs");
     let Some(signals) = signals else { return Ok(0) };
     let status = foreground::wait(&created, &signals).context("wait for the container")?;
     if !invocation.has("keep") {
@@ -46,7 +47,8 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
 fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Created> {
     let id = id(invocation)?;
     let bundle = bundle(invocation)?;
-    let mut spec = oci_runtime::bundle::load_spec(&bundle)?;
+    let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
+    warnings.iter().for_each(|warning| log.warn(warning));
     let preserve_fds = preserved(invocation)?;
     pass_listen_fds(&mut spec);
     let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
@@ -56,12 +58,18 @@ fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool)
         stdio: Stdio::Inherit,
         preserve_fds,
         console_size: own_size(foreground && terminal && socket.is_none()),
+        relayed: foreground && socket.is_none(),
         no_pivot: invocation.has("no-pivot"),
         no_new_keyring: invocation.has("no-new-keyring"),
         ..CreateOptions::default()
     };
+    if invocation.globals.debug {
+        debug_filter(&spec, log);
+    }
+    log.debug("nsexec container setup: init is cloned with its namespaces");
     let mut created = runtime.create(&id, &spec, options)?;
     warn(log, &created);
+    log.debug(&format!("child process in init(): {}", created.pid));
     let handed_over = hand_over(invocation, &mut created, socket);
     if let Err(error) = handed_over {
         drop(runtime.delete(&id, true));
@@ -74,6 +82,14 @@ fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool)
 pub(crate) fn own_size(relayed: bool) -> Option<ConsoleSize> {
     let (columns, rows) = sys::tty::size(std::io::stdin()).ok().filter(|_| relayed)?;
     Some(ConsoleSize { columns, rows })
+}
+
+fn debug_filter(spec: &Spec, log: &Log) {
+    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
+    // What it cannot be compiled for is told by `create`.
+    if let Some(Ok(filter)) = seccomp.map(oci_runtime::seccomp::compile) {
+        log.debug(&format!("seccomp filter flags: {}", filter.load_flags()));
+    }
 }
 
 fn debug_steps(runtime: &Runtime, invocation: &Invocation, log: &Log) {
@@ -103,6 +119,9 @@ pub(crate) fn hand_over(
         send_terminal(&socket, master)?;
         created.console = None;
     }
+    if let Some(path) = invocation.value("pidfd-socket") {
+        send_pidfd(path, &created.pidfd)?;
+    }
     match invocation.value("pid-file") {
         Some(path) => write_pid_file(Path::new(path), created.pid),
         None => Ok(()),
@@ -113,6 +132,13 @@ fn send_terminal(socket: &UnixStream, master: &OwnedFd) -> anyhow::Result<()> {
     // The name is what receivers show; the descriptor is what they use.
     sys::fdpass::send(socket, b"/dev/ptmx", &[master.as_fd()])
         .context("send the terminal over --console-socket")?;
+    Ok(())
+}
+
+/// The process's own descriptor, for those who must not mistake another process for it.
+fn send_pidfd(path: &str, pidfd: &OwnedFd) -> anyhow::Result<()> {
+    let socket = UnixStream::connect(path).with_context(|| format!("connect to pidfd socket {path}"))?;
+    sys::fdpass::send(&socket, b"pidfd", &[pidfd.as_fd()]).context("send the pidfd over --pidfd-socket")?;
     Ok(())
 }
 
@@ -152,7 +178,7 @@ pub(crate) fn preserved(invocation: &Invocation) -> anyhow::Result<u32> {
         Some(text) => text.parse().with_context(|| format!("--preserve-fds {text:?} is not a number"))?,
         None => 0,
     };
-    let total = count + listen_fds();
+    let total = count.saturating_add(listen_fds());
     for number in 3..3 + total {
         let open = i32::try_from(number).is_ok_and(sys::fd::is_open);
         ensure!(open, "preserved descriptor {number} is not open: pass {total} descriptors from 3 on");

@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use engine::request::{
-    BindOptions, CgroupMode, CreateRequest, ImageGroups, IpcMode, MountKind, MountRequest, NetworkMode,
-    PidMode, ProcessRequest, SandboxRole, Signal, UtsMode, Vanish,
+    BindOptions, CgroupMode, CreateRequest, ImageGroups, IpcMode, MountKind, MountOption, MountRequest,
+    NetworkMode, PidMode, ProcessRequest, SandboxRole, Signal, UtsMode, Vanish,
 };
 use rpc::cri::security_profile::ProfileType;
 use rpc::cri::{
@@ -141,7 +141,7 @@ fn mount(mount: &Mount) -> Result<MountRequest, PlanError> {
     if let Some(image) = mount.image.as_ref().filter(|image| !image.image.is_empty()) {
         let part = Some(PathBuf::from(&mount.image_sub_path)).filter(|part| !part.as_os_str().is_empty());
         let kind = MountKind::Image { image: image.image.clone(), part };
-        return Ok(MountRequest { target, kind, read_only: true });
+        return Ok(MountRequest { target, kind, read_only: true, by: MountOption::Volume });
     }
     if !Path::new(&mount.host_path).is_absolute() {
         return Err(invalid("mounts.host_path", &mount.host_path, "use an absolute path"));
@@ -166,7 +166,7 @@ fn mount(mount: &Mount) -> Result<MountRequest, PlanError> {
         recursive_read_only: mount.recursive_read_only,
     };
     let kind = MountKind::Bind { source: mount.host_path.clone().into(), options };
-    Ok(MountRequest { target, kind, read_only: mount.readonly })
+    Ok(MountRequest { target, kind, read_only: mount.readonly, by: MountOption::Volume })
 }
 
 fn log(request: &mut CreateRequest, input: &ContainerInput<'_>) {

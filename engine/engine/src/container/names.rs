@@ -3,7 +3,7 @@
 /// The text is not a container name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "container name {raw:?} is not valid: use letters, digits, `_`, `.` and `-`, the first a letter or digit"
+    "Invalid container name ({raw}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed: begin it with a letter or digit"
 )]
 pub struct InvalidName {
     /// What was given.

@@ -107,6 +107,12 @@ pub enum MountSource {
         anonymous: bool,
         /// Whether it gets what the image has at the target, while it is empty.
         copy_up: bool,
+        /// The file system that it is, if it is no directory.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        device: Option<crate::volumes::DeviceMount>,
+        /// A part of it that is mounted instead of all of it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        part: Option<PathBuf>,
     },
     /// An empty file system in memory.
     Tmpfs {

@@ -36,14 +36,14 @@ pub enum StoreError {
         name: String,
     },
     /// Several ids begin like that.
-    #[error("{prefix} begins the ids of several containers; give more digits")]
+    #[error("Multiple IDs found with provided prefix: {prefix}; give more digits")]
     Ambiguous {
         /// What was asked for.
         prefix: String,
     },
     /// Another container has the name.
     #[error(
-        "the name {name} is in use by container {owner}; remove or rename that one, or choose another name"
+        "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to remove (or rename) that container to be able to reuse that name."
     )]
     NameInUse {
         /// The name.
@@ -249,7 +249,16 @@ impl Containers {
         Ok(Some(Reservation { containers: self.clone(), dir, id: id.clone(), name, lock: Some(lock) }))
     }
 
-    /// Names whose container is gone.
+    /// Names whose container is not there, with its id.
+    pub fn stale_names(&self) -> Result<Vec<(String, String)>, StoreError> {
+        if !self.names.is_dir() {
+            return Ok(Vec::new());
+        }
+        let _names = self.lock_names()?;
+        Ok(self.all_names()?.into_iter().filter(|(_, id)| !self.records.join(id).exists()).collect())
+    }
+
+    /// Removes names whose container is gone.
     pub fn remove_stale_names(&self) -> Result<(), StoreError> {
         let _names = self.lock_names()?;
         for (name, id) in self.all_names()? {

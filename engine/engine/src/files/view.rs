@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use base::ContainerId;
@@ -148,10 +149,21 @@ fn in_own_mounts<T: Send>(act: impl FnOnce() -> Result<T, Error> + Send) -> Resu
 
 /// Puts a volume or bind mount where it is in the container while that runs.
 fn attach(root: &RootDir, mount: &MountRecord) -> io::Result<()> {
+    let through: PathBuf;
+    let _held: OwnedFd;
     let source = match &mount.source {
+        MountSource::Volume { name, path, part: Some(part), .. } => {
+            // What is not there cannot be looked into.
+            let Ok(found) = crate::volumes::open_part(name, path, part) else { return Ok(()) };
+            through = format!("/proc/self/fd/{}", found.as_raw_fd()).into();
+            _held = found;
+            &through
+        }
+        // A file system that a container has only while it runs, and an image's files.
+        MountSource::Tmpfs { .. }
+        | MountSource::Image { .. }
+        | MountSource::Volume { device: Some(_), .. } => return Ok(()),
         MountSource::Bind { path, .. } | MountSource::Volume { path, .. } => path,
-        // Memory that a container has only while it runs, and an image's files.
-        MountSource::Tmpfs { .. } | MountSource::Image { .. } => return Ok(()),
     };
     let copy = match sys::mount::clone_path(source, true) {
         // It has gone from the host: the container has nothing there either.

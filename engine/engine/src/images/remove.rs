@@ -98,10 +98,7 @@ impl Images {
 
     /// The same, with the bytes that were freed.
     pub(super) fn collect_counted(&self) -> Result<(Vec<Removed>, u64), Error> {
-        let mut keep = Vec::new();
-        for (_, record) in self.named()? {
-            keep.extend(self.images_of(&record)?.iter().filter_map(Image::chain_id));
-        }
+        let keep = self.chains_of_images()?;
         // Configurations are the images; manifests and layers need no line.
         let configs = self.configs()?;
         let collected = self.store.gc()?;
@@ -117,6 +114,15 @@ impl Images {
             .collect();
         removed.extend(pruned.chains.into_iter().map(Removed::Deleted));
         Ok((removed, collected.bytes + pruned.bytes))
+    }
+
+    /// The layers that images are unpacked to.
+    pub(crate) fn chains_of_images(&self) -> Result<Vec<Digest>, Error> {
+        let mut keep = Vec::new();
+        for (_, record) in self.named()? {
+            keep.extend(self.images_of(&record)?.iter().filter_map(Image::chain_id));
+        }
+        Ok(keep)
     }
 
     /// Deletes the files of collected layers. They are out of everyone's way already, so

@@ -12,7 +12,8 @@ use crate::container::{
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::request::{
-    CreateRequest, InvalidOption, IpcMode, NetworkMode, PidMode, SandboxRole, UserMode, UtsMode,
+    CreateRequest, InvalidOption, IpcMode, NetworkMode, PidMode, ResourceRequest, SandboxRole, UserMode,
+    UtsMode,
 };
 use crate::volumes::Undo;
 
@@ -58,6 +59,7 @@ impl Engine {
     pub fn create(&self, mut request: CreateRequest, source: ImageSource) -> Result<Record, Error> {
         let warnings = validate(&request)?;
         self.pin_joined(&mut request)?;
+        self.pin_networks(&mut request)?;
         let needs_command = request.sandbox != Some(SandboxRole::Holder);
         if needs_command && crate::spec::command_line(&source.config, &request.process).is_empty() {
             let why = "it says no command: give one after the image, or --entrypoint";
@@ -93,6 +95,10 @@ impl Engine {
             start_failure: None,
             exits: Vec::new(),
         };
+        if let Some(tag) = record.request.log.options.get("tag") {
+            super::start::log_tag(tag, &record)
+                .map_err(|why| InvalidOption::new("--log-opt tag", tag, why.to_string()))?;
+        }
         let locked = reservation.finish(record)?;
         undo.disarm();
         failpoint::hit("create.recorded");
@@ -151,7 +157,7 @@ impl Engine {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], Error> {
+pub(super) fn random<const N: usize>() -> Result<[u8; N], Error> {
     let mut bytes = [0; N];
     let filled = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     filled.map_err(|errno| Error::Random(errno.into()))?;
@@ -168,7 +174,7 @@ pub(super) fn id_map(request: &CreateRequest) -> Option<IdMap> {
 
 /// Options that do not go together; what is only pointless is warned of.
 fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
-    request.resources.validate()?;
+    check_resources(&request.resources)?;
     check_restart(request.restart, request.auto_remove)?;
     request.health.as_ref().map_or(Ok(()), |health| health.validate())?;
     if let Some(name) = &request.name {
@@ -219,6 +225,14 @@ fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
         return Err(InvalidOption::new("--privileged", "true", why).into());
     }
     Ok(warnings)
+}
+
+/// Limits that this host has not, found before anything is made.
+fn check_resources(resources: &ResourceRequest) -> Result<(), Error> {
+    resources.validate()?;
+    let host = crate::host::facts(false, resources)?;
+    crate::spec::resources(resources, Vec::new(), &host, &mut Vec::new())?;
+    Ok(())
 }
 
 /// What is removed with its end cannot be started again.

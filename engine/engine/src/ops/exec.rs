@@ -58,20 +58,22 @@ impl Engine {
     pub fn exec(&self, id: &ContainerId, request: &ExecRequest) -> Result<RunningExec, Error> {
         let record = self.look(id)?;
         let process = self.exec_process(&record, request)?;
+        let exec_id = random_id()?;
+        // As docker has it: also what then cannot be started was made.
+        for action in ["exec_create", "exec_start"] {
+            let action = format!("{action}: {}", request.args.join(" "));
+            self.tell(&record, action, &[("execID", exec_id.clone())]);
+        }
         let (record, client, session) = self.through_shim(id, |record, client| {
             let request = shim::ExecRequest {
                 process: process.clone(),
                 streams: request.streams,
                 detached: request.detached,
+                // Its supervisor tells of its end, whoever is there to see it.
+                exec_id: Some(exec_id.clone()),
             };
             client.exec(request).map_err(Error::shim(&record.name))
         })?;
-        // Told afterwards, so that what cannot be started was never made.
-        let exec_id = exec_id(&record, session.session);
-        for action in ["exec_create", "exec_start"] {
-            let action = format!("{action}: {}", request.args.join(" "));
-            self.tell(&record, action, &[("execID", exec_id.clone())]);
-        }
         Ok(RunningExec { record, client, session, exec_id })
     }
 
@@ -107,8 +109,11 @@ impl Engine {
                 user
             }
         };
-        let privileged =
-            if request.privileged { Some(crate::host::facts(false)?.capabilities) } else { None };
+        let privileged = if request.privileged {
+            Some(crate::host::facts(false, &record.request.resources)?.capabilities)
+        } else {
+            None
+        };
         let exec = ExecProcess {
             args: request.args.clone(),
             env: request.env.clone(),
@@ -122,14 +127,11 @@ impl Engine {
     }
 }
 
-/// The same for the same process, and another for every other.
-fn exec_id(record: &Record, session: u64) -> String {
-    let started = match &record.lifecycle {
-        Lifecycle::Running { started_at, .. } => started_at.to_string(),
-        _ => String::new(),
-    };
-    let text = format!("{} {started} {session}", record.id);
-    base::Digest::sha256_of(text.as_bytes()).hex().to_owned()
+fn random_id() -> Result<String, Error> {
+    let mut bytes = [0; 32];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())
+        .map_err(|errno| Error::Random(errno.into()))?;
+    Ok(crate::container::generate_id(bytes).to_string())
 }
 
 /// What only a running container has is missing when it has just ended.

@@ -1,5 +1,7 @@
 //! Everything about a container, in docker's form.
 
+mod host_config;
+
 use std::collections::BTreeMap;
 
 use attach::Attachment;
@@ -11,9 +13,7 @@ use super::create::hostname;
 use crate::container::{Lifecycle, MountRecord, MountSource, Record};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{
-    AppArmor, CgroupMode, IpcMode, NetworkMode, PidMode, PortRequest, SeccompRequest, UserMode, UtsMode,
-};
+use crate::request::{AppArmor, MountKind, NetworkJoin, NetworkMode, PortRequest};
 
 /// What of a container is shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,7 +25,7 @@ pub struct InspectOptions {
 impl Engine {
     /// Everything about a container, as `docker inspect` has it.
     pub fn inspect(&self, record: &Record, options: InspectOptions) -> Result<Value, Error> {
-        let attachment = self.attachment(record)?;
+        let attachments = self.attachments(record)?;
         let id = record.id.as_str();
         let args = record.command_line();
         let record_dir = self.paths().record_dir(&record.id);
@@ -54,11 +54,11 @@ impl Engine {
                 AppArmor::Default => "",
             },
             "ExecIDs": Value::Null,
-            "HostConfig": host_config(record, &self.cgroup_path(record)),
+            "HostConfig": host_config::host_config(record, &self.cgroup_path(record)),
             "GraphDriver": self.graph_driver(record),
             "Mounts": record.mounts.iter().map(mount).collect::<Vec<_>>(),
             "Config": config(record),
-            "NetworkSettings": network_settings(record, attachment.as_ref()),
+            "NetworkSettings": network_settings(record, &attachments),
             "Warnings": record.warnings,
         });
         if options.size {
@@ -182,6 +182,15 @@ pub fn exposed_ports(record: &Record) -> Vec<PortRequest> {
     ports
 }
 
+/// Where volumes without a name are: the image's, and those of `--volume`.
+fn volumes(record: &Record) -> Value {
+    let asked = record.request.files.mounts.iter();
+    let asked = asked.filter(|mount| matches!(mount.kind, MountKind::Volume { name: None, .. }));
+    let mut targets: Vec<String> = record.config.volumes.keys().cloned().collect();
+    targets.extend(asked.map(|mount| mount.target.display().to_string()));
+    if targets.is_empty() { Value::Null } else { set_of(targets) }
+}
+
 fn config(record: &Record) -> Value {
     let request = &record.request;
     let process = &request.process;
@@ -211,7 +220,7 @@ fn config(record: &Record) -> Value {
         "Env": env,
         "Cmd": if command.is_empty() { Value::Null } else { json!(command) },
         "Image": request.image,
-        "Volumes": if own.volumes.is_empty() { Value::Null } else { set_of(own.volumes.keys().cloned()) },
+        "Volumes": volumes(record),
         "WorkingDir": process.workdir.clone().unwrap_or_else(|| own.working_dir.clone()),
         "Entrypoint": match process.entrypoint.as_ref().unwrap_or(&own.entrypoint) {
             none if none.is_empty() => Value::Null,
@@ -236,164 +245,11 @@ fn config(record: &Record) -> Value {
     value
 }
 
-fn host_config(record: &Record, cgroup: &str) -> Value {
-    let request = &record.request;
-    let (network, security, resources) = (&request.network, &request.security, &request.resources);
-    let mut options = Vec::new();
-    if security.no_new_privileges {
-        options.push("no-new-privileges".to_owned());
-    }
-    match &security.seccomp {
-        SeccompRequest::Unconfined => options.push("seccomp=unconfined".to_owned()),
-        SeccompRequest::Profile(text) => options.push(format!("seccomp={text}")),
-        SeccompRequest::Default => {}
-    }
-    if let AppArmor::Profile(profile) = &security.apparmor {
-        options.push(format!("apparmor={profile}"));
-    }
-    if security.systempaths_unconfined {
-        options.push("systempaths=unconfined".to_owned());
-    }
-    let strip = |caps: &[String]| if caps.is_empty() { Value::Null } else { json!(caps) };
-    let mut value = json!({
-        "Binds": binds(record),
-        "ContainerIDFile": "",
-        "LogConfig": log_config(record),
-        "NetworkMode": network.mode.docker_name(),
-        "PortBindings": port_bindings(record),
-        "RestartPolicy": {"Name": request.restart.word(), "MaximumRetryCount": request.restart.max()},
-        "AutoRemove": request.auto_remove,
-        "CapAdd": strip(&security.cap_add), "CapDrop": strip(&security.cap_drop),
-        "CgroupnsMode": if request.namespaces.cgroup == CgroupMode::Host { "host" } else { "private" },
-        "Dns": network.dns, "DnsOptions": network.dns_options, "DnsSearch": network.dns_search,
-        "ExtraHosts": network.add_host.iter().map(|(name, ip)| format!("{name}:{ip}")).collect::<Vec<_>>(),
-        "GroupAdd": request.process.group_add,
-        "IpcMode": ipc_mode(&request.namespaces.ipc),
-        "OomScoreAdj": resources.oom_score_adj.unwrap_or(0),
-        "PidMode": pid_mode(&request.namespaces.pid),
-        "Privileged": security.privileged,
-        "PublishAllPorts": network.publish_all,
-        "ReadonlyRootfs": request.files.read_only,
-        "SecurityOpt": if options.is_empty() { Value::Null } else { json!(options) },
-        "UTSMode": match &request.namespaces.uts {
-            UtsMode::Private => String::new(),
-            UtsMode::Host => "host".to_owned(),
-            UtsMode::Container(id) => format!("container:{id}"),
-        },
-        "UsernsMode": userns_mode(&request.namespaces.user),
-        "ShmSize": request.files.shm_size_bytes.unwrap_or(64 << 20),
-        "Sysctls": security.sysctls,
-        "Init": request.process.init,
-        "CgroupParent": resources.cgroup_parent.clone().unwrap_or_default(),
-        "CgroupPath": cgroup,
-    });
-    if let Value::Object(map) = &mut value {
-        map.extend(limits(record));
-    }
-    value
-}
-
-fn limits(record: &Record) -> Map<String, Value> {
-    let resources = &record.request.resources;
-    let swap = match (resources.memory_swap_bytes, resources.memory_bytes) {
-        (None | Some(0), Some(memory)) => json!(memory.saturating_mul(2)),
-        (swap, _) => json!(swap.unwrap_or(0)),
-    };
-    let devices = record.request.security.devices.iter().map(|device| {
-        json!({"PathOnHost": device.host, "PathInContainer": device.container, "CgroupPermissions": device.access})
-    });
-    let value = json!({
-        "CpuShares": resources.cpu_shares.unwrap_or(0),
-        "Memory": resources.memory_bytes.unwrap_or(0),
-        "MemorySwap": swap,
-        "MemoryReservation": resources.memory_reservation_bytes.unwrap_or(0),
-        "MemorySwappiness": resources.memory_swappiness,
-        "OomKillDisable": resources.oom_kill_disable,
-        "NanoCpus": resources.nano_cpus.unwrap_or(0),
-        "CpuPeriod": resources.cpu_period_us.unwrap_or(0),
-        "CpuQuota": resources.cpu_quota_us.unwrap_or(0),
-        "CpusetCpus": resources.cpuset_cpus.clone().unwrap_or_default(),
-        "CpusetMems": resources.cpuset_mems.clone().unwrap_or_default(),
-        "BlkioWeight": resources.blkio_weight.unwrap_or(0),
-        "PidsLimit": resources.pids_limit,
-        "Ulimits": resources.ulimits.iter()
-            .map(|limit| json!({"Name": limit.name, "Soft": limit.soft, "Hard": limit.hard})).collect::<Vec<_>>(),
-        "Devices": devices.collect::<Vec<_>>(),
-    });
-    match value {
-        Value::Object(map) => map,
-        _ => Map::new(),
-    }
-}
-
-fn binds(record: &Record) -> Value {
-    let binds = record.mounts.iter().filter_map(|mount| {
-        let source = match &mount.source {
-            MountSource::Bind { path, .. } => path.display().to_string(),
-            MountSource::Volume { name, anonymous: false, .. } => name.clone(),
-            _ => return None,
-        };
-        let mode = if mount.read_only { ":ro" } else { "" };
-        Some(format!("{source}:{}{mode}", mount.target.display()))
-    });
-    let binds: Vec<String> = binds.collect();
-    if binds.is_empty() { Value::Null } else { json!(binds) }
-}
-
-fn log_config(record: &Record) -> Value {
-    let log = &record.request.log;
-    let mut config = BTreeMap::new();
-    if log.keep {
-        config.insert("max-file", log.max_files.to_string());
-        config.extend(log.max_size_bytes.map(|size| ("max-size", size.to_string())));
-    }
-    json!({"Type": if log.keep { "json-file" } else { "none" }, "Config": config})
-}
-
-fn port_bindings(record: &Record) -> Value {
-    let mut bindings: BTreeMap<String, Vec<Value>> = BTreeMap::new();
-    for port in &record.request.network.publish {
-        let host_port = match port.host_port {
-            attach::HostPort::Ephemeral => String::new(),
-            attach::HostPort::Fixed(port) => port.to_string(),
-            attach::HostPort::AnyOf(first, last) => format!("{first}-{last}"),
-        };
-        let host_ip = port.host_ip.map_or_else(String::new, |ip| ip.to_string());
-        let key = format!("{}/{}", port.container_port, port.protocol);
-        bindings.entry(key).or_default().push(json!({"HostIp": host_ip, "HostPort": host_port}));
-    }
-    json!(bindings)
-}
-
-fn pid_mode(mode: &PidMode) -> String {
-    match mode {
-        PidMode::Private => String::new(),
-        PidMode::Host => "host".to_owned(),
-        PidMode::Container(id) => format!("container:{id}"),
-    }
-}
-
-fn ipc_mode(mode: &IpcMode) -> String {
-    match mode {
-        IpcMode::Private => "private".to_owned(),
-        IpcMode::Shareable => "shareable".to_owned(),
-        IpcMode::None => "none".to_owned(),
-        IpcMode::Host => "host".to_owned(),
-        IpcMode::Container(id) => format!("container:{id}"),
-    }
-}
-
-fn userns_mode(mode: &UserMode) -> String {
-    match mode {
-        UserMode::Host => "host".to_owned(),
-        UserMode::Private { base, size } => format!("private:{base}:{size}"),
-    }
-}
-
-fn network_settings(record: &Record, attachment: Option<&Attachment>) -> Value {
+fn network_settings(record: &Record, attachments: &[Attachment]) -> Value {
+    let main = attach::gateway_of(attachments).or(attachments.first());
     let mut ports: BTreeMap<String, Value> =
         exposed_ports(record).iter().map(|port| (port.to_string(), Value::Null)).collect();
-    for port in attachment.iter().flat_map(|attachment| &attachment.ports) {
+    for port in attachments.iter().flat_map(|attachment| &attachment.ports) {
         let key = format!("{}/{}", port.container_port, port.protocol);
         let binding = json!({"HostIp": port.host_ip.to_string(), "HostPort": port.host_port.to_string()});
         match ports.entry(key).or_insert(Value::Null) {
@@ -401,29 +257,67 @@ fn network_settings(record: &Record, attachment: Option<&Attachment>) -> Value {
             slot => *slot = json!([binding]),
         }
     }
-    let endpoint = |attachment: Option<&Attachment>| {
-        json!({
-            "IPAMConfig": Value::Null, "Links": Value::Null, "Aliases": Value::Null,
-            "NetworkID": attachment.map_or("", |a| a.network.as_str()),
-            "EndpointID": attachment.map_or("", |a| a.host_link.as_str()),
-            "Gateway": attachment.map_or_else(String::new, |a| a.gateway.to_string()),
-            "IPAddress": attachment.map_or_else(String::new, |a| a.address.to_string()),
-            "IPPrefixLen": attachment.map_or(0, |a| a.subnet.prefix()),
-            "MacAddress": attachment.map_or("", |a| a.mac.as_str()),
-        })
-    };
-    let own = endpoint(attachment);
+    let network = &record.request.network;
     let mut networks = Map::new();
-    if !matches!(record.request.network.mode, NetworkMode::Container(_)) {
-        networks.insert(record.request.network.mode.docker_name(), own.clone());
+    for join in network.joined() {
+        let attachment = attachments.iter().find(|attachment| attachment.network == join.network);
+        networks.insert(join.network.clone(), endpoint(record, &join, attachment));
     }
+    if !network.mode.is_bridged() && !matches!(network.mode, NetworkMode::Container(_)) {
+        let name = network.mode.docker_name();
+        networks.insert(name.clone(), endpoint(record, &NetworkJoin::of(&name), None));
+    }
+    let own = endpoint(record, &NetworkJoin::default(), main);
     json!({
-        "Bridge": attachment.map_or("", |a| a.bridge.as_str()),
+        "Bridge": main.map_or("", |a| a.bridge.as_str()),
         "SandboxID": "",
         "SandboxKey": record.lifecycle.pid().map_or_else(String::new, |pid| format!("/proc/{pid}/ns/net")),
         "Ports": ports,
         "Gateway": own["Gateway"], "IPAddress": own["IPAddress"], "IPPrefixLen": own["IPPrefixLen"],
+        "IPv6Gateway": own["IPv6Gateway"], "GlobalIPv6Address": own["GlobalIPv6Address"],
+        "GlobalIPv6PrefixLen": own["GlobalIPv6PrefixLen"],
         "MacAddress": own["MacAddress"], "EndpointID": own["EndpointID"],
         "Networks": networks,
+    })
+}
+
+/// One network of a container, in docker's form.
+fn endpoint(record: &Record, join: &NetworkJoin, attachment: Option<&Attachment>) -> Value {
+    let six = attachment.and_then(|attachment| attachment.ipv6);
+    let wanted: Map<String, Value> = [
+        ("IPv4Address", join.ip.map(|ip| ip.to_string())),
+        ("IPv6Address", join.ip6.map(|ip| ip.to_string())),
+    ]
+    .into_iter()
+    .filter_map(|(key, value)| Some((key.to_owned(), value?.into())))
+    .collect();
+    let names: Vec<String> = match attachment.filter(|attachment| attachment.has_names()) {
+        Some(attachment) => {
+            let own = [attachment.name.clone(), record.id.short().to_owned()];
+            let mut names: Vec<String> = own.into_iter().chain(attachment.aliases.iter().cloned()).collect();
+            let mut seen = std::collections::BTreeSet::new();
+            names.retain(|name| seen.insert(name.clone()));
+            names
+        }
+        None => Vec::new(),
+    };
+    let list = |list: &[String]| if list.is_empty() { Value::Null } else { json!(list) };
+    let id = attachment.map_or("", |a| a.network_id.as_str());
+    json!({
+        "IPAMConfig": if wanted.is_empty() { Value::Null } else { Value::Object(wanted) },
+        "Links": Value::Null,
+        "Aliases": list(&join.aliases),
+        "DriverOpts": if join.driver_options.is_empty() { Value::Null } else { json!(join.driver_options) },
+        "GwPriority": join.gateway_priority,
+        "NetworkID": id,
+        "EndpointID": attachment.map_or_else(String::new, Attachment::endpoint_id),
+        "Gateway": attachment.map_or_else(String::new, |a| a.gateway.to_string()),
+        "IPAddress": attachment.map_or_else(String::new, |a| a.address.to_string()),
+        "IPPrefixLen": attachment.map_or(0, |a| a.subnet.prefix()),
+        "IPv6Gateway": six.map_or_else(String::new, |six| six.gateway.to_string()),
+        "GlobalIPv6Address": six.map_or_else(String::new, |six| six.address.to_string()),
+        "GlobalIPv6PrefixLen": six.map_or(0, |six| six.subnet.prefix()),
+        "MacAddress": attachment.map_or("", |a| a.mac.as_str()),
+        "DNSNames": list(&names),
     })
 }

@@ -41,12 +41,18 @@ impl Engine {
 
     /// The network of a running container.
     pub fn attachment(&self, record: &Record) -> Result<Option<Attachment>, Error> {
-        if !record.lifecycle.is_running()
-            || record.request.network.mode != crate::request::NetworkMode::Bridge
-        {
+        if !record.lifecycle.is_running() || !record.request.network.mode.is_bridged() {
             return Ok(None);
         }
         self.networks()?.describe(&record.id).map_err(Error::network(&record.name))
+    }
+
+    /// All networks of a running container.
+    pub fn attachments(&self, record: &Record) -> Result<Vec<Attachment>, Error> {
+        if !record.lifecycle.is_running() || !record.request.network.mode.is_bridged() {
+            return Ok(Vec::new());
+        }
+        self.networks()?.describe_all(&record.id).map_err(Error::network(&record.name))
     }
 
     /// Bytes in a container's writable layer.

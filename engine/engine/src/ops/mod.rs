@@ -1,12 +1,17 @@
 //! What is done with containers, a file an operation.
 
+mod attachments;
 mod changes;
 mod create;
 mod exec;
+mod fsck;
 mod health;
 mod inspect;
 mod list;
 mod logs;
+mod networks;
+mod outside;
+mod ports;
 mod prune;
 mod reach;
 mod reconcile;
@@ -23,8 +28,12 @@ mod usage;
 
 pub use create::ImageSource;
 pub use exec::{ExecRequest, RunningExec};
+pub use fsck::{Flaw, FlawKind, Fsck};
 pub use inspect::{InspectOptions, exposed_ports};
 pub use list::Listed;
+pub use networks::Network;
+pub use outside::host_ports;
+pub use ports::ReachedPort;
 pub use prune::{PruneFilter, Pruned};
 pub use reach::{Attachment, Identity};
 pub use reconcile::Reconciled;

@@ -63,7 +63,11 @@ impl PruneFilter {
         Ok(filter)
     }
 
-    fn takes(&self, created: Timestamp, labels: &std::collections::BTreeMap<String, String>) -> bool {
+    pub(super) fn takes(
+        &self,
+        created: Timestamp,
+        labels: &std::collections::BTreeMap<String, String>,
+    ) -> bool {
         let has = |(name, value): &(String, Option<String>)| {
             labels.get(name).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
         };
@@ -102,9 +106,9 @@ impl Engine {
     pub fn prune_volumes(&self, all: bool, filter: &PruneFilter) -> Result<Pruned, Error> {
         let mut pruned = Pruned::default();
         for volume in self.volumes()? {
-            let Volume { name, created, anonymous, labels } = volume;
+            let Volume { name, created, anonymous, labels, .. } = volume;
             let is_meant = (all || anonymous) && filter.takes(created, &labels);
-            if !is_meant || self.volume_user(&name)?.is_some() {
+            if !is_meant || !self.volume_users(&name)?.is_empty() {
                 continue;
             }
             let bytes = allocated(&self.paths().volumes().join(&name));

@@ -45,6 +45,7 @@ impl Engine {
         // Asked for each one while nobody attaches: who begins meanwhile keeps its own.
         let networks = self.networks()?;
         done.network = networks.reconcile(|id| self.holds_network(id)).map_err(Error::network("store"))?;
+        done.problems.extend(self.remind_warden()?);
         if self.containers().ids()?.is_empty() {
             // The last one has gone: the bridge and the table are made again with the next.
             networks.remove_idle().map_err(Error::network("store"))?;

@@ -29,6 +29,11 @@ impl Engine {
         }
     }
 
+    /// Whether the runtime's record is of a container that lives.
+    pub(crate) fn lives(&self, id: &ContainerId) -> bool {
+        self.runtime().state(id).is_ok_and(|(_, status)| status != ContainerStatus::Stopped)
+    }
+
     /// The same for containers that nothing else is known of. A creator makes the
     /// container's own directory first and an id is never given twice, so nobody begins
     /// with one that has none. One that lives is told of and left alone.

@@ -110,6 +110,7 @@ impl Engine {
                 _ => {}
             }
         }
-        Ok(self.containers().remove_stale_names()?)
+        self.containers().remove_stale_names()?;
+        self.snapshots()?.empty_trash().map_err(Error::snapshot(id.short()))
     }
 }

@@ -25,8 +25,9 @@ impl Engine {
         mut locked: Locked,
         wanted: ResourceRequest,
     ) -> Result<Vec<String>, Error> {
+        need_cgroups("limit", &locked.record)?;
         let mut warnings = Vec::new();
-        let host = crate::host::facts(false)?;
+        let host = crate::host::facts(false, &wanted)?;
         let resources = crate::spec::resources(&wanted, Vec::new(), &host, &mut warnings)?;
         if locked.record.lifecycle.is_running() {
             let name = &locked.record.name;
@@ -45,6 +46,7 @@ impl Engine {
 
     /// What a running container uses now.
     pub fn stats(&self, record: &Record) -> Result<Stats, Error> {
+        need_cgroups("measure", record)?;
         let layout = Layout::detect().map_err(Error::cgroup(&record.name))?;
         Ok(self.cgroup_of(record, &layout)?.stats())
     }
@@ -73,5 +75,13 @@ impl Engine {
         let path = CgroupPath::parse(Some(&path), record.id.as_str(), Driver::Cgroupfs)
             .map_err(|source| Error::CgroupPath { name: record.name.clone(), source })?;
         Ok(Cgroup::locate(&path, layout))
+    }
+}
+
+/// An ordinary user's containers have no control group of their own.
+pub(super) fn need_cgroups(operation: &'static str, record: &Record) -> Result<(), Error> {
+    match sys::user::mapped() {
+        Some(_) => Err(Error::NoControlGroup { operation, name: record.name.clone() }),
+        None => Ok(()),
     }
 }

@@ -3,12 +3,13 @@
 //! A shim decides after an end and waits (`shim::next`); then it runs the cleanup command, and
 //! with it [`Engine::after_exit`], which starts the container anew: mounts, network and log by
 //! the same steps as any start. A shim that is killed while it waits leaves a record that says
-//! `restarting`; whoever looks at it next has the restart done.
+//! `restarting`; whoever looks at it next has the restart done. A client that is attached takes
+//! the restart on, so that it has the streams before the first byte is written.
 
 use base::ContainerId;
 use shim::{Client, Exit, History, RestartPolicy, Restarts, Timestamp};
 
-use super::start::StartOptions;
+use super::start::{StartOptions, Started};
 use crate::container::{Lifecycle, Locked, Record};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -90,19 +91,34 @@ impl Engine {
     }
 
     /// Starts a container again whose time has come. Does nothing while its shim waits.
-    pub(super) fn restart_due(&self, mut locked: Locked) -> Result<(), Error> {
-        if shim::is_alive(&self.paths().state_dir(&locked.record.id)) {
-            return Ok(());
-        }
-        self.release(&locked)?;
-        locked.record.restarts += 1;
+    pub(super) fn restart_due(&self, locked: Locked) -> Result<(), Error> {
         // Why it could not be started stands in its record.
-        let _ = self.start_settled(locked, &StartOptions::default());
+        let _ = self.restart_locked(locked, &StartOptions::default());
         Ok(())
     }
 
+    /// The same for who is attached to it and stays so; `None` when that is not to be done, or
+    /// somebody else has done it.
+    pub fn restart_attached(
+        &self,
+        id: &ContainerId,
+        options: &StartOptions,
+    ) -> Result<Option<Started>, Error> {
+        self.restart_locked(self.settled(id)?, options)
+    }
+
+    fn restart_locked(&self, mut locked: Locked, options: &StartOptions) -> Result<Option<Started>, Error> {
+        let waits = shim::is_alive(&self.paths().state_dir(&locked.record.id));
+        if waits || !locked.record.lifecycle.is_restarting() {
+            return Ok(None);
+        }
+        self.release(&locked)?;
+        locked.record.restarts += 1;
+        self.start_settled(locked, options).map(Some)
+    }
+
     /// A container that waits to be started again stays ended; `false` when it does not wait.
-    pub(crate) fn cancel_restart(&self, id: &ContainerId) -> Result<bool, Error> {
+    pub fn cancel_restart(&self, id: &ContainerId) -> Result<bool, Error> {
         let mut locked = self.settled(id)?;
         let Lifecycle::Restarting { mut exit } = locked.record.lifecycle.clone() else { return Ok(false) };
         let mut client = Client::connect(&self.paths().state_dir(id)).ok();

@@ -36,6 +36,7 @@ impl Engine {
         match &record.lifecycle {
             Lifecycle::Created { .. } | Lifecycle::Exited { .. } | Lifecycle::Removing => false,
             Lifecycle::Starting { .. } => !self.containers().is_locked(&record.id),
+            Lifecycle::Running { paused: true, .. } => true,
             Lifecycle::Running { .. } => {
                 let ended = self.paths().record_dir(&record.id).join(shim::EXIT_FILE).exists();
                 ended || !shim::is_alive(&self.paths().state_dir(&record.id))
@@ -68,12 +69,28 @@ impl Engine {
         }
         let state_dir = self.paths().state_dir(&locked.record.id);
         if shim::is_alive(&state_dir) {
-            return Ok(());
+            return self.settle_paused(locked);
         }
         match self.adopt(locked)? {
             Some(exit) => self.record_exit(locked, exit),
             None => Ok(()),
         }
+    }
+
+    /// One that was paused may go on though that could not be recorded: the disk was full.
+    fn settle_paused(&self, locked: &mut Locked) -> Result<(), Error> {
+        let Lifecycle::Running { paused: true, .. } = locked.record.lifecycle else { return Ok(()) };
+        let name = locked.record.name.clone();
+        let state_dir = self.paths().state_dir(&locked.record.id);
+        let Some(mut client) = reach(&state_dir).map_err(Error::shim(&name))? else { return Ok(()) };
+        // It may end just now: whoever looks next sees that.
+        let goes_on = client.status().is_ok_and(|status| matches!(status.phase, Phase::Running));
+        if goes_on {
+            let lifecycle = locked.record.lifecycle.clone();
+            locked.record.lifecycle = lifecycle.on(Event::Resumed).map_err(Error::transition(&name))?;
+            let _ = locked.write();
+        }
+        Ok(())
     }
 
     /// Waits until the supervisor of a container that has ended has removed what the runtime
@@ -202,10 +219,12 @@ impl Engine {
     pub(crate) fn release(&self, locked: &Locked) -> Result<(), Error> {
         let record = &locked.record;
         match (&record.request.network.mode, self.pod_network()) {
-            (NetworkMode::Bridge, _) => {
-                self.networks()?.detach(&record.id).map_err(Error::network(&record.name))?;
-                if record.lifecycle.is_running() {
-                    self.tell_network(record, "disconnect");
+            (mode, _) if mode.is_bridged() => {
+                let networks = self.networks()?;
+                let attached = networks.describe_all(&record.id).unwrap_or_default();
+                networks.detach(&record.id).map_err(Error::network(&record.name))?;
+                for attachment in attached.iter().filter(|_| record.lifecycle.is_running()) {
+                    self.tell_left(record, attachment);
                 }
             }
             // Without the network at hand, whoever has it next finds what is left there.
@@ -214,6 +233,7 @@ impl Engine {
             }
             _ => {}
         }
+        self.close_outside(&record.id);
         // Before the directory goes that shows whether its shim lives.
         self.remove_remains(&record.id)?;
         let state_dir = self.paths().state_dir(&record.id);

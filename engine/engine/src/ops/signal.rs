@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use base::ContainerId;
+use shim::events::Teller;
 use shim::{Client, Exit};
 
 use super::restart::chosen_stop_signal;
@@ -61,7 +62,7 @@ impl Engine {
     /// Asks a container to end, and kills it after the grace time; `None` for its own
     /// signal and time. One that does not run is left alone.
     pub fn stop(&self, id: &ContainerId, signal: Option<Signal>, seconds: Option<i64>) -> Result<(), Error> {
-        let record = self.look(id)?;
+        let record = self.begun(id)?;
         if !record.lifecycle.is_up() {
             return Ok(());
         }
@@ -97,6 +98,14 @@ impl Engine {
                 _ => client.wait(),
             }
         })
+    }
+
+    /// The record, after a start that is being made: whoever makes it has the lock.
+    fn begun(&self, id: &ContainerId) -> Result<Record, Error> {
+        match self.look(id)? {
+            record if matches!(record.lifecycle, Lifecycle::Starting { .. }) => Ok(self.settled(id)?.record),
+            record => Ok(record),
+        }
     }
 
     /// Ends a running container in a way that gives its exit, then cleans up.
@@ -136,7 +145,7 @@ impl Engine {
 
     /// Sends a signal to a container's init.
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
-        let record = self.look(id)?;
+        let record = self.begun(id)?;
         self.mark_by_hand(&record, Some(signal))?;
         if record.lifecycle.is_restarting() && self.cancel_restart(id)? {
             return Ok(());
@@ -179,6 +188,7 @@ impl Engine {
     ) -> Result<(), Error> {
         let mut locked: Locked = self.settled(id)?;
         let name = locked.record.name.clone();
+        super::resources::need_cgroups("pause or unpause", &locked.record)?;
         let mut client = self.connect(&locked.record)?;
         if let (Lifecycle::Running { paused: true, .. }, Event::Paused) = (&locked.record.lifecycle, &event) {
             return Err(Error::Paused { name });
@@ -186,7 +196,13 @@ impl Engine {
         // Refused before anything is done when the state does not allow it.
         locked.record.lifecycle.clone().on(event.clone()).map_err(Error::transition(&name))?;
         act(&mut client).map_err(Error::shim(&name))?;
-        self.advance(&mut locked, event)
+        let pauses = matches!(event, Event::Paused);
+        self.advance(&mut locked, event).inspect_err(|_| {
+            // Nobody would know that it stands still.
+            if pauses {
+                let _ = client.resume();
+            }
+        })
     }
 
     /// Waits until a container has ended; how it did. `None`: it does not run and never has.
@@ -229,6 +245,13 @@ impl Engine {
         let mut locked = self.settled(id)?;
         let old = format!("/{}", locked.record.name);
         self.containers().rename(&mut locked, name)?;
+        if locked.record.request.network.mode.is_bridged() {
+            // Members of its networks know it by the new name from now on.
+            self.networks()?.rename(id, name).map_err(Error::network(name))?;
+        }
+        if Teller::is_there(locked.dir()) {
+            self.let_tell(&locked.record);
+        }
         self.tell(&locked.record, "rename", &[("oldName", old)]);
         Ok(())
     }

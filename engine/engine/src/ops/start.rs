@@ -14,22 +14,25 @@ use shim::{Client, Launch, LogConfig, LogDriver, ShimExe, StdinMode, StreamSet, 
 use snapshot::MountOptions;
 use sys::root::RootDir;
 
+use super::attachments::Attached;
 use super::create::hostname;
 use crate::companions::SHIM;
 use crate::container::{Event, Lifecycle, Locked, MountSource, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::request::{IpcMode, NetworkMode, PidMode, SandboxRole, UserMode, UtsMode};
+use crate::request::{InvalidOption, IpcMode, NetworkMode, PidMode, SandboxRole, UserMode, UtsMode};
 use crate::spec::{
     self, HostFilePaths, NamespacePaths, ResolvedUser, SpecInput, parse_group, parse_passwd, resolve_user,
 };
+use crate::volumes::VolumeSources;
 
 /// How a container is started.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StartOptions {
     /// Streams to attach before the first byte is written.
     pub attach: Option<StreamSet>,
-    /// The caller waits for the end and calls [`Engine::after_exit`] itself.
+    /// The caller waits for the end and calls [`Engine::after_exit`] itself, and
+    /// [`Engine::restart_attached`] where a restart follows.
     pub hold_cleanup: bool,
     /// Size of the terminal: columns and rows.
     pub console_size: Option<(u16, u16)>,
@@ -48,13 +51,6 @@ pub struct Started {
     pub warnings: Vec<String>,
 }
 
-/// What a container got of a network.
-struct Attached {
-    address: IpAddr,
-    gateway: Ipv4Addr,
-    warnings: Vec<String>,
-}
-
 /// What a start has in hand.
 struct Prepared {
     rootfs: OwnedFd,
@@ -62,6 +58,8 @@ struct Prepared {
     own_program: Option<PathBuf>,
     /// Containers whose namespaces it joins.
     joined: Vec<Record>,
+    /// Where volumes are that are no directories of ours; held until the container is made.
+    volumes: VolumeSources,
     warnings: Vec<String>,
 }
 
@@ -85,6 +83,7 @@ impl Engine {
         locked.record.starts += 1;
         self.advance(&mut locked, Event::Starting)?;
         failpoint::hit("start.marked");
+        self.let_tell(&locked.record);
         shim::Exit::forget(locked.dir())
             .map_err(|source| Error::Exit { name: locked.record.name.clone(), source })?;
         match self.start_locked(&mut locked, options) {
@@ -112,6 +111,8 @@ impl Engine {
         failpoint::hit("start.bundle-written");
         let (mut client, launched) = self.launch(&locked.record, prepared.rootfs)?;
         failpoint::hit("start.launched");
+        prepared.joined.append(&mut prepared.volumes.donors);
+        drop(prepared.volumes);
         let mut warnings = prepared.warnings;
         warnings.extend(launched.warnings);
         let process = (launched.pid, launched.start_time);
@@ -148,10 +149,13 @@ impl Engine {
             self.write_host_files(record, Some(&attachment), warnings)?;
             warnings.extend(attachment.warnings);
         }
+        self.open_outside(record, warnings)?;
         failpoint::hit("start.attached");
         let shim = |source| Error::Shim { name: record.name.clone(), source };
         if options.hold_cleanup {
             client.hold_cleanup().map_err(shim)?;
+            // A supervisor of an older build starts it again by itself, with nobody attached.
+            let _ = client.hold_restart();
         }
         let attached = options.attach.map(|streams| client.attach(streams)).transpose().map_err(shim)?;
         if attached.is_some() {
@@ -172,8 +176,9 @@ impl Engine {
         let copy = rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;
         let root = RootDir::from_fd(copy);
         for mount in &record.mounts {
-            if let MountSource::Volume { path, copy_up: true, .. } = &mount.source {
-                crate::volumes::copy_up(&root, &mount.target, path, id_base(record))
+            if let MountSource::Volume { name, path, copy_up: true, .. } = &mount.source {
+                let home = self.paths().volumes().join(name);
+                crate::volumes::copy_up(&root, &mount.target, (path, &home), id_base(record))
                     .map_err(Error::file("fill the volume", path))?;
             }
         }
@@ -197,7 +202,14 @@ impl Engine {
                 Some(host_file_paths(&state_dir))
             }
         };
-        Ok(Prepared { rootfs, files, own_program, joined: Vec::new(), warnings })
+        Ok(Prepared {
+            rootfs,
+            files,
+            own_program,
+            joined: Vec::new(),
+            volumes: self.volume_sources(record)?,
+            warnings,
+        })
     }
 
     /// `config.json`, from which the runtime makes the container.
@@ -205,7 +217,7 @@ impl Engine {
         let request = &record.request;
         let copy = prepared.rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;
         let user = find_user(&RootDir::from_fd(copy), record)?;
-        let host = crate::host::facts(request.security.privileged)?;
+        let host = crate::host::facts(request.security.privileged, &request.resources)?;
         let devices = crate::host::look_up(&request.security.devices)?;
         let hostname = self.hostname_inside(record)?;
         let joined = self.joined(record, &mut prepared.joined)?;
@@ -215,6 +227,7 @@ impl Engine {
             image: &record.config,
             user: &user,
             mounts: &record.mounts,
+            volumes: &prepared.volumes.paths,
             host_files: prepared.files.as_ref(),
             joined: &joined,
             hostname: &hostname,
@@ -233,6 +246,9 @@ impl Engine {
     }
 
     fn launch(&self, record: &Record, rootfs: OwnedFd) -> Result<(Client, shim::Started), Error> {
+        if record.request.network.mode != NetworkMode::Host {
+            self.enter_network()?;
+        }
         let exe = ShimExe::Fd(self.companions()?.shim(&self.paths().state).map_err(Error::Companion)?);
         let state_dir = self.paths().state_dir(&record.id);
         let process = &record.request.process;
@@ -274,7 +290,22 @@ impl Engine {
             path: self.paths().log(&record.id),
             max_size: log.max_size_bytes,
             max_file: log.max_files,
+            attributes: self.log_attributes(record),
         }
+    }
+
+    /// What every entry of its log carries, as JSON; nothing unless `--log-opt` asks for it.
+    fn log_attributes(&self, record: &Record) -> Option<String> {
+        let log = &record.request.log;
+        let tag = log.options.get("tag").and_then(|tag| log_tag(tag, record).ok());
+        let env = spec::environment(
+            &record.config,
+            &record.request.process,
+            &hostname(&record.request, &record.id),
+            "",
+        );
+        let attributes = log.attributes(&record.labels(), &env, tag.as_deref());
+        (!attributes.is_empty()).then(|| serde_json::json!(attributes).to_string())
     }
 
     /// Gives the container its network, once its namespace is there.
@@ -287,12 +318,7 @@ impl Engine {
         if matches!(network.mode, NetworkMode::Host | NetworkMode::Container(_)) {
             return Ok(None);
         }
-        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        let netns = File::open(&path).map_err(Error::file("open", &path))?;
-        // Init may have died by now, and its id may be a stranger's, whose network is the host's.
-        if sys::process::ProcStat::read(pid).map_or(true, |stat| stat.start_time != start_time) {
-            return Err(Error::file("open", &path)(io::ErrorKind::NotFound.into()));
-        }
+        let netns = self.network_namespace((pid, start_time))?;
         if network.mode == NetworkMode::None {
             attach::bring_up_loopback(netns.as_fd()).map_err(Error::network(&record.name))?;
             return Ok(None);
@@ -300,18 +326,7 @@ impl Engine {
         if network.mode == NetworkMode::Pod {
             return self.attach_pod(record, &netns).map(Some);
         }
-        let mut request = attach::Request::new(record.id.clone(), record.name.clone());
-        request.ports = published(record);
-        request.address = network.ip;
-        request.mac = network.mac_address.as_deref().and_then(mac_address);
-        let attachment =
-            self.networks()?.attach(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
-        self.tell_network(record, "connect");
-        Ok(Some(Attached {
-            address: attachment.address.into(),
-            gateway: attachment.gateway,
-            warnings: attachment.warnings,
-        }))
+        self.attach_networks(record, ((pid, start_time), &netns)).map(Some)
     }
 
     fn attach_pod(&self, record: &Record, netns: &File) -> Result<Attached, Error> {
@@ -320,12 +335,13 @@ impl Engine {
         let request = PodRequest { id: record.id.clone(), name: record.name.clone(), ports };
         let attachment = pods.add(&request, netns.as_fd()).map_err(Error::network(&record.name))?;
         let address = attachment.addresses.first().copied().unwrap_or(attachment.gateway.into());
-        Ok(Attached { address, gateway: attachment.gateway, warnings: Vec::new() })
+        let gateway = Some(attachment.gateway);
+        Ok(Attached { addresses: vec![address], gateway, ..Attached::default() })
     }
 
     /// `/etc/hosts`, `/etc/hostname` and `/etc/resolv.conf`; written in place, since they
     /// are bound already when the address is known.
-    fn write_host_files(
+    pub(super) fn write_host_files(
         &self,
         record: &Record,
         attachment: Option<&Attached>,
@@ -339,7 +355,7 @@ impl Engine {
             .add_host
             .iter()
             .filter_map(|(name, address)| {
-                let gateway = attachment.map(|attachment| attachment.gateway.into());
+                let gateway = attachment.and_then(|attachment| attachment.gateway).map(IpAddr::V4);
                 let address = if address == "host-gateway" { gateway } else { address.parse().ok() };
                 Some((name.clone(), address?))
             })
@@ -348,10 +364,11 @@ impl Engine {
         let made = HostFiles::make(&HostFilesRequest {
             hostname: &hostname,
             domainname: network.domainname.as_deref().unwrap_or(""),
-            address: attachment.map(|attachment| attachment.address),
+            addresses: attachment.map_or(&[], |attachment| attachment.addresses.as_slice()),
+            names: attachment.is_some_and(|attachment| attachment.names),
             host_network,
             host_hosts: &if host_network { read("/etc/hosts") } else { String::new() },
-            host_resolv_conf: &read("/etc/resolv.conf"),
+            host_resolv_conf: &self.name_servers(&read("/etc/resolv.conf"), host_network),
             resolved_resolv_conf: resolved.as_deref(),
             extra_hosts: &extra_hosts,
             dns: &network.dns,
@@ -386,6 +403,7 @@ impl Engine {
             joined.pid = Some(path(other, "--pid", "pid")?);
         }
         if let IpcMode::Container(other) = &record.request.namespaces.ipc {
+            shares_ipc(&self.running(other, "--ipc")?)?;
             joined.ipc = Some(path(other, "--ipc", "ipc")?);
         }
         if let NetworkMode::Container(other) = &record.request.network.mode {
@@ -419,8 +437,35 @@ impl Engine {
     }
 }
 
+/// `--log-opt tag`, filled in.
+pub(super) fn log_tag(tag: &str, record: &Record) -> Result<String, template::TemplateError> {
+    let image = record.image.id.to_string();
+    let data = serde_json::json!({
+        "ID": record.id.short(), "FullID": record.id.as_str(), "Name": record.name,
+        "ImageID": record.image.id.hex().get(..12), "ImageFullID": image,
+        "ImageName": record.request.image, "DaemonName": "strake",
+        "Command": record.command_line().join(" "),
+    });
+    template::Template::parse(tag)?.render(&data)
+}
+
+/// As docker has it: one that keeps its IPC namespace to itself cannot be joined. A sandbox is
+/// there to be joined.
+fn shares_ipc(donor: &Record) -> Result<(), InvalidOption> {
+    let keeps_it = matches!(donor.request.namespaces.ipc, IpcMode::Private | IpcMode::None);
+    if donor.request.sandbox.is_some() || !keeps_it {
+        return Ok(());
+    }
+    let why = format!(
+        "cannot join IPC of container {}: non-shareable IPC (hint: use IpcMode:shareable for the donor \
+         container, by --ipc shareable)",
+        donor.name
+    );
+    Err(InvalidOption::new("--ipc", &format!("container:{}", donor.name), why))
+}
+
 /// Ports to publish: those that were asked for, and with `--publish-all` the exposed ones.
-fn published(record: &Record) -> Vec<attach::PortMapping> {
+pub(super) fn published(record: &Record) -> Vec<attach::PortMapping> {
     let network = &record.request.network;
     let mut ports = network.publish.clone();
     if network.publish_all {
@@ -445,16 +490,16 @@ fn published(record: &Record) -> Vec<attach::PortMapping> {
 fn fixed(port: attach::PortMapping) -> Option<PublishedPort> {
     let attach::HostPort::Fixed(host_port) = port.host_port else { return None };
     let host_ip = match port.host_ip {
-        Some(IpAddr::V4(address)) => address,
+        Some(address @ IpAddr::V4(_)) => address,
         Some(IpAddr::V6(address)) if !address.is_unspecified() => return None,
-        _ => Ipv4Addr::UNSPECIFIED,
+        _ => Ipv4Addr::UNSPECIFIED.into(),
     };
     let attach::PortMapping { protocol, container_port, .. } = port;
-    Some(PublishedPort { protocol, host_ip, host_port, container_port })
+    Some(PublishedPort::new(protocol, host_ip, host_port, container_port))
 }
 
 /// Six hexadecimal bytes between colons.
-fn mac_address(text: &str) -> Option<attach::MacAddress> {
+pub(super) fn mac_address(text: &str) -> Option<attach::MacAddress> {
     let bytes: Vec<u8> =
         text.split(':').map(|byte| u8::from_str_radix(byte, 16)).collect::<Result<_, _>>().ok()?;
     Some(attach::MacAddress(bytes.try_into().ok()?))

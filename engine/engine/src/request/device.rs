@@ -37,22 +37,25 @@ fn is_access(text: &str) -> bool {
 impl DeviceRequest {
     /// Reads `HOST[:CONTAINER[:rwm]]`.
     pub fn parse(text: &str) -> Result<Self, InvalidOption> {
-        let wrong = |why: &'static str| InvalidOption::new("--device", text, why);
-        let usage = "use HOST[:CONTAINER[:rwm]], as in /dev/fuse:/dev/fuse:rw";
+        let wrong = |why: String| InvalidOption::new("--device", text, why);
+        let usage = || {
+            let form = "use HOST[:CONTAINER[:rwm]], as in /dev/fuse:/dev/fuse:rw";
+            wrong(format!("invalid device specification: {text}; {form}"))
+        };
         let parts: Vec<&str> = text.split(':').collect();
         let (host, container, access) = match parts[..] {
             [host] => (host, host, "rwm"),
             [host, second] if is_access(second) => (host, host, second),
             [host, container] => (host, container, "rwm"),
             [host, container, access] => (host, container, access),
-            _ => return Err(wrong(usage)),
+            _ => return Err(usage()),
         };
         if !is_access(access) {
-            return Err(wrong("the access is one or more of r, w and m"));
+            return Err(wrong(format!("bad mode specified: {access}; use one or more of r, w and m")));
         }
         for path in [host, container] {
             if !path.starts_with('/') || Path::new(path).components().any(|c| c.as_os_str() == "..") {
-                return Err(wrong("both paths must be absolute, without .."));
+                return Err(wrong(format!("{path} is not an absolute path, or has .. in it")));
             }
         }
         Ok(Self { host: host.into(), container: container.into(), access: access.to_owned() })
@@ -63,7 +66,10 @@ impl DeviceRule {
     /// Reads `TYPE MAJOR:MINOR ACCESS`.
     pub fn parse(text: &str) -> Result<Self, InvalidOption> {
         let usage = || {
-            InvalidOption::new("--device-cgroup-rule", text, "use TYPE MAJOR:MINOR ACCESS, as in 'c 1:3 rwm'")
+            let why = format!(
+                "invalid device cgroup format '{text}': use TYPE MAJOR:MINOR ACCESS, as in 'c 1:3 rwm'"
+            );
+            InvalidOption::new("--device-cgroup-rule", text, why)
         };
         let number = |text: &str| match text {
             "*" => Ok(None),
@@ -101,6 +107,13 @@ mod tests {
         for text in ["", "dev", "/dev/a:b", "/dev/a:/dev/b:x", "/dev/../etc", "/a:/b:r:w"] {
             assert!(DeviceRequest::parse(text).is_err(), "{text}");
         }
+        let says = |text: &str, why: &str| {
+            let error = DeviceRequest::parse(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        };
+        says("/a:/b:r:w", "invalid device specification: /a:/b:r:w");
+        says("/dev/a:/dev/b:x", "bad mode specified: x");
+        says("dev", "dev is not an absolute path");
     }
 
     #[test]
@@ -108,7 +121,8 @@ mod tests {
         let rule = DeviceRule::parse("c 10:* rw").unwrap();
         assert_eq!((rule.kind, rule.major, rule.minor, rule.access.as_str()), ('c', Some(10), None, "rw"));
         for text in ["", "c 1 r", "x 1:1 r", "c 1:1", "c 1:1 q"] {
-            assert!(DeviceRule::parse(text).is_err(), "{text}");
+            let error = DeviceRule::parse(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid device cgroup format '{text}'")), "{error}");
         }
     }
 }

@@ -19,10 +19,10 @@ pub fn key_value_file(option: &'static str, path: &str, bytes: &[u8]) -> Result<
         }
         let name = line.split_once('=').map_or(line, |(name, _)| name);
         if name.is_empty() {
-            return Err(wrong(format!("line {} has no name before =", number + 1)));
+            return Err(wrong(format!("no variable name on line {}: '{line}'", number + 1)));
         }
         if name.contains(char::is_whitespace) {
-            return Err(wrong(format!("line {}: the name {name:?} contains white space", number + 1)));
+            return Err(wrong(format!("variable '{name}' contains whitespaces, on line {}", number + 1)));
         }
         if line.contains('\0') {
             return Err(wrong(format!("line {} contains a zero byte", number + 1)));
@@ -40,7 +40,11 @@ pub fn resolve_variables(
     let mut resolved = Vec::with_capacity(entries.len());
     for entry in entries {
         if entry.is_empty() || entry.starts_with('=') {
-            return Err(InvalidOption::new("--env", &entry, "the name is empty; use NAME=value or NAME"));
+            return Err(InvalidOption::new(
+                "--env",
+                &entry,
+                format!("invalid environment variable: {entry}; use NAME=value or NAME"),
+            ));
         }
         if entry.contains('\0') {
             return Err(InvalidOption::new("--env", &entry, "a variable cannot contain a zero byte"));
@@ -63,7 +67,7 @@ mod tests {
         let read = |text: &str| key_value_file("--env-file", "f", text.as_bytes());
         assert_eq!(read("\u{feff}A=1\n\n# x\n  B=\"q\" \nC").unwrap(), ["A=1", "B=\"q\" ", "C"]);
         assert!(read("=x").unwrap_err().to_string().contains("line 1"));
-        assert!(read("A B=1").is_err());
+        assert!(read("A B=1").unwrap_err().to_string().contains("variable 'A B' contains whitespaces"));
         assert!(key_value_file("--env-file", "f", b"\xff").is_err());
     }
 

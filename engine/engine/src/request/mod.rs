@@ -3,9 +3,12 @@
 //! The texts are docker's option values; a value of one of these types is proof that
 //! its text was well formed. The whole request is kept in the container's record.
 
+mod blkio;
 mod device;
 mod env;
 mod health;
+mod join;
+mod log;
 mod mount;
 mod namespace;
 mod port;
@@ -20,11 +23,17 @@ use std::collections::BTreeMap;
 use base::{Classified, ErrorClass};
 use serde::{Deserialize, Serialize};
 
+pub use blkio::{RateDevice, WeightDevice};
 pub use device::{DeviceRequest, DeviceRule};
 pub use env::{key_value_file, resolve_variables};
 pub use health::Healthcheck;
+pub use join::{JoinOptions, NetworkJoin, mac_address, networks};
+pub use log::{LogKind, LogRequest};
 pub(crate) use mount::volume_name;
-pub use mount::{BindOptions, MountKind, MountRequest, TmpfsOptions, Vanish, VolumesFrom};
+pub use mount::{
+    BindOptions, MountKind, MountOption, MountRequest, TmpfsOptions, Vanish, VolumeOptions, VolumesFrom,
+    local_driver,
+};
 pub use namespace::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
 pub use port::PortRequest;
 pub use resources::{ResourceRequest, Ulimit, memory_limit, nano_cpus};
@@ -78,6 +87,10 @@ pub struct CreateRequest {
     pub health: Option<Healthcheck>,
     /// Labels, which win over the image's.
     pub labels: BTreeMap<String, String>,
+    /// What its specification carries for whoever reads that.
+    pub annotations: BTreeMap<String, String>,
+    /// The file that its id was written to, for those who ask.
+    pub id_file: Option<String>,
     /// What runs.
     pub process: ProcessRequest,
     /// What it sees of files.
@@ -169,6 +182,8 @@ pub struct NetworkRequest {
     pub publish: Vec<attach::PortMapping>,
     /// Whether all exposed ports are published on free ones.
     pub publish_all: bool,
+    /// How all of them are published.
+    pub publishing: attach::Publishing,
     /// Ports that it listens on, besides the image's.
     pub expose: Vec<PortRequest>,
     /// Host name.
@@ -187,6 +202,39 @@ pub struct NetworkRequest {
     pub ip: Option<std::net::Ipv4Addr>,
     /// The hardware address wanted.
     pub mac_address: Option<String>,
+    /// The networks that it is in, when more is asked of them than the mode says; none at all
+    /// when it has left them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub joins: Option<Vec<NetworkJoin>>,
+}
+
+impl NetworkRequest {
+    /// Names of the networks as lists show them.
+    pub fn names(&self) -> Vec<String> {
+        match (&self.mode, self.mode.is_bridged()) {
+            (_, true) => {
+                let mut names: Vec<String> = self.joined().into_iter().map(|join| join.network).collect();
+                names.sort_unstable();
+                names
+            }
+            (NetworkMode::Container(_), _) => vec!["container".to_owned()],
+            (mode, _) => vec![mode.docker_name()],
+        }
+    }
+
+    /// The networks of this host that the container is in, the main one first.
+    pub fn joined(&self) -> Vec<NetworkJoin> {
+        match (&self.joins, &self.mode) {
+            (Some(joins), _) => joins.clone(),
+            (None, NetworkMode::Bridge) => vec![NetworkJoin {
+                ip: self.ip,
+                mac_address: self.mac_address.clone(),
+                ..NetworkJoin::of(attach::DEFAULT_NETWORK)
+            }],
+            (None, NetworkMode::Named(name)) => vec![NetworkJoin::of(name)],
+            (None, _) => Vec::new(),
+        }
+    }
 }
 
 /// Which namespaces are the container's own.
@@ -233,56 +281,4 @@ pub struct SecurityRequest {
     pub device_rules: Vec<DeviceRule>,
     /// Kernel parameters.
     pub sysctls: BTreeMap<String, String>,
-}
-
-/// Where a container's output goes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct LogRequest {
-    /// Whether it is kept at all.
-    pub keep: bool,
-    /// Bytes after which a file is closed and another begun; none never.
-    pub max_size_bytes: Option<u64>,
-    /// How many files are kept.
-    pub max_files: u32,
-    /// Where it goes in the CRI's form instead; whoever asked for it rotates it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub cri_file: Option<std::path::PathBuf>,
-}
-
-impl Default for LogRequest {
-    fn default() -> Self {
-        Self { keep: true, max_size_bytes: Some(10 << 20), max_files: 3, cri_file: None }
-    }
-}
-
-impl LogRequest {
-    /// Reads docker's `--log-driver` and `--log-opt key=value`.
-    pub fn parse(driver: &str, options: &[String]) -> Result<Self, InvalidOption> {
-        let mut log = Self::default();
-        match driver {
-            "json-file" | "local" => {}
-            "none" => log.keep = false,
-            other => return Err(InvalidOption::new("--log-driver", other, "use json-file or none")),
-        }
-        for option in options {
-            let wrong = |why| InvalidOption::new("--log-opt", option, why);
-            let (key, value) =
-                option.split_once('=').ok_or_else(|| wrong("use key=value, as in max-size=10m"))?;
-            match key {
-                "max-size" if value == "-1" => log.max_size_bytes = None,
-                "max-size" => {
-                    let size =
-                        base::ByteSize::parse(value).map_err(|_| wrong("use a size, as in max-size=10m"))?;
-                    log.max_size_bytes = Some(size.0.max(4096));
-                }
-                "max-file" => {
-                    let count = value.parse().ok().filter(|n| *n > 0);
-                    log.max_files =
-                        count.ok_or_else(|| wrong("use a number of at least 1, as in max-file=3"))?;
-                }
-                _ => return Err(wrong("json-file knows max-size and max-file")),
-            }
-        }
-        Ok(log)
-    }
 }

@@ -1,11 +1,17 @@
 //! `--volume`, `--mount`, `--tmpfs` and `--volumes-from`.
 
+mod fields;
+mod tmpfs;
+
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
 
-use base::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::InvalidOption;
+use fields::MountFields;
+
+pub use fields::local_driver;
 
 /// A mount in a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -16,6 +22,22 @@ pub struct MountRequest {
     pub kind: MountKind,
     /// Whether nothing can be written through it.
     pub read_only: bool,
+    /// Which option asked for it.
+    #[serde(default)]
+    pub by: MountOption,
+}
+
+/// The option that a mount was asked for with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MountOption {
+    /// `--volume`.
+    #[default]
+    Volume,
+    /// `--mount`.
+    Mount,
+    /// `--tmpfs`.
+    Tmpfs,
 }
 
 /// What is mounted.
@@ -35,6 +57,9 @@ pub enum MountKind {
         name: Option<String>,
         /// Whether it stays empty instead of receiving what the image has there.
         no_copy: bool,
+        /// How it is made when it is not there, and what of it is mounted.
+        #[serde(default)]
+        options: VolumeOptions,
     },
     /// An empty file system in memory.
     Tmpfs(TmpfsOptions),
@@ -46,6 +71,18 @@ pub enum MountKind {
         #[serde(default)]
         part: Option<PathBuf>,
     },
+}
+
+/// How a volume is made and mounted.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct VolumeOptions {
+    /// Its labels, if it is made.
+    pub labels: BTreeMap<String, String>,
+    /// Options of the driver `local`, if it is made.
+    pub driver_options: BTreeMap<String, String>,
+    /// A directory or file in it, instead of all of it.
+    pub part: Option<PathBuf>,
 }
 
 /// How a host path is bound.
@@ -93,60 +130,61 @@ pub struct VolumesFrom {
     pub read_only: bool,
 }
 
+/// Docker's words for how mounts travel.
 const PROPAGATIONS: [&str; 6] = ["private", "rprivate", "shared", "rshared", "slave", "rslave"];
 
 impl MountRequest {
     /// Reads `--volume [SOURCE:]TARGET[:OPTIONS]`. A relative source is resolved by the caller.
     pub fn parse_volume(text: &str) -> Result<Self, InvalidOption> {
-        let wrong = |why: &'static str| InvalidOption::new("--volume", text, why);
+        let wrong = |why: String| InvalidOption::new("--volume", text, why);
         let parts: Vec<&str> = text.split(':').collect();
         let (source, destination, options) = match parts[..] {
             [target] => (None, target, ""),
             [source, target] => (Some(source), target, ""),
             [source, target, options] => (Some(source), target, options),
-            _ => return Err(wrong("use [SOURCE:]TARGET[:OPTIONS], as in /data:/data:ro")),
+            _ => {
+                let why = "invalid volume specification: use [SOURCE:]TARGET[:OPTIONS], as in /data:/data:ro";
+                return Err(wrong(why.to_owned()));
+            }
         };
-        let target = target("--volume", text, destination)?;
-        let mut read_only = false;
-        let mut bind = BindOptions { if_missing: Vanish::MakeDirectory, ..BindOptions::default() };
-        let mut no_copy = false;
-        for option in options.split(',').filter(|option| !option.is_empty()) {
-            match option {
-                "ro" | "readonly" => read_only = true,
-                // Labels (z, Z) and consistency mean nothing here; docker takes them on every host.
-                "rw" | "z" | "Z" | "consistent" | "cached" | "delegated" => {}
-                "nocopy" => no_copy = true,
-                "bind" => bind.non_recursive = true,
-                "rbind" => bind.non_recursive = false,
-                other if PROPAGATIONS.contains(&other) => bind.propagation = Some(other.to_owned()),
-                _ => {
-                    return Err(wrong(
-                        "an option is unknown; use ro, rw, nocopy, or a propagation such as rshared",
-                    ));
-                }
-            }
+        if parts.iter().any(|part| part.is_empty()) {
+            let why = "invalid volume specification: empty section between colons; \
+                       for an anonymous volume give the target alone";
+            return Err(wrong(why.to_owned()));
         }
+        let target = target("--volume", text, destination)?;
+        let mode = VolumeMode::parse(options).map_err(|option| {
+            wrong(format!(
+                "invalid mode: {option}; use each once at most of ro or rw, nocopy, bind or rbind, \
+                 and a propagation such as rshared"
+            ))
+        })?;
         let kind = match source {
-            Some("") => {
-                return Err(wrong("the source is empty; leave it and its colon out for an anonymous volume"));
+            None => {
+                MountKind::Volume { name: None, no_copy: mode.no_copy, options: VolumeOptions::default() }
             }
-            None => MountKind::Volume { name: None, no_copy },
             Some(source) if source.starts_with(['/', '.']) => {
-                MountKind::Bind { source: source.into(), options: bind }
+                if mode.no_copy {
+                    return Err(wrong("invalid mode: nocopy; a bind mount copies nothing".to_owned()));
+                }
+                MountKind::Bind { source: source.into(), options: mode.bind() }
             }
             Some(name) => {
+                if let Some(propagation) = &mode.propagation {
+                    return Err(wrong(format!("invalid mode: {propagation}; a volume has no propagation")));
+                }
                 let name = Some(volume_name("--volume", name)?);
-                MountKind::Volume { name, no_copy }
+                MountKind::Volume { name, no_copy: mode.no_copy, options: VolumeOptions::default() }
             }
         };
-        Ok(Self { target, kind, read_only })
+        Ok(Self { target, kind, read_only: mode.read_only, by: MountOption::Volume })
     }
 
     /// Reads `--mount type=…,source=…,target=…`.
     pub fn parse_mount(text: &str) -> Result<Self, InvalidOption> {
         let mut fields = MountFields::default();
-        for field in text.split(',') {
-            fields.take(text, field)?;
+        for field in fields::split(text)? {
+            fields.take(text, &field)?;
         }
         fields.finish(text)
     }
@@ -155,59 +193,70 @@ impl MountRequest {
     pub fn parse_tmpfs(text: &str) -> Result<Self, InvalidOption> {
         let (destination, options) = text.split_once(':').unwrap_or((text, ""));
         let target = target("--tmpfs", text, destination)?;
-        let mut tmpfs = TmpfsOptions::default();
-        let mut read_only = false;
-        for option in options.split(',').filter(|option| !option.is_empty()) {
-            match option.split_once('=') {
-                Some(("size", size)) => tmpfs.size_bytes = Some(tmpfs_size("--tmpfs", text, size)?),
-                Some(("mode", mode)) => tmpfs.mode = Some(octal("--tmpfs", text, mode)?),
-                None if option == "ro" => read_only = true,
-                None if option == "rw" => read_only = false,
-                _ if tmpfs_knows(option) => tmpfs.options.push(option.to_owned()),
-                _ => {
-                    return Err(InvalidOption::new("--tmpfs", text, format!("tmpfs has no option {option}")));
-                }
-            }
-        }
-        Ok(Self { target, kind: MountKind::Tmpfs(tmpfs), read_only })
+        let (tmpfs, read_only) = tmpfs::parse(text, options)?;
+        Ok(Self { target, kind: MountKind::Tmpfs(tmpfs), read_only, by: MountOption::Tmpfs })
     }
 }
 
-/// Options beyond size and mode that a user may set on a tmpfs.
-fn tmpfs_knows(option: &str) -> bool {
-    const FLAGS: [&str; 12] = [
-        "exec",
-        "noexec",
-        "suid",
-        "nosuid",
-        "dev",
-        "nodev",
-        "sync",
-        "async",
-        "atime",
-        "noatime",
-        "relatime",
-        "strictatime",
-    ];
-    const VALUES: [&str; 4] = ["uid", "gid", "nr_inodes", "nr_blocks"];
-    FLAGS.contains(&option) || option.split_once('=').is_some_and(|(key, _)| VALUES.contains(&key))
+/// What stands behind the second colon of `--volume`.
+#[derive(Default)]
+struct VolumeMode {
+    read_only: bool,
+    no_copy: bool,
+    propagation: Option<String>,
+    non_recursive: bool,
 }
 
-fn tmpfs_size(option: &'static str, text: &str, size: &str) -> Result<u64, InvalidOption> {
-    ByteSize::parse(size).map(|size| size.0).map_err(|why| InvalidOption::new(option, text, why.to_string()))
-}
+impl VolumeMode {
+    /// Reads them; or the one that is unknown, or given again.
+    fn parse(options: &str) -> Result<Self, String> {
+        let mut mode = Self::default();
+        let mut seen = [0_u8; 6];
+        for option in options.split(',').filter(|option| !option.is_empty()) {
+            let kind = match option {
+                "ro" | "readonly" | "rw" => 0,
+                // Labels (z, Z) and consistency mean nothing here; docker takes them on every host.
+                "z" | "Z" => 1,
+                "consistent" | "cached" | "delegated" | "default" => 2,
+                "nocopy" => 3,
+                "bind" | "rbind" => 4,
+                other if PROPAGATIONS.contains(&other) => 5,
+                other => return Err(other.to_owned()),
+            };
+            seen[kind] += 1;
+            if seen[kind] > 1 {
+                return Err(options.to_owned());
+            }
+            match kind {
+                0 => mode.read_only = option != "rw",
+                3 => mode.no_copy = true,
+                4 => mode.non_recursive = option == "bind",
+                5 => mode.propagation = Some(option.to_owned()),
+                _ => {}
+            }
+        }
+        Ok(mode)
+    }
 
-fn octal(option: &'static str, text: &str, mode: &str) -> Result<u32, InvalidOption> {
-    let mode = u32::from_str_radix(mode, 8).ok().filter(|mode| *mode <= 0o7777);
-    mode.ok_or_else(|| InvalidOption::new(option, text, "the mode must be octal, as in 1777"))
+    fn bind(&self) -> BindOptions {
+        BindOptions {
+            propagation: self.propagation.clone(),
+            if_missing: Vanish::MakeDirectory,
+            non_recursive: self.non_recursive,
+            // As docker has it since 25: what is mounted below can be written no more than this.
+            recursive_read_only: self.read_only,
+        }
+    }
 }
 
 /// The target as a clean absolute path; `/` and what climbs are refused.
 fn target(option: &'static str, text: &str, destination: &str) -> Result<PathBuf, InvalidOption> {
-    let wrong = |why: &'static str| InvalidOption::new(option, text, why);
+    let wrong = |why: String| InvalidOption::new(option, text, why);
     let path = Path::new(destination);
     if !path.is_absolute() {
-        return Err(wrong("the target must be an absolute path in the container"));
+        return Err(wrong(format!(
+            "invalid mount path: '{destination}' mount path must be absolute: begin it with /"
+        )));
     }
     let mut clean = PathBuf::from("/");
     for component in path.components() {
@@ -215,12 +264,14 @@ fn target(option: &'static str, text: &str, destination: &str) -> Result<PathBuf
             Component::RootDir | Component::CurDir => {}
             Component::Normal(name) => clean.push(name),
             Component::ParentDir | Component::Prefix(_) => {
-                return Err(wrong("the target must not contain .."));
+                return Err(wrong("the target must not contain ..".to_owned()));
             }
         }
     }
     if clean == Path::new("/") {
-        return Err(wrong("the target must not be /"));
+        return Err(wrong(
+            "invalid specification: destination can't be '/': name a path below it".to_owned(),
+        ));
     }
     Ok(clean)
 }
@@ -235,85 +286,30 @@ pub(crate) fn volume_name(option: &'static str, name: &str) -> Result<String, In
     if good {
         return Ok(name.to_owned());
     }
-    let why = "a volume's name has two or more of [A-Za-z0-9_.-]; a path begins with /";
+    let why = if name.len() == 1 {
+        format!("volume name is too short, names should be at least two alphanumeric characters: {name}")
+    } else {
+        format!(
+            "{name:?} includes invalid characters for a local volume name, only \
+             \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use \
+             absolute path"
+        )
+    };
     Err(InvalidOption::new(option, name, why))
-}
-
-/// The fields of `--mount` as they come.
-#[derive(Default)]
-struct MountFields {
-    kind: Option<String>,
-    source: Option<String>,
-    target: Option<String>,
-    read_only: bool,
-    no_copy: bool,
-    bind: BindOptions,
-    tmpfs: TmpfsOptions,
-}
-
-impl MountFields {
-    fn take(&mut self, text: &str, field: &str) -> Result<(), InvalidOption> {
-        let wrong = |why: String| InvalidOption::new("--mount", text, why);
-        let (key, value) = field.split_once('=').map_or((field, None), |(key, value)| (key, Some(value)));
-        let needed = || value.ok_or_else(|| wrong(format!("{key} needs a value")));
-        let truth = || match value {
-            None | Some("true" | "1") => Ok(true),
-            Some("false" | "0") => Ok(false),
-            Some(_) => Err(wrong(format!("{key} is true or false"))),
-        };
-        match key.to_ascii_lowercase().as_str() {
-            "type" => self.kind = Some(needed()?.to_ascii_lowercase()),
-            "source" | "src" => self.source = Some(needed()?.to_owned()),
-            "target" | "destination" | "dst" => self.target = Some(needed()?.to_owned()),
-            "readonly" | "ro" => self.read_only = truth()?,
-            "volume-nocopy" => self.no_copy = truth()?,
-            "bind-propagation" => {
-                let propagation = needed()?;
-                if !PROPAGATIONS.contains(&propagation) {
-                    return Err(wrong(format!("bind-propagation is one of {}", PROPAGATIONS.join(", "))));
-                }
-                self.bind.propagation = Some(propagation.to_owned());
-            }
-            "bind-nonrecursive" => self.bind.non_recursive = truth()?,
-            "bind-recursive" => self.bind.non_recursive = needed()? == "disabled",
-            "bind-create-host-path" if truth()? => self.bind.if_missing = Vanish::MakeDirectory,
-            "bind-create-host-path" | "consistency" => {}
-            "tmpfs-size" => self.tmpfs.size_bytes = Some(tmpfs_size("--mount", text, needed()?)?),
-            "tmpfs-mode" => self.tmpfs.mode = Some(octal("--mount", text, needed()?)?),
-            other => return Err(wrong(format!("there is no field {other}"))),
-        }
-        Ok(())
-    }
-
-    fn finish(self, text: &str) -> Result<MountRequest, InvalidOption> {
-        let wrong = |why: &'static str| InvalidOption::new("--mount", text, why);
-        let target =
-            target("--mount", text, self.target.as_deref().ok_or_else(|| wrong("target= is missing"))?)?;
-        let kind = match self.kind.as_deref().unwrap_or("volume") {
-            "bind" => {
-                let source = PathBuf::from(self.source.ok_or_else(|| wrong("a bind mount needs source="))?);
-                MountKind::Bind { source, options: self.bind }
-            }
-            "volume" => {
-                let name = self.source.map(|name| volume_name("--mount", &name)).transpose()?;
-                MountKind::Volume { name, no_copy: self.no_copy }
-            }
-            "tmpfs" if self.source.is_some() => return Err(wrong("a tmpfs mount has no source")),
-            "tmpfs" => MountKind::Tmpfs(self.tmpfs),
-            _ => return Err(wrong("type is bind, volume or tmpfs")),
-        };
-        Ok(MountRequest { target, kind, read_only: self.read_only })
-    }
 }
 
 impl VolumesFrom {
     /// Reads `CONTAINER[:ro|rw]`.
     pub fn parse(text: &str) -> Result<Self, InvalidOption> {
         let (container, mode) = text.split_once(':').unwrap_or((text, "rw"));
+        let wrong = |why: String| Err(InvalidOption::new("--volumes-from", text, why));
+        if container.is_empty() {
+            return wrong("malformed volumes-from specification: name a container".to_owned());
+        }
         match mode {
             "rw" | "z" | "Z" => Ok(Self { container: container.to_owned(), read_only: false }),
             "ro" => Ok(Self { container: container.to_owned(), read_only: true }),
-            _ => Err(InvalidOption::new("--volumes-from", text, "the mode is ro or rw")),
+            mode => wrong(format!("invalid mode: {mode}; use ro or rw")),
         }
     }
 }
@@ -328,10 +324,20 @@ mod tests {
             MountKind::Bind { source, options } => {
                 let missing = if options.if_missing == Vanish::MakeDirectory { " mkdir" } else { "" };
                 let propagation = options.propagation.as_ref().map_or(String::new(), |p| format!(" {p}"));
-                format!("bind {}{missing}{propagation}", source.display())
+                let depth = match (options.non_recursive, options.recursive_read_only) {
+                    (true, _) => " flat",
+                    (false, true) => " rro",
+                    (false, false) => "",
+                };
+                format!("bind {}{missing}{propagation}{depth}", source.display())
             }
-            MountKind::Volume { name, no_copy } => {
-                format!("volume {}{}", name.as_deref().unwrap_or("-"), if *no_copy { " nocopy" } else { "" })
+            MountKind::Volume { name, no_copy, options } => {
+                let labels: String = options.labels.iter().map(|(k, v)| format!(" label:{k}={v}")).collect();
+                let driver: String =
+                    options.driver_options.iter().map(|(k, v)| format!(" opt:{k}={v}")).collect();
+                let part = options.part.as_ref().map_or(String::new(), |p| format!(" part:{}", p.display()));
+                let nocopy = if *no_copy { " nocopy" } else { "" };
+                format!("volume {}{nocopy}{labels}{driver}{part}", name.as_deref().unwrap_or("-"))
             }
             MountKind::Image { image, .. } => format!("image {image}"),
             MountKind::Tmpfs(o) => format!("tmpfs {:?} {:?} {:?}", o.size_bytes, o.mode, o.options),
@@ -348,27 +354,92 @@ mod tests {
     #[test]
     fn volumes() {
         check(MountRequest::parse_volume("/a:/b"), "bind /a mkdir at /b");
-        check(MountRequest::parse_volume("/a:/b/./c/:ro,rshared"), "bind /a mkdir rshared at /b/c ro");
+        check(MountRequest::parse_volume("/a:/b/./c/:ro,rshared"), "bind /a mkdir rshared rro at /b/c ro");
+        check(MountRequest::parse_volume("/a:/b:ro,bind"), "bind /a mkdir flat at /b ro");
         check(MountRequest::parse_volume("data:/b:nocopy"), "volume data nocopy at /b");
         check(MountRequest::parse_volume("/b"), "volume - at /b");
         check(MountRequest::parse_volume("./x:/b:Z"), "bind ./x mkdir at /b");
-        for text in ["", "b", "a:b", "/a:/", "/a:/../b", "a:/b:frob", "/a:/b:ro:x", ":/b", "a/b:/c", "x:/c"] {
-            assert!(MountRequest::parse_volume(text).is_err(), "{text}");
+    }
+
+    #[test]
+    fn volumes_are_refused_in_dockers_words() {
+        for (text, why) in [
+            ("", "empty section between colons"),
+            (":/b", "empty section between colons"),
+            ("a:b", "mount path must be absolute"),
+            ("/a:/", "destination can't be '/'"),
+            ("/a:/../b", "must not contain .."),
+            ("ab:/b:frob", "invalid mode: frob"),
+            ("ab:/b:ro,rw", "invalid mode: ro,rw"),
+            ("ab:/b:rshared", "invalid mode: rshared"),
+            ("/a:/b:nocopy", "invalid mode: nocopy"),
+            ("/a:/b:ro:x", "invalid volume specification"),
+            ("a/b:/c", "includes invalid characters for a local volume name"),
+            ("x:/c", "volume name is too short"),
+        ] {
+            let error = MountRequest::parse_volume(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
         }
     }
 
     #[test]
     fn mounts() {
-        check(MountRequest::parse_mount("type=bind,src=/a,dst=/b,readonly"), "bind /a at /b ro");
-        check(MountRequest::parse_mount("source=v1,target=/b,volume-nocopy"), "volume v1 nocopy at /b");
-        check(
-            MountRequest::parse_mount("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700"),
-            "tmpfs Some(1048576) Some(448) [] at /t",
+        let good = |text: &str, expected: &str| check(MountRequest::parse_mount(text), expected);
+        good("type=bind,src=/a,dst=/b,readonly", "bind /a rro at /b ro");
+        good("type=bind,src=/a,dst=/b,ro=false", "bind /a at /b");
+        good("type=bind,src=/a,dst=/b,ro,bind-recursive=writable", "bind /a at /b ro");
+        good("type=bind,src=/a,dst=/b,bind-recursive=disabled", "bind /a flat at /b");
+        good(
+            "type=bind,src=/a,dst=/b,ro,bind-recursive=readonly,bind-propagation=rprivate",
+            "bind /a rprivate rro at /b ro",
         );
-        check(MountRequest::parse_mount("type=bind,dst=/b"), "a bind mount needs source=");
-        check(MountRequest::parse_mount("type=bind,src=/a"), "target= is missing");
-        check(MountRequest::parse_mount("type=nfs,dst=/b"), "type is bind, volume or tmpfs");
-        check(MountRequest::parse_mount("type=bind,src=/a,dst=/b,frob=1"), "there is no field frob");
+        good("source=v1,target=/b,volume-nocopy", "volume v1 nocopy at /b");
+        good(
+            "source=v1,target=/b,volume-label=a=1,volume-label=c,volume-opt=type=tmpfs,volume-subpath=x/y",
+            "volume v1 label:a=1 label:c= opt:type=tmpfs part:x/y at /b",
+        );
+        good("type=volume,volume-driver=local,dst=/b", "volume - at /b");
+        good("type=tmpfs,target=/t,tmpfs-size=1m,tmpfs-mode=700", "tmpfs Some(1048576) Some(448) [] at /t");
+        good("type=image,src=busybox,dst=/i,image-subpath=etc", "image busybox at /i ro");
+        good(r#"type=bind,"src=/a,b",dst=/b"#, "bind /a,b at /b");
+    }
+
+    #[test]
+    fn mounts_are_refused_in_dockers_words() {
+        for (text, why) in [
+            ("type=bind,dst=/b", "field Source must not be empty"),
+            ("type=bind,src=/a", "target is required"),
+            ("type=bind,src=a,dst=/b", "mount path must be absolute"),
+            ("type=nfs,dst=/b", "mount type unknown: \"nfs\""),
+            ("type=bind,src=/a,dst=/b,frob=1", "unexpected key 'frob' in 'frob=1'"),
+            ("type=bind,src=/a,dst=/b,frob", "invalid field 'frob' must be a key=value pair"),
+            ("type=bind,src=/a,dst=/b,ro=maybe", "invalid value for readonly: maybe"),
+            ("type=bind,src=/a,dst=/b,volume-nocopy", "cannot mix 'volume-*' options with mount type 'bind'"),
+            (
+                "type=volume,dst=/b,bind-propagation=shared",
+                "cannot mix 'bind-*' options with mount type 'volume'",
+            ),
+            ("type=volume,dst=/b,tmpfs-size=1m", "cannot mix 'tmpfs-*' options with mount type 'volume'"),
+            ("type=volume,dst=/b,image-subpath=x", "cannot mix 'image-*' options with mount type 'volume'"),
+            ("type=tmpfs,src=/a,dst=/b", "field Source must not be specified"),
+            ("type=tmpfs,dst=/b,tmpfs-mode=9", "invalid value for tmpfs-mode: 9"),
+            ("type=tmpfs,dst=/b,tmpfs-size=x", "invalid value for tmpfs-size: x"),
+            ("type=bind,src=/a,dst=/b,bind-propagation=up", "invalid propagation mode: up"),
+            ("type=bind,src=/a,dst=/b,bind-recursive=maybe", "invalid value for bind-recursive: maybe"),
+            ("type=bind,src=/a,dst=/b,bind-recursive=writable", "requires 'readonly' to be specified"),
+            ("type=bind,src=/a,dst=/b,ro,bind-recursive=readonly", "requires 'bind-propagation=rprivate'"),
+            (
+                "type=volume,src=v1,dst=/b,volume-subpath=../x",
+                "subpath must be a relative path within the volume",
+            ),
+            ("type=volume,dst=/b,volume-subpath=x", "must not set Subpath when using anonymous volumes"),
+            ("type=volume,src=v1,dst=/b,volume-driver=nfs", "plugin \"nfs\" not found"),
+            ("type=image,dst=/b", "field Source must not be empty"),
+            ("type=bind,src=/a,dst=/b,\"x", "bare or unclosed \""),
+        ] {
+            let error = MountRequest::parse_mount(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
     }
 
     #[test]
@@ -378,6 +449,20 @@ mod tests {
             MountRequest::parse_tmpfs("/t:size=64k,mode=1777,exec,ro"),
             "tmpfs Some(65536) Some(1023) [\"exec\"] at /t ro",
         );
-        check(MountRequest::parse_tmpfs("/t:lowerdir=/x"), "tmpfs has no option lowerdir=/x");
+        for (text, why) in [
+            ("/t:lowerdir=/x", "invalid tmpfs option \"lowerdir=/x\""),
+            ("t", "mount path must be absolute"),
+            ("/t:mode=9", "octal"),
+        ] {
+            let error = MountRequest::parse_tmpfs(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn volumes_of_others() {
+        assert!(VolumesFrom::parse("web:ro").unwrap().read_only);
+        assert!(VolumesFrom::parse("web:x").unwrap_err().to_string().contains("invalid mode: x"));
+        assert!(VolumesFrom::parse(":ro").unwrap_err().to_string().contains("malformed volumes-from"));
     }
 }

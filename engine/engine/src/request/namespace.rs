@@ -87,6 +87,8 @@ pub enum NetworkMode {
     None,
     /// The pods' network of a cluster.
     Pod,
+    /// A network that a user has made.
+    Named(String),
     /// Another container's.
     Container(String),
 }
@@ -106,7 +108,11 @@ impl PidMode {
             (_, Some(name)) => Ok(Self::Container(name.to_owned())),
             ("" | "private", _) => Ok(Self::Private),
             ("host", _) => Ok(Self::Host),
-            _ => Err(InvalidOption::new("--pid", text, "use private, host or container:NAME")),
+            _ => Err(InvalidOption::new(
+                "--pid",
+                text,
+                "invalid PID mode: use private, host or container:NAME",
+            )),
         }
     }
 }
@@ -121,7 +127,8 @@ impl IpcMode {
             ("none", _) => Ok(Self::None),
             ("host", _) => Ok(Self::Host),
             _ => {
-                Err(InvalidOption::new("--ipc", text, "use private, shareable, none, host or container:NAME"))
+                let why = "invalid IPC mode: use private, shareable, none, host or container:NAME";
+                Err(InvalidOption::new("--ipc", text, why))
             }
         }
     }
@@ -133,7 +140,7 @@ impl UtsMode {
         match text {
             "" | "private" => Ok(Self::Private),
             "host" => Ok(Self::Host),
-            _ => Err(InvalidOption::new("--uts", text, "use private or host")),
+            _ => Err(InvalidOption::new("--uts", text, "invalid UTS mode: use private or host")),
         }
     }
 }
@@ -144,7 +151,7 @@ impl CgroupMode {
         match text {
             "" | "private" => Ok(Self::Private),
             "host" => Ok(Self::Host),
-            _ => Err(InvalidOption::new("--cgroupns", text, "use private or host")),
+            _ => Err(InvalidOption::new("--cgroupns", text, "invalid CGROUP mode: use private or host")),
         }
     }
 }
@@ -158,7 +165,7 @@ impl UserMode {
     /// Reads `host` or `private[:BASE[:SIZE]]`.
     pub fn parse(text: &str) -> Result<Self, InvalidOption> {
         let wrong = |why| InvalidOption::new("--userns", text, why);
-        let usage = "use host, or private[:BASE[:SIZE]] as in private:100000:65536";
+        let usage = "invalid USER mode: use host, or private[:BASE[:SIZE]] as in private:100000:65536";
         let mut parts = text.split(':');
         match parts.next() {
             Some("" | "host") if parts.next().is_none() => return Ok(Self::Host),
@@ -193,11 +200,7 @@ impl NetworkMode {
             ("" | "default" | "bridge", _) => Ok(Self::Bridge),
             ("host", _) => Ok(Self::Host),
             ("none", _) => Ok(Self::None),
-            _ => Err(InvalidOption::new(
-                "--network",
-                text,
-                "there is no such network; use bridge, host, none or container:NAME",
-            )),
+            (name, _) => Ok(Self::Named(name.to_owned())),
         }
     }
 
@@ -208,8 +211,14 @@ impl NetworkMode {
             Self::Host => "host".to_owned(),
             Self::None => "none".to_owned(),
             Self::Pod => "pod".to_owned(),
+            Self::Named(name) => name.clone(),
             Self::Container(name) => format!("container:{name}"),
         }
+    }
+
+    /// Whether the container is in networks of this host, which it may leave and join.
+    pub fn is_bridged(&self) -> bool {
+        matches!(self, Self::Bridge | Self::Named(_))
     }
 }
 
@@ -229,6 +238,12 @@ mod tests {
         for text in ["private:0", "private:1:0", "private:4294967295", "private:1:2:3", "remap", "host:1"] {
             assert!(UserMode::parse(text).is_err(), "{text}");
         }
-        assert!(NetworkMode::parse("web").unwrap_err().to_string().contains("no such network"));
+        let says = |error: InvalidOption, why: &str| assert!(error.to_string().contains(why), "{error}");
+        says(PidMode::parse("x").unwrap_err(), "invalid PID mode");
+        says(IpcMode::parse("x").unwrap_err(), "invalid IPC mode");
+        says(UtsMode::parse("container:x").unwrap_err(), "invalid UTS mode");
+        says(UserMode::parse("container:x").unwrap_err(), "invalid USER mode");
+        says(CgroupMode::parse("container:x").unwrap_err(), "invalid CGROUP mode");
+        assert_eq!(NetworkMode::parse("web"), Ok(NetworkMode::Named("web".to_owned())));
     }
 }

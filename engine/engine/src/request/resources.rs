@@ -6,6 +6,7 @@ use base::ByteSize;
 use serde::{Deserialize, Serialize};
 
 use super::InvalidOption;
+use super::blkio::{RateDevice, WeightDevice};
 
 /// Limits and weights; what is missing is not limited.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +38,20 @@ pub struct ResourceRequest {
     pub cpuset_mems: Option<String>,
     /// Weight of block I/O, 10 to 1000.
     pub blkio_weight: Option<u16>,
+    /// Weight of block I/O by device.
+    pub blkio_weight_devices: Vec<WeightDevice>,
+    /// Bytes read in a second, by device.
+    pub read_bps: Vec<RateDevice>,
+    /// Bytes written in a second, by device.
+    pub write_bps: Vec<RateDevice>,
+    /// Reads in a second, by device.
+    pub read_iops: Vec<RateDevice>,
+    /// Writes in a second, by device.
+    pub write_iops: Vec<RateDevice>,
+    /// Period of real-time scheduling in microseconds.
+    pub cpu_rt_period_us: Option<u64>,
+    /// Real-time processor time per period in microseconds.
+    pub cpu_rt_runtime_us: Option<i64>,
     /// Processes; negative for no limit.
     pub pids_limit: Option<i64>,
     /// `setrlimit(2)`.
@@ -84,10 +99,12 @@ impl Ulimit {
     /// Reads `NAME=SOFT[:HARD]`; -1 and `unlimited` mean no limit.
     pub fn parse(text: &str) -> Result<Self, InvalidOption> {
         let wrong = |why: String| InvalidOption::new("--ulimit", text, why);
-        let usage = || wrong("use NAME=SOFT[:HARD], as in nofile=1024:2048".to_owned());
+        let usage = || {
+            wrong(format!("invalid ulimit argument: {text}; use NAME=SOFT[:HARD], as in nofile=1024:2048"))
+        };
         let (name, limits) = text.split_once('=').ok_or_else(usage)?;
         if !LIMITS.contains(&name) {
-            return Err(wrong(format!("the name is one of {}", LIMITS.join(", "))));
+            return Err(wrong(format!("invalid ulimit type: {name}; use one of {}", LIMITS.join(", "))));
         }
         let number = |text: &str| match text {
             "-1" | "unlimited" => Ok(u64::MAX),
@@ -95,10 +112,17 @@ impl Ulimit {
         };
         let (soft, hard) = match limits.split_once(':') {
             None => (number(limits)?, number(limits)?),
+            Some((_, more)) if more.contains(':') => {
+                return Err(wrong(format!(
+                    "too many limit value arguments - {limits}, can only have up to two, `soft[:hard]`"
+                )));
+            }
             Some((soft, hard)) => (number(soft)?, number(hard)?),
         };
         if soft > hard {
-            return Err(wrong("the soft limit must not be above the hard one".to_owned()));
+            return Err(wrong(format!(
+                "ulimit soft limit must be less than or equal to hard limit: {soft} > {hard}"
+            )));
         }
         Ok(Self { name: name.to_owned(), soft, hard })
     }
@@ -107,58 +131,80 @@ impl Ulimit {
 impl ResourceRequest {
     /// Checks what single values cannot show.
     pub fn validate(&self) -> Result<(), InvalidOption> {
-        let wrong = |option, value: String, why: &'static str| Err(InvalidOption::new(option, &value, why));
+        self.check_memory()?;
+        self.check_cpu()?;
+        if let Some(weight) = self.blkio_weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight))
+        {
+            return wrong("--blkio-weight", &weight, "Range of blkio weight is from 10 to 1000");
+        }
+        if let Some(adj) = self.oom_score_adj.filter(|adj| !(-1000..=1000).contains(adj)) {
+            return wrong("--oom-score-adj", &adj, "Invalid value, range for oom score adj is [-1000, 1000]");
+        }
+        Ok(())
+    }
+
+    fn check_memory(&self) -> Result<(), InvalidOption> {
         if let Some(memory) = self.memory_bytes {
             check_memory(memory, &memory.to_string())?;
         }
         match (self.memory_swap_bytes, self.memory_bytes) {
             (Some(swap), None) if swap > 0 => {
-                return wrong(
-                    "--memory-swap",
-                    swap.to_string(),
-                    "give --memory too: it is memory and swap together",
-                );
+                let why =
+                    "You should always set the Memory limit when using Memoryswap limit: give --memory too";
+                return wrong("--memory-swap", &swap, why);
             }
             (Some(swap), Some(memory)) if swap > 0 && (swap as u64) < memory => {
-                return wrong(
-                    "--memory-swap",
-                    swap.to_string(),
-                    "it is memory and swap together, so not less than --memory",
-                );
+                let why = "Minimum memoryswap limit should be larger than memory limit: it is memory and swap together";
+                return wrong("--memory-swap", &swap, why);
             }
             _ => {}
         }
-        if let (Some(soft), Some(memory)) = (self.memory_reservation_bytes, self.memory_bytes)
-            && soft > memory
-        {
-            return wrong("--memory-reservation", soft.to_string(), "it must not be above --memory");
+        if let Some(soft) = self.memory_reservation_bytes {
+            if soft < MEMORY_MIN {
+                let why = "Minimum memory reservation allowed is 6MB: give at least 6m";
+                return wrong("--memory-reservation", &soft, why);
+            }
+            if self.memory_bytes.is_some_and(|memory| soft > memory) {
+                let why = "Minimum memory limit can not be less than memory reservation limit: lower it, or raise --memory";
+                return wrong("--memory-reservation", &soft, why);
+            }
         }
-        if self.nano_cpus.is_some() && (self.cpu_quota_us.is_some() || self.cpu_period_us.is_some()) {
-            return wrong(
-                "--cpus",
-                self.cpus_text(),
-                "it cannot be combined with --cpu-quota or --cpu-period",
-            );
+        match self.memory_swappiness.filter(|n| *n > 100) {
+            Some(n) => {
+                wrong("--memory-swappiness", &n, "Invalid value, valid memory swappiness range is 0-100")
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn check_cpu(&self) -> Result<(), InvalidOption> {
+        if self.nano_cpus.is_some() && self.cpu_period_us.is_some() {
+            let why = "Conflicting options: Nano CPUs and CPU Period cannot both be set: leave out one of --cpus and --cpu-period";
+            return wrong("--cpus", &self.cpus_text(), why);
+        }
+        if self.nano_cpus.is_some() && self.cpu_quota_us.is_some() {
+            let why = "Conflicting options: Nano CPUs and CPU Quota cannot both be set: leave out one of --cpus and --cpu-quota";
+            return wrong("--cpus", &self.cpus_text(), why);
+        }
+        if let (Some(runtime), Some(period)) = (self.cpu_rt_runtime_us, self.cpu_rt_period_us)
+            && u64::try_from(runtime).is_ok_and(|runtime| runtime > period)
+        {
+            let why = "CPU real-time runtime cannot be higher than CPU real-time period: lower it, or raise --cpu-rt-period";
+            return wrong("--cpu-rt-runtime", &runtime, why);
         }
         if let Some(period) = self.cpu_period_us.filter(|period| !(1_000..=1_000_000).contains(period)) {
-            return wrong("--cpu-period", period.to_string(), "use 1000 to 1000000 microseconds");
+            let why = "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)";
+            return wrong("--cpu-period", &period, why);
         }
         if let Some(quota) = self.cpu_quota_us.filter(|quota| (1..1_000).contains(quota)) {
-            return wrong("--cpu-quota", quota.to_string(), "use at least 1000 microseconds");
+            return wrong("--cpu-quota", &quota, "CPU cfs quota can not be less than 1ms (i.e. 1000)");
         }
-        if let Some(weight) = self.blkio_weight.filter(|weight| *weight != 0 && !(10..=1000).contains(weight))
+        for (option, what, list) in
+            [("--cpuset-cpus", "cpus", &self.cpuset_cpus), ("--cpuset-mems", "mems", &self.cpuset_mems)]
         {
-            return wrong("--blkio-weight", weight.to_string(), "use 10 to 1000");
-        }
-        if let Some(adj) = self.oom_score_adj.filter(|adj| !(-1000..=1000).contains(adj)) {
-            return wrong("--oom-score-adj", adj.to_string(), "use -1000 to 1000");
-        }
-        if let Some(swappiness) = self.memory_swappiness.filter(|n| *n > 100) {
-            return wrong("--memory-swappiness", swappiness.to_string(), "use 0 to 100");
-        }
-        for (option, list) in [("--cpuset-cpus", &self.cpuset_cpus), ("--cpuset-mems", &self.cpuset_mems)] {
             if let Some(list) = list.as_ref().filter(|list| !is_number_list(list)) {
-                return wrong(option, list.clone(), "use numbers and ranges, as in 0-2,4");
+                let why = format!("Invalid value for cpuset {what}: use numbers and ranges, as in 0-2,4");
+                return Err(InvalidOption::new(option, list, why));
             }
         }
         Ok(())
@@ -167,6 +213,14 @@ impl ResourceRequest {
     fn cpus_text(&self) -> String {
         self.nano_cpus.map_or(String::new(), |nano| (nano as f64 / 1e9).to_string())
     }
+}
+
+fn wrong(
+    option: &'static str,
+    value: &dyn std::fmt::Display,
+    why: &'static str,
+) -> Result<(), InvalidOption> {
+    Err(InvalidOption::new(option, &value.to_string(), why))
 }
 
 fn is_number_list(text: &str) -> bool {
@@ -203,7 +257,7 @@ pub fn memory_limit(text: &str) -> Result<Option<u64>, InvalidOption> {
 
 fn check_memory(bytes: u64, given: &str) -> Result<(), InvalidOption> {
     if bytes < MEMORY_MIN {
-        let why = "less cannot hold a container's first process; give at least 6m";
+        let why = "Minimum memory limit allowed is 6MB: give at least 6m";
         return Err(InvalidOption::new("--memory", given, why));
     }
     Ok(())
@@ -223,6 +277,15 @@ mod tests {
         assert_eq!(Ulimit::parse("core=-1").unwrap().hard, u64::MAX);
         for text in ["", "nofile", "frob=1", "nofile=2:1", "nofile=x"] {
             assert!(Ulimit::parse(text).is_err(), "{text}");
+        }
+        for (text, why) in [
+            ("nofile", "invalid ulimit argument: nofile"),
+            ("frob=1", "invalid ulimit type: frob"),
+            ("nofile=1:2:3", "too many limit value arguments - 1:2:3"),
+            ("nofile=2:1", "soft limit must be less than or equal to hard limit: 2 > 1"),
+        ] {
+            let error = Ulimit::parse(text).unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
         }
     }
 
@@ -267,5 +330,23 @@ mod tests {
         ] {
             assert!(bad.validate().is_err(), "{bad:?}");
         }
+        let says = |request: ResourceRequest, why: &str| {
+            let error = request.validate().unwrap_err().to_string();
+            assert!(error.contains(why), "{error}");
+        };
+        let nothing = ResourceRequest::default;
+        says(
+            ResourceRequest { nano_cpus: Some(1), cpu_period_us: Some(5000), ..nothing() },
+            "Conflicting options: Nano CPUs and CPU Period cannot both be set",
+        );
+        says(
+            ResourceRequest { cpu_rt_runtime_us: Some(2), cpu_rt_period_us: Some(1), ..nothing() },
+            "CPU real-time runtime cannot be higher than CPU real-time period",
+        );
+        says(
+            ResourceRequest { memory_reservation_bytes: Some(1), ..nothing() },
+            "Minimum memory reservation allowed is 6MB",
+        );
+        says(ResourceRequest { oom_score_adj: Some(1001), ..nothing() }, "[-1000, 1000]");
     }
 }

@@ -11,7 +11,7 @@ pub struct Signal(pub i32);
 
 /// The text is not a signal.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("signal {raw:?} is not valid: use a name such as TERM, or a number from 1 to 64")]
+#[error("invalid signal: {raw}; use a name such as TERM, or a number from 1 to 64")]
 pub struct InvalidSignal {
     /// What was given.
     pub raw: String,

@@ -12,7 +12,7 @@ mod resources;
 mod seccomp;
 mod user;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use base::ContainerId;
@@ -43,6 +43,14 @@ pub struct HostFacts {
     pub cgroup_v2: bool,
     /// All devices below `/dev`, for privileged containers.
     pub devices: Vec<HostDevice>,
+    /// The ids there are, when we are root of an ordinary user's namespace only.
+    pub rootless: Option<sys::user::Mapped>,
+    /// Numbers of the block devices that limits name.
+    pub block_devices: BTreeMap<PathBuf, (i64, i64)>,
+    /// Processors that may be used, as in `0-3`; empty when it is not known.
+    pub cpus_online: String,
+    /// Memory nodes that may be used; empty when it is not known.
+    pub memory_nodes: String,
 }
 
 /// A device of the host.
@@ -88,6 +96,8 @@ pub struct SpecInput<'a> {
     pub user: &'a ResolvedUser,
     /// Volumes, bind mounts, tmpfs.
     pub mounts: &'a [MountRecord],
+    /// Where volumes are at this moment that are no directories of ours, by their place.
+    pub volumes: &'a BTreeMap<PathBuf, PathBuf>,
     /// Files for `/etc`; none are mounted without.
     pub host_files: Option<&'a HostFilePaths>,
     /// Namespaces to join.
@@ -133,12 +143,13 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     spec.set_domainname(request.network.domainname.clone().filter(|_| uts_is_private));
     spec.set_process(Some(process::process(input, &caps)?));
     spec.set_mounts(Some(mounts::mounts(input)));
-    spec.set_annotations(None);
+    let annotations = &request.annotations;
+    spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
 
     let privileged = request.security.privileged;
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces::namespaces(input)));
-    linux.set_cgroups_path(Some(input.cgroup_path.into()));
+    linux.set_cgroups_path(input.host.rootless.is_none().then(|| input.cgroup_path.into()));
     linux.set_sysctl(sysctls(input)?);
     if let Some((base, size)) = user_ids {
         linux.set_uid_mappings(Some(vec![namespaces::id_mapping(base, size)]));
@@ -146,7 +157,12 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     }
     let (nodes, rules): (Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>) = devices::devices(input);
     linux.set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()));
-    linux.set_resources(Some(resources(&request.resources, rules, input.host, &mut warnings)?));
+    let limits = resources(&request.resources, rules, input.host, &mut warnings)?;
+    if input.host.rootless.is_none() {
+        linux.set_resources(Some(limits));
+    } else {
+        warnings.extend(resources::left_out(&request.resources));
+    }
     linux.set_seccomp(seccomp::seccomp(&request.security, &caps)?);
     let masks = !privileged && !request.security.systempaths_unconfined;
     let security = &request.security;
@@ -164,17 +180,20 @@ fn sysctls(input: &SpecInput<'_>) -> Result<Option<HashMap<String, String>>, Inv
     use crate::request::{IpcMode, NetworkMode};
     let request = input.request;
     let mut sysctls = HashMap::new();
-    let own_network =
-        matches!(request.network.mode, NetworkMode::Bridge | NetworkMode::None | NetworkMode::Pod);
+    let own_network = !matches!(request.network.mode, NetworkMode::Host | NetworkMode::Container(_));
     if own_network && !request.security.privileged && request.namespaces.user == UserMode::Host {
         // As docker: ports below 1024 and ping need no capability in the container's own network.
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".to_owned(), "0".to_owned());
-        sysctls.insert("net.ipv4.ping_group_range".to_owned(), "0 2147483647".to_owned());
+        // The kernel takes groups that there are only.
+        let last = input.host.rootless.map_or(i32::MAX as u32, |known| known.gids.saturating_sub(1));
+        sysctls.insert("net.ipv4.ping_group_range".to_owned(), format!("0 {last}"));
     }
     let own_ipc = !matches!(request.namespaces.ipc, IpcMode::Host | IpcMode::Container(_));
     for (name, value) in &request.security.sysctls {
         let text = format!("{name}={value}");
-        let refuse = |why: &'static str| Err(InvalidOption::new("--sysctl", &text, why));
+        let refuse = |why: &str| {
+            Err(InvalidOption::new("--sysctl", &text, format!("sysctl '{name}' is not allowed: {why}")))
+        };
         if name.contains('/') || name.contains("..") || value.contains('\n') {
             return refuse("use NAME=VALUE with dots in the name, as in net.core.somaxconn=1024");
         }

@@ -56,8 +56,16 @@ fn system(input: &SpecInput<'_>) -> Vec<Mount> {
     let mut mounts = oci_spec::defaults::mounts(request.files.shm_size_bytes.unwrap_or(SHM_BYTES_DEFAULT));
     let at = |mount: &Mount, path: &str| mount.destination() == Path::new(path);
     for mount in &mut mounts {
-        if request.security.privileged && (at(mount, "/sys") || at(mount, "/sys/fs/cgroup")) {
+        // An ordinary user's container has no control group of its own: it sees others' (CVE-2023-25809).
+        let own = at(mount, "/sys") || (at(mount, "/sys/fs/cgroup") && input.host.rootless.is_none());
+        if request.security.privileged && own {
             make_writable(mount);
+        }
+        if at(mount, "/dev/pts") && input.host.rootless.is_some_and(|known| known.gids <= TTY_GROUP) {
+            let options = mount.options().clone().unwrap_or_default();
+            mount.set_options(Some(
+                options.into_iter().filter(|option| !option.starts_with("gid=")).collect(),
+            ));
         }
         if at(mount, "/sys") && !shares_ids(input) && shares_network(input) {
             // A new sysfs needs the owner of the network namespace that it shows.
@@ -115,9 +123,17 @@ fn asked_for(record: &MountRecord, input: &SpecInput<'_>) -> Mount {
             mount.set_source(Some(path.clone()));
             mount
         }
-        MountSource::Volume { path, .. } => {
+        MountSource::Volume { path, device, .. } => {
+            let elsewhere = input.volumes.get(&record.target);
+            if let (Some(device), None) = (device, elsewhere) {
+                let mut all = vec![access];
+                all.extend(device.options.iter().map(String::as_str));
+                let mut mount = mount(&device.fs_type, target, &all);
+                mount.set_source(Some(device.source.clone().into()));
+                return mount;
+            }
             let mut mount = mount("bind", target, &["rbind", access, "rprivate"]);
-            mount.set_source(Some(path.clone()));
+            mount.set_source(Some(elsewhere.unwrap_or(path).clone()));
             if let UserMode::Private { base, size } = input.request.namespaces.user {
                 // On disk a volume has the container's ids, so it can be shared by all.
                 mount.set_uid_mappings(Some(vec![id_mapping(base, size)]));
@@ -160,6 +176,9 @@ pub(super) fn rootfs_propagation(mounts: &[MountRecord]) -> Option<&'static str>
         () => None,
     }
 }
+
+/// Who owns terminals.
+const TTY_GROUP: u32 = 5;
 
 const SHM_OPTIONS: &[&str] = &["nosuid", "noexec", "nodev"];
 

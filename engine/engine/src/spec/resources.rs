@@ -1,12 +1,14 @@
 //! Limits and weights.
 
+use std::path::Path;
+
 use oci_spec::runtime::{
     LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxHugepageLimitBuilder, LinuxMemory,
-    LinuxPids, LinuxResources,
+    LinuxPids, LinuxResources, LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
 };
 
 use super::HostFacts;
-use crate::request::{InvalidOption, ResourceRequest};
+use crate::request::{InvalidOption, RateDevice, ResourceRequest};
 
 /// Docker's period; the kernel's default too.
 const PERIOD_US: u64 = 100_000;
@@ -25,7 +27,7 @@ pub(crate) fn resources(
         .set_memory(memory(request, host, warnings))
         .set_cpu(cpu(request, host)?)
         .set_pids(pids(request))
-        .set_block_io(block_io(request))
+        .set_block_io(block_io(request, host)?)
         .set_hugepage_limits(hugepages(request))
         .set_unified(
             Some(request.unified.clone())
@@ -33,6 +35,17 @@ pub(crate) fn resources(
                 .map(|unified| unified.into_iter().collect()),
         );
     Ok(resources)
+}
+
+/// What an ordinary user is told of limits: their containers have no control group of their own.
+pub(super) fn left_out(request: &ResourceRequest) -> Option<String> {
+    let asked = *request
+        != ResourceRequest { cgroup_parent: request.cgroup_parent.clone(), ..ResourceRequest::default() };
+    asked.then(|| {
+        "resource limits are left out: control groups are root's on this host; ulimits hold, and root's \
+         containers can be limited"
+            .to_owned()
+    })
 }
 
 fn memory(request: &ResourceRequest, host: &HostFacts, warnings: &mut Vec<String>) -> Option<LinuxMemory> {
@@ -66,12 +79,19 @@ fn cpu(request: &ResourceRequest, host: &HostFacts) -> Result<Option<LinuxCpu>, 
             return Err(InvalidOption::new(
                 "--cpus",
                 &value,
-                format!("this host has {} processors", host.cpus),
+                format!(
+                    "Range of CPUs is from 0.01 to {cpus}.00, as there are only {cpus} CPUs available",
+                    cpus = host.cpus
+                ),
             ));
         }
         cpu.set_period(Some(PERIOD_US));
         cpu.set_quota(i64::try_from(nano / (1_000_000_000 / PERIOD_US)).ok());
     }
+    available("--cpuset-cpus", "CPUs", request.cpuset_cpus.as_deref(), &host.cpus_online)?;
+    available("--cpuset-mems", "memory nodes", request.cpuset_mems.as_deref(), &host.memory_nodes)?;
+    cpu.set_realtime_period(request.cpu_rt_period_us);
+    cpu.set_realtime_runtime(request.cpu_rt_runtime_us);
     cpu.set_cpus(request.cpuset_cpus.clone());
     cpu.set_mems(request.cpuset_mems.clone());
     Ok(Some(cpu).filter(|cpu| *cpu != LinuxCpu::default()))
@@ -92,9 +112,65 @@ fn hugepages(request: &ResourceRequest) -> Option<Vec<LinuxHugepageLimit>> {
     Some(limits.collect()).filter(|limits: &Vec<_>| !limits.is_empty())
 }
 
-fn block_io(request: &ResourceRequest) -> Option<LinuxBlockIo> {
-    let weight = request.blkio_weight.filter(|weight| *weight != 0)?;
+fn block_io(request: &ResourceRequest, host: &HostFacts) -> Result<Option<LinuxBlockIo>, InvalidOption> {
     let mut block_io = LinuxBlockIo::default();
-    block_io.set_weight(Some(weight));
-    Some(block_io)
+    block_io.set_weight(request.blkio_weight.filter(|weight| *weight != 0));
+    let mut weights = Vec::new();
+    for device in &request.blkio_weight_devices {
+        let (major, minor) = numbers("--blkio-weight-device", &device.path, host)?;
+        let weight = LinuxWeightDeviceBuilder::default().major(major).minor(minor).weight(device.weight);
+        weights.extend(weight.build().ok());
+    }
+    block_io.set_weight_device(Some(weights).filter(|weights| !weights.is_empty()));
+    let rates = |option, devices: &[RateDevice]| -> Result<Option<Vec<LinuxThrottleDevice>>, InvalidOption> {
+        let throttled = devices.iter().map(|device| {
+            let (major, minor) = numbers(option, &device.path, host)?;
+            let throttle = LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(device.rate);
+            Ok(throttle.build().ok())
+        });
+        let throttled: Vec<_> = throttled.collect::<Result<Vec<_>, InvalidOption>>()?;
+        Ok(Some(throttled.into_iter().flatten().collect()).filter(|devices: &Vec<_>| !devices.is_empty()))
+    };
+    block_io
+        .set_throttle_read_bps_device(rates("--device-read-bps", &request.read_bps)?)
+        .set_throttle_write_bps_device(rates("--device-write-bps", &request.write_bps)?)
+        .set_throttle_read_iops_device(rates("--device-read-iops", &request.read_iops)?)
+        .set_throttle_write_iops_device(rates("--device-write-iops", &request.write_iops)?);
+    Ok(Some(block_io).filter(|block_io| *block_io != LinuxBlockIo::default()))
+}
+
+/// Major and minor number of a block device that was looked up.
+fn numbers(option: &'static str, path: &Path, host: &HostFacts) -> Result<(i64, i64), InvalidOption> {
+    host.block_devices.get(path).copied().ok_or_else(|| {
+        let why = "no such file or directory, or it is not a block device: name one of `lsblk --paths`";
+        InvalidOption::new(option, &path.display().to_string(), why)
+    })
+}
+
+/// What is asked for must be among what the host has.
+fn available(
+    option: &'static str,
+    what: &str,
+    wanted: Option<&str>,
+    there: &str,
+) -> Result<(), InvalidOption> {
+    let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty() && !there.is_empty()) else { return Ok(()) };
+    let listed = ranges(there);
+    let all = ranges(wanted).iter().all(|(first, last)| {
+        (*first..=*last).all(|number| listed.iter().any(|(a, b)| (*a..=*b).contains(&number)))
+    });
+    if all {
+        return Ok(());
+    }
+    let why = format!("Requested {what} are not available - requested {wanted}, available: {there}");
+    Err(InvalidOption::new(option, wanted, why))
+}
+
+/// `0-2,4` as ranges; what is no number is left out.
+fn ranges(list: &str) -> Vec<(u32, u32)> {
+    let range = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        Some((first.trim().parse().ok()?, last.trim().parse().ok()?))
+    };
+    list.split(',').filter_map(range).collect()
 }

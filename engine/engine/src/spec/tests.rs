@@ -13,6 +13,10 @@ fn host() -> HostFacts {
         cpus: 4,
         cgroup_v2: false,
         devices: vec![],
+        rootless: None,
+        block_devices: [("/dev/vda".into(), (254, 0))].into(),
+        cpus_online: "0-3".to_owned(),
+        memory_nodes: "0".to_owned(),
     }
 }
 
@@ -43,6 +47,7 @@ fn planned_with(
         image: &image(),
         user: &user,
         mounts: &mounts,
+        volumes: &BTreeMap::new(),
         host_files: Some(&files),
         joined: &NamespacePaths::default(),
         hostname: "abab",
@@ -209,7 +214,7 @@ fn resources_become_settings() {
     check("/linux/resources/cpu", |r| r.resources.cpu_shares = Some(512), json!({"shares": 512}));
     check("/linux/resources/memory", |_| {}, Value::Null);
     let error = planned_with(&host(), |r, _| r.resources.nano_cpus = Some(5_000_000_000)).unwrap_err();
-    assert!(error.contains("this host has 4 processors"), "{error}");
+    assert!(error.contains("as there are only 4 CPUs available"), "{error}");
     check(
         "/process/rlimits",
         |r| r.resources.ulimits = vec![Ulimit::parse("nofile=10:20").unwrap()],

@@ -14,9 +14,14 @@ use sys::root::RootDir;
 /// Copies what is at `target` in `root` into the empty directory `volume`; whether there
 /// was anything to do. A volume with files in it is left alone.
 ///
-/// A volume has the container's ids on disk; `base` is what was added to them in `root`.
-pub(crate) fn copy_up(root: &RootDir, target: &Path, volume: &Path, base: u32) -> io::Result<bool> {
-    let home = volume.parent().unwrap_or(volume);
+/// A volume has the container's ids on disk; `base` is what was added to them in `root`. With the
+/// volume comes the directory of ours that it is kept in.
+pub(crate) fn copy_up(
+    root: &RootDir,
+    target: &Path,
+    (volume, home): (&Path, &Path),
+    base: u32,
+) -> io::Result<bool> {
     // Two containers may begin with the same new volume.
     let _one_at_a_time = sys::lock::FileLock::exclusive(home)?;
     let to = open_dir(CWD, volume)?;
@@ -194,7 +199,7 @@ mod tests {
         let owner = fs::metadata(dir.join("image")).unwrap().uid();
         // As nobody may give files away, all stay the user's own.
         assert_eq!(owner, rustix::process::geteuid().as_raw());
-        copy_up(root, Path::new(target), &dir.join("volume/_data"), 0)
+        copy_up(root, Path::new(target), (&dir.join("volume/_data"), &dir.join("volume")), 0)
     }
 
     #[test]

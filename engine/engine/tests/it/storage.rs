@@ -71,9 +71,10 @@ fn named_volumes_have_labels() {
     isolated(|| {
         let world = World::new();
         let labels = BTreeMap::from([("a".to_owned(), "b".to_owned())]);
-        world.engine.create_volume(Some("data"), labels.clone()).unwrap();
+        let wanted = engine::NewVolume { labels: labels.clone(), ..Default::default() };
+        world.engine.create_volume(Some("data"), wanted.clone()).unwrap();
         assert_eq!(world.engine.volume("data").unwrap().labels, labels);
-        assert!(world.engine.create_volume(Some("../x"), labels).is_err());
+        assert!(world.engine.create_volume(Some("../x"), wanted).is_err());
         world.engine.remove_volume("data").unwrap();
         assert!(world.engine.volume("data").unwrap_err().is_not_found());
     });

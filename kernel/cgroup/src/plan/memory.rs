@@ -32,7 +32,8 @@ fn v1(planner: &mut Planner<'_>, memory: &LinuxMemory, place: &Place) -> Result<
         planner.push(setting("memory.use_hierarchy", 1).if_refused(IfRefused::Warn));
     }
     let limit = memory.limit().filter(|limit| *limit != 0);
-    let swap = memory.swap().filter(|swap| *swap != 0);
+    // No limit of memory means none of both together: memsw cannot be below it.
+    let swap = memory.swap().filter(|swap| *swap != 0).or(limit.filter(|limit| *limit == -1));
     if let (Some(limit), Some(swap)) = (limit, swap)
         && swap > 0
         && (limit > swap)

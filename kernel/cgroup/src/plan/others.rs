@@ -5,13 +5,11 @@ use oci_spec::runtime::{LinuxHugepageLimit, LinuxNetwork, LinuxRdma};
 use super::{PlanError, Planner, invalid};
 use crate::setting::{IfRefused, Place, Setting};
 
-/// `resources.pids`: -1 is no limit, 0 leaves it as it is.
+/// `resources.pids`: below 0 is no limit. Nothing can run with 0, so that is taken for 1, as
+/// systemd cannot be told 0 either.
 pub(super) fn pids(planner: &mut Planner<'_>, limit: i64) -> Result<(), PlanError> {
-    if limit == 0 {
-        return Ok(());
-    }
     let place = planner.place("pids.limit", "pids")?;
-    let value = if limit < 0 { "max".to_owned() } else { limit.to_string() };
+    let value = if limit < 0 { "max".to_owned() } else { limit.max(1).to_string() };
     planner.push(Setting::new(place, "pids.max", value));
     Ok(())
 }
@@ -86,10 +84,7 @@ pub(super) fn unified(planner: &mut Planner<'_>, file: &str, value: &str) -> Res
     };
     // `cgroup.*` is the core's and always there.
     if !(planner.layout.v2_has(controller) || controller == "cgroup" && planner.layout.v2.is_some()) {
-        return Err(PlanError::NoController {
-            resource: format!("unified {file}"),
-            controller: format!("{controller} (v2)"),
-        });
+        return Err(PlanError::UnifiedWithoutV2 { key: file.to_owned(), controller: controller.to_owned() });
     }
     planner.push(Setting::new(Place::V2, file, value));
     Ok(())

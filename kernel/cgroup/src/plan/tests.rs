@@ -86,7 +86,7 @@ fn cg_01_memory() {
     );
     check(
         r#"{"memory":{"limit":-1}}"#,
-        &["memory:memory.limit_in_bytes = -1"],
+        &["memory:memory.limit_in_bytes = -1", "memory:memory.memsw.limit_in_bytes = -1"],
         &["memory.swap.max = max", "memory.max = max"],
     );
     check(r#"{"memory":{"limit":4096}}"#, &["memory:memory.limit_in_bytes = 4096"], &["memory.max = 4096"]);
@@ -182,7 +182,7 @@ fn shares_become_weights() {
 fn cg_10_pids() {
     check(r#"{"pids":{"limit":100}}"#, &["pids:pids.max = 100"], &["pids.max = 100"]);
     check(r#"{"pids":{"limit":-1}}"#, &["pids:pids.max = max"], &["pids.max = max"]);
-    check(r#"{"pids":{"limit":0}}"#, &[], &[]);
+    check(r#"{"pids":{"limit":0}}"#, &["pids:pids.max = 1"], &["pids.max = 1"]);
 }
 
 #[test]
@@ -243,9 +243,9 @@ fn unified_names_v2_files_only() {
     let high = r#"{"unified":{"memory.high":"1048576","cgroup.max.depth":"3"}}"#;
     let plan = plan_update(&resources(high), &layout(&[], Some(V2))).unwrap();
     assert_eq!(lines(&plan), ["cgroup.max.depth = 3", "memory.high = 1048576"]);
-    assert!(refused(high, &layout(V1, None)).contains("cgroup (v2)"));
+    assert!(refused(high, &layout(V1, None)).contains("whose cgroup controller"));
     let hybrid = layout(V1, Some(&["hugetlb"]));
-    assert!(refused(r#"{"unified":{"memory.high":"1"}}"#, &hybrid).contains("memory (v2)"));
+    assert!(refused(r#"{"unified":{"memory.high":"1"}}"#, &hybrid).contains("whose memory controller"));
     for key in ["memory", "../x.y", "memory.high/..", "", ".x", "a.b c"] {
         let json = format!(r#"{{"unified":{{"{key}":"1"}}}}"#);
         assert!(plan_update(&resources(&json), &layout(&[], Some(V2))).is_err(), "{key}");

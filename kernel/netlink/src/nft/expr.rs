@@ -13,6 +13,7 @@ const DATA_VERDICT: u16 = 2;
 const VERDICT_CODE: u16 = 1;
 const VERDICT_CHAIN: u16 = 2;
 const FAMILY_IPV4: u32 = 2;
+const FAMILY_IPV6: u32 = 10;
 
 /// A four-byte register, from 0 to 15.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,6 +349,13 @@ pub enum Expr {
         /// Where the port is.
         port: Register,
     },
+    /// The same for IPv6.
+    DestinationNat6 {
+        /// Where the address is.
+        address: Register,
+        /// Where the port is.
+        port: Register,
+    },
     /// Send the connection out with the address of the link it leaves by.
     Masquerade,
     /// Refuse the packet with an answer.
@@ -370,7 +378,7 @@ impl Expr {
             Self::Mask { .. } | Self::Bits { .. } => "bitwise",
             Self::Compare { .. } => "cmp",
             Self::Lookup { .. } | Self::Dispatch { .. } => "lookup",
-            Self::DestinationNat { .. } => "nat",
+            Self::DestinationNat { .. } | Self::DestinationNat6 { .. } => "nat",
             Self::Masquerade => "masq",
             Self::Reject(_) => "reject",
             Self::Verdict(_) | Self::Load { .. } => "immediate",
@@ -454,6 +462,9 @@ impl Expr {
         match self {
             Self::DestinationNat { address, port } => {
                 data.be32(1, 1).be32(2, FAMILY_IPV4).be32(3, address.number()).be32(5, port.number());
+            }
+            Self::DestinationNat6 { address, port } => {
+                data.be32(1, 1).be32(2, FAMILY_IPV6).be32(3, address.number()).be32(5, port.number());
             }
             Self::Masquerade => {}
             Self::Reject(RejectWith::Icmp(code)) => {

@@ -52,6 +52,8 @@ pub enum Family {
     Inet,
     /// IPv4.
     Ip,
+    /// IPv6.
+    Ip6,
     /// Any other, by number.
     Other(u8),
 }
@@ -62,6 +64,7 @@ impl Family {
         match self {
             Self::Inet => 1,
             Self::Ip => 2,
+            Self::Ip6 => 10,
             Self::Other(number) => number,
         }
     }
@@ -70,6 +73,7 @@ impl Family {
         match number {
             1 => Self::Inet,
             2 => Self::Ip,
+            10 => Self::Ip6,
             other => Self::Other(other),
         }
     }
@@ -80,10 +84,10 @@ impl std::fmt::Display for Family {
         match self {
             Self::Inet => f.write_str("inet"),
             Self::Ip => f.write_str("ip"),
+            Self::Ip6 => f.write_str("ip6"),
             Self::Other(3) => f.write_str("arp"),
             Self::Other(5) => f.write_str("netdev"),
             Self::Other(7) => f.write_str("bridge"),
-            Self::Other(10) => f.write_str("ip6"),
             Self::Other(number) => write!(f, "family {number}"),
         }
     }

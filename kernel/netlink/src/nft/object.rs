@@ -146,6 +146,8 @@ pub struct SetType {
 impl SetType {
     /// `ipv4_addr`.
     pub const IPV4: Self = Self { number: 7, length: 4, parts: 1 };
+    /// `ipv6_addr`.
+    pub const IPV6: Self = Self { number: 8, length: 16, parts: 1 };
     /// `inet_proto`.
     pub const PROTOCOL: Self = Self { number: 12, length: 4, parts: 1 };
     /// `inet_service`.

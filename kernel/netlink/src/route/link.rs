@@ -18,6 +18,7 @@ const RTM_SETLINK: u16 = 19;
 const IFLA_ADDRESS: u16 = 1;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_LINK: u16 = 5;
 const IFLA_MASTER: u16 = 10;
 const IFLA_PROTINFO: u16 = 12;
 const IFLA_LINKINFO: u16 = 18;
@@ -34,6 +35,8 @@ const IFLA_VXLAN_LINK: u16 = 3;
 const IFLA_VXLAN_LOCAL: u16 = 4;
 const IFLA_VXLAN_LEARNING: u16 = 7;
 const IFLA_VXLAN_PORT: u16 = 15;
+const IFLA_MACVLAN_MODE: u16 = 1;
+const IFLA_VLAN_ID: u16 = 1;
 const IFLA_INET_CONF: u16 = 1;
 const IFLA_INET6_ADDR_GEN_MODE: u16 = 8;
 const AF_INET6: u16 = 10;
@@ -80,6 +83,8 @@ pub struct Link {
     pub alias: String,
     /// What a VXLAN device was made with.
     pub vxlan: Option<Vxlan>,
+    /// Index of the link it is on, as a macvlan's or a VLAN's; a veth's peer.
+    pub parent: Option<u32>,
 }
 
 /// A VXLAN device: frames in UDP between hosts, RFC 7348.
@@ -138,6 +143,7 @@ impl Link {
             match attribute.kind {
                 IFLA_IFNAME => link.name = attribute.text(),
                 IFLA_MTU => link.mtu = attribute.u32().unwrap_or(0),
+                IFLA_LINK => link.parent = attribute.u32(),
                 IFLA_MASTER => link.master = attribute.u32(),
                 IFLA_ADDRESS => link.mac = attribute.data.try_into().ok().map(MacAddress),
                 IFLA_LINKINFO => {
@@ -186,6 +192,73 @@ pub enum LinkKind<'a> {
     Dummy,
     /// A tunnel to other hosts.
     Vxlan(Vxlan),
+    /// A link with a hardware address of its own on another link.
+    Macvlan(Macvlan<'a>),
+    /// A link that shares another link's hardware address.
+    Ipvlan(u32),
+    /// A tagged part of another link, IEEE 802.1Q.
+    Vlan(Vlan),
+}
+
+/// A second link on one.
+#[derive(Clone, Copy, Debug)]
+pub struct Macvlan<'a> {
+    /// Index of the link it is on.
+    pub parent: u32,
+    /// How those of one link reach each other.
+    pub mode: MacvlanMode,
+    /// Where it is born; the caller's namespace without.
+    pub netns: Option<BorrowedFd<'a>>,
+}
+
+/// A tagged part of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vlan {
+    /// Index of the link it is on.
+    pub parent: u32,
+    /// The tag, from 1 to 4094.
+    pub id: u16,
+}
+
+/// How the macvlan links of one parent reach each other.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MacvlanMode {
+    /// Not at all.
+    Private,
+    /// By way of the switch that the parent is on.
+    Vepa,
+    /// Directly.
+    #[default]
+    Bridge,
+    /// There is only one, with the parent's own hardware address.
+    Passthru,
+}
+
+impl LinkKind<'_> {
+    /// As the kernel names it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Bridge => "bridge",
+            Self::Veth(_) => "veth",
+            Self::Dummy => "dummy",
+            Self::Vxlan(_) => "vxlan",
+            Self::Macvlan(_) => "macvlan",
+            Self::Ipvlan(_) => "ipvlan",
+            Self::Vlan(_) => "vlan",
+        }
+    }
+}
+
+impl MacvlanMode {
+    /// `MACVLAN_MODE_*`.
+    const fn number(self) -> u32 {
+        match self {
+            Self::Private => 1,
+            Self::Vepa => 2,
+            Self::Bridge => 4,
+            Self::Passthru => 8,
+        }
+    }
 }
 
 /// A link to be made.
@@ -216,25 +289,41 @@ pub fn new_link(link: &NewLink<'_>) -> Message {
     if let Some(master) = link.master {
         message.u32(IFLA_MASTER, master);
     }
-    message.nest(IFLA_LINKINFO, |info_nest| match &link.kind {
-        LinkKind::Bridge => {
-            info_nest.str(IFLA_INFO_KIND, "bridge");
+    match &link.kind {
+        LinkKind::Macvlan(Macvlan { parent, netns, .. }) => {
+            message.u32(IFLA_LINK, *parent);
+            if let Some(netns) = netns {
+                message.u32(IFLA_NET_NS_FD, netns.as_raw_fd().cast_unsigned());
+            }
         }
-        LinkKind::Dummy => {
-            info_nest.str(IFLA_INFO_KIND, "dummy");
+        LinkKind::Ipvlan(parent) | LinkKind::Vlan(Vlan { parent, .. }) => {
+            message.u32(IFLA_LINK, *parent);
         }
-        LinkKind::Vxlan(vxlan) => {
-            info_nest.str(IFLA_INFO_KIND, "vxlan");
-            info_nest.nest(IFLA_INFO_DATA, |data| vxlan.write(data));
-        }
-        LinkKind::Veth(peer) => {
-            info_nest.str(IFLA_INFO_KIND, "veth");
-            info_nest.nest(IFLA_INFO_DATA, |data| {
-                data.nest(VETH_INFO_PEER, |m| peer_attributes(m, peer, link.mtu));
-            });
+        _ => {}
+    }
+    message.nest(IFLA_LINKINFO, |info_nest| {
+        info_nest.str(IFLA_INFO_KIND, link.kind.name());
+        if !matches!(link.kind, LinkKind::Bridge | LinkKind::Dummy | LinkKind::Ipvlan(_)) {
+            info_nest.nest(IFLA_INFO_DATA, |data| kind_attributes(data, link));
         }
     });
     message
+}
+
+fn kind_attributes(data: &mut Message, link: &NewLink<'_>) {
+    match &link.kind {
+        LinkKind::Bridge | LinkKind::Dummy | LinkKind::Ipvlan(_) => {}
+        LinkKind::Vxlan(vxlan) => vxlan.write(data),
+        LinkKind::Macvlan(macvlan) => {
+            data.u32(IFLA_MACVLAN_MODE, macvlan.mode.number());
+        }
+        LinkKind::Vlan(vlan) => {
+            data.bytes(IFLA_VLAN_ID, &vlan.id.to_ne_bytes());
+        }
+        LinkKind::Veth(peer) => {
+            data.nest(VETH_INFO_PEER, |m| peer_attributes(m, peer, link.mtu));
+        }
+    }
 }
 
 fn peer_attributes(message: &mut Message, peer: &VethPeer<'_>, mtu: Option<u32>) {

@@ -1,16 +1,18 @@
 //! `rtnetlink(7)`: links, addresses, routes, neighbours and policy rules.
 
 mod address;
+mod inet6;
 mod link;
 mod neighbour;
 mod policy;
 mod table;
 
 pub use address::{Address, add_address, addresses, delete_address};
+pub use inet6::{add_address6, default_route6, delete_default_route6, destinations6};
 pub use link::{
-    AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, NewLink, Place,
-    VethPeer, Vxlan, delete_link, link_by_index, link_by_name, link_request, links, links_request, new_link,
-    set_bridge_port, set_link,
+    AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, Macvlan,
+    MacvlanMode, NewLink, Place, VethPeer, Vlan, Vxlan, delete_link, link_by_index, link_by_name,
+    link_request, links, links_request, new_link, set_bridge_port, set_link,
 };
 pub use neighbour::{
     Neighbour, delete_forwarding, delete_neighbour, forwarding, neighbours, set_forwarding, set_neighbour,

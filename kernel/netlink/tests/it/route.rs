@@ -1,10 +1,11 @@
 //! Links, addresses, routes and rules.
 
 use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
 
 use netlink::route::{
-    self, Address, AddressGeneration, Ipv4Conf, LinkChange, LinkKind, MacAddress, NewLink, Place, Route,
-    RouteKind, VethPeer,
+    self, Address, AddressGeneration, Ipv4Conf, LinkChange, LinkKind, MacAddress, Macvlan, MacvlanMode,
+    NewLink, Place, Route, RouteKind, VethPeer, Vlan,
 };
 use netlink::{Protocol, Socket};
 use rustix::io::Errno;
@@ -150,5 +151,43 @@ fn a_thousand_links_are_dumped_whole() {
             socket.execute_all(&messages).expect("make");
         }
         assert_eq!(route::links(&mut socket).expect("list").len(), 1001);
+    });
+}
+
+#[test]
+fn a_macvlan_is_born_in_another_namespace() {
+    isolated(|| {
+        let mut socket = socket();
+        sh("ip link add up0 type veth peer name up1");
+        let parent = route::link_by_name(&mut socket, "up0").expect("ask").expect("there").index;
+        for (mode, name) in [
+            (MacvlanMode::Private, "private"),
+            (MacvlanMode::Vepa, "vepa"),
+            (MacvlanMode::Bridge, "bridge"),
+            (MacvlanMode::Passthru, "passthru"),
+        ] {
+            let inside = testkit::Netns::new();
+            let kind = LinkKind::Macvlan(Macvlan { parent, mode, netns: Some(inside.file.as_fd()) });
+            let mac = Some(MacAddress([2, 0x42, 10, 0, 0, 9]));
+            let new = NewLink { name: "eth0", kind, mtu: Some(1400), mac, master: None };
+            socket.execute_all(&[route::new_link(&new)]).expect(name);
+            let shown = inside.sh("ip -d link show eth0");
+            assert!(shown.contains(&format!("macvlan mode {name}")) && shown.contains("mtu 1400"), "{shown}");
+            assert_eq!(shown.contains("02:42:0a:00:00:09"), mode != MacvlanMode::Passthru, "{shown}");
+            assert_eq!(route::link_by_name(&mut socket, "eth0").expect("ask"), None, "none of ours");
+            inside.sh("ip link delete eth0");
+        }
+        // What the kernel may lack is told in its own words, and is right when it has it.
+        let vlan = NewLink {
+            name: "up0.10",
+            kind: LinkKind::Vlan(Vlan { parent, id: 10 }),
+            mtu: None,
+            mac: None,
+            master: None,
+        };
+        match socket.execute_all(&[route::new_link(&vlan)]) {
+            Ok(_) => assert!(sh("ip -d link show up0.10").contains("vlan protocol 802.1Q id 10")),
+            Err(error) => assert!(error.is(Errno::OPNOTSUPP), "{error}"),
+        }
     });
 }

@@ -130,11 +130,8 @@ impl Filter {
         self.verdicts().denied.len()
     }
 
-    /// Puts the filter on the calling thread (with `tsync`: on all threads) for good:
-    /// seccomp(2). The caller has set `no_new_privs` or holds `CAP_SYS_ADMIN`.
-    ///
-    /// Returns the listener when the policy notifies; it is close-on-exec.
-    pub fn load(&self) -> io::Result<Option<OwnedFd>> {
+    /// The flags that it is loaded with: `SECCOMP_FILTER_FLAG_*`.
+    pub fn load_flags(&self) -> libc::c_ulong {
         let mut flags: libc::c_ulong = 0;
         let notifies = self.notifies();
         for (wanted, flag) in [
@@ -151,7 +148,16 @@ impl Filter {
                 flags |= flag;
             }
         }
-        let result = set_mode_filter(flags, &self.program)?;
+        flags
+    }
+
+    /// Puts the filter on the calling thread (with `tsync`: on all threads) for good:
+    /// seccomp(2). The caller has set `no_new_privs` or holds `CAP_SYS_ADMIN`.
+    ///
+    /// Returns the listener when the policy notifies; it is close-on-exec.
+    pub fn load(&self) -> io::Result<Option<OwnedFd>> {
+        let notifies = self.notifies();
+        let result = set_mode_filter(self.load_flags(), &self.program)?;
         if notifies {
             let raw = i32::try_from(result).map_err(|_| io::Error::from_raw_os_error(libc::EBADF))?;
             // SAFETY: with NEW_LISTENER a non-negative result is a descriptor that the

@@ -77,7 +77,7 @@ fn concerns(request: &Request) -> bool {
 
 /// Gives containers what a limit range has for those that don't say.
 fn set_defaults(pod: &mut Value, range: &Value) {
-    let own = |(name, amount): (&String, &Quantity)| (name.clone(), amount.clone());
+    let own = |(name, amount): (&String, &Quantity)| (name.clone(), *amount);
     let (mut requests, mut limits) = (ResourceList::default(), ResourceList::default());
     for limit in items(range, &["spec", "limits"]).iter().filter(|l| text(l, &["type"]) == "Container") {
         requests.extend(ResourceList::from_value(limit.get("defaultRequest")).iter().map(own));

@@ -119,7 +119,7 @@ impl Source<'_> {
         };
         let (replicas, ratio_of) =
             self.replicas(samples, &target, requests.as_ref(), resource == "cpu").map_err(&fails)?;
-        let mut current = json!({"averageValue": Quantity::from_milli(ratio_of.average_milli).canonical()});
+        let mut current = json!({"averageValue": Quantity::from_milli(ratio_of.average_milli).to_string()});
         if let Some(share) = ratio_of.share {
             current["averageUtilization"] = json!(share);
         }
@@ -158,7 +158,7 @@ impl Source<'_> {
         })?;
         let samples: Samples = items(&list, &["items"]).iter().filter_map(custom_sample).collect();
         let (replicas, found) = self.replicas(samples, &Target::Each(target), None, false).map_err(&fails)?;
-        let average = Quantity::from_milli(found.average_milli).canonical();
+        let average = Quantity::from_milli(found.average_milli).to_string();
         let status = json!({"type": "Pods", "pods": {"metric": metric["metric"], "current": {"averageValue": average}}});
         Ok(Proposal { replicas, metric: format!("pods metric {called}"), status })
     }
@@ -236,7 +236,7 @@ impl Source<'_> {
             let replicas =
                 if self.is_near(ratio) && self.has > 0 { self.has } else { ceil(value as f64 / each as f64) };
             let average = if self.has > 0 { ceil(value as f64 / self.has as f64) } else { 0 };
-            return Ok((replicas, json!({"averageValue": Quantity::from_milli(average).canonical()})));
+            return Ok((replicas, json!({"averageValue": Quantity::from_milli(average).to_string()})));
         }
         let wanted = milli(target, &["value"])
             .filter(|wanted| *wanted > 0)
@@ -252,7 +252,7 @@ impl Source<'_> {
             current if self.is_near(ratio) => current,
             _ => ceil(ratio * ready as f64),
         };
-        Ok((replicas, json!({"value": Quantity::from_milli(value).canonical()})))
+        Ok((replicas, json!({"value": Quantity::from_milli(value).to_string()})))
     }
 
     /// By the values of pods; those that say nothing yet are taken so that less changes.

@@ -58,8 +58,8 @@ fn misfit(
         let why = "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports";
         return rejected("NodePorts", why.to_owned());
     }
-    let most = allocatable.get("pods").and_then(kube_api::quantity::Quantity::from_value);
-    if let Some(most) = most.map(kube_api::quantity::Quantity::value)
+    let most = allocatable.get("pods").and_then(kube_api::quantity::read);
+    if let Some(most) = most.map(base::Quantity::value)
         && others.len() as i64 >= most
     {
         let used = others.len();

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use kube_api::quantity::Quantity;
+use kube_api::quantity::{self, Quantity};
 use rpc::cri::{ContainerStats, ListContainerStatsRequest, UInt64Value};
 use serde_json::Value;
 
@@ -169,7 +169,7 @@ async fn limits(shared: &Arc<Shared>) {
 /// What of a pod is larger than it may be, in a sentence. `written` is what containers have written
 /// into their roots.
 fn exceeded(pod: &Value, root: &Path, logs: &Path, written: &[(String, i64)]) -> Option<String> {
-    let limit = |value: Option<&Value>| value.and_then(Quantity::from_value).map(Quantity::value);
+    let limit = |value: Option<&Value>| value.and_then(quantity::read).map(Quantity::value);
     let mut all = 0;
     for volume in items(pod, &["spec", "volumes"]) {
         let Some(empty) = at(volume, &["emptyDir"]) else { continue };

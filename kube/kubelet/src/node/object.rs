@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use kube_api::quantity::Quantity;
+use kube_api::quantity::{self, Quantity};
 use rpc::cri::{ListImagesRequest, Status, StatusResponse};
 use serde_json::{Map, Value, json};
 
@@ -50,7 +50,7 @@ pub(super) fn capacity(config: &Config) -> (Value, Value, i64) {
 /// The limits of all pods together: what the node has without what is kept from them.
 pub(super) fn for_pods(config: &Config, capacity: &Value) -> Limits {
     let left = |name: &str| {
-        let all = capacity.get(name).and_then(Quantity::from_value).unwrap_or(Quantity::ZERO);
+        let all = capacity.get(name).and_then(quantity::read).unwrap_or(Quantity::ZERO);
         let kept = config.node.reserved.get(name).and_then(|kept| Quantity::parse(kept).ok());
         all.minus(kept.unwrap_or(Quantity::ZERO)).max(Quantity::ZERO)
     };

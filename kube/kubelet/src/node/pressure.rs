@@ -115,7 +115,7 @@ pub(crate) fn message(crossed: &Crossed, pod: &Value, used: &[(String, i64)]) ->
 
 /// Bytes as people write them: `512Ki`.
 pub(super) fn binary(bytes: i64) -> String {
-    base::Quantity::from_units(bytes, base::QuantityFormat::BinarySi).to_string()
+    Quantity::from_units(bytes, base::QuantityFormat::BinarySi).to_string()
 }
 
 impl Pressure {

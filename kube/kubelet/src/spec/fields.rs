@@ -1,6 +1,6 @@
 //! The downward API: fields of the pod and resources of its containers, as text.
 
-use kube_api::quantity::Quantity;
+use kube_api::quantity::{self, Quantity};
 use serde_json::Value;
 
 use super::ConfigError;
@@ -91,15 +91,15 @@ pub fn resource(
     let container = container.ok_or_else(|| ConfigError::NoContainer(name.to_owned()))?;
     let path = text(spec, &["resource"]);
     let (which, resource) = path.split_once('.').ok_or_else(|| ConfigError::FieldPath(path.to_owned()))?;
-    let amount = |which: &str| at(container, &["resources", which, resource]).and_then(Quantity::from_value);
-    let whole = || at(place.allocatable, &[resource]).and_then(Quantity::from_value);
+    let amount = |which: &str| at(container, &["resources", which, resource]).and_then(quantity::read);
+    let whole = || at(place.allocatable, &[resource]).and_then(quantity::read);
     let amount = match which {
         "limits" => amount("limits").filter(|it| !it.is_zero()).or_else(whole),
         "requests" => amount("requests"),
         _ => return Err(ConfigError::FieldPath(path.to_owned())),
     };
     let amount = amount.unwrap_or(Quantity::ZERO);
-    let divisor = at(spec, &["divisor"]).and_then(Quantity::from_value).filter(|it| !it.is_zero());
+    let divisor = at(spec, &["divisor"]).and_then(quantity::read).filter(|it| !it.is_zero());
     let divisor = divisor.unwrap_or(Quantity::from_int(1));
     // Rounded up, as upstream: processors in thousandths, the rest in whole numbers.
     let (amount, divisor) = if resource == "cpu" {

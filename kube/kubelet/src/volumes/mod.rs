@@ -28,7 +28,7 @@ use crate::read::{at, flag, items, name, namespace, text, uid};
 use crate::resources;
 use crate::spec::Mounted;
 use client::Call;
-use kube_api::quantity::Quantity;
+use kube_api::quantity::{self, Quantity};
 
 /// The volumes of a pod, made.
 #[derive(Debug, Default)]
@@ -181,8 +181,8 @@ async fn source(
 /// How large an empty folder in memory may grow: as its limit says, but neither beyond what all containers may
 /// take together, nor beyond what the node has for pods.
 fn memory_of(pod: &Value, empty: &Value, allocatable: &Value) -> Option<i64> {
-    let own = at(empty, &["sizeLimit"]).and_then(Quantity::from_value).map(Quantity::value);
-    let of_node = at(allocatable, &["memory"]).and_then(Quantity::from_value).map(Quantity::value);
+    let own = at(empty, &["sizeLimit"]).and_then(quantity::read).map(Quantity::value);
+    let of_node = at(allocatable, &["memory"]).and_then(quantity::read).map(Quantity::value);
     let of_pod = resources::together(pod, "limits", "memory").map(Quantity::value);
     let mut containers = Wanted::init(pod).chain(Wanted::main(pod));
     let has_all = at(pod, &["spec", "resources", "limits", "memory"]).is_some()

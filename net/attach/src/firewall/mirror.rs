@@ -36,8 +36,10 @@ pub(super) type RuleKey = (Family, String, u64);
 pub(super) type Refusals = BTreeMap<RuleKey, u8>;
 
 /// What is seen of the host's rules: base chains hooked at input and what they reach.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Seen {
+    /// Of the packets that meet them.
+    family: Family,
     bases: Vec<dump::Chain>,
     /// Base chains at forward that drop what they do not know, and do not name a bridge
     /// of ours.
@@ -50,11 +52,19 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// A host without rules.
+    pub(super) fn nothing(family: Family) -> Self {
+        let (bases, forward_drops) = (Vec::new(), Vec::new());
+        let (rules, sets) = (BTreeMap::new(), BTreeMap::new());
+        Self { family, bases, forward_drops, legacy: None, rules, sets }
+    }
+
     /// Reads the host's input rules, and which of its forward chains drop what
     /// `bridges` pass on. Tables of ours have neither.
-    pub(super) fn read(socket: &mut Socket, bridges: &[&str]) -> Result<Self, Error> {
-        let mut seen = Self::default();
+    pub(super) fn read(socket: &mut Socket, family: Family, bridges: &[&str]) -> Result<Self, Error> {
+        let mut seen = Self::nothing(family);
         let mut chains = dump::chains(socket)?;
+        chains.retain(|chain| chain.family == family || chain.family == Family::Inet);
         chains.retain(|chain| judges_input(chain) || drops_forwarded(chain));
         if chains.is_empty() {
             return Ok(seen);
@@ -125,16 +135,16 @@ impl Seen {
     }
 }
 
-/// A filtering base chain at the input hook that IPv4 packets meet.
+/// A filtering base chain at the input hook.
 fn judges_input(chain: &dump::Chain) -> bool {
     let at_input = chain.hook.is_some_and(|hook| hook.point == Some(HookPoint::Input));
-    at_input && chain.kind == "filter" && matches!(chain.family, Family::Ip | Family::Inet)
+    at_input && chain.kind == "filter"
 }
 
 /// A filtering base chain whose policy drops what is forwarded.
 fn drops_forwarded(chain: &dump::Chain) -> bool {
     let drops = chain.hook.is_some_and(|hook| hook.point == Some(HookPoint::Forward) && hook.drops);
-    drops && chain.kind == "filter" && matches!(chain.family, Family::Ip | Family::Inet)
+    drops && chain.kind == "filter"
 }
 
 fn mentions(rules: &[dump::Rule], link: &str) -> bool {
@@ -217,7 +227,7 @@ impl Mirror {
                 for (position, rule) in rules.iter().enumerate() {
                     let key = (rule.family, rule.table.clone(), rule.handle);
                     let refusals = refused.get(&key).copied().unwrap_or(0);
-                    let copied = copy::rule(rule, index, &usable, refusals);
+                    let copied = copy::rule(rule, (seen.family, index), &usable, refusals);
                     mirror.warnings.extend(copied.warning(rule, position));
                     if let Copied::Rule(rule) | Copied::Closed { rule, .. } = copied {
                         copies.push(rule);
@@ -252,7 +262,7 @@ impl Mirror {
             .push("chain INPUT of legacy iptables cannot be copied: published ports are closed".to_owned());
         let index = seen.bases.len();
         let base = dump::Chain {
-            family: Family::Ip,
+            family: seen.family,
             table: "filter".to_owned(),
             name: "legacy-INPUT".to_owned(),
             kind: "filter".to_owned(),

@@ -1,23 +1,20 @@
 //! The rules of our table, from what is wanted. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use netlink::nft::{
-    Base, Chain, ChainKind, Compare, CtKey, Element, Expr, Hook, HookPoint, MetaKey, Register, Rule, Set,
-    SetOptions, SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
+    Base, Chain, ChainKind, Compare, CtKey, Element, Expr, Family, Hook, HookPoint, MetaKey, Register, Rule,
+    Set, SetOptions, SetType, Transaction, Verdict, ct_state, ct_status, fib_type,
 };
 
 use crate::cidr::Cidr;
-use crate::publish::PublishedPort;
+use crate::cidr6::Cidr6;
 
+use super::elements::{OPEN, OPEN_AT, PUBLISHED, PUBLISHED_AT, SETS, SLOTS, SPREAD, SPREAD_AT, types};
 use super::mirror::{Expirations, Mirror, RuleKey};
 
 /// The set of our bridges' names.
 pub(super) const BRIDGES: &str = "bridges";
-/// The map of ports published on all addresses.
-pub(super) const PUBLISHED: &str = "published";
-/// The map of ports published on one address.
-pub(super) const PUBLISHED_AT: &str = "published-at";
 const PUBLISH: &str = "publish";
 const PRIORITY_RAW: i32 = -300;
 const PRIORITY_DSTNAT: i32 = -100;
@@ -25,21 +22,64 @@ const PRIORITY_FILTER: i32 = 0;
 const PRIORITY_SRCNAT: i32 = 100;
 /// Between the host's marking at -150 and our redirection at -100.
 const PRIORITY_GATES: i32 = -120;
-const LOOPBACK: Cidr = Cidr::of(Ipv4Addr::LOCALHOST, 8);
 /// What the names of all our bridges and tunnels begin with.
 const OUR_LINKS: &str = "strake";
 /// What those of the pod network begin with.
 const POD_LINKS: &str = "strake-";
-const MULTICAST: Cidr = Cidr::of(Ipv4Addr::new(224, 0, 0, 0), 4);
+const MULTICAST: Range = Range::V4(Cidr::of(Ipv4Addr::new(224, 0, 0, 0), 4));
 /// Mark of a packet of a pod to a host port of its own node; the kubelet's and the service
 /// proxy's marks are below.
 const LOOPED: u32 = 0x1_0000;
+
+/// A range of addresses of either family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Range {
+    V4(Cidr),
+    V6(Cidr6),
+}
+
+impl Range {
+    /// That of the host's own addresses that no other machine can have.
+    const fn loopback(family: Family) -> Self {
+        match family {
+            Family::Ip6 => Self::V6(Cidr6::of(Ipv6Addr::LOCALHOST, 128)),
+            _ => Self::V4(Cidr::of(Ipv4Addr::LOCALHOST, 8)),
+        }
+    }
+
+    /// Its lowest address and its mask.
+    fn bytes(self) -> (Vec<u8>, Vec<u8>) {
+        match self {
+            Self::V4(range) => {
+                let mask = u32::MAX.checked_shl(32 - u32::from(range.prefix())).unwrap_or(0);
+                (range.network().octets().to_vec(), mask.to_be_bytes().to_vec())
+            }
+            Self::V6(range) => {
+                let mask = u128::MAX.checked_shl(128 - u32::from(range.prefix())).unwrap_or(0);
+                (range.network().octets().to_vec(), mask.to_be_bytes().to_vec())
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Range {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::V4(range) => range.fmt(f),
+            Self::V6(range) => range.fmt(f),
+        }
+    }
+}
 
 /// What the rules need to know of a network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NetworkView {
     pub(crate) bridge: String,
-    pub(crate) subnet: Cidr,
+    pub(crate) subnet: Range,
+    /// Nothing leads out of it.
+    pub(crate) internal: bool,
+    /// Its members leave with the host's address.
+    pub(crate) masquerade: bool,
     /// It is a node's part of a cluster's pod network.
     pub(crate) pods: Option<PodView>,
 }
@@ -49,7 +89,7 @@ pub(crate) struct NetworkView {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PodView {
     /// The addresses of all pods of all nodes.
-    pub(crate) cluster: Cidr,
+    pub(crate) cluster: Range,
     /// Pods leave the cluster with the node's address.
     pub(crate) masquerade: bool,
     /// The link to other nodes' pods.
@@ -58,6 +98,8 @@ pub(crate) struct PodView {
 
 /// All that decides the rules, except the published ports.
 pub(super) struct Program<'a> {
+    /// Of the table and of all addresses: `Ip` or `Ip6`.
+    pub(super) family: Family,
     pub(super) networks: &'a [NetworkView],
     /// We turned packet forwarding on: pass nothing that is not ours.
     pub(super) closed_transit: bool,
@@ -83,7 +125,7 @@ impl Program<'_> {
         self.mirror.write_chains(t, expirations);
         self.gates(t);
         self.mirror.write_rules(t, located);
-        publish(t, self.pods());
+        self.publish(t);
         if self.pods() {
             self.pass_pods(t);
             self.silence_redirects(t);
@@ -98,23 +140,17 @@ impl Program<'_> {
         self.networks.iter().any(|network| network.pods.is_some())
     }
 
+    fn is_ipv6(&self) -> bool {
+        self.family == Family::Ip6
+    }
+
     fn sets(&self, t: &mut Transaction) {
-        let endpoint = SetType::IPV4.then(SetType::PORT);
-        let port = SetType::PROTOCOL.then(SetType::PORT);
-        t.add_set(&Set {
-            name: BRIDGES,
-            key: SetType::LINK_NAME,
-            value: None,
-            options: SetOptions::default(),
-        });
-        t.add_set(&Set { name: PUBLISHED, key: port, value: Some(endpoint), options: SetOptions::default() });
-        let at = SetType::IPV4.then(SetType::PROTOCOL).then(SetType::PORT);
-        t.add_set(&Set {
-            name: PUBLISHED_AT,
-            key: at,
-            value: Some(endpoint),
-            options: SetOptions::default(),
-        });
+        let options = SetOptions::default();
+        t.add_set(&Set { name: BRIDGES, key: SetType::LINK_NAME, value: None, options });
+        for name in SETS {
+            let (key, value) = types(name, if self.is_ipv6() { SetType::IPV6 } else { SetType::IPV4 });
+            t.add_set(&Set { name, key, value, options });
+        }
         let tunnels = self.networks.iter().filter_map(|n| n.pods.as_ref()?.tunnel.as_ref());
         let names = self.networks.iter().map(|n| &n.bridge).chain(tunnels);
         let names: Vec<Element> = names.map(|name| Element::key(link_name(name))).collect();
@@ -143,9 +179,9 @@ impl Program<'_> {
     /// `route_localnet` on our bridges lets the host reach published ports by
     /// 127.0.0.1; this is what keeps containers from the host's loopback all the same.
     fn guard_loopback(&self, t: &mut Transaction) {
-        for offset in [DESTINATION, SOURCE] {
+        for side in [Side::Destination, Side::Source] {
             let mut rule = in_set(MetaKey::InputName, false);
-            rule.extend(in_network(offset, LOOPBACK, false));
+            rule.extend(in_network(side, Range::loopback(self.family), false));
             rule.push(Expr::Verdict(Verdict::Drop));
             add(t, "no-loopback", &rule, "containers do not reach the host's loopback");
         }
@@ -171,8 +207,14 @@ impl Program<'_> {
             let mut transit = destination_is_local(Compare::Differs);
             transit.push(accept());
             add(t, &gate, &transit, "not for this host");
-            for lookup in [published_at(), published()] {
-                let mut rule = lookup;
+            for set in [OPEN_AT, OPEN] {
+                let mut rule = self.port(set);
+                rule.push(accept());
+                add(t, &gate, &rule, "published with the policy docker: the host is not asked");
+            }
+            for map in [PUBLISHED_AT, PUBLISHED, SPREAD_AT, SPREAD] {
+                // Who shares a port has slot 0 at least.
+                let mut rule = self.endpoint(map, Slot::First);
                 rule.push(Expr::Verdict(Verdict::Jump(entry.clone())));
                 add(t, &gate, &rule, "what the host's input rules say of a published port");
             }
@@ -232,6 +274,16 @@ impl Program<'_> {
     fn isolate(&self, t: &mut Transaction) {
         let chain = "isolate";
         let accept = || Expr::Verdict(Verdict::Accept);
+        for network in self.networks.iter().filter(|network| network.internal) {
+            for (key, other) in
+                [(MetaKey::InputName, MetaKey::OutputName), (MetaKey::OutputName, MetaKey::InputName)]
+            {
+                let mut rule = name_is(key, &network.bridge, Compare::Equal);
+                rule.extend(name_is(other, &network.bridge, Compare::Differs));
+                rule.push(Expr::Verdict(Verdict::Drop));
+                add(t, chain, &rule, "an internal network: nothing leads out of it or into it");
+            }
+        }
         let mut answers = ct_has(CtKey::State, ct_state::ESTABLISHED | ct_state::RELATED);
         answers.push(accept());
         add(t, chain, &answers, "answers");
@@ -268,7 +320,7 @@ impl Program<'_> {
     fn masquerade(&self, t: &mut Transaction) {
         let chain = "masquerade";
         for network in self.networks {
-            let mut local = in_network(SOURCE, LOOPBACK, false);
+            let mut local = in_network(Side::Source, Range::loopback(self.family), false);
             local.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Equal));
             local.push(Expr::Masquerade);
             add(t, chain, &local, "the host by 127.0.0.1");
@@ -276,17 +328,122 @@ impl Program<'_> {
                 masquerade_pods(t, network, pods);
                 continue;
             }
-            let mut out = in_network(SOURCE, network.subnet, false);
-            out.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Differs));
-            out.push(Expr::Masquerade);
-            add(t, chain, &out, "containers leave with the host's address");
-            let mut hairpin = in_network(SOURCE, network.subnet, false);
+            if network.masquerade {
+                let mut out = in_network(Side::Source, network.subnet, false);
+                out.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Differs));
+                out.push(Expr::Masquerade);
+                add(t, chain, &out, "containers leave with the host's address");
+            }
+            let mut hairpin = in_network(Side::Source, network.subnet, false);
             hairpin.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Equal));
             hairpin.extend(ct_has(CtKey::Status, ct_status::DESTINATION_NAT));
             hairpin.push(Expr::Masquerade);
             add(t, chain, &hairpin, "to a published port of the same network: answers come back this way");
         }
     }
+
+    fn publish(&self, t: &mut Transaction) {
+        for chain in ["publish-from-outside", "publish-from-host"] {
+            let mut transit = destination_is_local(Compare::Differs);
+            transit.push(Expr::Verdict(Verdict::Return));
+            add(t, chain, &transit, "not for this host");
+            if chain == "publish-from-outside" {
+                let mut martian = name_is(MetaKey::InputName, "lo", Compare::Differs);
+                martian.extend(in_network(Side::Destination, Range::loopback(self.family), false));
+                martian.push(Expr::Verdict(Verdict::Return));
+                add(t, chain, &martian, "127.0.0.1 is published to the host only");
+            }
+            if self.is_ipv6() && chain == "publish-from-host" {
+                let mut own = in_network(Side::Destination, Range::loopback(self.family), false);
+                own.push(Expr::Verdict(Verdict::Return));
+                add(t, chain, &own, "what comes from ::1 cannot leave the host");
+            }
+            add(t, chain, &[Expr::Verdict(Verdict::Jump(PUBLISH.to_owned()))], "");
+        }
+        let address = Register(0);
+        let redirect = match self.is_ipv6() {
+            true => Expr::DestinationNat6 { address, port: Register(4) },
+            false => Expr::DestinationNat { address, port: Register(1) },
+        };
+        for (map, comment) in [
+            (PUBLISHED_AT, "published on one address"),
+            (PUBLISHED, "published on all addresses"),
+            (SPREAD_AT, "shared on one address"),
+            (SPREAD, "shared on all addresses"),
+        ] {
+            let lookup = self.endpoint(map, Slot::Random);
+            if self.pods() {
+                let (mark, bit) = (Register(8), LOOPED.to_ne_bytes());
+                let mut rule = in_set(MetaKey::InputName, false);
+                rule.extend(lookup.clone());
+                rule.extend([
+                    Expr::Meta { key: MetaKey::Mark, to: mark },
+                    Expr::Bits {
+                        from: mark,
+                        to: mark,
+                        mask: (!LOOPED).to_ne_bytes().to_vec(),
+                        flip: bit.to_vec(),
+                    },
+                    Expr::SetMark { from: mark },
+                    redirect.clone(),
+                ]);
+                add(t, PUBLISH, &rule, "from a pod");
+            }
+            let mut rule = lookup;
+            rule.push(redirect.clone());
+            add(t, PUBLISH, &rule, comment);
+        }
+    }
+
+    /// Goes on if the port that a packet is for is in a set.
+    fn port(&self, set: &str) -> Vec<Expr> {
+        let (set, to) = (set.to_owned(), None);
+        let mut rule = self.port_key(set == OPEN_AT);
+        rule.push(Expr::Lookup { set, key: Register(0), to, absent: false });
+        rule
+    }
+
+    /// Goes on with the endpoint from word 0 on if the port that a packet is for is in a map.
+    fn endpoint(&self, map: &str, slot: Slot) -> Vec<Expr> {
+        let at = matches!(map, PUBLISHED_AT | SPREAD_AT);
+        let mut rule = self.port_key(at);
+        if matches!(map, SPREAD_AT | SPREAD) {
+            let to = Register(2 + if at { self.address_words() } else { 0 });
+            rule.push(match slot {
+                Slot::Random => Expr::Random { below: SLOTS, to },
+                Slot::First => Expr::Load { value: vec![0; 4], to },
+            });
+        }
+        let set = map.to_owned();
+        rule.push(Expr::Lookup { set, key: Register(0), to: Some(Register(0)), absent: false });
+        rule
+    }
+
+    /// Loads address, when `at` one, transport and port from word 0 on.
+    fn port_key(&self, at: bool) -> Vec<Expr> {
+        let mut rule = Vec::with_capacity(4);
+        if at {
+            let (offset, length) = Side::Destination.place(self.is_ipv6());
+            rule.push(Expr::Payload { base: Base::Network, offset, length, to: Register(0) });
+        }
+        let next = if at { self.address_words() } else { 0 };
+        rule.push(Expr::Meta { key: MetaKey::Transport, to: Register(next) });
+        let base = Base::Transport;
+        rule.push(Expr::Payload { base, offset: 2, length: 2, to: Register(next + 1) });
+        rule
+    }
+
+    /// How many registers an address fills.
+    fn address_words(&self) -> u8 {
+        if self.is_ipv6() { 4 } else { 1 }
+    }
+}
+
+/// Which of the slots of a shared port is looked at.
+#[derive(Clone, Copy)]
+enum Slot {
+    First,
+    Random,
 }
 
 /// Pods keep their address inside the cluster.
@@ -301,52 +458,12 @@ fn masquerade_pods(t: &mut Transaction, network: &NetworkView, pods: &PodView) {
     ];
     add(t, chain, &looped, "from a pod to a host port of this node: it may be its own");
     if pods.masquerade {
-        let mut out = in_network(SOURCE, network.subnet, false);
-        out.extend(in_network(DESTINATION, pods.cluster, true));
-        out.extend(in_network(DESTINATION, MULTICAST, true));
+        let mut out = in_network(Side::Source, network.subnet, false);
+        out.extend(in_network(Side::Destination, pods.cluster, true));
+        out.extend(in_network(Side::Destination, MULTICAST, true));
         out.extend(name_is(MetaKey::OutputName, &network.bridge, Compare::Differs));
         out.push(Expr::Masquerade);
         add(t, chain, &out, "pods leave the cluster with the node's address");
-    }
-}
-
-fn publish(t: &mut Transaction, pods: bool) {
-    for chain in ["publish-from-outside", "publish-from-host"] {
-        let mut transit = destination_is_local(Compare::Differs);
-        transit.push(Expr::Verdict(Verdict::Return));
-        add(t, chain, &transit, "not for this host");
-        if chain == "publish-from-outside" {
-            let mut martian = name_is(MetaKey::InputName, "lo", Compare::Differs);
-            martian.extend(in_network(DESTINATION, LOOPBACK, false));
-            martian.push(Expr::Verdict(Verdict::Return));
-            add(t, chain, &martian, "127.0.0.1 is published to the host only");
-        }
-        add(t, chain, &[Expr::Verdict(Verdict::Jump(PUBLISH.to_owned()))], "");
-    }
-    let redirect = Expr::DestinationNat { address: Register(0), port: Register(1) };
-    for (lookup, comment) in
-        [(published_at(), "published on one address"), (published(), "published on all addresses")]
-    {
-        if pods {
-            let (mark, bit) = (Register(8), LOOPED.to_ne_bytes());
-            let mut rule = in_set(MetaKey::InputName, false);
-            rule.extend(lookup.clone());
-            rule.extend([
-                Expr::Meta { key: MetaKey::Mark, to: mark },
-                Expr::Bits {
-                    from: mark,
-                    to: mark,
-                    mask: (!LOOPED).to_ne_bytes().to_vec(),
-                    flip: bit.to_vec(),
-                },
-                Expr::SetMark { from: mark },
-                redirect.clone(),
-            ]);
-            add(t, PUBLISH, &rule, "from a pod");
-        }
-        let mut rule = lookup;
-        rule.push(redirect.clone());
-        add(t, PUBLISH, &rule, comment);
     }
 }
 
@@ -355,43 +472,35 @@ fn add(t: &mut Transaction, chain: &str, expressions: &[Expr], comment: &str) {
     t.add_rule(&Rule { chain, expressions, comment, compat: None });
 }
 
-/// The map element of a published port: which map, and the element.
-pub(super) fn element(port: &PublishedPort, container: Ipv4Addr) -> (&'static str, Element) {
-    let mut key = Vec::with_capacity(12);
-    let mut map = PUBLISHED;
-    if !port.host_ip.is_unspecified() {
-        map = PUBLISHED_AT;
-        key.extend_from_slice(&port.host_ip.octets());
+/// Whom a packet is from or for.
+#[derive(Clone, Copy)]
+enum Side {
+    Source,
+    Destination,
+}
+
+impl Side {
+    /// Where the address is in the header, and its length.
+    const fn place(self, ipv6: bool) -> (u32, u32) {
+        match (self, ipv6) {
+            (Self::Source, false) => (12, 4),
+            (Self::Destination, false) => (16, 4),
+            (Self::Source, true) => (8, 16),
+            (Self::Destination, true) => (24, 16),
+        }
     }
-    key.extend_from_slice(&[port.protocol.number(), 0, 0, 0]);
-    key.extend_from_slice(&port.host_port.to_be_bytes());
-    key.extend_from_slice(&[0, 0]);
-    let mut value = container.octets().to_vec();
-    value.extend_from_slice(&port.container_port.to_be_bytes());
-    value.extend_from_slice(&[0, 0]);
-    (map, Element::pair(key, value))
 }
 
-/// Where nft(8) shows a published port: `map ip strake published { tcp . 8080 : … }`.
-pub(crate) fn endpoint_text(table: &str, port: &PublishedPort, container: Ipv4Addr) -> String {
-    let (map, _) = element(port, container);
-    let PublishedPort { protocol, host_ip, host_port, container_port } = port;
-    let key = if map == PUBLISHED { String::new() } else { format!("{host_ip} . ") };
-    format!("nft map ip {table} {map} {{ {key}{protocol} . {host_port} : {container} . {container_port} }}")
-}
-
-const SOURCE: u32 = 12;
-const DESTINATION: u32 = 16;
-
-/// `ip saddr`/`ip daddr` is (not) in `network`.
-fn in_network(offset: u32, network: Cidr, outside: bool) -> Vec<Expr> {
+/// `saddr`/`daddr` is (not) in `network`.
+fn in_network(side: Side, network: Range, outside: bool) -> Vec<Expr> {
     let register = Register(0);
     let how = if outside { Compare::Differs } else { Compare::Equal };
-    let mask = u32::MAX.checked_shl(32 - u32::from(network.prefix())).unwrap_or(0);
+    let (value, mask) = network.bytes();
+    let (offset, length) = side.place(matches!(network, Range::V6(_)));
     vec![
-        Expr::Payload { base: Base::Network, offset, length: 4, to: register },
-        Expr::Mask { register, mask: mask.to_be_bytes().to_vec() },
-        Expr::Compare { register, how, value: network.network().octets().to_vec() },
+        Expr::Payload { base: Base::Network, offset, length, to: register },
+        Expr::Mask { register, mask },
+        Expr::Compare { register, how, value },
     ]
 }
 
@@ -437,25 +546,5 @@ fn destination_is_local(how: Compare) -> Vec<Expr> {
     vec![
         Expr::DestinationType { to: register },
         Expr::Compare { register, how, value: fib_type::LOCAL.to_ne_bytes().to_vec() },
-    ]
-}
-
-/// Goes on with the endpoint in words 0 and 1 when the port is published on all
-/// addresses.
-fn published() -> Vec<Expr> {
-    vec![
-        Expr::Meta { key: MetaKey::Transport, to: Register(0) },
-        Expr::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(1) },
-        Expr::Lookup { set: PUBLISHED.to_owned(), key: Register(0), to: Some(Register(0)), absent: false },
-    ]
-}
-
-/// The same for one published on the address that the packet is for.
-fn published_at() -> Vec<Expr> {
-    vec![
-        Expr::Payload { base: Base::Network, offset: DESTINATION, length: 4, to: Register(0) },
-        Expr::Meta { key: MetaKey::Transport, to: Register(1) },
-        Expr::Payload { base: Base::Transport, offset: 2, length: 2, to: Register(2) },
-        Expr::Lookup { set: PUBLISHED_AT.to_owned(), key: Register(0), to: Some(Register(0)), absent: false },
     ]
 }

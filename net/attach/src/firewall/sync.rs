@@ -2,7 +2,6 @@
 //! the rule set since our last look, else by comparing, else by writing it anew.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -14,20 +13,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Error;
 use crate::files::{self, Durable};
-use crate::publish::PublishedPort;
 
+use super::elements::{self, Published, SETS, concerned, difference};
 use super::mirror::legacy::{self, Judgement};
 use super::mirror::{Expirations, Mirror, Refusals, RuleKey, Seen};
-use super::program::{self, NetworkView, PUBLISHED, PUBLISHED_AT, Program};
+use super::program::{NetworkView, Program};
 
 /// Others may commit between our look and our commit, and each rule of the host that
 /// cannot be copied costs one or two tries; after so many something is wrong.
 const TRIES_MAX: u32 = 256;
-const FAMILY: Family = Family::Ip;
 
 /// What the table is to say.
 #[derive(Clone, Debug)]
 pub(crate) struct Wanted {
+    /// Its family, and that of all addresses: `Ip` or `Ip6`.
+    pub(crate) family: Family,
     /// Its name.
     pub(crate) table: String,
     /// All networks that have a bridge.
@@ -35,18 +35,29 @@ pub(crate) struct Wanted {
     /// Pass nothing on that is not ours.
     pub(crate) closed_transit: bool,
     /// All ports that are published after the change, with their containers.
-    pub(crate) published: Vec<(PublishedPort, Ipv4Addr)>,
+    pub(crate) published: Published,
 }
 
 /// What differs from the last time.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Change<'a> {
     /// These ports are new.
-    Publish(&'a [PublishedPort], Ipv4Addr),
+    Publish(&'a Published),
     /// These ports are gone.
-    Withdraw(&'a [PublishedPort], Ipv4Addr),
+    Withdraw(&'a Published),
     /// Look closely: anything may differ.
     Verify,
+}
+
+/// Why the table was written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rewritten {
+    /// It was gone, or never there.
+    Missing,
+    /// Somebody had changed it.
+    Changed,
+    /// What it follows from is another now: the networks, or the host's input rules.
+    Outdated,
 }
 
 /// What was done and what came of it.
@@ -54,7 +65,7 @@ pub(crate) enum Change<'a> {
 pub(crate) struct Applied {
     /// The table was written anew.
     #[serde(skip)]
-    pub(crate) rewritten: bool,
+    pub(crate) rewritten: Option<Rewritten>,
     /// What the user should know about published ports.
     pub(crate) warnings: Vec<String>,
     /// What the user should know about all traffic of containers.
@@ -73,7 +84,7 @@ struct Memory {
     applied: Applied,
 }
 
-/// Our table and the file in which we remember what we did to it.
+/// Our table of one family and the file in which we remember what we did to it.
 #[derive(Debug)]
 pub(crate) struct Firewall {
     memory: PathBuf,
@@ -82,8 +93,10 @@ pub(crate) struct Firewall {
 }
 
 impl Firewall {
-    pub(crate) fn new(state: &Path) -> Self {
-        let (memory, scratch) = (state.join("rules.json"), state.join("rules.scratch"));
+    /// What is done to the table of `family` is remembered below `state`.
+    pub(crate) fn new(state: &Path, family: Family) -> Self {
+        let name = if family == Family::Ip6 { "rules6" } else { "rules" };
+        let (memory, scratch) = (state.join(format!("{name}.json")), state.join(format!("{name}.scratch")));
         Self { memory, scratch, socket: Mutex::new(None) }
     }
 
@@ -110,16 +123,16 @@ impl Firewall {
 
     fn apply_by(&self, socket: &mut Socket, wanted: &Wanted, change: Change<'_>) -> Result<Applied, Error> {
         let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
-        let legacy = legacy()?;
+        let legacy = legacy(wanted.family)?;
         let shape = shape(wanted, legacy);
         let mut refused = Refusals::new();
         let mut suspicious = matches!(change, Change::Verify);
         for _ in 0..TRIES_MAX {
-            let (generation, table) = look(socket, &wanted.table)?;
+            let (generation, table) = look(socket, (wanted.family, &wanted.table))?;
             let untouched = memory.generation == generation && memory.shape == shape && table.is_some();
             let outcome = if untouched && !suspicious && generation != 0 {
                 let transaction = delta(wanted, change);
-                let applied = Applied { rewritten: false, ..memory.applied.clone() };
+                let applied = Applied { rewritten: None, ..memory.applied.clone() };
                 Attempt { transaction, applied, located: Vec::new() }
             } else {
                 attempt(socket, wanted, change, table.as_ref(), (&refused, suspicious, legacy))?
@@ -143,29 +156,45 @@ impl Firewall {
                         // An element is there that should not be, or the other way round.
                         None if !suspicious => suspicious = true,
                         None => {
-                            let step = format!("write nftables table ip {}", wanted.table);
+                            let step = format!("write nftables table {} {}", wanted.family, wanted.table);
                             return Err(Error::Kernel { step, source: refusal.into() });
                         }
                     }
                 }
                 Err(source) => {
-                    let step = format!("write nftables table ip {}", wanted.table);
+                    let step = format!("write nftables table {} {}", wanted.family, wanted.table);
                     return Err(Error::Kernel { step, source });
                 }
             }
         }
         let source = netlink::Error::Disturbed { tries: TRIES_MAX };
-        Err(Error::Kernel { step: format!("write nftables table ip {}", wanted.table), source })
+        Err(Error::Kernel {
+            step: format!("write nftables table {} {}", wanted.family, wanted.table),
+            source,
+        })
+    }
+
+    /// Whether nobody has changed any rule of the host since our last commit.
+    pub(crate) fn is_untouched(&self, wanted: &Wanted) -> Result<bool, Error> {
+        let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
+        let shape = shape(wanted, legacy(wanted.family)?);
+        let (generation, table) = self.with_socket(|socket| look(socket, (wanted.family, &wanted.table)))?;
+        Ok(memory.generation == generation && memory.shape == shape && table.is_some() && generation != 0)
+    }
+
+    /// Whether we have ever written the table and not deleted it since.
+    pub(crate) fn is_in_use(&self) -> bool {
+        self.memory.exists()
     }
 
     /// Deletes the table and forgets it.
-    pub(crate) fn remove(&self, table: &str) -> Result<(), Error> {
-        let mut transaction = Transaction::on(FAMILY, table);
+    pub(crate) fn remove(&self, family: Family, table: &str) -> Result<(), Error> {
+        let mut transaction = Transaction::on(family, table);
         transaction.delete_table();
         let deleted = self.with_socket(|socket| Ok(transaction.commit(socket, None)))?;
         match deleted {
             Err(error) if !error.is(Errno::NOENT) => {
-                let step = format!("delete nftables table ip {table}");
+                let step = format!("delete nftables table {family} {table}");
                 return Err(Error::Kernel { step, source: error });
             }
             _ => {}
@@ -183,8 +212,8 @@ struct Attempt {
 }
 
 /// Generation and table in one exchange.
-fn look(socket: &mut Socket, table: &str) -> Result<(u32, Option<dump::Table>), Error> {
-    let requests = [dump::generation_request(), dump::table_request(FAMILY, table)];
+fn look(socket: &mut Socket, (family, table): (Family, &str)) -> Result<(u32, Option<dump::Table>), Error> {
+    let requests = [dump::generation_request(), dump::table_request(family, table)];
     let answers = socket.execute(&requests).map_err(failed("look at nf_tables"))?;
     let (mut generation, mut found) = (0, None);
     for answer in answers.iter().flatten().flatten() {
@@ -196,25 +225,28 @@ fn look(socket: &mut Socket, table: &str) -> Result<(u32, Option<dump::Table>), 
 
 /// Only the elements that change.
 fn delta(wanted: &Wanted, change: Change<'_>) -> Transaction {
-    let mut transaction = Transaction::on(FAMILY, &wanted.table);
-    let (ports, address, add) = match change {
-        Change::Publish(ports, address) => (ports, address, true),
-        Change::Withdraw(ports, address) => (ports, address, false),
-        Change::Verify => (&[][..], Ipv4Addr::UNSPECIFIED, true),
-    };
-    for map in [PUBLISHED_AT, PUBLISHED] {
-        let elements = elements_of(map, ports.iter().map(|port| (*port, address)));
-        if add {
-            transaction.add_elements(map, &elements);
-        } else {
-            transaction.delete_elements(map, &elements);
+    let mut transaction = Transaction::on(wanted.family, &wanted.table);
+    let change = match change {
+        Change::Publish(ports) => {
+            let after = concerned(&wanted.published, ports);
+            let before: Published = after.iter().filter(|port| !ports.contains(port)).copied().collect();
+            difference(&before, &after)
         }
+        Change::Withdraw(ports) => {
+            let after = concerned(&wanted.published, ports);
+            let before: Published = after.iter().chain(ports).copied().collect();
+            difference(&before, &after)
+        }
+        Change::Verify => return transaction,
+    };
+    let of = |elements: &[(&'static str, Element)], set: &str| -> Vec<Element> {
+        elements.iter().filter(|(of, _)| *of == set).map(|(_, element)| element.clone()).collect()
+    };
+    for set in SETS {
+        transaction.delete_elements(set, &of(&change.remove, set));
+        transaction.add_elements(set, &of(&change.add, set));
     }
     transaction
-}
-
-fn elements_of(map: &str, ports: impl Iterator<Item = (PublishedPort, Ipv4Addr)>) -> Vec<Element> {
-    ports.map(|(port, to)| program::element(&port, to)).filter(|(at, _)| *at == map).map(|(_, e)| e).collect()
 }
 
 /// Compares with what the kernel holds: the few elements if all else is as it should
@@ -227,26 +259,28 @@ fn attempt(
     (refused, suspicious, legacy): (&Refusals, bool, Option<(Judgement, Judgement)>),
 ) -> Result<Attempt, Error> {
     let bridges: Vec<&str> = wanted.networks.iter().map(|n| n.bridge.as_str()).collect();
-    let mut seen = Seen::read(socket, &bridges).map_err(failed("read the host's input rules"))?;
+    let mut seen =
+        Seen::read(socket, wanted.family, &bridges).map_err(failed("read the host's input rules"))?;
     seen.legacy = legacy;
     let mirror = Mirror::of(&seen, refused);
     let Wanted { networks, closed_transit, .. } = wanted;
-    let program = Program { networks, closed_transit: *closed_transit, mirror: &mirror };
-    let mut whole = Transaction::on(FAMILY, &wanted.table);
+    let program =
+        Program { family: wanted.family, networks, closed_transit: *closed_transit, mirror: &mirror };
+    let mut whole = Transaction::on(wanted.family, &wanted.table);
     program.write(&mut whole, Expirations::LeftOut);
     let comment = comment(&whole);
     let applied = Applied {
-        rewritten: false,
+        rewritten: None,
         warnings: mirror.warnings.clone(),
         forward_warnings: mirror.forward_warnings.clone(),
         notes: mirror.notes.clone(),
     };
     let same = table.is_some_and(|table| table.comment.as_deref() == Some(comment.as_str()));
-    if same && intact(socket, wanted, change, &whole, suspicious)? {
+    if same && intact(socket, wanted, &whole, suspicious)? {
         let change = if suspicious { Change::Verify } else { change };
         return Ok(Attempt { transaction: delta(wanted, change), applied, located: Vec::new() });
     }
-    let mut transaction = Transaction::on(FAMILY, &wanted.table);
+    let mut transaction = Transaction::on(wanted.family, &wanted.table);
     if table.is_some() {
         transaction.delete_table();
     }
@@ -255,21 +289,39 @@ fn attempt(
     program.write_and_locate(&mut transaction, Expirations::Kept, |index, rule| {
         located.push((index, rule.clone()));
     });
-    for map in [PUBLISHED_AT, PUBLISHED] {
-        transaction.add_elements(map, &elements_of(map, wanted.published.iter().copied()));
+    let elements = elements::elements(&wanted.published);
+    for set in SETS {
+        let own = elements.iter().filter(|((of, _), _)| *of == set);
+        let own: Vec<Element> =
+            own.map(|((_, key), value)| elements::element(key, value.as_deref())).collect();
+        transaction.add_elements(set, &own);
     }
-    Ok(Attempt { transaction, applied: Applied { rewritten: true, ..applied }, located })
+    let why = match table {
+        None => Rewritten::Missing,
+        Some(_) if same => Rewritten::Changed,
+        Some(_) => Rewritten::Outdated,
+    };
+    Ok(Attempt { transaction, applied: Applied { rewritten: Some(why), ..applied }, located })
 }
 
 /// What legacy iptables judges, when its filter table is in use.
-fn legacy() -> Result<Option<(Judgement, Judgement)>, Error> {
-    let names = std::fs::read_to_string("/proc/net/ip_tables_names").unwrap_or_default();
-    if !names.lines().any(|name| name == "filter") {
+fn legacy(family: Family) -> Result<Option<(Judgement, Judgement)>, Error> {
+    let names = match family {
+        Family::Ip6 => "/proc/net/ip6_tables_names",
+        _ => "/proc/net/ip_tables_names",
+    };
+    let text = std::fs::read_to_string(names).unwrap_or_default();
+    if !text.lines().any(|name| name == "filter") {
         return Ok(None);
+    }
+    if family == Family::Ip6 {
+        // Its rules cannot be read: whatever they are, they are not passed by.
+        let unread = Judgement { has_rules: true, accepts: true };
+        return Ok(Some((unread, unread)));
     }
     let table = sys::xtables::ipv4_table("filter").map_err(|source| Error::File {
         operation: "read legacy iptables table filter, listed in",
-        path: PathBuf::from("/proc/net/ip_tables_names"),
+        path: PathBuf::from(names),
         source,
     })?;
     Ok(Some((legacy::judgement(&table, legacy::INPUT), legacy::judgement(&table, legacy::FORWARD))))
@@ -280,12 +332,11 @@ fn legacy() -> Result<Option<(Judgement, Judgement)>, Error> {
 fn intact(
     socket: &mut Socket,
     wanted: &Wanted,
-    change: Change<'_>,
     whole: &Transaction,
     suspicious: bool,
 ) -> Result<bool, Error> {
     let step = failed("read our own rules");
-    let rules = match dump::rules(socket, FAMILY, &wanted.table) {
+    let rules = match dump::rules(socket, wanted.family, &wanted.table) {
         Ok(rules) => rules.len(),
         Err(error) if error.is(Errno::NOENT) => return Ok(false),
         Err(error) => return Err(step(error)),
@@ -296,22 +347,16 @@ fn intact(
     if !suspicious {
         return Ok(true);
     }
-    let _ = change;
-    for map in [PUBLISHED_AT, PUBLISHED] {
-        let wanted_elements = elements_of(map, wanted.published.iter().copied());
-        let held = match dump::elements(socket, FAMILY, &wanted.table, map) {
+    let expected = elements::elements(&wanted.published);
+    for set in SETS {
+        let held = match dump::elements(socket, wanted.family, &wanted.table, set) {
             Ok(held) => held,
             Err(error) if error.is(Errno::NOENT) => return Ok(false),
             Err(error) => return Err(failed("read our own rules")(error)),
         };
         let held: BTreeSet<_> = held.iter().filter_map(dump::key_and_value).collect();
-        let expected: BTreeSet<_> = wanted_elements
-            .iter()
-            .filter_map(|element| match element {
-                Element::Value { key, value } => Some((key.clone(), value.clone())),
-                Element::Verdict { .. } | Element::Range { .. } | Element::Copy(_) => None,
-            })
-            .collect();
+        let expected = expected.iter().filter(|((of, _), _)| *of == set);
+        let expected: BTreeSet<_> = expected.map(|((_, key), value)| (key.clone(), value.clone())).collect();
         if held != expected {
             return Ok(false);
         }
@@ -334,7 +379,8 @@ fn comment(whole: &Transaction) -> String {
 fn shape(wanted: &Wanted, legacy: Option<(Judgement, Judgement)>) -> String {
     let mut shape = format!("{} {} {legacy:?}", wanted.table, wanted.closed_transit);
     for network in &wanted.networks {
-        shape.push_str(&format!(" {}={}", network.bridge, network.subnet));
+        let NetworkView { bridge, subnet, internal, masquerade, .. } = network;
+        shape.push_str(&format!(" {bridge}={subnet} {internal} {masquerade}"));
         if let Some(pods) = &network.pods {
             shape.push_str(&format!(" {pods:?}"));
         }

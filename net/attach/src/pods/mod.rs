@@ -29,13 +29,14 @@ use std::path::PathBuf;
 
 use base::{ContainerId, failpoint};
 use netlink::conntrack;
+use netlink::nft::Family;
 use netlink::route::Link;
 use sys::lock::FileLock;
 
 use crate::cidr::Cidr;
 use crate::error::Error;
 use crate::files::{self, Durable};
-use crate::firewall::{Change, Firewall, NetworkView, PodView, Wanted};
+use crate::firewall::{Change, Firewall, NetworkView, PodView, Published, Range, Wanted};
 use crate::forwarding;
 use crate::ledger::{Holder, Ledger};
 use crate::links::{HostLinks, Pair, is_host_link, mac_of};
@@ -168,7 +169,7 @@ impl PodNetwork {
             mtu = mtu.saturating_sub(VXLAN_OVERHEAD);
         }
         let mtu = config.mtu.unwrap_or(mtu);
-        let firewall = Firewall::new(&config.state);
+        let firewall = Firewall::new(&config.state, Family::Ip);
         let network = Self { config, alias, firewall, underlay, mtu };
         let _lock = network.lock()?;
         let mut ledger = network.ledger()?;
@@ -221,8 +222,11 @@ impl PodNetwork {
             name: request.name.clone(),
             network: NETWORK.to_owned(),
             address,
+            address6: None,
             host_link,
             ports,
+            withdrawn: false,
+            chained: None,
         });
         self.write_ledger(&ledger)?;
         failpoint::hit("pod.lease-written");
@@ -247,6 +251,7 @@ impl PodNetwork {
     ) -> Result<(), Error> {
         let bridge = self.bridge(host)?;
         let pair = Pair {
+            link: crate::links::CONTAINER_LINK,
             name: &attachment.host_link,
             bridge: &self.config.bridge,
             owner: attachment.id.short(),
@@ -260,7 +265,8 @@ impl PodNetwork {
         host.settle(&attachment.host_link, &bridge)?;
         failpoint::hit("pod.configured");
         if !attachment.ports.is_empty() {
-            self.firewall.apply(&self.wanted(ledger), Change::Publish(&attachment.ports, address))?;
+            let published: Published = attachment.ports.iter().map(|port| (*port, address.into())).collect();
+            self.firewall.apply(&self.wanted(ledger), Change::Publish(&published))?;
             self.forget_datagrams(&attachment.ports)?;
         }
         failpoint::hit("pod.rules-written");
@@ -334,7 +340,7 @@ impl PodNetwork {
             host.know(bridge.index, holder.address)?;
         }
         for id in self.recorded()? {
-            if ledger.holder(&id).is_none() {
+            if ledger.of(&id).next().is_none() {
                 files::remove(&self.record(&id))?;
             }
         }
@@ -375,7 +381,7 @@ impl PodNetwork {
                 host.delete(name)?;
             }
         }
-        self.firewall.remove(&self.config.table)?;
+        self.firewall.remove(Family::Ip, &self.config.table)?;
         Ok(true)
     }
 
@@ -406,12 +412,12 @@ impl PodNetwork {
                 }
             }
         }
-        forwarding::ensure(ledger)?;
+        forwarding::ensure(ledger, false)?;
         self.write_ledger(ledger)?;
         let applied = self.firewall.apply(&self.wanted(ledger), Change::Verify)?;
         let mut warnings = applied.warnings;
         warnings.extend(applied.forward_warnings);
-        Ok((applied.rewritten, warnings))
+        Ok((applied.rewritten.is_some(), warnings))
     }
 
     fn bridge(&self, host: &mut HostLinks) -> Result<Link, Error> {
@@ -453,12 +459,12 @@ impl PodNetwork {
 
     /// Withdraws, deletes, releases: what is not there is passed over.
     fn release(&self, ledger: &mut Ledger, host: &mut HostLinks, id: &ContainerId) -> Result<(), Error> {
-        let Some(holder) = ledger.release(id) else {
+        let Some(holder) = ledger.release(id, None).pop() else {
             return files::remove(&self.record(id));
         };
         if !holder.ports.is_empty() {
-            let change = Change::Withdraw(&holder.ports, holder.address);
-            self.firewall.apply(&self.wanted(ledger), change)?;
+            let published: Published = holder.published().collect();
+            self.firewall.apply(&self.wanted(ledger), Change::Withdraw(&published))?;
             self.forget_datagrams(&holder.ports)?;
         }
         failpoint::hit("pod-remove.rules-removed");
@@ -496,10 +502,17 @@ impl PodNetwork {
     fn wanted(&self, ledger: &Ledger) -> Wanted {
         let PodNetworkConfig { bridge, tunnel, mode, masquerade, cluster, range, table, .. } = &self.config;
         let tunnel = matches!(mode, Mode::Vxlan { .. }).then(|| tunnel.clone());
-        let pods = Some(PodView { cluster: *cluster, masquerade: *masquerade, tunnel });
+        let pods = Some(PodView { cluster: Range::V4(*cluster), masquerade: *masquerade, tunnel });
         Wanted {
+            family: Family::Ip,
             table: table.clone(),
-            networks: vec![NetworkView { bridge: bridge.clone(), subnet: *range, pods }],
+            networks: vec![NetworkView {
+                bridge: bridge.clone(),
+                subnet: Range::V4(*range),
+                internal: false,
+                masquerade: true,
+                pods,
+            }],
             closed_transit: ledger.forwarding_turned_on,
             published: ledger.published().collect(),
         }

@@ -3,123 +3,138 @@
 mod owner;
 mod probe;
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(crate) use owner::process_on;
 pub(crate) use probe::{Probed, ephemeral_range, probe};
 
 use crate::error::{Error, PortOwner};
 use crate::ledger::{Holder, Ledger};
-use crate::publish::{HostPort, PortMapping, Protocol, PublishedPort};
+use crate::publish::{HostPort, PortMapping, Protocol, PublishedPort, Publishing};
 
 /// What asks the host about its ports; tests answer themselves.
 pub(crate) trait Host {
     /// Whether the port could be bound.
-    fn probe(&mut self, protocol: Protocol, host_ip: Ipv4Addr, port: u16) -> Result<Probed, Error>;
+    fn probe(&mut self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error>;
     /// Which process has it.
     fn owner(&mut self, protocol: Protocol, port: u16) -> PortOwner;
     /// First and last port for connections without a wish.
     fn ephemeral(&mut self) -> (u16, u16);
 }
 
-/// Decides all values of `mappings`, or says who stands in the way. The second value is
-/// the new ephemeral cursor.
+/// What is to be published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wish<'a> {
+    /// Which ports.
+    pub(crate) mappings: &'a [PortMapping],
+    /// How.
+    pub(crate) publishing: Publishing,
+    /// The container has an IPv6 address.
+    pub(crate) ipv6: bool,
+}
+
+/// Decides all values of a wish, or says who stands in the way. The second value is the new
+/// ephemeral cursor.
 pub(crate) fn resolve(
-    mappings: &[PortMapping],
+    wish: Wish<'_>,
     ledger: &Ledger,
     host: &mut dyn Host,
 ) -> Result<(Vec<PublishedPort>, u16), Error> {
-    let mut chosen: Vec<PublishedPort> = Vec::with_capacity(mappings.len());
+    let mut choice = Choice { ledger, host, chosen: Vec::with_capacity(wish.mappings.len()) };
     let mut cursor = ledger.port_cursor;
-    for mapping in mappings {
-        let host_ip = ipv4(mapping.host_ip)?;
-        let published = |host_port| PublishedPort {
-            protocol: mapping.protocol,
-            host_ip,
-            host_port,
-            container_port: mapping.container_port,
+    for mapping in wish.mappings {
+        let addresses = host_addresses(mapping.host_ip, wish.ipv6)?;
+        let published = |host_ip, host_port| PublishedPort {
+            policy: wish.publishing.policy,
+            shared: wish.publishing.shared,
+            ..PublishedPort::new(mapping.protocol, host_ip, host_port, mapping.container_port)
         };
         let port = match mapping.host_port {
-            HostPort::Fixed(port) if chosen.contains(&published(port)) => continue,
-            HostPort::Fixed(port) => {
-                fixed(mapping.protocol, host_ip, port, ledger, &chosen, host)?;
-                port
-            }
+            HostPort::Fixed(port) => port,
             HostPort::AnyOf(first, last) => {
-                first_free(mapping.protocol, host_ip, (first, last), None, (ledger, &chosen), host)?
+                choice.first_free(mapping.protocol, &addresses, (first, last), None)?
             }
             HostPort::Ephemeral => {
-                let range = host.ephemeral();
-                let after = Some(cursor);
-                cursor = first_free(mapping.protocol, host_ip, range, after, (ledger, &chosen), host)?;
+                let range = choice.host.ephemeral();
+                cursor = choice.first_free(mapping.protocol, &addresses, range, Some(cursor))?;
                 cursor
             }
         };
-        chosen.push(published(port));
-    }
-    Ok((chosen, cursor))
-}
-
-fn ipv4(address: Option<IpAddr>) -> Result<Ipv4Addr, Error> {
-    match address {
-        None => Ok(Ipv4Addr::UNSPECIFIED),
-        Some(IpAddr::V4(address)) => Ok(address),
-        Some(address @ IpAddr::V6(_)) => Err(Error::Ipv6 { address }),
-    }
-}
-
-fn fixed(
-    protocol: Protocol,
-    host_ip: Ipv4Addr,
-    port: u16,
-    ledger: &Ledger,
-    chosen: &[PublishedPort],
-    host: &mut dyn Host,
-) -> Result<(), Error> {
-    let taken = |owner| Error::PortInUse { protocol, host_ip, port, owner };
-    if let Some(holder) = ledger.publisher(protocol, host_ip, port) {
-        return Err(taken(container(holder)));
-    }
-    if meets(chosen, protocol, host_ip, port) {
-        let (name, id) = ("of this very request".to_owned(), "named twice".to_owned());
-        return Err(taken(PortOwner::Container { name, id }));
-    }
-    match host.probe(protocol, host_ip, port)? {
-        Probed::Free => Ok(()),
-        Probed::Taken => Err(taken(host.owner(protocol, port))),
-    }
-}
-
-/// The first free port of a range, after `after` and around its end.
-fn first_free(
-    protocol: Protocol,
-    host_ip: Ipv4Addr,
-    (first, last): (u16, u16),
-    after: Option<u16>,
-    (ledger, chosen): (&Ledger, &[PublishedPort]),
-    host: &mut dyn Host,
-) -> Result<u16, Error> {
-    let start = match after {
-        Some(after) if (first..last).contains(&after) => after + 1,
-        _ => first,
-    };
-    for port in (start..=last).chain(first..start) {
-        let claimed = ledger.publisher(protocol, host_ip, port).is_some();
-        if claimed || meets(chosen, protocol, host_ip, port) {
-            continue;
+        for address in addresses {
+            let port = published(address, port);
+            if !choice.chosen.contains(&port) {
+                choice.take(port)?;
+            }
         }
-        if host.probe(protocol, host_ip, port)? == Probed::Free {
+    }
+    Ok((choice.chosen, cursor))
+}
+
+/// The host addresses that a mapping is about: without a wish all, of both families when the
+/// container has both.
+fn host_addresses(wanted: Option<IpAddr>, ipv6: bool) -> Result<Vec<IpAddr>, Error> {
+    match wanted {
+        None if ipv6 => Ok(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]),
+        None => Ok(vec![Ipv4Addr::UNSPECIFIED.into()]),
+        Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Err(Error::Ipv6Loopback),
+        Some(address @ IpAddr::V6(_)) if !ipv6 => Err(Error::Ipv6 { address }),
+        Some(address) => Ok(vec![address]),
+    }
+}
+
+/// The ports that were chosen, and all that is asked about others.
+struct Choice<'a> {
+    ledger: &'a Ledger,
+    host: &'a mut dyn Host,
+    chosen: Vec<PublishedPort>,
+}
+
+impl Choice<'_> {
+    /// Takes this very port.
+    fn take(&mut self, wanted: PublishedPort) -> Result<(), Error> {
+        let PublishedPort { protocol, host_ip, host_port: port, .. } = wanted;
+        let taken = |owner| Error::PortInUse { protocol, host_ip, port, owner };
+        if let Some(holder) = self.ledger.in_the_way(&wanted) {
+            return Err(taken(container(holder)));
+        }
+        if self.chosen.iter().any(|other| other.meets(protocol, host_ip, port)) {
+            let (name, id) = ("of this very request".to_owned(), "named twice".to_owned());
+            return Err(taken(PortOwner::Container { name, id }));
+        }
+        if self.host.probe(protocol, host_ip, port)? == Probed::Taken {
+            return Err(taken(self.host.owner(protocol, port)));
+        }
+        self.chosen.push(wanted);
+        Ok(())
+    }
+
+    /// The first port of a range that is free on all `addresses`, after `after` and around the
+    /// range's end. Nobody else's is shared unasked.
+    fn first_free(
+        &mut self,
+        protocol: Protocol,
+        addresses: &[IpAddr],
+        (first, last): (u16, u16),
+        after: Option<u16>,
+    ) -> Result<u16, Error> {
+        let start = match after {
+            Some(after) if (first..last).contains(&after) => after + 1,
+            _ => first,
+        };
+        'ports: for port in (start..=last).chain(first..start) {
+            for address in addresses {
+                let claimed = self.ledger.publisher(protocol, *address, port).is_some();
+                if claimed || self.chosen.iter().any(|other| other.meets(protocol, *address, port)) {
+                    continue 'ports;
+                }
+                if self.host.probe(protocol, *address, port)? == Probed::Taken {
+                    continue 'ports;
+                }
+            }
             return Ok(port);
         }
+        Err(Error::PortsUsedUp { protocol, first, last })
     }
-    Err(Error::PortsUsedUp { protocol, first, last })
-}
-
-fn meets(chosen: &[PublishedPort], protocol: Protocol, host_ip: Ipv4Addr, port: u16) -> bool {
-    chosen.iter().any(|other| {
-        let address = other.host_ip == host_ip || other.host_ip.is_unspecified() || host_ip.is_unspecified();
-        other.protocol == protocol && other.host_port == port && address
-    })
 }
 
 fn container(holder: &Holder) -> PortOwner {
@@ -130,7 +145,7 @@ fn container(holder: &Holder) -> PortOwner {
 pub(crate) struct ThisHost;
 
 impl Host for ThisHost {
-    fn probe(&mut self, protocol: Protocol, host_ip: Ipv4Addr, port: u16) -> Result<Probed, Error> {
+    fn probe(&mut self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error> {
         probe(protocol, host_ip, port)
     }
     fn owner(&mut self, protocol: Protocol, port: u16) -> PortOwner {
@@ -153,7 +168,7 @@ mod tests {
     struct Fake(BTreeSet<u16>);
 
     impl Host for Fake {
-        fn probe(&mut self, _: Protocol, _: Ipv4Addr, port: u16) -> Result<Probed, Error> {
+        fn probe(&mut self, _: Protocol, _: IpAddr, port: u16) -> Result<Probed, Error> {
             Ok(if self.0.contains(&port) { Probed::Taken } else { Probed::Free })
         }
         fn owner(&mut self, _: Protocol, _: u16) -> PortOwner {
@@ -165,32 +180,45 @@ mod tests {
     }
 
     fn ledger() -> Ledger {
-        let port = |host_ip: [u8; 4], host_port| PublishedPort {
-            protocol: Protocol::Tcp,
-            host_ip: host_ip.into(),
-            host_port,
-            container_port: 80,
+        let port = |host_ip: &str, host_port, shared| PublishedPort {
+            shared,
+            ..PublishedPort::new(Protocol::Tcp, host_ip.parse().expect("address"), host_port, 80)
         };
         let holder = Holder {
             id: ContainerId::parse("0123456789abcdef").expect("valid"),
             name: "web".to_owned(),
             network: "bridge".to_owned(),
+            address6: None,
             address: Ipv4Addr::new(172, 30, 0, 2),
             host_link: "sk0".to_owned(),
-            ports: vec![port([0, 0, 0, 0], 8080), port([127, 0, 0, 1], 9090), port([0, 0, 0, 0], 32768)],
+            ports: vec![
+                port("0.0.0.0", 8080, false),
+                port("127.0.0.1", 9090, false),
+                port("0.0.0.0", 32768, false),
+                port("0.0.0.0", 7070, true),
+                port("::", 6060, false),
+            ],
+            withdrawn: false,
+            chained: None,
         };
         Ledger { holders: vec![holder], ..Ledger::default() }
     }
 
     #[track_caller]
-    fn check(requests: &[&str], expected: &str) {
+    fn check_as(publishing: Publishing, ipv6: bool, requests: &[&str], expected: &str) {
         let mappings: Vec<_> = requests.iter().flat_map(|raw| PortMapping::parse(raw).expect(raw)).collect();
         let mut host = Fake([22, 8000, 32769].into());
-        let shown = match resolve(&mappings, &ledger(), &mut host) {
+        let wish = Wish { mappings: &mappings, publishing, ipv6 };
+        let shown = match resolve(wish, &ledger(), &mut host) {
             Ok((ports, _)) => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             Err(error) => error.to_string(),
         };
         assert!(shown.starts_with(expected), "{requests:?}: {shown}");
+    }
+
+    #[track_caller]
+    fn check(requests: &[&str], expected: &str) {
+        check_as(Publishing::default(), false, requests, expected);
     }
 
     #[test]
@@ -215,6 +243,32 @@ mod tests {
         check(&["9090:80"], "port 0.0.0.0:9090/tcp is already used by container web");
         check(&["22:22"], "port 0.0.0.0:22/tcp is already used by process 7 (nginx) of the host");
         check(&["8084:80", "8084:81"], "port 0.0.0.0:8084/tcp is already used by container of this very");
-        check(&["[::1]:80:80"], "cannot publish on ::1: networks have IPv4 only");
+        check(&["7070:80"], "port 0.0.0.0:7070/tcp is already used by container web");
+        check(&["[::]:80:80"], "cannot publish on ::: the container's network has no IPv6");
+        check(&["[::1]:80:80"], "cannot publish on ::1");
+    }
+
+    #[test]
+    fn both_families_where_the_container_has_both() {
+        let check = |requests: &[&str], expected| check_as(Publishing::default(), true, requests, expected);
+        check(&["8081:80"], "0.0.0.0:8081->80/tcp [::]:8081->80/tcp");
+        check(&["127.0.0.1:8081:80"], "127.0.0.1:8081->80/tcp");
+        check(&["[fd00::7]:8081:80"], "[fd00::7]:8081->80/tcp");
+        check(&["[fd00::7]:6060:80"], "port [fd00::7]:6060/tcp is already used by container web");
+        check(&["[::1]:8081:80"], "cannot publish on ::1: what is sent there never leaves the host");
+        check(&["6060:80"], "port [::]:6060/tcp is already used by container web");
+        check(&["6060-6061:80"], "0.0.0.0:6061->80/tcp [::]:6061->80/tcp");
+        check(&["80"], "0.0.0.0:32770->80/tcp [::]:32770->80/tcp");
+    }
+
+    #[test]
+    fn a_port_is_shared_when_both_say_so() {
+        let shared = Publishing { shared: true, ..Publishing::default() };
+        let check = |requests: &[&str], expected| check_as(shared, false, requests, expected);
+        check(&["7070:80"], "0.0.0.0:7070->80/tcp");
+        check(&["8080:80"], "port 0.0.0.0:8080/tcp is already used by container web");
+        check(&["127.0.0.1:7070:80"], "port 127.0.0.1:7070/tcp is already used by container web");
+        check(&["7070-7071:80"], "0.0.0.0:7071->80/tcp");
+        check(&["22:80"], "port 0.0.0.0:22/tcp is already used by process 7");
     }
 }

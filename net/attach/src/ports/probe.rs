@@ -1,6 +1,6 @@
 //! Whether a host port is free: by trying to bind it.
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::{IpAddr, SocketAddr};
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
@@ -21,25 +21,29 @@ pub(crate) enum Probed {
 }
 
 /// Binds the port and lets it go again.
-pub(crate) fn probe(protocol: Protocol, host_ip: Ipv4Addr, port: u16) -> Result<Probed, Error> {
+pub(crate) fn probe(protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error> {
     let failed = |errno: Errno| Error::PortTest { protocol, host_ip, port, source: errno.into() };
     let (kind, number) = match protocol {
         Protocol::Tcp => (SocketType::STREAM, ipproto::TCP),
         Protocol::Udp => (SocketType::DGRAM, ipproto::UDP),
         Protocol::Sctp => (SocketType::STREAM, ipproto::SCTP),
     };
-    let socket = rustix::net::socket_with(AddressFamily::INET, kind, SocketFlags::CLOEXEC, Some(number));
+    let family = if host_ip.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, Some(number));
     let socket = match socket {
         Ok(socket) => socket,
-        // A kernel without the transport has no listener on it either.
-        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT) => return Ok(Probed::Free),
+        // A kernel without the transport or the family has no listener on it either.
+        Err(Errno::PROTONOSUPPORT | Errno::SOCKTNOSUPPORT | Errno::AFNOSUPPORT) => return Ok(Probed::Free),
         Err(errno) => return Err(failed(errno)),
     };
+    if host_ip.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true).map_err(failed)?;
+    }
     if protocol == Protocol::Tcp {
         // As a server does: connections in TIME_WAIT are not in the way, listeners are.
         sockopt::set_socket_reuseaddr(&socket, true).map_err(failed)?;
     }
-    match rustix::net::bind(&socket, &SocketAddrV4::new(host_ip, port)) {
+    match rustix::net::bind(&socket, &SocketAddr::new(host_ip, port)) {
         Ok(()) => Ok(Probed::Free),
         Err(Errno::ADDRINUSE) => Ok(Probed::Taken),
         Err(Errno::ADDRNOTAVAIL) => Err(Error::NotOurAddress { address: host_ip }),

@@ -1,5 +1,7 @@
 //! A host that closes a port keeps it closed when it is published.
 
+use std::os::fd::AsFd as _;
+
 use testkit::isolated;
 
 use crate::world::{HOST, World, ask, sh};
@@ -210,5 +212,79 @@ fn a_forward_policy_that_drops_is_told() {
         sh("iptables-nft -A FORWARD -i strake0 -j ACCEPT");
         let (_two, attached) = world.container("two", &[]);
         assert_eq!(attached.warnings, Vec::<String>::new());
+    });
+}
+
+#[test]
+fn nw_04_the_policy_docker_opens_a_port_that_the_host_closes() {
+    isolated(|| {
+        let world = World::new();
+        sh("iptables-nft -P INPUT DROP");
+        let mut open = crate::world::request("one", &["8080:80", "192.0.2.1:8081:80"]);
+        open.publishing.policy = attach::PublishPolicy::Docker;
+        let one = crate::world::Netns::new();
+        let attached = world.networks.attach(&open, one.file.as_fd()).expect("attach");
+        one.serve_tcp(80, "one");
+        let (two, _) = world.container("two", &["9090:80"]);
+        two.serve_tcp(80, "two");
+        assert!(world.outside.ask((HOST, 8080)).is_ok() && world.outside.ask((HOST, 8081)).is_ok());
+        assert!(world.outside.ask((HOST, 9090)).is_err(), "its own policy is the host's");
+        assert!(attached.decisions.iter().any(|d| d.why.contains("--publish-policy docker")));
+        world.detach("one");
+        let (three, _) = world.container("three", &["8080:80"]);
+        three.serve_tcp(80, "three");
+        assert!(world.outside.ask((HOST, 8080)).is_err(), "the next one there has a policy of its own");
+    });
+}
+
+/// Waits until the rules have changed, and mends them.
+fn next_mend(world: &World, watch: &mut attach::RuleWatch) -> Option<attach::Rewritten> {
+    let mut waiting = [rustix::event::PollFd::new(&*watch, rustix::event::PollFlags::IN)];
+    let limit = rustix::event::Timespec { tv_sec: 5, tv_nsec: 0 };
+    assert_eq!(rustix::event::poll(&mut waiting, Some(&limit)), Ok(1), "a change is heard of");
+    assert!(watch.changed().expect("read"), "it is one that concerns us");
+    world.networks.mend().expect("mend")
+}
+
+#[test]
+fn what_others_do_to_the_rules_is_noticed_and_mended() {
+    isolated(|| {
+        let world = World::new();
+        let mut watch = attach::RuleWatch::open().expect("watch");
+        assert_eq!(world.networks.mend().expect("mend"), None, "no container, no rules");
+        let (one, _) = world.container("one", &["8080:80", "127.0.0.1:8081:80"]);
+        one.serve_tcp(80, "one");
+        assert_eq!(next_mend(&world, &mut watch), None, "that was ourselves");
+        for vandal in ["nft flush ruleset", "nft delete table ip strake"] {
+            sh(vandal);
+            assert!(world.outside.ask((HOST, 8080)).is_err(), "{vandal}");
+            assert_eq!(next_mend(&world, &mut watch), Some(attach::Rewritten::Missing), "{vandal}");
+            assert!(world.outside.ask((HOST, 8080)).is_ok(), "{vandal}");
+            assert_eq!(next_mend(&world, &mut watch), None, "our own mending is no reason to mend");
+        }
+        for vandal in [
+            "nft flush chain ip strake publish",
+            "nft flush map ip strake published",
+            "nft delete element ip strake published '{ tcp . 8080 }'",
+            "nft add rule ip strake isolate drop",
+        ] {
+            sh(vandal);
+            assert_eq!(next_mend(&world, &mut watch), Some(attach::Rewritten::Changed), "{vandal}");
+            assert!(world.outside.ask((HOST, 8080)).is_ok(), "{vandal}");
+            watch.changed().expect("read");
+        }
+        sh("iptables-nft -A INPUT -p tcp --dport 8080 -j DROP");
+        assert_eq!(next_mend(&world, &mut watch), Some(attach::Rewritten::Outdated));
+        assert!(world.outside.ask((HOST, 8080)).is_err(), "the host's new rule holds at once");
+        // Others' tables that judge nothing of ours are looked at, and that is all.
+        watch.changed().expect("read");
+        sh("nft add table inet other");
+        assert_eq!(next_mend(&world, &mut watch), None);
+        // Nor is what nobody needs any more put back.
+        world.detach("one");
+        watch.changed().expect("read");
+        sh("nft flush ruleset");
+        assert_eq!(next_mend(&world, &mut watch), None);
+        assert!(!sh("nft list tables").contains("strake"));
     });
 }

@@ -30,11 +30,8 @@ fn config(state: PathBuf, node: &str, range: &str, mode: Mode) -> PodNetworkConf
 }
 
 fn request(name: &str, ports: &[(u16, u16)]) -> PodRequest {
-    let port = |(host_port, container_port): &(u16, u16)| PublishedPort {
-        protocol: Protocol::Tcp,
-        host_ip: Ipv4Addr::UNSPECIFIED,
-        host_port: *host_port,
-        container_port: *container_port,
+    let port = |(host_port, container_port): &(u16, u16)| {
+        PublishedPort::new(Protocol::Tcp, Ipv4Addr::UNSPECIFIED.into(), *host_port, *container_port)
     };
     PodRequest { id: id(name), name: format!("default/{name}"), ports: ports.iter().map(port).collect() }
 }

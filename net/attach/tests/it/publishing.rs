@@ -1,6 +1,7 @@
 //! Published ports.
 
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::fd::AsFd as _;
 
 use attach::{Error, PortOwner};
 use testkit::isolated;
@@ -152,5 +153,92 @@ fn a_taken_port_names_its_owner_and_changes_nothing() {
         assert_eq!(sh("nft list ruleset"), rules);
         drop(listener);
         world.attach(&netns, "two", &["9090:80"]).expect("free again");
+    });
+}
+
+#[test]
+fn nw_18_a_shared_port_is_spread_over_its_containers() {
+    isolated(|| {
+        let world = World::new();
+        let shared = |id: &str, ports: &[&str]| {
+            let mut request = request(id, ports);
+            request.publishing.shared = true;
+            let netns = crate::world::Netns::new();
+            let attachment = world.networks.attach(&request, netns.file.as_fd()).expect("attach");
+            (netns, attachment)
+        };
+        let counts = |port: u16, names: &[&str]| -> Vec<usize> {
+            let answers: Vec<String> =
+                (0..60).map(|_| world.outside.ask((HOST, port)).expect("answered")).collect();
+            let count =
+                |name: &&str| answers.iter().filter(|said| **said == format!("{name} {OUTSIDE}")).count();
+            names.iter().map(count).collect()
+        };
+        let (one, _) = shared("one", &["8080:80"]);
+        let (two, _) = shared("two", &["8080:81", "9090:81"]);
+        one.serve_tcp(80, "one");
+        two.serve_tcp(81, "two");
+        let spread = counts(8080, &["one", "two"]);
+        assert!(spread.iter().all(|count| *count > 0) && spread.iter().sum::<usize>() == 60, "{spread:?}");
+        assert_eq!(counts(9090, &["two"]), [60], "shared with nobody yet");
+        let from_here: Vec<String> =
+            (0..60).map(|_| ask((LOCALHOST, 8080).into()).expect("answered")).collect();
+        assert!(["one", "two"].iter().all(|name| from_here.iter().any(|said| said.starts_with(name))));
+        let (three, _) = shared("three", &["8080:80"]);
+        three.serve_tcp(80, "three");
+        assert!(counts(8080, &["one", "two", "three"]).iter().all(|count| *count > 0));
+        // One goes: the others have all of it, at once.
+        world.detach("two");
+        let spread = counts(8080, &["one", "three"]);
+        assert_eq!(spread.iter().sum::<usize>(), 60, "{spread:?}");
+        world.detach("one");
+        world.detach("three");
+        assert!(world.outside.ask((HOST, 8080)).is_err());
+        assert!(!sh("nft list table ip strake").contains("8080"));
+        // Shared is only what all share.
+        let (_four, _) = world.container("four", &["8080:80"]);
+        let mut late = request("five", &["8080:80"]);
+        late.publishing.shared = true;
+        assert!(matches!(world.networks.check(&late), Err(Error::PortInUse { .. })));
+    });
+}
+
+#[test]
+fn nw_20_what_has_ended_is_led_around_before_it_is_released() {
+    isolated(|| {
+        let world = World::new();
+        let mut keep = Vec::new();
+        let process = |pid| attach::Process { pid, start_time: 7 };
+        for (name, pid) in [("one", 11), ("two", 12)] {
+            let mut shared = request(name, &["8080:80"]);
+            shared.publishing.shared = true;
+            shared.process = Some(process(pid));
+            let netns = crate::world::Netns::new();
+            world.networks.attach(&shared, netns.file.as_fd()).expect("attach");
+            netns.serve_tcp(80, name);
+            keep.push(netns);
+        }
+        let id = |name: &str| base::ContainerId::parse(name).expect("id");
+        assert!(
+            !world.networks.withdraw(&id("one"), process(99)).expect("withdraw"),
+            "another process of it"
+        );
+        assert!(world.networks.withdraw(&id("one"), process(11)).expect("withdraw"));
+        assert!(!world.networks.withdraw(&id("one"), process(11)).expect("withdraw"), "once is enough");
+        let all_by_two = || {
+            for _ in 0..40 {
+                assert_eq!(world.outside.ask((HOST, 8080)), Ok(format!("two {OUTSIDE}")));
+            }
+        };
+        all_by_two();
+        // It keeps its port, and a rule set that is written anew knows that it has ended.
+        assert!(world.networks.check(&request("three", &["8080:80"])).is_err());
+        sh("nft flush ruleset");
+        assert!(world.networks.mend().expect("mend").is_some());
+        all_by_two();
+        world.detach("one");
+        all_by_two();
+        world.detach("two");
+        assert!(world.networks.check(&request("three", &["8080:80"])).is_ok());
     });
 }

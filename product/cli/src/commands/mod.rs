@@ -5,11 +5,14 @@
 
 pub mod agent;
 pub mod cgroup;
+pub mod check;
 pub mod cluster;
+pub mod cni;
 pub mod container;
 pub mod cri;
 pub mod explain;
 pub mod image;
+pub mod network;
 pub mod ns;
 mod pruned;
 pub mod server;
@@ -47,12 +50,20 @@ pub enum Command {
         after_help = "Examples:\n  strake image ls\n  strake image inspect nginx\n  strake image prune -a"
     )]
     Image(image::ImageCommand),
+    /// Work with networks
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  strake network create web\n  strake run -d --network web --name db postgres\n  strake network connect web cache"
+    )]
+    Network(network::NetworkCommand),
     /// Work with volumes
     #[command(
         subcommand,
         after_help = "Examples:\n  strake volume create data\n  strake run --rm -v data:/data debian ls /data"
     )]
     Volume(volume::VolumeCommand),
+    /// Find out what this host can do for containers, and what to do about the rest
+    Check(check::Args),
     /// Show what the kernel really holds of a container or process, and what it means
     Explain(explain::Args),
     /// Say why something is as it is
@@ -78,6 +89,8 @@ pub enum Command {
     System(system::SystemCommand),
     /// Serve the containers of this machine to a kubelet of somebody else's
     Cri(cri::Args),
+    /// Be a plugin: attach containers of other runtimes to networks (CNI)
+    Cni(cni::Args),
     /// Run a Kubernetes cluster on this machine
     Server(Box<server::Args>),
     /// Join this machine to a Kubernetes cluster as a node
@@ -112,13 +125,16 @@ impl Command {
             Self::Events(args) => system::events::run(&args, context),
             Self::Container(command) => command.run(context),
             Self::Image(command) => command.run(context),
+            Self::Network(command) => command.run(context),
             Self::Volume(command) => command.run(context),
+            Self::Check(args) => check::run(&args, context),
             Self::Explain(args) => explain::run(args, context),
             Self::Why(command) => command.run(context),
             Self::Ns(command) => command.run(context),
             Self::Cgroup(command) => command.run(context),
             Self::System(command) => command.run(context),
             Self::Cri(args) => cri::run(&args, context),
+            Self::Cni(args) => cni::run(&args, context),
             Self::Server(args) => server::run(&args, context),
             Self::Agent(args) => agent::run(&args, context),
             Self::Scheduler(args) => cluster::scheduler::run(&args, context),

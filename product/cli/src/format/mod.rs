@@ -3,10 +3,10 @@
 mod table;
 
 use serde_json::Value;
+use template::Template;
 
 use crate::context::Context;
 use crate::error::CliError;
-use crate::template::Template;
 
 pub use table::Table;
 
@@ -68,7 +68,11 @@ impl Listing<'_> {
             }
             Format::TableTemplate(template) => {
                 let mut table = Table::new();
-                table.row(template.render(&self.headings())?.split('\t'));
+                let mut headings = self.headings();
+                let keys = template.arguments_of("Label");
+                headings["Label"] =
+                    keys.into_iter().map(|key| (key.clone(), Value::from(heading(&key)))).collect();
+                table.row(template.render(&headings)?.split('\t'));
                 for row in rows {
                     table.row(template.render(row)?.split('\t'));
                 }
@@ -86,7 +90,7 @@ impl Listing<'_> {
         }
     }
 
-    /// A row of headings; `Label` stays a map, so that `{{.Label "key"}}` is headed by nothing.
+    /// A row of headings; `Label` is a map, for `{{.Label "key"}}`.
     fn headings(&self) -> Value {
         let columns = self.columns.iter();
         let mut headings: serde_json::Map<String, Value> =
@@ -94,6 +98,11 @@ impl Listing<'_> {
         headings.insert("Label".to_owned(), Value::Object(serde_json::Map::new()));
         Value::Object(headings)
     }
+}
+
+/// Docker's heading of a label's column: the last part of its key.
+fn heading(key: &str) -> String {
+    key.rsplit('.').next().unwrap_or(key).replace(['-', '_'], " ")
 }
 
 fn cell(row: &Value, field: &str) -> String {

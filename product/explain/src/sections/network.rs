@@ -3,7 +3,7 @@
 use inspect::NamespaceKind;
 use inspect::net::{Interface, SocketState};
 
-use crate::facts::{ContainerFacts, NetworkFacts};
+use crate::facts::{ContainerFacts, NetworkFacts, PortFacts};
 use crate::report::Section;
 use crate::sections::verdict;
 use crate::view::{Relation, View};
@@ -132,10 +132,7 @@ fn attached(section: &mut Section, network: &NetworkFacts) {
         section.line("host end", host, record, meaning);
     }
     for port in &network.ports {
-        let value =
-            format!("{}:{} → {}/{}", port.host_address, port.host_port, port.container_port, port.protocol);
-        let meaning = "Connections to the host's port are rewritten to the container's address by nftables.";
-        section.line("published", value, record, meaning);
+        published(section, port, record);
     }
     for decision in &network.decisions {
         let why = words::sentence(&decision.why);
@@ -143,6 +140,28 @@ fn attached(section: &mut Section, network: &NetworkFacts) {
     }
 }
 
+/// A published port, who may reach it, and the rules on the way.
+fn published(section: &mut Section, port: &PortFacts, record: &str) {
+    let value =
+        format!("{}:{} → {}/{}", port.host_address, port.host_port, port.container_port, port.protocol);
+    let meaning = "Connections to the host's port are rewritten to the container's address by nftables.";
+    section.line("published", value, record, meaning);
+    for way in &port.ways {
+        let verdict = if way.arrives { "reached" } else { "not reached" };
+        let value = format!("{}: {verdict}", way.who);
+        section.line(format!("port {}", port.host_port), value, RULES_NOW, words::sentence(&way.why));
+        for (number, rule) in way.rules.iter().enumerate() {
+            let meaning = match (rule.own, rule.maybe) {
+                (_, true) => "Whether it applies depends on more than is known of every such packet.",
+                (true, false) => "A rule of ours.",
+                (false, false) => "A rule of the host, which nobody but the host's owner changes.",
+            };
+            section.line(format!("{:>3}. {}", number + 1, rule.hook), &rule.text, &rule.held_in, meaning);
+        }
+    }
+}
+
+const RULES_NOW: &str = "nf_tables, as the kernel holds it now";
 const INTERFACES_MAX: usize = 16;
 const ROUTES_MAX: usize = 12;
 const LISTENERS_MAX: usize = 12;

@@ -24,7 +24,7 @@ pub(super) fn mount(setup: &mut Setup, prepared: &Prepared<'_>, plan: &MountPlan
         setup.root.mkdir_all(&plan.destination, 0o755).doing(|| "make the destination".to_owned())?;
     guard_root(setup, &target)?;
     guard_new(&target, &plan.destination)?;
-    if layout.mode() == Mode::V2 {
+    if layout.mode() == Mode::V2 && (own_namespace || prepared.cgroup.is_some()) {
         let mount = v2(prepared, plan, own_namespace)?;
         change_propagation(plan, &mount)?;
         return mount::attach(&mount, &target).doing(|| "attach".to_owned());
@@ -32,7 +32,9 @@ pub(super) fn mount(setup: &mut Setup, prepared: &Prepared<'_>, plan: &MountPlan
     let mode = [FsOption::Value("mode".to_owned(), "755".to_owned())];
     let tmpfs = make("tmpfs", "tmpfs", &mode, (plan.set | plan.set_all) & !attr::RDONLY)?;
     mount::attach(&tmpfs, &target).doing(|| "attach".to_owned())?;
-    hierarchies(&tmpfs, prepared, layout, plan, own_namespace)?;
+    if layout.mode() != Mode::V2 {
+        hierarchies(&tmpfs, prepared, layout, plan, own_namespace)?;
+    }
     change_propagation(plan, &tmpfs)?;
     finish_readonly(&tmpfs, plan)
 }
@@ -85,7 +87,9 @@ fn hierarchies(
     }
     if let Some(unified) = &layout.v2 {
         let name = unified.mount_point.file_name().map(PathBuf::from).unwrap_or_else(|| "unified".into());
-        place(tmpfs, &name, &v2(prepared, plan, own_namespace)?)?;
+        if own_namespace || prepared.cgroup.is_some() {
+            place(tmpfs, &name, &v2(prepared, plan, own_namespace)?)?;
+        }
     }
     Ok(())
 }

@@ -31,8 +31,11 @@ pub(super) fn take(
         sys::prctl::set_keep_caps(true).doing(|| "keep capabilities over the change of user".to_owned())?;
     }
     if !setgroups_denied {
-        sys::user::set_groups(&process.groups)
-            .doing(|| format!("set supplementary groups {:?}", process.groups))?;
+        match sys::user::set_groups(&process.groups) {
+            // The namespace that the runtime was started in has one group only.
+            Err(error) if is_denied(&error) && sys::user::setgroups_denied() => {}
+            set => set.doing(|| format!("set supplementary groups {:?}", process.groups))?,
+        }
     } else if !process.groups.is_empty() {
         warnings.push("additionalGids are left out: the user namespace denies setgroups".to_owned());
     }
@@ -44,6 +47,10 @@ pub(super) fn take(
     }
 }
 
+fn is_denied(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
+}
+
 /// What we hold ourselves limits what we can give.
 fn grantable(wanted: Capabilities, warnings: &mut Vec<String>) -> Result<Capabilities, InitError> {
     let held = capability::current().doing(|| "read our capabilities".to_owned())?.permitted;
@@ -52,12 +59,20 @@ fn grantable(wanted: Capabilities, warnings: &mut Vec<String>) -> Result<Capabil
         warnings.push(format!("capabilities {missing} are left out: the runtime does not hold them itself"));
     }
     let permitted = wanted.permitted.intersection(held);
+    let inheritable = wanted.inheritable.intersection(held);
+    let ambient = wanted.ambient.intersection(permitted).intersection(inheritable);
+    for number in wanted.ambient.minus(ambient).iter() {
+        warnings.push(format!(
+            "can't raise ambient capability {}: it is not in both the permitted and the inheritable set",
+            capability::name(number)
+        ));
+    }
     Ok(Capabilities {
         bounding: wanted.bounding,
         permitted,
         effective: wanted.effective.intersection(permitted),
-        inheritable: wanted.inheritable.intersection(held),
-        ambient: wanted.ambient.intersection(permitted).intersection(wanted.inheritable),
+        inheritable,
+        ambient,
     })
 }
 

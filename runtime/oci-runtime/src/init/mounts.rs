@@ -10,6 +10,7 @@ use sys::root::file_type;
 
 use super::{Doing, InitError, Prepared, Setup, cgroup_mounts, copy_up, masks};
 use crate::plan::{FsOption, MountKind, MountPlan};
+use crate::sources;
 
 /// Makes one mount of the plan.
 pub(super) fn mount(
@@ -19,8 +20,17 @@ pub(super) fn mount(
     source: Option<&OwnedFd>,
 ) -> Result<(), InitError> {
     match &plan.kind {
-        MountKind::Bind { source: path, .. } => {
-            let tree = source.ok_or_else(|| InitError::plain("bind mount without source"))?;
+        MountKind::Bind { source: path, recursive } => {
+            let own;
+            let tree = match (sources::in_root(prepared.plan, path), source) {
+                (Some(inside), user) => {
+                    own = of_root(setup, prepared, plan, (inside, *recursive), user)
+                        .map_err(|error| on(error, plan, &path.display().to_string()))?;
+                    &own
+                }
+                (None, Some(tree)) => tree,
+                (None, None) => return Err(InitError::plain("bind mount without source")),
+            };
             bind(setup, plan, tree).map_err(|error| on(error, plan, &path.display().to_string()))
         }
         MountKind::Cgroup => {
@@ -32,6 +42,25 @@ pub(super) fn mount(
 
 fn on(error: InitError, plan: &MountPlan, what: &str) -> InitError {
     InitError { doing: format!("mount {what} to {}: {}", plan.destination.display(), error.doing), ..error }
+}
+
+/// A source inside the container's root, with what is mounted there by now.
+fn of_root(
+    setup: &Setup,
+    prepared: &Prepared<'_>,
+    plan: &MountPlan,
+    (inside, recursive): (&Path, bool),
+    user: Option<&OwnedFd>,
+) -> Result<OwnedFd, InitError> {
+    let doing = || "open the source".to_owned();
+    let found = setup.root.resolve(inside).doing(doing)?;
+    let tree = mount::clone_fd(&found, recursive).doing(doing)?;
+    let around = sources::Around::of(prepared.plan);
+    sources::dress(plan, &tree, (inside, user), &around).map_err(|error| {
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        InitError::plain(format!("{error}{cause}"))
+    })?;
+    Ok(tree)
 }
 
 fn bind(setup: &Setup, plan: &MountPlan, tree: &OwnedFd) -> Result<(), InitError> {
@@ -89,6 +118,16 @@ fn filesystem(setup: &mut Setup, plan: &MountPlan) -> Result<(), InitError> {
     if readonly_later {
         attributes &= !attr::RDONLY;
     }
+    let inherited = if is_tmpfs { inherited_mode(setup, plan, options) } else { None };
+    let with_mode;
+    let options = match inherited {
+        Some(mode) => {
+            with_mode =
+                [options.as_slice(), &[FsOption::Value("mode".to_owned(), format!("{mode:o}"))]].concat();
+            &with_mode
+        }
+        None => options,
+    };
     let target = target(setup, plan, kind)?;
     let made = make(kind, source, options, attributes);
     let mount = match made {
@@ -116,6 +155,16 @@ fn filesystem(setup: &mut Setup, plan: &MountPlan) -> Result<(), InitError> {
         setup.readonly_later.push(mount);
     }
     Ok(())
+}
+
+/// A tmpfs over a directory of the image has its mode, unless the options name one.
+fn inherited_mode(setup: &Setup, plan: &MountPlan, options: &[FsOption]) -> Option<u32> {
+    let named = |option: &FsOption| matches!(option, FsOption::Value(key, _) if key == "mode");
+    if options.iter().any(named) {
+        return None;
+    }
+    let there = setup.root.resolve(&plan.destination).ok()?;
+    rustix::fs::fstat(&there).ok().map(|stat| stat.st_mode & 0o7777)
 }
 
 fn target(setup: &Setup, plan: &MountPlan, kind: &str) -> Result<OwnedFd, InitError> {

@@ -39,8 +39,10 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     let process = entry.process;
     null::exchange()?;
     label(entry, warnings)?;
-    schedule(process, warnings);
+    schedule(process, warnings)?;
     let env = environment(process);
+    // Before a filter that may forbid it: what is opened from here on is close-on-exec.
+    sys::fd::cloexec_from(3 + entry.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
     let mut listener = None;
     if process.no_new_privileges {
         sys::prctl::set_no_new_privs().doing(|| "set no_new_privs".to_owned())?;
@@ -63,7 +65,6 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     check_cwd()?;
     let path = find(process, &env)?;
     reset_signals();
-    sys::fd::cloexec_from(3 + entry.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
     sys::signal::unblock_all().doing(|| "unblock signals".to_owned())?;
     if process.no_new_privileges && is_early(entry) {
         listener = load_filter(entry)?;
@@ -193,34 +194,57 @@ fn label(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<(), InitError>
     Ok(())
 }
 
-fn schedule(process: &ProcessPlan, warnings: &mut Vec<String>) {
+fn schedule(process: &ProcessPlan, warnings: &mut Vec<String>) -> Result<(), InitError> {
     let plan = &process.scheduling;
+    if let Some(attr) = &plan.scheduler {
+        set_scheduler(attr, plan.has_cpuset)?;
+    }
+    if let Some((class, level)) = plan.io {
+        sys::scheduling::set_io_priority(class, level).doing(|| "set process.ioPriority".to_owned())?;
+    }
+    if let Some(policy) = &plan.memory {
+        sys::scheduling::set_memory_policy(policy).doing(|| "set linux.memoryPolicy".to_owned())?;
+    }
     let mut left_out = |what: &str, result: std::io::Result<()>| {
         if let Err(error) = result {
             warnings.push(format!("{what} is left out: {error}"));
         }
     };
-    if let Some(attr) = &plan.scheduler {
-        left_out("process.scheduler", sys::scheduling::set_scheduler(attr));
-    }
-    if let Some((class, level)) = plan.io {
-        left_out("process.ioPriority", sys::scheduling::set_io_priority(class, level));
-    }
     if let Some(domain) = plan.personality {
         left_out("linux.personality", sys::scheduling::set_personality(domain));
     }
     if !plan.affinity_final.is_empty() {
         left_out("process.execCPUAffinity", sys::scheduling::set_affinity(&plan.affinity_final));
     }
+    Ok(())
 }
 
-/// `HOME` is set when it is missing: by the image's passwd file, else `/`.
-fn environment(process: &ProcessPlan) -> Vec<String> {
+/// A deadline scheduler wants all CPUs of the machine, and says EPERM (`sched_setattr(2)`).
+fn set_scheduler(attr: &sys::scheduling::SchedAttr, has_cpuset: bool) -> Result<(), InitError> {
+    match sys::scheduling::set_scheduler(attr) {
+        Err(error) if has_cpuset && error.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(InitError::plain(
+                "process scheduler can't be used together with AllowedCPUs: leave linux.resources.cpu.cpus out",
+            ))
+        }
+        result => result.doing(|| "set process.scheduler".to_owned()),
+    }
+}
+
+/// `HOME` is set when it is missing or empty: by the image's passwd file, else `/`.
+pub(super) fn environment(process: &ProcessPlan) -> Vec<String> {
     let mut env = process.env.clone();
-    if !env.iter().any(|variable| variable.starts_with("HOME=")) {
-        env.push(format!("HOME={}", home_of(process.uid).unwrap_or_else(|| "/".to_owned())));
+    let home = env.iter_mut().find(|variable| variable.starts_with("HOME="));
+    match home {
+        Some(home) if home.len() > "HOME=".len() => {}
+        Some(empty) => *empty = own_home(process.uid),
+        None => env.push(own_home(process.uid)),
     }
     env
+}
+
+fn own_home(uid: u32) -> String {
+    format!("HOME={}", home_of(uid).unwrap_or_else(|| "/".to_owned()))
 }
 
 /// We are inside the root by now: the path cannot lead out of it.

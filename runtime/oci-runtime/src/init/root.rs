@@ -1,25 +1,30 @@
 //! The root filesystem: attaching it, making it `/`, leaving the old one.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{AtFlags, Mode, OFlags, StatxFlags};
 use sys::mount::{self, Change, Propagation, UnmountFlags, attr};
 
 use super::{Doing, InitError, Setup};
 use crate::plan::Plan;
 
-/// Attaches the detached root over the old `/` and gives a descriptor of the old one.
+/// Attaches the detached root over the old `/`, or at `path` if that can be, and gives a descriptor
+/// of the old one.
 ///
 /// Paths that start with `/` still resolve in the old root afterwards: it stays the
 /// root of this process, and a mount on top of it is not followed.
-pub(super) fn attach(tree: &OwnedFd) -> Result<OwnedFd, InitError> {
+pub(super) fn attach(tree: &OwnedFd, path: Option<&Path>) -> Result<OwnedFd, InitError> {
     let slave = Change { propagation: Some(Propagation::Slave), recursive: true, ..Change::default() };
     mount::set_attributes_of_path(Path::new("/"), &slave)
         .doing(|| "keep mounts from reaching the host".to_owned())?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let old = rustix::fs::open("/", flags, Mode::empty()).doing(|| "open the old root".to_owned())?;
-    mount::attach_path(tree, Path::new("/")).doing(|| "attach the root filesystem".to_owned())?;
+    // Root of a user namespace may not reach the path, and a root that is a mount has none.
+    let attached = path.is_some_and(|path| mount::attach_path(tree, path).is_ok());
+    if !attached {
+        mount::attach_path(tree, Path::new("/")).doing(|| "attach the root filesystem".to_owned())?;
+    }
     Ok(old)
 }
 
@@ -32,6 +37,7 @@ pub(super) fn pivot(setup: &Setup, plan: &Plan, old: &OwnedFd, no_pivot: bool) -
     }
     rustix::process::fchdir(root).doing(|| "enter the new root".to_owned())?;
     if no_pivot {
+        hide_bare(setup)?;
         rustix::process::chroot(".").doing(|| "change the root".to_owned())?;
         rustix::process::chdir("/").doing(|| "enter the new root".to_owned())?;
         return set_propagation(setup, plan);
@@ -45,6 +51,44 @@ pub(super) fn pivot(setup: &Setup, plan: &Plan, old: &OwnedFd, no_pivot: bool) -
     mount::unmount(Path::new("."), UnmountFlags::DETACH).doing(|| "detach the old root".to_owned())?;
     rustix::process::chdir("/").doing(|| "enter the new root".to_owned())?;
     set_propagation(setup, plan)
+}
+
+/// Without a pivot the old root's mounts stay in the namespace. A whole procfs or sysfs among them
+/// would let a process in the container mount another one (`mount_namespaces(7)`: what is visible in
+/// full may be mounted again), so they go; what cannot go is covered.
+fn hide_bare(setup: &Setup) -> Result<(), InitError> {
+    let doing = || "look for the old root's procfs and sysfs".to_owned();
+    let text = std::fs::read_to_string("/proc/self/mountinfo").doing(doing)?;
+    let own =
+        rustix::fs::statx(&setup.root, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).doing(doing)?.stx_mnt_id;
+    for path in bare_mounts(&text, own) {
+        let result = mount::unmount(&path, UnmountFlags::DETACH).or_else(|_| {
+            let cover = mount::FsContext::open("tmpfs")?.mount(attr::RDONLY)?;
+            mount::attach_path(&cover, &path)
+        });
+        result.doing(|| format!("take {} of the host away", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Mount points of proc and sysfs that are not below the mount `own`; those on top first, since the
+/// last of the text are the latest.
+fn bare_mounts(mountinfo: &str, own: u64) -> Vec<PathBuf> {
+    let mut inside = vec![own];
+    let mut bare = Vec::new();
+    for line in mountinfo.lines() {
+        let Some((left, right)) = line.split_once(" - ") else { continue };
+        let words: Vec<&str> = left.split_whitespace().collect();
+        let [id, parent, _, _, point, ..] = words[..] else { continue };
+        let (Ok(id), Ok(parent)) = (id.parse::<u64>(), parent.parse::<u64>()) else { continue };
+        if id == own || inside.contains(&parent) {
+            inside.push(id);
+        } else if matches!(right.split_whitespace().next(), Some("proc" | "sysfs")) {
+            bare.push(PathBuf::from(point.replace("\\040", " ")));
+        }
+    }
+    bare.reverse();
+    bare
 }
 
 /// After the pivot, which refuses shared mounts.
@@ -61,4 +105,20 @@ pub(super) fn change_root(path: &Path) -> Result<(), InitError> {
     rustix::process::chdir(path).doing(|| format!("enter the root {}", path.display()))?;
     rustix::process::chroot(".").doing(|| format!("change the root to {}", path.display()))?;
     rustix::process::chdir("/").doing(|| "enter the new root".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_outside_the_root_is_bare() {
+        let text = "20 1 8:1 / / rw - ext4 /dev/a rw\n\
+                    21 20 0:5 / /proc rw - proc proc rw\n\
+                    22 20 0:6 / /sys rw - sysfs sysfs rw\n\
+                    30 20 0:7 / / rw - ext4 /dev/a rw\n\
+                    31 30 0:8 / /proc rw - proc proc rw\n\
+                    32 31 0:9 / /proc/sys ro - proc proc rw\n";
+        assert_eq!(bare_mounts(text, 30), [Path::new("/sys"), Path::new("/proc")]);
+    }
 }

@@ -16,6 +16,8 @@ pub struct MountPlan {
     pub destination: PathBuf,
     /// What.
     pub kind: MountKind,
+    /// Whether options name any attribute of this mount: then it has those and no others.
+    pub named: bool,
     /// Attributes of this mount to set.
     pub set: u64,
     /// And to clear.
@@ -33,8 +35,8 @@ pub struct MountPlan {
 /// How owners are mapped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdmapPlan {
-    /// The map.
-    pub maps: IdMaps,
+    /// The map; `None` is that of the user namespace that is joined.
+    pub maps: Option<IdMaps>,
     /// Also for the mounts below.
     pub recursive: bool,
 }
@@ -75,18 +77,20 @@ pub enum FsOption {
 
 pub(super) fn mounts(
     mounts: &[Mount],
-    container_maps: Option<&IdMaps>,
+    root: &Path,
+    container_maps: (Option<&IdMaps>, bool),
     warnings: &mut Vec<String>,
 ) -> Result<Vec<MountPlan>, SpecError> {
-    mounts.iter().map(|mount| one(mount, container_maps, warnings)).collect()
+    mounts.iter().map(|mount| one(mount, root, container_maps, warnings)).collect()
 }
 
 fn one(
     mount: &Mount,
-    container_maps: Option<&IdMaps>,
+    root: &Path,
+    container_maps: (Option<&IdMaps>, bool),
     warnings: &mut Vec<String>,
 ) -> Result<MountPlan, SpecError> {
-    let destination = destination(mount.destination(), warnings)?;
+    let destination = destination(mount.destination(), root, warnings)?;
     let mut options = Options::default();
     for option in mount.options().as_deref().unwrap_or_default() {
         options.take(option);
@@ -121,6 +125,7 @@ fn one(
     Ok(MountPlan {
         destination,
         kind,
+        named: options.named,
         set: options.set,
         clear: options.clear,
         set_all: options.set_all,
@@ -130,8 +135,9 @@ fn one(
     })
 }
 
-/// Absolute and clean. Older bundles have relative ones: they count from the root.
-fn destination(raw: &Path, warnings: &mut Vec<String>) -> Result<PathBuf, SpecError> {
+/// Absolute and clean. Older bundles have relative ones: they count from the root. Some write the
+/// host's path of what lies in the root: its part inside is meant.
+fn destination(raw: &Path, root: &Path, warnings: &mut Vec<String>) -> Result<PathBuf, SpecError> {
     let invalid =
         || SpecError::invalid("mounts destination", raw.display(), "use an absolute path in the container");
     if raw.as_os_str().is_empty() {
@@ -149,6 +155,11 @@ fn destination(raw: &Path, warnings: &mut Vec<String>) -> Result<PathBuf, SpecEr
             }
             Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
         }
+    }
+    if root != Path::new("/")
+        && let Ok(inside) = clean.strip_prefix(root)
+    {
+        clean = Path::new("/").join(inside);
     }
     if clean == Path::new("/") { Err(invalid()) } else { Ok(clean) }
 }
@@ -169,7 +180,7 @@ fn idmap(
     mount: &Mount,
     options: &Options,
     is_bind: bool,
-    container_maps: Option<&IdMaps>,
+    (container_maps, joins_user): (Option<&IdMaps>, bool),
 ) -> Result<Option<IdmapPlan>, SpecError> {
     let uids = ranges("mounts uidMappings", mount.uid_mappings().as_deref())?;
     let gids = ranges("mounts gidMappings", mount.gid_mappings().as_deref())?;
@@ -187,8 +198,9 @@ fn idmap(
         return Err(SpecError::Missing { field: "uidMappings or gidMappings of a mount", hint: "give both" });
     }
     let maps = match (given, container_maps) {
-        (true, _) => IdMaps { uids, gids },
-        (false, Some(maps)) => maps.clone(),
+        (true, _) => Some(IdMaps { uids, gids }),
+        (false, Some(maps)) => Some(maps.clone()),
+        (false, None) if joins_user => None,
         (false, None) => {
             return Err(SpecError::Conflict {
                 what: format!("an idmapped mount on {}", mount.destination().display()),
@@ -209,6 +221,7 @@ pub(super) fn brings_own_dev(mounts: &[MountPlan]) -> bool {
 #[derive(Default)]
 struct Options {
     bind: Option<bool>,
+    named: bool,
     set: u64,
     clear: u64,
     set_all: u64,
@@ -229,10 +242,13 @@ impl Options {
             "idmap" => self.idmap = Some(self.idmap.unwrap_or(false)),
             "ridmap" => self.idmap = Some(true),
             "tmpcopyup" => self.copy_up = true,
+            // As mount(8): not naming a mode of access times is what leaves the source's.
+            "atime" | "norelatime" | "nostrictatime" | "diratime" => self.named = true,
             _ => {
                 if let Some(propagation) = propagation(option) {
                     self.propagation.push(propagation);
                 } else if let Some((set, clear)) = attribute(option) {
+                    self.named = true;
                     (self.set, self.clear) = (self.set & !clear | set, self.clear & !set | clear);
                 } else if let Some((set, clear)) = option.strip_prefix('r').and_then(attribute) {
                     (self.set_all, self.clear_all) =

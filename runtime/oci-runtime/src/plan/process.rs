@@ -1,5 +1,7 @@
 //! The program: arguments, environment, identity, privileges and limits.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
@@ -7,9 +9,9 @@ use oci_spec::runtime::{
 };
 use sys::CapSet;
 use sys::rlimit::{self, Limit};
-use sys::scheduling::{IoClass, PER_LINUX, PER_LINUX32, SchedAttr};
+use sys::scheduling::{IoClass, MemoryPolicy, PER_LINUX, PER_LINUX32, SchedAttr};
 
-use super::SpecError;
+use super::{SpecError, memory};
 
 /// A process, decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,6 +85,10 @@ pub struct SchedulingPlan {
     pub affinity_initial: Vec<usize>,
     /// CPUs after it (`execCPUAffinity.final`).
     pub affinity_final: Vec<usize>,
+    /// NUMA nodes that memory comes from.
+    pub memory: Option<MemoryPolicy>,
+    /// Whether the cgroup has less CPUs than the machine, which some schedulers refuse.
+    pub has_cpuset: bool,
 }
 
 /// Decides about a process of the spec, or of `exec`.
@@ -105,7 +111,7 @@ pub fn process(
             "Cwd must be an absolute path",
         ));
     }
-    let env = process.env().clone().unwrap_or_default();
+    let env = last_of_each(process.env().as_deref().unwrap_or_default());
     if let Some(bad) = args.iter().chain(&env).find(|text| text.contains('\0')) {
         return Err(SpecError::invalid("process.args or process.env", bad, "a NUL byte cannot be passed"));
     }
@@ -127,6 +133,27 @@ pub fn process(
         selinux: process.selinux_label().clone().filter(|label| !label.is_empty()),
         scheduling: scheduling(process, linux)?,
     })
+}
+
+/// A variable that is given twice has its last value; the place of its first, so that order is
+/// kept. A text without `=` is no variable: it is passed as it is.
+fn last_of_each(env: &[String]) -> Vec<String> {
+    let mut places: HashMap<&str, usize> = HashMap::new();
+    let mut kept: Vec<String> = Vec::with_capacity(env.len());
+    for variable in env {
+        let Some((name, _)) = variable.split_once('=') else {
+            kept.push(variable.clone());
+            continue;
+        };
+        match places.entry(name) {
+            Entry::Occupied(place) => kept[*place.get()].clone_from(variable),
+            Entry::Vacant(place) => {
+                place.insert(kept.len());
+                kept.push(variable.clone());
+            }
+        }
+    }
+    kept
 }
 
 /// The kernel takes -1 for "unchanged": as an id it would leave root in place.
@@ -214,6 +241,9 @@ fn scheduling(process: &Process, linux: &Linux) -> Result<SchedulingPlan, SpecEr
         plan.affinity_initial = cpus(affinity.initial().as_deref())?;
         plan.affinity_final = cpus(affinity.cpu_affinity_final().as_deref())?;
     }
+    plan.memory = linux.memory_policy().as_ref().map(memory::policy).transpose()?;
+    let cpu = linux.resources().as_ref().and_then(|resources| resources.cpu().as_ref());
+    plan.has_cpuset = cpu.and_then(|cpu| cpu.cpus().as_ref()).is_some_and(|cpus| !cpus.is_empty());
     plan.personality = linux.personality().as_ref().map(|personality| match personality.domain() {
         LinuxPersonalityDomain::PerLinux => PER_LINUX,
         LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
@@ -256,7 +286,7 @@ fn scheduler(given: &oci_spec::runtime::Scheduler) -> SchedAttr {
 }
 
 /// `0-3,7` as in cpuset(7), "List format".
-fn cpus(list: Option<&str>) -> Result<Vec<usize>, SpecError> {
+pub fn cpus(list: Option<&str>) -> Result<Vec<usize>, SpecError> {
     let Some(list) = list.filter(|list| !list.is_empty()) else { return Ok(Vec::new()) };
     let invalid = || SpecError::invalid("process.execCPUAffinity", list, "write CPUs as 0-3,7");
     let mut cpus = Vec::new();

@@ -14,7 +14,7 @@ fn rt_01_a_container_goes_through_its_life() {
         bundle.create().ok();
         let state = bundle.state();
         assert_eq!(state["status"], "created");
-        assert_eq!(state["ociVersion"], "1.2.0");
+        assert_eq!(state["ociVersion"], "1.3.0");
         assert_eq!(state["bundle"], bundle.dir.path().display().to_string());
         let pid = bundle.pid();
         assert!(lives(pid));

@@ -6,6 +6,7 @@
 mod bundle;
 mod crashes;
 mod cves;
+mod drop_in;
 mod execs;
 mod hooks;
 mod lifecycle;

@@ -29,6 +29,8 @@ pub struct ExecRequest {
     pub streams: StreamSet,
     /// Nobody listens: no streams, and a terminal is drained by the shim.
     pub detached: bool,
+    /// What it is called in events; its end is told by the shim.
+    pub exec_id: Option<String>,
 }
 
 /// An exec process. Its stdio does not pass through the shim.

@@ -14,6 +14,7 @@
 
 mod journal;
 mod reader;
+mod teller;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +25,8 @@ use crate::Timestamp;
 
 pub use journal::{JOURNAL_BYTES_MAX, Journal};
 pub use reader::Reader;
+pub use teller::Teller;
+pub(crate) use teller::tell;
 
 /// What something has happened to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,6 +4,7 @@
 //! characters as `\u00XX` but `\n` and `\r`, and bytes that are not UTF-8 as `\ufffd`.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
@@ -37,6 +38,8 @@ pub struct LogEntry {
     pub stream: LogStream,
     /// When the shim read it; all parts of a line carry the first one's time.
     pub time: Timestamp,
+    /// What it carries besides: chosen labels, variables, a tag.
+    pub attributes: BTreeMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -47,6 +50,8 @@ struct Raw<'a> {
     stream: Cow<'a, str>,
     #[serde(borrow)]
     time: Cow<'a, str>,
+    #[serde(default)]
+    attrs: BTreeMap<String, String>,
 }
 
 /// Reads one line of a log file, in docker's form or the CRI's; `None` when it is not an entry.
@@ -56,11 +61,19 @@ pub fn parse_entry(line: &[u8]) -> Option<LogEntry> {
     }
     let raw: Raw<'_> = serde_json::from_slice(line).ok()?;
     let stream = stream_of(&raw.stream)?;
-    Some(LogEntry { text: raw.log.into_owned(), stream, time: Timestamp::parse(&raw.time).ok()? })
+    let time = Timestamp::parse(&raw.time).ok()?;
+    Some(LogEntry { text: raw.log.into_owned(), stream, time, attributes: raw.attrs })
 }
 
-/// Appends the entry for `text` (with a newline if `ends_line`) and the newline after it.
-pub fn write_entry(out: &mut Vec<u8>, text: &[u8], ends_line: bool, stream: LogStream, time: Timestamp) {
+/// Appends the entry for `text` (with a newline if `ends_line`) and the newline after it. With the
+/// stream comes the JSON object that the entry carries, if any.
+pub fn write_entry(
+    out: &mut Vec<u8>,
+    text: &[u8],
+    ends_line: bool,
+    (stream, attributes): (LogStream, Option<&str>),
+    time: Timestamp,
+) {
     out.extend_from_slice(b"{\"log\":\"");
     for chunk in text.utf8_chunks() {
         escape(out, chunk.valid());
@@ -73,7 +86,13 @@ pub fn write_entry(out: &mut Vec<u8>, text: &[u8], ends_line: bool, stream: LogS
     }
     out.extend_from_slice(b"\",\"stream\":\"");
     out.extend_from_slice(stream.name().as_bytes());
-    out.extend_from_slice(b"\",\"time\":\"");
+    if let Some(attributes) = attributes {
+        out.extend_from_slice(b"\",\"attrs\":");
+        out.extend_from_slice(attributes.as_bytes());
+        out.extend_from_slice(b",\"time\":\"");
+    } else {
+        out.extend_from_slice(b"\",\"time\":\"");
+    }
     time.write_nano(out);
     out.extend_from_slice(b"\"}\n");
 }
@@ -100,7 +119,7 @@ fn parse_cri_entry(line: &[u8]) -> Option<LogEntry> {
     if !is_part {
         text.push('\n');
     }
-    Some(LogEntry { text, stream, time })
+    Some(LogEntry { text, stream, time, attributes: BTreeMap::new() })
 }
 
 fn stream_of(name: &str) -> Option<LogStream> {
@@ -159,7 +178,7 @@ mod tests {
     #[track_caller]
     fn check(text: &[u8], ends_line: bool, json: &str, read: &str) {
         let mut out = Vec::new();
-        write_entry(&mut out, text, ends_line, LogStream::Stderr, Timestamp::from_unix(1, 5));
+        write_entry(&mut out, text, ends_line, (LogStream::Stderr, None), Timestamp::from_unix(1, 5));
         let line = format!(
             "{{\"log\":\"{json}\",\"stream\":\"stderr\",\"time\":\"1970-01-01T00:00:01.000000005Z\"}}\n"
         );
@@ -178,6 +197,17 @@ mod tests {
         check(b"<&>", true, "\\u003c\\u0026\\u003e\\n", "<&>\n");
         check("ü\u{2028}€\u{2029}x".as_bytes(), true, "ü\\u2028€\\u2029x\\n", "ü\u{2028}€\u{2029}x\n");
         check(b"\xff\xfeA\xe2\x80", true, "\\ufffd\\ufffdA\\ufffd\\n", "\u{fffd}\u{fffd}A\u{fffd}\n");
+    }
+
+    #[test]
+    fn carries_what_was_chosen() {
+        let mut out = Vec::new();
+        let carried = Some(r#"{"tag":"web"}"#);
+        write_entry(&mut out, b"x", true, (LogStream::Stdout, carried), Timestamp::from_unix(1, 0));
+        let line = "{\"log\":\"x\\n\",\"stream\":\"stdout\",\"attrs\":{\"tag\":\"web\"},\"time\":\"1970-01-01T00:00:01Z\"}\n";
+        assert_eq!(String::from_utf8(out.clone()).unwrap(), line);
+        let entry = parse_entry(&out).unwrap();
+        assert_eq!((entry.text.as_str(), entry.attributes["tag"].as_str()), ("x\n", "web"));
     }
 
     #[test]

@@ -382,7 +382,7 @@ mod tests {
         let mut entry = Vec::new();
         let stream = if number % 2 == 0 { LogStream::Stdout } else { LogStream::Stderr };
         let text = format!("line {number}");
-        write_entry(&mut entry, text.as_bytes(), true, stream, Timestamp::from_unix(number, 0));
+        write_entry(&mut entry, text.as_bytes(), true, (stream, None), Timestamp::from_unix(number, 0));
         log.append(&entry);
     }
 

@@ -17,6 +17,8 @@ pub const PARTIAL_MAX: usize = 16 * 1024;
 pub struct Splitter {
     stream: LogStream,
     form: LogDriver,
+    /// What each entry of docker's form carries.
+    attributes: Option<String>,
     /// Bytes of a line whose end has not come.
     pending: Vec<u8>,
     /// When the unfinished line was cut for the first time.
@@ -26,14 +28,23 @@ pub struct Splitter {
 impl Splitter {
     /// A cutter for `stream`, whose entries are of that form.
     pub fn new(stream: LogStream, form: LogDriver) -> Self {
-        Self { stream, form, pending: Vec::new(), cut_at: None }
+        Self { stream, form, attributes: None, pending: Vec::new(), cut_at: None }
+    }
+
+    /// The same, each of whose entries carries a JSON object.
+    #[must_use]
+    pub fn carrying(mut self, attributes: Option<&str>) -> Self {
+        self.attributes = attributes.map(str::to_owned);
+        self
     }
 
     /// Appends one entry; `ends_line`: it is a whole line, or the last part of one.
     fn entry(&self, out: &mut Vec<u8>, text: &[u8], ends_line: bool, time: Timestamp) {
         match self.form {
             LogDriver::Cri => write_cri_entry(out, text, ends_line, self.stream, time),
-            LogDriver::JsonFile | LogDriver::None => write_entry(out, text, ends_line, self.stream, time),
+            LogDriver::JsonFile | LogDriver::None => {
+                write_entry(out, text, ends_line, (self.stream, self.attributes.as_deref()), time);
+            }
         }
     }
 

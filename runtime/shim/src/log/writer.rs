@@ -42,6 +42,11 @@ impl LogWriter {
         self.config.driver != LogDriver::None
     }
 
+    /// What each of its entries carries.
+    pub(crate) fn attributes(&self) -> Option<&str> {
+        self.config.attributes.as_deref()
+    }
+
     /// The form of its entries.
     pub(crate) fn form(&self) -> LogDriver {
         self.config.driver

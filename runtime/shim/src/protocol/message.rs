@@ -94,6 +94,9 @@ pub enum Call {
     Status,
     /// This connection takes on the cleanup: no exit command while it lives.
     HoldCleanup,
+    /// This connection starts the container again when that is due: it sees the shim go. No exit
+    /// command then while it lives.
+    HoldRestart,
     /// The holder has cleaned up: the shim need not.
     CleanedUp,
     /// The log file was renamed: write to a new one.
@@ -168,6 +171,9 @@ pub struct LogConfig {
     pub max_size: Option<u64>,
     /// Files kept, the current one included; at least 1.
     pub max_file: u32,
+    /// What each entry of docker's form carries besides its text: a JSON object.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<String>,
 }
 
 /// The form of the log.
@@ -186,17 +192,17 @@ pub enum LogDriver {
 impl LogConfig {
     /// docker's form at `path`, three files of 10 MiB.
     pub fn json_file(path: PathBuf) -> Self {
-        Self { driver: LogDriver::JsonFile, path, max_size: Some(10 << 20), max_file: 3 }
+        Self { driver: LogDriver::JsonFile, path, max_size: Some(10 << 20), max_file: 3, attributes: None }
     }
 
     /// The Container Runtime Interface's form at `path`, rotated by whoever asked for it.
     pub fn cri(path: PathBuf) -> Self {
-        Self { driver: LogDriver::Cri, path, max_size: None, max_file: 1 }
+        Self { driver: LogDriver::Cri, path, max_size: None, max_file: 1, attributes: None }
     }
 
     /// No log.
     pub fn none() -> Self {
-        Self { driver: LogDriver::None, path: PathBuf::new(), max_size: None, max_file: 1 }
+        Self { driver: LogDriver::None, path: PathBuf::new(), max_size: None, max_file: 1, attributes: None }
     }
 }
 
@@ -239,6 +245,9 @@ pub struct Exec {
     /// Nobody listens: a terminal is drained by the shim.
     #[serde(default)]
     pub detached: bool,
+    /// What it is called in events; its end is told by the shim. None tells nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exec_id: Option<String>,
 }
 
 /// Answers.

@@ -97,6 +97,12 @@ impl Supervisor {
                 }
                 Ok(Outcome::Now(Reply::Done))
             }
+            Call::HoldRestart => {
+                if let Some(connection) = self.connections.get_mut(&index) {
+                    connection.holds_restart = true;
+                }
+                Ok(Outcome::Now(Reply::Done))
+            }
             Call::ReopenLog => self.reopen_log().map(done),
             Call::SetRestarts(restarts) => self.set_restarts(restarts).map(done),
             Call::CleanedUp => {

@@ -34,6 +34,8 @@ pub(super) struct Connection {
     pub(super) exec_waits: Vec<(u64, u64)>,
     /// It has taken on the cleanup.
     pub(super) holds_cleanup: bool,
+    /// It starts the container again.
+    pub(super) holds_restart: bool,
 }
 
 impl Connection {
@@ -54,6 +56,7 @@ impl Connection {
             waits: Vec::new(),
             exec_waits: Vec::new(),
             holds_cleanup: false,
+            holds_restart: false,
         })
     }
 

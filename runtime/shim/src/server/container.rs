@@ -198,7 +198,8 @@ impl Container {
             stdio: stdio.map_or(Stdio::Inherit, TheirEnds::into_stdio),
             console_size: None,
             preserve_fds: 0,
-            cgroup: None,
+            cgroups: Vec::new(),
+            relayed: false,
             ignore_paused: false,
         };
         self.runtime.exec(&self.id, &options).map_err(|e| failed(&e))

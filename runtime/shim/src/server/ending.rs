@@ -12,6 +12,7 @@ use sys::clone::{CloneOptions, Forked, clone3};
 use super::again::plan;
 use super::cause::{Observed, cause};
 use super::container::Container;
+use super::execs::Ended;
 use super::memory;
 use super::state_file;
 use super::stdio;
@@ -129,7 +130,15 @@ impl Supervisor {
     }
 
     /// Tells who waits for an exec process.
-    pub(super) fn answer_exec_waits(&mut self, session: u64, end: ExecEnd) {
+    /// Tells of an exec process's end, and answers who waits for it.
+    pub(super) fn on_exec_end(&mut self, ended: Ended) {
+        if let Some(exec_id) = ended.exec_id {
+            self.tell("exec_die", &[("execID", exec_id), ("exitCode", ended.end.code.to_string())]);
+        }
+        self.answer_exec_waits(ended.session, ended.end);
+    }
+
+    fn answer_exec_waits(&mut self, session: u64, end: ExecEnd) {
         let indices: Vec<u32> = self.connections.keys().copied().collect();
         for index in indices {
             let Some(connection) = self.connections.get_mut(&index) else { continue };
@@ -144,7 +153,7 @@ impl Supervisor {
 
     /// Once the container has ended and nobody holds the cleanup: removes what is ours in
     /// the state directory, and runs the exit command unless a holder has cleaned up. A
-    /// restart has its time, and is nobody else's to do.
+    /// restart has its time; it is the exit command's to do, or that of a client which took it on.
     pub(super) fn settle(&mut self) {
         let held = self.connections.values().any(|connection| connection.holds_cleanup);
         let due = self.again.is_due();
@@ -155,7 +164,9 @@ impl Supervisor {
         // Of our own directory: at its path another run of the container may have begun.
         remove_traces_in(&self.home);
         self.leave();
+        let is_taken = due && self.connections.values().any(|connection| connection.holds_restart);
         if (!self.cleaned_up || due)
+            && !is_taken
             && let Err(error) = run_exit_command(&self.state.setup.exit_command)
         {
             self.note(&format!("run {:?}: {error}", self.state.setup.exit_command));

@@ -21,6 +21,17 @@ struct Running {
     pidfd: OwnedFd,
     /// The terminal of one to which nobody listens.
     console: Option<OwnedFd>,
+    /// What it is called in events.
+    exec_id: Option<String>,
+}
+
+/// The end of one.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) session: u64,
+    pub(super) end: ExecEnd,
+    /// What it is called in events.
+    pub(super) exec_id: Option<String>,
 }
 
 /// All exec processes of the container.
@@ -40,7 +51,7 @@ impl Execs {
         fds: Vec<OwnedFd>,
         poller: &Poller,
     ) -> Result<(u64, i32, Option<OwnedFd>), Failure> {
-        let detached = exec.detached;
+        let (detached, exec_id) = (exec.detached, exec.exec_id.clone());
         let terminal = exec.process["terminal"].as_bool().unwrap_or(false);
         let stdio = if terminal { None } else { Some(ends(exec.streams, fds)?) };
         let created = container.exec(exec, stdio)?;
@@ -55,7 +66,8 @@ impl Execs {
             }
             console => theirs = console,
         }
-        self.running.insert(session, Running { pid: created.pid, pidfd: created.pidfd, console: ours });
+        let running = Running { pid: created.pid, pidfd: created.pidfd, console: ours, exec_id };
+        self.running.insert(session, running);
         Ok((session, created.pid, theirs))
     }
 
@@ -86,27 +98,27 @@ impl Execs {
     }
 
     /// Reaps those that have ended.
-    pub(super) fn reap(&mut self) -> Vec<(u64, ExecEnd)> {
+    pub(super) fn reap(&mut self) -> Vec<Ended> {
         let status = |running: &Running| sys::process::try_wait_pidfd(&running.pidfd).ok().flatten();
         let ended: Vec<_> =
             self.running.iter().filter_map(|(session, running)| Some((*session, status(running)?))).collect();
-        ended.into_iter().map(|(session, status)| (session, self.note_end(session, status))).collect()
+        ended.into_iter().map(|(session, status)| self.note_end(session, status)).collect()
     }
 
     /// Takes note of an end that was met while reaping orphans.
-    pub(super) fn ended(&mut self, pid: i32, status: ExitStatus) -> Option<(u64, ExecEnd)> {
+    pub(super) fn ended(&mut self, pid: i32, status: ExitStatus) -> Option<Ended> {
         let session = *self.running.iter().find(|(_, running)| running.pid == pid)?.0;
-        Some((session, self.note_end(session, status)))
+        Some(self.note_end(session, status))
     }
 
-    fn note_end(&mut self, session: u64, status: ExitStatus) -> ExecEnd {
-        self.running.remove(&session);
+    fn note_end(&mut self, session: u64, status: ExitStatus) -> Ended {
+        let exec_id = self.running.remove(&session).and_then(|running| running.exec_id);
         let end = ExecEnd { code: status.shell_code(), signal: status.signal().map(Signal::number) };
         self.ended.insert(session, end);
         if self.ended.len() > ENDED_KEPT {
             self.ended.pop_first();
         }
-        end
+        Ended { session, end, exec_id }
     }
 
     /// Throws away what a process without a listener writes to its terminal.

@@ -188,10 +188,14 @@ impl Supervisor {
     fn note_health(&mut self, result: HealthResult) {
         let started = self.state.started_at.unwrap_or(result.start);
         let Some(monitor) = &mut self.monitor else { return };
+        let before = monitor.health.status;
         let became_unhealthy = monitor.health.note(result, &monitor.check, started);
-        let failures = monitor.health.failing_streak;
+        let (after, failures) = (monitor.health.status, monitor.health.failing_streak);
         if let Err(error) = monitor.health.write(&self.state.setup.record_dir) {
             self.note(&format!("record the health of container {}: {error}", self.container.id));
+        }
+        if after != before {
+            self.tell(&format!("health_status: {}", after.word()), &[]);
         }
         if became_unhealthy {
             self.on_unhealthy(failures);
@@ -245,7 +249,7 @@ fn run(container: &Container, setup: &Setup, start: Timestamp, poller: &Poller) 
         Ok(TheirEnds { stdin: null.into(), stdout: writer.try_clone()?, stderr: writer })
     };
     let theirs = theirs().map_err(|e| failure("prepare its streams", &e))?;
-    let exec = Exec { process, streams: StreamSet::default(), detached: false };
+    let exec = Exec { process, streams: StreamSet::default(), detached: false, exec_id: None };
     let created = container.exec(exec, Some(theirs))?;
     let _ = poller.add(&reader, Source::ProbeOutput, EventFlags::IN);
     Ok(Probe {

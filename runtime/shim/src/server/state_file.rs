@@ -31,6 +31,12 @@ pub(super) struct ShimState {
     pub(super) keeper: Option<Keeper>,
 }
 
+/// What every version of the record has.
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
 /// A process that holds a descriptor for us.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Keeper {
@@ -56,10 +62,16 @@ impl ShimState {
     }
 
     pub(super) fn read(state_dir: &Path) -> io::Result<Self> {
-        let state: Self = serde_json::from_slice(&fs::read(state_dir.join(SHIM_FILE))?)?;
-        if state.version > VERSION {
-            return Err(io::Error::new(io::ErrorKind::Unsupported, "written by a newer shim"));
+        let bytes = fs::read(state_dir.join(SHIM_FILE))?;
+        // The version first: nothing else of a newer record is to be believed.
+        let Version { version } = serde_json::from_slice(&bytes)?;
+        if version > VERSION {
+            let text = format!(
+                "{SHIM_FILE} has version {version}, this build knows {VERSION}: use the newer strake that wrote it"
+            );
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
+        let state: Self = serde_json::from_slice(&bytes)?;
         Ok(state)
     }
 

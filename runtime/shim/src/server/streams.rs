@@ -63,9 +63,10 @@ impl Streams {
         poller: &Poller,
     ) -> std::io::Result<Self> {
         let form = log.form();
+        let attributes = log.attributes().map(str::to_owned);
         let output = |fd: OwnedFd, stream| Output {
             fd,
-            splitter: Splitter::new(stream, form),
+            splitter: Splitter::new(stream, form).carrying(attributes.as_deref()),
             polled: false,
             hung_up: false,
         };

@@ -205,8 +205,8 @@ impl Supervisor {
         {
             self.on_end(Some(status), "");
         }
-        for (session, end) in self.execs.reap() {
-            self.answer_exec_waits(session, end);
+        for ended in self.execs.reap() {
+            self.on_exec_end(ended);
         }
         self.reap_probe();
         while let Ok(Some((pid, status))) = sys::process::try_wait_any() {
@@ -214,8 +214,8 @@ impl Supervisor {
                 self.on_probe_end(status);
             } else if pid == self.container.pid && self.container.is_child && self.exit.is_none() {
                 self.on_end(Some(status), "");
-            } else if let Some((session, end)) = self.execs.ended(pid, status) {
-                self.answer_exec_waits(session, end);
+            } else if let Some(ended) = self.execs.ended(pid, status) {
+                self.on_exec_end(ended);
             }
         }
     }
@@ -314,6 +314,11 @@ impl Supervisor {
     /// Writes a line for whoever wonders; the file is made only when there is something to say.
     pub(super) fn note(&self, text: &str) {
         note_in(&self.diagnostics(), text);
+    }
+
+    /// Tells whoever reads the events.
+    pub(super) fn tell(&self, action: &str, more: &[(&str, String)]) {
+        crate::events::tell(&self.state.setup.record_dir, &self.container.id, action, more);
     }
 
     pub(super) fn diagnostics(&self) -> PathBuf {

@@ -24,6 +24,7 @@ fn request(script: &str) -> ExecRequest {
         process: process(&["/bin/sh", "-c", script], false),
         streams: StreamSet::ALL,
         detached: false,
+        exec_id: None,
     }
 }
 
@@ -67,6 +68,7 @@ fn on_a_terminal_the_client_holds_the_master() {
             process: process(&["/bin/sh", "-i"], true),
             streams: StreamSet::ALL,
             detached: false,
+            exec_id: None,
         };
         let session = client.exec(request).unwrap();
         let master = session.console.unwrap();
@@ -92,6 +94,7 @@ fn detached_it_runs_with_nobody_listening() {
                 process: process(&["/bin/sh", "-c", script], terminal),
                 streams: StreamSet::default(),
                 detached: true,
+                exec_id: None,
             };
             let session = client.exec(request).unwrap();
             assert!(session.console.is_none());
@@ -110,8 +113,9 @@ fn what_cannot_be_executed_is_127_or_126() {
         let (_rig, mut client) = sleeper();
         for (command, code) in [("nowhere", 127), ("/etc/passwd", 126)] {
             let process = process(&[command], false);
-            let error =
-                client.exec(ExecRequest { process, streams: StreamSet::ALL, detached: false }).unwrap_err();
+            let error = client
+                .exec(ExecRequest { process, streams: StreamSet::ALL, detached: false, exec_id: None })
+                .unwrap_err();
             assert_eq!(error.exit_code(), Some(code), "{error}");
             assert!(error.to_string().contains(command), "{error}");
         }

@@ -9,6 +9,7 @@ mod chaos;
 mod exec;
 mod failpoints;
 mod footprint;
+mod frozen;
 mod hostile;
 mod init;
 mod lifecycle;

@@ -1,4 +1,4 @@
-//! Rows CG-01…08, CG-10, CG-12: control groups (v1 here; v2's file plan is tested as data).
+//! Rows CG-01…10, CG-12: control groups (v1 here; v2's file plan is tested as data).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -182,6 +182,63 @@ fn cg_08_pause_stops_all_tasks_and_unpause_continues_them() {
         assert_eq!(cpu_used(&strake, "frozen"), before, "it stands still");
         strake.ok(&["unpause", "frozen"]);
         wait_for("it to go on", || (cpu_used(&strake, "frozen") > before).then_some(()));
+    });
+}
+
+/// A disk of the test's own.
+struct LoopDevice {
+    device: String,
+}
+
+impl LoopDevice {
+    fn new(file: &Path, bytes: u64) -> Self {
+        std::fs::File::create(file).unwrap().set_len(bytes).unwrap();
+        let device = run(Command::new("losetup").args(["-f", "--show"]).arg(file)).ok().to_owned();
+        Self { device }
+    }
+}
+
+impl Drop for LoopDevice {
+    fn drop(&mut self) {
+        run(Command::new("losetup").args(["-d", &self.device]));
+    }
+}
+
+#[test]
+fn cg_09_disk_writes_are_limited_and_accounted() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let disk = LoopDevice::new(&strake.home().join("disk"), 64 << 20);
+        let limit = 8u64 << 20;
+        let options = [
+            "--network".to_owned(),
+            "none".to_owned(),
+            format!("--device={}", disk.device),
+            format!("--device-write-bps={}:{limit}", disk.device),
+        ];
+        let options: Vec<&str> = options.iter().map(String::as_str).collect();
+        sleeper(&strake, "writer", &options);
+        let group = cgroup(&strake, "writer", "blkio");
+        let rule = std::fs::read_to_string(group.join("blkio.throttle.write_bps_device")).unwrap();
+        assert!(rule.trim().ends_with(&format!(" {limit}")), "{rule}");
+        // The kernel's own account says how much went through while the writer was at it.
+        let written = || {
+            let text = std::fs::read_to_string(group.join("blkio.throttle.io_service_bytes")).unwrap();
+            let line = text.lines().find(|line| line.contains(" Write ")).unwrap_or(": Write 0").to_owned();
+            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+        };
+        // Whoever shares the machine may slow a try down, never speed it up.
+        let rate = (0..5).map(|_| {
+            let (before, start) = (written(), Instant::now());
+            let of = format!("of={}", disk.device);
+            strake.ok(&["exec", "writer", "dd", "if=/dev/zero", &of, "bs=256k", "count=64", "oflag=direct"]);
+            let (bytes, seconds) = (written() - before, start.elapsed().as_secs_f64());
+            assert!(bytes >= 16 << 20, "accounted: {bytes}");
+            bytes as f64 / seconds / limit as f64
+        });
+        let rates: Vec<f64> = rate.collect();
+        let best = rates.iter().copied().fold(0.0, f64::max);
+        assert!((0.9..=1.1).contains(&best), "share of the limit that was reached: {rates:?}");
     });
 }
 

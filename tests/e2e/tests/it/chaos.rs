@@ -218,9 +218,11 @@ fn two_hundred_cycles_of_run_kill_and_rm_lose_and_leave_nothing() {
         testkit::wait_until(Duration::from_secs(20), || before == strip(Traces::of(&strake)));
         let now = strip(Traces::of(&strake));
         assert_eq!(before, now, "seed {seed}, left behind: {:#?}", Difference { before: &before, now: &now });
-        let ours =
-            processes().into_iter().filter(|process| process.contains("strake") || process.contains("sleep"));
-        assert_eq!(ours.count(), 2, "the witness and its shim: {:?}", processes());
+        // The witness and its shim; the companion and its standby, for it has a published port.
+        let is_ours = |process: &String| process.contains("strake") || process.contains("sleep");
+        let count = || processes().into_iter().filter(is_ours).count();
+        testkit::wait_until(Duration::from_secs(20), || count() == 4);
+        assert_eq!(count(), 4, "{:?}", processes());
     });
 }
 

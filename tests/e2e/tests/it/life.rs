@@ -197,7 +197,7 @@ fn mounts_volumes_tmpfs_and_their_options() {
 fn namespaces_are_shared_on_demand() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        sleeper(&strake, "first", &["--network", "none"]);
+        sleeper(&strake, "first", &["--network", "none", "--ipc", "shareable"]);
         let pid = crate::pid(&strake, "first");
         for (option, kind) in [("--pid", "pid"), ("--ipc", "ipc"), ("--network", "net")] {
             let command = ["busybox", "readlink", &format!("/proc/self/ns/{kind}")].map(str::to_owned);

@@ -7,8 +7,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod bad_input;
+mod care;
 mod cg;
 mod chaos;
+mod cni;
 mod cri;
 mod docker;
 mod en;
@@ -17,10 +19,13 @@ mod health;
 mod images;
 mod kube;
 mod life;
+mod networks;
 mod ns;
 mod nw;
 mod podman;
+mod ports;
 mod restart;
+mod rootless;
 mod rt;
 mod se;
 mod stress;

@@ -9,12 +9,12 @@ use testkit::{Output, Strake, images, isolated, run, wait_for};
 use crate::{inspect, ns_inode, pid, sleeper};
 
 /// Another machine: a network namespace behind a veth pair, 192.0.2.2 there, 192.0.2.1 here.
-struct Outside {
+pub(crate) struct Outside {
     keeper: std::process::Child,
 }
 
 impl Outside {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let keeper = Command::new("unshare").args(["--net", "sleep", "3600"]).spawn().unwrap();
         let pid = keeper.id().to_string();
         wait_for("the outside's namespace", || {
@@ -35,12 +35,18 @@ impl Outside {
         outside
     }
 
-    fn run(&self, args: &[&str]) -> Output {
+    /// The process that keeps it.
+    pub(crate) fn pid(&self) -> u32 {
+        self.keeper.id()
+    }
+
+    /// Runs a command there.
+    pub(crate) fn run(&self, args: &[&str]) -> Output {
         run(Command::new("nsenter").arg(format!("--net=/proc/{}/ns/net", self.keeper.id())).args(args))
     }
 
     /// What `curl` of the outside says of the URL.
-    fn curl(&self, url: &str) -> Output {
+    pub(crate) fn curl(&self, url: &str) -> Output {
         self.run(&["curl", "--silent", "--show-error", "--max-time", "3", url])
     }
 }
@@ -53,7 +59,7 @@ impl Drop for Outside {
 }
 
 /// A web server on port 80 of the container, from the built-in image.
-fn whoami(strake: &Strake, name: &str, options: &[&str]) {
+pub(crate) fn whoami(strake: &Strake, name: &str, options: &[&str]) {
     strake.ok(&[&["run", "-d", "--name", name], options, &["strake.local/tools", "/whoami"]].concat());
     let pid = pid(strake, name);
     wait_for("whoami to listen", || crate::proc_file(pid, "net/tcp").contains(":0050 ").then_some(()));

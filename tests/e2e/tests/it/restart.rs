@@ -27,7 +27,7 @@ fn wait_for_restarts(strake: &Strake, name: &str, count: i64) {
 }
 
 /// The host's id of the shim of a container: what its record names, ended or not.
-fn shim_pid(strake: &Strake, name: &str) -> i32 {
+pub(crate) fn shim_pid(strake: &Strake, name: &str) -> i32 {
     let id = inspect(strake, name)["Id"].as_str().unwrap().to_owned();
     let file = strake.state().join("containers").join(id).join("shim.json");
     let text = wait_for("the shim's record", || std::fs::read(&file).ok());
@@ -62,19 +62,6 @@ fn one_that_fails_is_started_again_so_often() {
         under(&strake, "on-failure", "succeeds", "exit 0");
         assert_eq!(strake.ok(&["wait", "succeeds"]), "0");
         assert_eq!(restarts(&strake, "succeeds"), 0);
-
-        let said = strake.run(&[
-            "run",
-            "--restart",
-            "on-failure:1",
-            "--network",
-            "none",
-            "busybox",
-            "sh",
-            "-c",
-            "exit 5",
-        ]);
-        said.exits(5);
     });
 }
 
@@ -347,5 +334,51 @@ fn why_dead_is_a_certificate_of_each_of_the_last_ends() {
         let why: Value = serde_json::from_str(&strake.ok(&["why", "dead", "-J", "slow"])).unwrap();
         let grace = value(&why["sections"][0], "grace used");
         assert!(grace.ends_with(" of 30.00s"), "{grace}");
+    });
+}
+
+#[test]
+fn the_foreground_stays_attached_through_restarts() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let run =
+            ["run", "-i", "--name", "again", "--restart", "on-failure:3", "--network", "none", "busybox"];
+        let script = "echo x >> /count; echo out $(wc -l < /count); echo err >&2; exit 5";
+        let said = strake.run(&[&run[..], &["sh", "-c", script]].concat());
+        assert_eq!(said.stdout, "out 1\nout 2\nout 3\nout 4\n", "not a byte of any run is missing");
+        assert_eq!(said.stderr.matches("err\n").count(), 4, "{said:?}");
+        said.exits(5);
+        assert_eq!(restarts(&strake, "again"), 3);
+        // So does who starts it again, or attaches later.
+        let said = strake.run(&["start", "-a", "again"]);
+        assert_eq!(said.stdout, "out 5\nout 6\nout 7\nout 8\n");
+        said.exits(5);
+    });
+}
+
+#[test]
+fn a_signal_between_two_runs_ends_the_foreground_and_the_restarts() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let run = ["run", "--name", "waits", "--restart", "always", "--network", "none", "busybox", "false"];
+        let client = strake.background(&run);
+        wait_for("the container", || (strake.run(&["inspect", "waits"]).code == 0).then_some(()));
+        // Late enough for a long wait between two runs.
+        wait_for_restarts(&strake, "waits", 5);
+        wait_for("it to wait", || (state(&strake, "waits") == "restarting").then_some(()));
+        let process = rustix::process::Pid::from_raw(client.pid().cast_signed()).unwrap();
+        rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+        let said = client.wait();
+        assert_eq!(said.status.code(), Some(1), "{said:?}");
+        assert_eq!(state(&strake, "waits"), "exited");
+        // A client that is killed leaves the container to its policy.
+        let client = strake.background(&["start", "-a", "waits"]);
+        wait_for("a run", || (restarts(&strake, "waits") == 0).then_some(()));
+        wait_for_restarts(&strake, "waits", 5);
+        wait_for("it to wait", || (state(&strake, "waits") == "restarting").then_some(()));
+        let count = restarts(&strake, "waits");
+        kill_9(client.pid().cast_signed());
+        wait_for_restarts(&strake, "waits", count + 1);
+        strake.ok(&["rm", "-f", "waits"]);
     });
 }

@@ -115,6 +115,48 @@ fn rt_01_the_runtime_is_gone_after_start_and_the_shim_is_the_parent() {
     });
 }
 
+/// No daemon is there to be killed: what there is are commands, and each may be.
+#[test]
+fn rt_03_with_all_but_shims_and_containers_killed_all_goes_on() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.01; done";
+        strake.ok(&["run", "-d", "--name", "talker", "--network", "none", "busybox", "sh", "-c", script]);
+        sleeper(&strake, "quiet", &["--network", "none"]);
+        let before = pid(&strake, "talker");
+        let exec = ["exec", "-i", "talker", "sh", "-c", "touch /began; exec sleep 3600"];
+        let mut clients = vec![
+            strake.background(&["logs", "-f", "talker"]),
+            strake.background(&["events"]),
+            strake.background(&["attach", "--no-stdin", "talker"]),
+            strake.background(&["wait", "quiet"]),
+            strake.background(&["stats"]),
+            strake.background(&exec),
+        ];
+        wait_for("the exec", || {
+            (strake.run(&["exec", "talker", "test", "-e", "/began"]).code == 0).then_some(())
+        });
+        for client in &clients {
+            let pid = rustix::process::Pid::from_raw(i32::try_from(client.pid()).unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        }
+        clients.drain(..).for_each(drop);
+        assert_eq!(processes_named("strake"), 0, "none of ours is left but shims");
+        assert_eq!(pid(&strake, "talker"), before);
+        let written = || strake.ok(&["logs", "--tail", "1", "talker"]);
+        let last = written();
+        wait_for("more lines", || (written() != last).then_some(()));
+        // No line is lost, doubled or torn.
+        let log = strake.ok(&["logs", "talker"]);
+        for (at, line) in log.lines().enumerate() {
+            assert_eq!(line, format!("line {}", at + 1));
+        }
+        strake.run(&["exec", "quiet", "sh", "-c", "exit 9"]).exits(9);
+        strake.ok(&["stop", "-t", "0", "talker", "quiet"]);
+        assert_eq!(strake.ok(&["inspect", "-f", "{{.State.ExitCode}}", "quiet"]), "137");
+    });
+}
+
 #[test]
 fn rt_07_the_engine_is_usable_without_any_api() {
     isolated(|| {

@@ -16,7 +16,7 @@ const NAMES: [&str; 4] = ["n0", "n1", "n2", "n3"];
 /// What a command may say that came too early or too late.
 const CLEAR: &[&str] = &[
     "no such container",
-    "is in use by container",
+    "is already in use by container",
     "is not running",
     "is running",
     "is starting",

@@ -4,7 +4,7 @@ use kube_object::field_error::FieldError;
 use serde_json::Value;
 
 use super::{resources, words};
-use crate::quantity::Quantity;
+use crate::quantity;
 use crate::validation::{Errors, PathRef, metadata};
 use crate::value::{is_empty, items, members, text};
 
@@ -34,7 +34,7 @@ pub(in crate::validation) fn spec(spec: &Value, path: &PathRef<'_>, errors: &mut
     }
     let at = path.child("resources");
     let size = &spec["resources"]["requests"]["storage"];
-    match Quantity::from_value(size) {
+    match quantity::read(size) {
         None if size.is_null() => errors.push(FieldError::required(at.key("storage"), "")),
         Some(amount) if amount.is_negative() || amount.is_zero() => {
             errors.push(FieldError::invalid(at.key("storage"), amount.to_string(), words::NOT_POSITIVE));

@@ -4,7 +4,7 @@ use kube_object::field_error::FieldError;
 use serde_json::Value;
 
 use super::words;
-use crate::quantity::Quantity;
+use crate::quantity;
 use crate::validation::{Errors, PathRef, common};
 use crate::value::{items, text};
 
@@ -222,7 +222,7 @@ fn resource(source: &Value, of_volume: bool, path: &PathRef<'_>, errors: &mut Er
     } else if !RESOURCES.contains(&name) && !huge {
         errors.push(FieldError::not_supported(path.child("resource"), name, &RESOURCES));
     }
-    let Some(divisor) = Quantity::from_value(&source["divisor"]).filter(|divisor| !divisor.is_zero()) else {
+    let Some(divisor) = quantity::read(&source["divisor"]).filter(|divisor| !divisor.is_zero()) else {
         return;
     };
     let divisor = divisor.to_string();

@@ -7,7 +7,7 @@ use kube_object::names;
 use serde_json::Value;
 
 use super::words;
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::validation::{Errors, PathRef};
 use crate::value::{items, members, text};
 
@@ -139,7 +139,7 @@ fn note_kind(name: &str, kinds: &mut Kinds) {
 
 /// An amount of a resource: not negative, and whole for things that are not divided.
 pub(in crate::validation) fn quantity(name: &str, amount: &Value, path: &PathRef<'_>, errors: &mut Errors) {
-    let Some(read) = Quantity::from_value(amount) else {
+    let Some(read) = quantity::read(amount) else {
         let why = match amount {
             Value::String(raw) => Quantity::parse(raw).err().map(|why| why.to_string()).unwrap_or_default(),
             _ => "must be a valid resource quantity".to_owned(),
@@ -157,7 +157,7 @@ pub(in crate::validation) fn quantity(name: &str, amount: &Value, path: &PathRef
 
 fn huge_page_multiple(name: &str, amount: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let size = name.strip_prefix(HUGE_PAGES).and_then(|size| Quantity::parse(size).ok());
-    let Some(amount) = Quantity::from_value(amount) else { return };
+    let Some(amount) = quantity::read(amount) else { return };
     let fits = size.is_some_and(|size| {
         size.value() > 0 && !amount.is_negative() && amount.is_integer() && amount.value() % size.value() == 0
     });
@@ -181,7 +181,7 @@ fn against_limit(
         }
         return;
     }
-    let (Some(amount), Some(limit)) = (Quantity::from_value(amount), Quantity::from_value(limit)) else {
+    let (Some(amount), Some(limit)) = (quantity::read(amount), quantity::read(limit)) else {
         return;
     };
     if amount != limit && !divisible {
@@ -274,7 +274,7 @@ fn against_containers(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     let own = &spec["resources"];
     let requests = path.child("requests");
     for (name, sum) in crate::defaults::aggregate_pod_resources(spec, "requests") {
-        let Some(request) = Quantity::from_value(&own["requests"][name.as_str()]) else { continue };
+        let Some(request) = quantity::read(&own["requests"][name.as_str()]) else { continue };
         if sum > request {
             let why = format!("must be greater than or equal to aggregate container requests of {sum}");
             errors.push(FieldError::invalid(requests.key(&name), request.to_string(), why));
@@ -282,7 +282,7 @@ fn against_containers(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     let limits = path.child("limits");
     for (name, sum) in crate::defaults::aggregate_pod_resources(spec, "limits") {
-        let Some(limit) = Quantity::from_value(&own["limits"][name.as_str()]) else { continue };
+        let Some(limit) = quantity::read(&own["limits"][name.as_str()]) else { continue };
         if name.starts_with(HUGE_PAGES) && sum > limit {
             let why = format!("must be greater than or equal to aggregate container limits of {sum}");
             errors.push(FieldError::invalid(limits.key(&name), limit.to_string(), why));
@@ -294,8 +294,8 @@ fn against_containers(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
             if words::enough(errors) {
                 break;
             }
-            let of_pod = Quantity::from_value(&own["limits"][name.as_str()]);
-            let (Some(limit), Some(of_pod)) = (Quantity::from_value(limit), of_pod) else { continue };
+            let of_pod = quantity::read(&own["limits"][name.as_str()]);
+            let (Some(limit), Some(of_pod)) = (quantity::read(limit), of_pod) else { continue };
             if limit > of_pod {
                 let at = containers.index(at);
                 let at = at.key(name);

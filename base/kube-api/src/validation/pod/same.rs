@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::quantity::Quantity;
+use crate::quantity;
 use crate::value::is_empty;
 
 /// Members that upstream does not write when they are zero.
@@ -62,7 +62,7 @@ fn is_nothing(name: &str, value: &Value) -> bool {
 
 fn same_amount(left: &Value, right: &Value) -> bool {
     left == right
-        || matches!((Quantity::from_value(left), Quantity::from_value(right)), (Some(left), Some(right)) if left == right)
+        || matches!((quantity::read(left), quantity::read(right)), (Some(left), Some(right)) if left == right)
 }
 
 /// Whether a test holds for every member that either of the two has.

@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use super::volumes::Site;
 use super::{claim, words};
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::validation::{Errors, PathRef};
 use crate::value::{items, members, text};
 
 pub(super) fn empty_dir(source: &Value, _: Site<'_>, path: &PathRef<'_>, errors: &mut Errors) {
     let limit = &source["sizeLimit"];
-    if !limit.is_null() && Quantity::from_value(limit).is_none_or(Quantity::is_negative) {
+    if !limit.is_null() && quantity::read(limit).is_none_or(Quantity::is_negative) {
         let why = "SizeLimit field must be a valid resource quantity";
         errors.push(FieldError::forbidden(path.child("sizeLimit"), why));
     }

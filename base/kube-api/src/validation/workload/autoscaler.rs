@@ -5,7 +5,7 @@ use kube_object::names;
 use kube_object::resource::GroupVersionKind;
 use serde_json::Value;
 
-use crate::quantity::Quantity;
+use crate::quantity::{self, Quantity};
 use crate::validation::common::subdomain_name;
 use crate::validation::pod::words;
 use crate::validation::{Errors, PathRef, Rules};
@@ -132,7 +132,7 @@ fn scaling_rules(rules: &Value, path: &PathRef<'_>, errors: &mut Errors) {
             errors.push(FieldError::invalid(at.child("periodSeconds"), period, why));
         }
     }
-    if Quantity::from_value(&rules["tolerance"]).is_some_and(Quantity::is_negative) {
+    if quantity::read(&rules["tolerance"]).is_some_and(Quantity::is_negative) {
         let why = "must be greater or equal to zero";
         errors.push(FieldError::invalid(path.child("tolerance"), rules["tolerance"].clone(), why));
     }
@@ -237,7 +237,7 @@ fn target(target: &Value, path: &PathRef<'_>, errors: &mut Errors) {
     }
     for name in ["value", "averageValue"] {
         let positive = |amount: Quantity| !amount.is_negative() && !amount.is_zero();
-        if !target[name].is_null() && !Quantity::from_value(&target[name]).is_some_and(positive) {
+        if !target[name].is_null() && !quantity::read(&target[name]).is_some_and(positive) {
             errors.push(FieldError::invalid(path.child(name), target[name].clone(), "must be positive"));
         }
     }

@@ -92,9 +92,14 @@ struct Uncopyable;
 
 /// Copies `rule`. `usable` are the sets that were copied; `refusals` is how often the
 /// kernel refused a copy of it.
-pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, refusals: u8) -> Copied {
+pub(super) fn rule(
+    rule: &dump::Rule,
+    (family, index): (Family, usize),
+    usable: &BTreeSet<String>,
+    refusals: u8,
+) -> Copied {
     let origin = Some((rule.family, rule.table.clone(), rule.handle));
-    let Some(steps) = for_ipv4(&rule.expressions) else { return Copied::Empty };
+    let Some(steps) = for_family(family, &rule.expressions) else { return Copied::Empty };
     let mut expressions = Vec::with_capacity(steps.len());
     let mut whole = true;
     for step in &steps {
@@ -139,9 +144,9 @@ pub(super) fn rule(rule: &dump::Rule, index: usize, usable: &BTreeSet<String>, r
 
 const CLOSED: &str = "a rule of the host that cannot be copied";
 
-/// The steps without the question whether the packet is IPv4, which is idle in our
-/// table; `None` when the rule is for IPv6 only.
-fn for_ipv4(expressions: &[RawExpr]) -> Option<Vec<&RawExpr>> {
+/// The steps without the question whether the packet is of our table's family, which is idle
+/// there; `None` when the rule is for the other one only.
+fn for_family(family: Family, expressions: &[RawExpr]) -> Option<Vec<&RawExpr>> {
     const KEY_NFPROTO: u32 = 15;
     let mut kept = Vec::with_capacity(expressions.len());
     let mut rest = expressions;
@@ -152,7 +157,7 @@ fn for_ipv4(expressions: &[RawExpr]) -> Option<Vec<&RawExpr>> {
         if let (true, [second, after @ ..]) = (asks, tail)
             && let Expr::Compare { how: Compare::Equal, value, .. } = Expr::understand(second.clone())
         {
-            if value.first() != Some(&Family::Ip.number()) {
+            if value.first() != Some(&family.number()) {
                 return None;
             }
             rest = after;

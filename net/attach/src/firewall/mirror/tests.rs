@@ -38,7 +38,7 @@ fn rule(handle: u64, chain: &str, expressions: Vec<RawExpr>) -> dump::Rule {
 }
 
 fn seen(drops: bool, rules: Vec<dump::Rule>) -> Seen {
-    let mut seen = Seen { bases: vec![base(drops)], ..Seen::default() };
+    let mut seen = Seen { bases: vec![base(drops)], ..Seen::nothing(Family::Ip) };
     for rule in rules {
         let key = (Family::Ip, "filter".to_owned(), rule.chain.clone());
         seen.rules.entry(key).or_default().push(rule);

@@ -4,6 +4,7 @@ use engine::Lifecycle;
 use shim::StreamSet;
 
 use super::attached::{Foreground, Outcome};
+use super::run::last_status;
 use super::session::{SessionOptions, take_signals};
 use super::terminal::DetachKeys;
 use crate::context::Context;
@@ -37,16 +38,19 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     if let Lifecycle::Running { paused: true, .. } = record.lifecycle {
         return Err(engine::Error::Paused { name: record.name }.into());
     }
+    let id = record.id.clone();
     let process = &record.request.process;
     let (tty, stdin) = (process.tty, process.open_stdin && !args.no_stdin);
     let streams = StreamSet { stdin, stdout: true, stderr: !tty };
     let signals = take_signals(args.sig_proxy)?;
     let mut client = engine.connect(&record)?;
+    // What follows is seen too; one of an older version starts it by itself.
+    let _ = client.hold_restart();
     let attached = client.attach(streams)?;
     let foreground = Foreground { engine, record, streams, holds_cleanup: false };
     let session = SessionOptions { tty, keys };
     match foreground.run(context, client, attached, signals, session)? {
-        Outcome::Ended(exit) => Ok(Status(exit.status())),
+        Outcome::Ended(exit) => last_status(engine, &id, &exit),
         Outcome::Detached => Ok(Status::SUCCESS),
     }
 }

@@ -1,8 +1,8 @@
-//! A container in the foreground: until it ends, whatever becomes of its supervisor.
+//! A container in the foreground: until it ends for good, whatever becomes of its supervisor.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use engine::{Engine, Lifecycle, Record};
+use engine::{Engine, Lifecycle, Record, StartOptions};
 use shim::{Attached, Client, Exit, StreamSet, Waiter};
 use sys::signal::Signal;
 
@@ -101,6 +101,12 @@ impl Foreground<'_> {
                 return Ok(Outcome::Detached);
             }
             match peer.waiter.end() {
+                Ok((exit, ended)) if exit.restart.is_some() => {
+                    match self.await_restart(ended, Box::new(exit), &mut session)? {
+                        Ok(next) => client = Some(next),
+                        Err(exit) => return Ok(Outcome::Ended(exit)),
+                    }
+                }
                 Ok((exit, client)) => {
                     // Before we clean up: the user gets the terminal back at once.
                     drop(session);
@@ -115,6 +121,41 @@ impl Foreground<'_> {
                 Err(error) if error.is_gone() => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+
+    /// The container has ended and is to be started again: by us, so that we see all of it. Or its
+    /// end, when it stays ended.
+    fn await_restart(
+        &self,
+        mut client: Client,
+        exit: Box<Exit>,
+        session: &mut Session<'_>,
+    ) -> Result<Result<Client, Box<Exit>>, CliError> {
+        let id = &self.record.id;
+        // It is recorded that it ended, and that it waits.
+        match self.holds_cleanup {
+            true => self.clean_up()?,
+            false => drop(self.engine.look(id)?),
+        }
+        if client.tell_cleaned_up().is_ok() && !session.wait_for(client.as_fd())? {
+            // As docker: a signal that finds nothing running ends the restarts.
+            self.engine.cancel_restart(id)?;
+            return Ok(Err(exit));
+        }
+        client.wait_gone();
+        let tty = self.record.request.process.tty;
+        let console_size = terminal::size().filter(|_| tty);
+        let start = StartOptions { attach: Some(self.streams), hold_cleanup: true, console_size };
+        match self.engine.restart_attached(id, &start) {
+            Ok(Some(started)) => {
+                session.replace(started.attached.unwrap_or_default().into())?;
+                Ok(Ok(started.client))
+            }
+            // Somebody else was faster, or has stopped it.
+            Ok(None) => self.again(session),
+            Err(error) if error.is_not_found() => Ok(Err(exit)),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -134,7 +175,9 @@ impl Foreground<'_> {
         if self.holds_cleanup {
             client.hold_cleanup()?;
         }
-        session.replace(client.attach(self.streams)?.into());
+        // One of an older version starts it by itself.
+        let _ = client.hold_restart();
+        session.replace(client.attach(self.streams)?.into())?;
         Ok(Ok(client))
     }
 

@@ -114,7 +114,6 @@ fn exec(args: &Args, context: &Context) -> Result<Status, CliError> {
         return Ok(Status::SUCCESS);
     }
     let end = peer.waiter.finish()?;
-    engine.exec_ended(&running.record, &running.exec_id, end.code);
     Ok(Status(u8::try_from(end.code).unwrap_or(255)))
 }
 

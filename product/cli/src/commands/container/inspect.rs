@@ -1,9 +1,9 @@
 //! `strake inspect`.
 
-use engine::InspectOptions;
+use engine::{Engine, InspectOptions};
 use serde_json::Value;
 
-use crate::commands::volume::inspect::one as volume;
+use crate::commands::volume::inspect::one as inspect_volume;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::format::print_inspected;
@@ -11,7 +11,7 @@ use crate::format::print_inspected;
 /// What the names given may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Containers, images and volumes.
+    /// Containers, images, networks and volumes.
     Everything,
     /// Containers only.
     Containers,
@@ -30,8 +30,8 @@ pub struct Args {
     /// With the sizes of a container's files
     #[arg(short = 's', long)]
     pub size: bool,
-    /// Only look at things of this type: container, image or volume
-    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image", "volume"])]
+    /// Only look at things of this type: container, image, network or volume
+    #[arg(long = "type", value_name = "TYPE", value_parser = ["container", "image", "network", "volume"])]
     pub kind: Option<String>,
 }
 
@@ -55,28 +55,58 @@ pub fn run(args: &Args, context: &Context, scope: Scope) -> Result<Status, CliEr
     Ok(status)
 }
 
+/// Looks for something of one kind.
+type Find = fn(&Args, &str, &Engine) -> Result<Option<Value>, CliError>;
+
+/// All kinds, in the order in which docker looks.
+const KINDS: [(&str, Find); 4] =
+    [("container", container), ("image", image), ("network", network), ("volume", volume)];
+
 fn one(args: &Args, name: &str, context: &Context, scope: Scope) -> Result<Value, CliError> {
     let engine = context.engine()?;
-    let kind = args.kind.as_deref();
-    if kind == Some("volume") {
-        return Ok(volume(engine, name)?);
+    let only = if scope == Scope::Containers { Some("container") } else { args.kind.as_deref() };
+    if only == Some("container") {
+        return Ok(engine.inspect(&engine.find(name)?, InspectOptions { size: args.size })?);
     }
-    if kind != Some("image") {
-        match engine.find(name) {
-            Ok(record) => return Ok(engine.inspect(&record, InspectOptions { size: args.size })?),
-            Err(error) if error.is_not_found() && kind.is_none() && scope == Scope::Everything => {}
-            Err(error) => return Err(error.into()),
+    for (_, find) in KINDS.iter().filter(|(kind, _)| only.is_none_or(|only| only == *kind)) {
+        if let Some(found) = find(args, name, engine)? {
+            return Ok(found);
         }
     }
+    Err(match only {
+        Some(kind) => CliError::message(format!("no such {kind}: {name}")),
+        None => CliError::message(format!(
+            "no such object: {name}; `strake ps -a`, `strake images`, `strake network ls` and `strake volume ls` \
+             list what there is"
+        )),
+    })
+}
+
+fn container(args: &Args, name: &str, engine: &Engine) -> Result<Option<Value>, CliError> {
+    match engine.find(name) {
+        Ok(record) => Ok(Some(engine.inspect(&record, InspectOptions { size: args.size })?)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn image(_: &Args, name: &str, engine: &Engine) -> Result<Option<Value>, CliError> {
     let images = engine.images()?;
-    match (images.try_find(name, None)?, kind) {
-        (Some(image), _) => Ok(images.inspect(&image)?),
-        (None, Some(kind)) => Err(CliError::message(format!("no such {kind}: {name}"))),
-        (None, None) => volume(engine, name).map_err(|error| match error.is_not_found() {
-            true => CliError::message(format!(
-                "no such object: {name}; `strake ps -a`, `strake images` and `strake volume ls` list what there is"
-            )),
-            false => error.into(),
-        }),
+    Ok(images.try_find(name, None)?.map(|image| images.inspect(&image)).transpose()?)
+}
+
+fn network(_: &Args, name: &str, engine: &Engine) -> Result<Option<Value>, CliError> {
+    match engine.network(name) {
+        Ok(network) => Ok(Some(engine.inspect_network(&network)?)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn volume(_: &Args, name: &str, engine: &Engine) -> Result<Option<Value>, CliError> {
+    match inspect_volume(engine, name) {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }

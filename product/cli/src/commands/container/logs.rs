@@ -28,6 +28,9 @@ pub struct Args {
     /// Put the time before each line
     #[arg(short = 't', long)]
     pub timestamps: bool,
+    /// Put what --log-opt labels, env and tag chose before each line
+    #[arg(long)]
+    pub details: bool,
 }
 
 /// Runs the command.
@@ -53,7 +56,12 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     };
     let mut reader = engine.logs(&id, options)?;
     while let Some(entry) = reader.next_entry()? {
-        let stamp = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
+        let mut stamp = if args.timestamps { format!("{} ", entry.time) } else { String::new() };
+        if args.details {
+            let details = entry.attributes.iter().map(|(key, value)| format!("{key}={value}"));
+            stamp.push_str(&details.collect::<Vec<_>>().join(","));
+            stamp.push(' ');
+        }
         match entry.stream {
             LogStream::Stdout => context.print(format_args!("{stamp}{}", entry.text))?,
             LogStream::Stderr => context.print_error_bytes(format!("{stamp}{}", entry.text).as_bytes())?,

@@ -10,6 +10,7 @@ mod each;
 pub mod exec;
 pub mod export;
 mod filter;
+pub mod foreign;
 pub mod inspect;
 pub mod kill;
 pub mod logs;

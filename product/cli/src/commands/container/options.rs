@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use clap::{ArgAction, Args};
+use engine::PublishPolicy;
 
+use super::foreign::ForeignOptions;
 use crate::humanize::duration_argument;
 
 /// What container is to be made.
@@ -32,7 +34,7 @@ pub struct ContainerOptions {
     #[arg(long, value_name = "FILE")]
     pub cidfile: Option<String>,
     /// When to pull the image: always, missing or never
-    #[arg(long, value_name = "WHEN", default_value = "missing", value_parser = ["always", "missing", "never"])]
+    #[arg(long, value_name = "WHEN", default_value = "missing")]
     pub pull: String,
     /// Say less while pulling
     #[arg(short = 'q', long)]
@@ -40,6 +42,15 @@ pub struct ContainerOptions {
     /// Platform of the image, as in linux/arm64
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<String>,
+    /// OCI runtime: strake's own; docker's default name, runc, means it too
+    #[arg(long, value_name = "RUNTIME")]
+    pub runtime: Option<String>,
+    /// Isolation technology: default
+    #[arg(long, value_name = "TECHNOLOGY")]
+    pub isolation: Option<String>,
+    /// Keep a note with the container that its OCI specification carries
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub annotation: Vec<String>,
     /// Start it again when it ends: no, on-failure[:N], always, unless-stopped or on-unhealthy
     #[arg(long, value_name = "POLICY", default_value = "no")]
     pub restart: String,
@@ -62,6 +73,9 @@ pub struct ContainerOptions {
     #[allow(missing_docs, reason = "a doc comment would become help text")]
     #[command(flatten)]
     pub security: SecurityOptions,
+    #[allow(missing_docs, reason = "a doc comment would become help text")]
+    #[command(flatten)]
+    pub foreign: ForeignOptions,
 
     /// Print help
     #[arg(long, action = ArgAction::Help)]
@@ -132,10 +146,10 @@ pub struct ProcessOptions {
     /// Seconds between that signal and SIGKILL [default: 10]
     #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
     pub stop_timeout: Option<i64>,
-    /// Where the output goes: json-file or none
+    /// Where the output goes: json-file, local or none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     pub log_driver: String,
-    /// Option of the log: max-size=10m, max-file=3
+    /// Option of the log: max-size=10m, max-file=3, labels=, env=, tag=
     #[arg(long, value_name = "KEY=VALUE")]
     pub log_opt: Vec<String>,
 }
@@ -162,21 +176,38 @@ pub struct StorageOptions {
     /// Size of /dev/shm
     #[arg(long, value_name = "BYTES")]
     pub shm_size: Option<String>,
+    /// Driver of the volumes that are made: local
+    #[arg(long, value_name = "DRIVER")]
+    pub volume_driver: Option<String>,
+    /// Option of the storage driver, as in size=10G where the disk has project quotas
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub storage_opt: Vec<String>,
 }
 
 /// What it sees of the network.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkOptions {
-    /// Network: bridge, host, none or container:NAME
-    #[arg(long, visible_alias = "net", value_name = "NETWORK", default_value = "bridge")]
-    pub network: String,
+    /// Network: one of `network ls`, container:NAME, or name=NETWORK,alias=NAME,ip=ADDRESS,…; may be repeated [default: bridge]
+    #[arg(long, visible_alias = "net", value_name = "NETWORK")]
+    pub network: Vec<String>,
+    /// Further name of the container in its network
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    pub network_alias: Vec<String>,
     /// Publish a port of the container on the host
     #[arg(short = 'p', long = "publish", value_name = "[[IP:]PORT:]PORT[/PROTOCOL]")]
     pub publish: Vec<String>,
     /// Publish all exposed ports on free ports
     #[arg(short = 'P', long)]
     pub publish_all: bool,
+    /// Who decides about who may reach the published ports: the host's own input rules, or
+    /// nobody, as with docker [default: $STRAKE_PUBLISH_POLICY or host]
+    #[arg(long, value_name = "host|docker")]
+    pub publish_policy: Option<PublishPolicy>,
+    /// Let other containers that say so too publish on the same host ports: new connections
+    /// are spread over all of them
+    #[arg(long)]
+    pub publish_shared: bool,
     /// Note a port that the container listens on
     #[arg(long, value_name = "PORT[/PROTOCOL]")]
     pub expose: Vec<String>,
@@ -201,6 +232,9 @@ pub struct NetworkOptions {
     /// Address on the network
     #[arg(long, value_name = "ADDRESS")]
     pub ip: Option<String>,
+    /// IPv6 address on the network
+    #[arg(long, value_name = "ADDRESS")]
+    pub ip6: Option<String>,
     /// Hardware address
     #[arg(long, value_name = "ADDRESS")]
     pub mac_address: Option<String>,
@@ -249,6 +283,27 @@ pub struct ResourceOptions {
     /// Weight of block I/O, 10 to 1000
     #[arg(long, value_name = "N")]
     pub blkio_weight: Option<u16>,
+    /// Weight of block I/O on a device
+    #[arg(long, value_name = "DEVICE:N")]
+    pub blkio_weight_device: Vec<String>,
+    /// Limit what is read from a device in a second
+    #[arg(long, value_name = "DEVICE:BYTES")]
+    pub device_read_bps: Vec<String>,
+    /// Limit what is written to a device in a second
+    #[arg(long, value_name = "DEVICE:BYTES")]
+    pub device_write_bps: Vec<String>,
+    /// Limit the reads from a device in a second
+    #[arg(long, value_name = "DEVICE:N")]
+    pub device_read_iops: Vec<String>,
+    /// Limit the writes to a device in a second
+    #[arg(long, value_name = "DEVICE:N")]
+    pub device_write_iops: Vec<String>,
+    /// Length of a real-time scheduling period in microseconds
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds of real-time scheduling in each period
+    #[arg(long, value_name = "MICROSECONDS", allow_negative_numbers = true)]
+    pub cpu_rt_runtime: Option<i64>,
     /// Limit the number of processes; -1 for none
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub pids_limit: Option<i64>,

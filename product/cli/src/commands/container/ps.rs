@@ -47,6 +47,9 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let filters = Filters::parse(&args.filter)?;
     let last = if args.latest { Some(1) } else { args.last };
     let all = args.all || last.is_some() || filters.ask_for_state();
+    for other in filters.compared_with() {
+        engine.resolve(other)?;
+    }
     let list = engine.list()?;
     let chosen = list.iter().filter(|listed| all || listed.record.lifecycle.is_up());
     let chosen: Vec<&Listed> = chosen.filter(|listed| filters.match_one(listed, &list)).collect();

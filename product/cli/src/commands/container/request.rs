@@ -7,14 +7,16 @@ use std::time::Duration;
 use base::ByteSize;
 use engine::request::{
     AppArmor, CgroupMode, CreateRequest, DeviceRequest, DeviceRule, FilesRequest, Healthcheck, InvalidOption,
-    IpcMode, LogRequest, MountRequest, NamespacesRequest, NetworkMode, NetworkRequest, PidMode, PortRequest,
-    ProcessRequest, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal, Ulimit,
-    UserMode, UtsMode, VolumesFrom, capability_name, key_value_file, memory_limit, nano_cpus,
-    resolve_variables,
+    IpcMode, JoinOptions, LogRequest, MountRequest, NamespacesRequest, NetworkRequest, PidMode, PortRequest,
+    ProcessRequest, RateDevice, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal,
+    Ulimit, UserMode, UtsMode, VolumesFrom, WeightDevice, capability_name, key_value_file, mac_address,
+    memory_limit, nano_cpus, networks, resolve_variables,
 };
+use engine::{PublishPolicy, Publishing};
 
 use shim::RestartPolicy;
 
+use super::foreign;
 use super::options::{
     ContainerOptions, HealthOptions, NetworkOptions, ProcessOptions, ResourceOptions, SecurityOptions,
     StorageOptions,
@@ -28,6 +30,7 @@ pub(super) fn request(
     detached: bool,
     context: &Context,
 ) -> Result<CreateRequest, CliError> {
+    foreign::refuse(options, context)?;
     let restart = RestartPolicy::parse(&options.restart)
         .map_err(|why| InvalidOption::new("--restart", &options.restart, why.to_string()))?;
     let (image, command) =
@@ -39,9 +42,11 @@ pub(super) fn request(
         restart,
         health: health(&options.health)?,
         labels: labels(&options.process)?,
+        annotations: annotations(&options.annotation)?,
+        id_file: options.cidfile.clone(),
         process: process(options, command, detached, context)?,
         files: files(&options.storage)?,
-        network: network(&options.network)?,
+        network: network(&options.network, context)?,
         namespaces: namespaces(&options.security)?,
         resources: resources(&options.resources)?,
         security: security(&options.security, context)?,
@@ -50,6 +55,17 @@ pub(super) fn request(
     };
     request.name = request.name.filter(|name| !name.is_empty());
     Ok(request)
+}
+
+fn annotations(texts: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut annotations = BTreeMap::new();
+    for text in texts {
+        let entry = text.split_once('=').filter(|(key, _)| !key.trim().is_empty());
+        let why = "invalid argument for --annotation: use KEY=VALUE";
+        let (key, value) = entry.ok_or_else(|| InvalidOption::new("--annotation", text, why))?;
+        annotations.insert(key.to_owned(), value.to_owned());
+    }
+    Ok(annotations)
 }
 
 /// `None`: what the image says.
@@ -119,7 +135,14 @@ fn attached_streams(options: &ContainerOptions, detached: bool) -> Result<[bool;
             "stdin" => attach[0] = true,
             "stdout" => attach[1] = true,
             "stderr" => attach[2] = true,
-            _ => return Err(InvalidOption::new("--attach", stream, "use STDIN, STDOUT or STDERR").into()),
+            _ => {
+                return Err(InvalidOption::new(
+                    "--attach",
+                    stream,
+                    "valid streams are STDIN, STDOUT and STDERR",
+                )
+                .into());
+            }
         }
     }
     Ok(attach)
@@ -140,7 +163,13 @@ pub(super) fn environment(
 }
 
 fn read_file(option: &str, path: &str) -> Result<Vec<u8>, CliError> {
-    fs::read(path).map_err(|error| CliError::message(format!("{option} {path:?} cannot be read: {error}")))
+    fs::read(path).map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+            _ => error.to_string(),
+        };
+        CliError::message(format!("{option}: open {path}: {why}"))
+    })
 }
 
 fn labels(options: &ProcessOptions) -> Result<BTreeMap<String, String>, CliError> {
@@ -177,7 +206,7 @@ fn files(options: &StorageOptions) -> Result<FilesRequest, CliError> {
     })
 }
 
-fn network(options: &NetworkOptions) -> Result<NetworkRequest, CliError> {
+fn network(options: &NetworkOptions, context: &Context) -> Result<NetworkRequest, CliError> {
     let mut publish = Vec::new();
     for text in &options.publish {
         publish.extend(engine::PortMapping::parse(text)?);
@@ -201,14 +230,26 @@ fn network(options: &NetworkOptions) -> Result<NetworkRequest, CliError> {
         }
         add_host.push((name.to_owned(), ip.to_owned()));
     }
-    let ip = options
-        .ip
-        .as_ref()
-        .map(|text| text.parse().map_err(|_| InvalidOption::new("--ip", text, "it is not an IPv4 address")));
+    let ip = |text: &String| {
+        text.parse().map_err(|_| InvalidOption::new("--ip", text, "it is not an IPv4 address"))
+    };
+    let ip6 = |text: &String| {
+        text.parse().map_err(|_| InvalidOption::new("--ip6", text, "it is not an IPv6 address"))
+    };
+    let first = JoinOptions {
+        aliases: options.network_alias.clone(),
+        ip: options.ip.as_ref().map(ip).transpose()?,
+        ip6: options.ip6.as_ref().map(ip6).transpose()?,
+        mac_address: options.mac_address.as_deref().map(mac_address).transpose()?,
+    };
+    let (ip, mac) = (first.ip, first.mac_address.clone());
+    let (mode, joins) = networks(&options.network, first)?;
     Ok(NetworkRequest {
-        mode: NetworkMode::parse(&options.network)?,
+        mode,
+        joins,
         publish,
         publish_all: options.publish_all,
+        publishing: publishing(options, context)?,
         expose,
         hostname: options.hostname.clone().filter(|name| !name.is_empty()),
         domainname: options.domainname.clone(),
@@ -216,22 +257,21 @@ fn network(options: &NetworkOptions) -> Result<NetworkRequest, CliError> {
         dns: options.dns.iter().map(|text| address("--dns", text)).collect::<Result<_, _>>()?,
         dns_search: options.dns_search.clone(),
         dns_options: options.dns_option.clone(),
-        ip: ip.transpose()?,
-        mac_address: options.mac_address.as_deref().map(mac_address).transpose()?,
+        ip,
+        mac_address: mac,
     })
 }
 
-fn mac_address(text: &str) -> Result<String, CliError> {
-    let bytes: Vec<&str> = text.split(':').collect();
-    let good =
-        bytes.len() == 6 && bytes.iter().all(|byte| byte.len() == 2 && u8::from_str_radix(byte, 16).is_ok());
-    // The lowest bit of the first byte means a group of hosts.
-    let is_group = u8::from_str_radix(bytes[0], 16).is_ok_and(|byte| byte & 1 == 1);
-    if good && !is_group {
-        return Ok(text.to_owned());
-    }
-    let why = "use six bytes in hexadecimal, as in 02:42:ac:1e:00:02";
-    Err(InvalidOption::new("--mac-address", text, why).into())
+fn publishing(options: &NetworkOptions, context: &Context) -> Result<Publishing, CliError> {
+    let variable = "STRAKE_PUBLISH_POLICY";
+    let policy = match (options.publish_policy, context.environment.variable(variable)) {
+        (Some(policy), _) => policy,
+        (None, None) => PublishPolicy::default(),
+        (None, Some(text)) => {
+            text.parse().map_err(|_| InvalidOption::new(variable, text, "use host or docker"))?
+        }
+    };
+    Ok(Publishing { policy, shared: options.publish_shared })
 }
 
 fn namespaces(options: &SecurityOptions) -> Result<NamespacesRequest, CliError> {
@@ -250,6 +290,14 @@ fn size(option: &'static str, text: Option<&str>) -> Result<Option<u64>, Invalid
     Ok(text.map(parse).transpose()?.map(|size| size.0).filter(|size| *size != 0))
 }
 
+/// All values of an option that may be given more than once.
+fn each<T>(
+    texts: &[String],
+    parse: impl Fn(&str) -> Result<T, InvalidOption>,
+) -> Result<Vec<T>, InvalidOption> {
+    texts.iter().map(|text| parse(text)).collect()
+}
+
 fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
     let memory_swap_bytes = match options.memory_swap.as_deref() {
         Some("-1") => Some(-1),
@@ -259,10 +307,13 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         None | Some(-1) => None,
         Some(n) => {
             let value = u64::try_from(n);
-            Some(
-                value
-                    .map_err(|_| InvalidOption::new("--memory-swappiness", &n.to_string(), "use 0 to 100"))?,
-            )
+            Some(value.map_err(|_| {
+                InvalidOption::new(
+                    "--memory-swappiness",
+                    &n.to_string(),
+                    "Invalid value, valid memory swappiness range is 0-100",
+                )
+            })?)
         }
     };
     Ok(ResourceRequest {
@@ -279,8 +330,21 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         cpuset_cpus: options.cpuset_cpus.clone(),
         cpuset_mems: options.cpuset_mems.clone(),
         blkio_weight: options.blkio_weight,
+        blkio_weight_devices: each(&options.blkio_weight_device, WeightDevice::parse)?,
+        read_bps: each(&options.device_read_bps, |text| RateDevice::parse_bytes("--device-read-bps", text))?,
+        write_bps: each(&options.device_write_bps, |text| {
+            RateDevice::parse_bytes("--device-write-bps", text)
+        })?,
+        read_iops: each(&options.device_read_iops, |text| {
+            RateDevice::parse_operations("--device-read-iops", text)
+        })?,
+        write_iops: each(&options.device_write_iops, |text| {
+            RateDevice::parse_operations("--device-write-iops", text)
+        })?,
+        cpu_rt_period_us: options.cpu_rt_period.filter(|period| *period != 0),
+        cpu_rt_runtime_us: options.cpu_rt_runtime.filter(|runtime| *runtime != 0),
         pids_limit: options.pids_limit,
-        ulimits: options.ulimit.iter().map(|text| Ulimit::parse(text)).collect::<Result<_, _>>()?,
+        ulimits: each(&options.ulimit, Ulimit::parse)?,
         cgroup_parent: options.cgroup_parent.clone(),
         ..ResourceRequest::default()
     })

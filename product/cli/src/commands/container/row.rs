@@ -89,7 +89,7 @@ pub(crate) fn of(
         "Labels": labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
         "Label": labels,
         "Mounts": mounts.join(","),
-        "Networks": record.request.network.mode.docker_name().split(':').next().unwrap_or(""),
+        "Networks": record.request.network.names().join(","),
         "LocalVolumes": record.volumes().count().to_string(),
         "Platform": record.image.platform,
     }))
@@ -194,9 +194,8 @@ fn ranges(ports: &[attach::PublishedPort]) -> Vec<String> {
     let text = |(first, more): &(attach::PublishedPort, u16)| match more {
         0 => first.to_string(),
         more => format!(
-            "{}:{}-{}->{}-{}/{}",
-            first.host_ip,
-            first.host_port,
+            "{}-{}->{}-{}/{}",
+            first.host(),
             first.host_port + more,
             first.container_port,
             first.container_port + more,
@@ -212,11 +211,8 @@ mod tests {
 
     #[test]
     fn neighbouring_ports_are_a_range() {
-        let port = |host_port, container_port| attach::PublishedPort {
-            protocol: attach::Protocol::Tcp,
-            host_ip: std::net::Ipv4Addr::UNSPECIFIED,
-            host_port,
-            container_port,
+        let port = |host_port, container_port| {
+            attach::PublishedPort::new(attach::Protocol::Tcp, [0, 0, 0, 0].into(), host_port, container_port)
         };
         let check = |ports: &[(u16, u16)], expected: &str| {
             let ports: Vec<_> = ports.iter().map(|(host, container)| port(*host, *container)).collect();
@@ -226,5 +222,10 @@ mod tests {
         check(&[(9001, 81), (9000, 80), (9002, 82)], "0.0.0.0:9000-9002->80-82/tcp");
         check(&[(9000, 80), (9005, 81)], "0.0.0.0:9000->80/tcp, 0.0.0.0:9005->81/tcp");
         check(&[(65535, 65535)], "0.0.0.0:65535->65535/tcp");
+        let ipv6 = |host_port, container_port| {
+            let address = std::net::Ipv6Addr::UNSPECIFIED.into();
+            attach::PublishedPort::new(attach::Protocol::Tcp, address, host_port, container_port)
+        };
+        assert_eq!(ranges(&[ipv6(80, 80), ipv6(81, 81)]), ["[::]:80-81->80-81/tcp"]);
     }
 }

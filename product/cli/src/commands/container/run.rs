@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 
 use base::ContainerId;
+use engine::request::InvalidOption;
 use engine::{Engine, ImageSource, Record, StartOptions};
 use oci_spec::image::Platform;
 use shim::{Exit, StreamSet};
@@ -87,8 +88,8 @@ fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     }
 }
 
-/// The status of a container that has ended in the foreground. As docker: one that is started
-/// again by its policy is waited for until it stays ended; its later output is in its log.
+/// The status of a container that has ended in the foreground. One that is started again by
+/// somebody else is waited for until it stays ended.
 pub(super) fn last_status(engine: &Engine, id: &ContainerId, exit: &Exit) -> Result<Status, CliError> {
     if exit.restart.is_none() {
         return Ok(Status(exit.status()));
@@ -130,14 +131,10 @@ fn image(
         engine.ensure_tools_image(&context.environment.executable, &crate::tools::TOOLS)?;
         return Ok(engine.images()?.find(name, None)?);
     }
+    let why = "invalid pull option: must be one of \"always\", \"missing\" or \"never\"";
+    let pull = options.pull.parse().map_err(|_| InvalidOption::new("--pull", &options.pull, why))?;
     let platform = options.platform.as_deref().map(Platform::parse).transpose()?;
-    crate::commands::image::remote::ensure(
-        context,
-        name,
-        options.pull.parse()?,
-        platform.as_ref(),
-        options.quiet,
-    )
+    crate::commands::image::remote::ensure(context, name, pull, platform.as_ref(), options.quiet)
 }
 
 /// The file of `--cidfile`: made before the container, so that none is left without its id, and
@@ -152,9 +149,12 @@ impl<'a> CidFile<'a> {
         let made = OpenOptions::new().write(true).create_new(true).open(path);
         let file = made.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => CliError::message(format!(
-                "--cidfile {path:?} exists already: remove it, or choose another file"
+                "container ID file found, make sure the other container isn't running or delete {path}: \
+                 --cidfile wants a file that is not there"
             )),
-            _ => CliError::message(format!("--cidfile {path:?} cannot be written: {error}")),
+            _ => CliError::message(format!(
+                "failed to create the container ID file: --cidfile {path:?}: {error}"
+            )),
         })?;
         Ok(Self { path, file: Some(file) })
     }

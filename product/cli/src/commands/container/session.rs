@@ -20,6 +20,7 @@ pub(super) struct Session<'c> {
     signals: OwnedFd,
     keys: Option<DetachKeys>,
     raw: Option<RawTerminal>,
+    wants_raw: bool,
 }
 
 /// The process's streams, as far as they are attached.
@@ -96,12 +97,44 @@ impl<'c> Session<'c> {
             signals,
             keys: options.tty.then_some(options.keys),
             raw: raw.then(RawTerminal::take).transpose()?,
+            wants_raw: raw,
         })
     }
 
-    /// Other streams of the same process, after its supervisor was replaced.
-    pub(super) fn replace(&mut self, streams: Streams) {
+    /// Other streams: of the same process after its supervisor was replaced, or of its successor.
+    pub(super) fn replace(&mut self, streams: Streams) -> Result<(), CliError> {
+        if let Some(stdin) = &streams.stdin {
+            rustix::io::ioctl_fionbio(stdin, true)?;
+        }
         self.streams = streams;
+        if self.wants_raw && self.raw.is_none() {
+            self.raw = Some(RawTerminal::take()?);
+        }
+        Ok(())
+    }
+
+    /// Waits until `fd` is readable, with nothing attached; false when a signal came first. Meanwhile
+    /// the terminal is the user's, so that Ctrl-C is one.
+    pub(super) fn wait_for(&mut self, fd: BorrowedFd<'_>) -> Result<bool, CliError> {
+        self.streams = Streams::default();
+        self.raw = None;
+        loop {
+            let mut fds =
+                [PollFd::new(&self.signals, PollFlags::IN), PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+            match poll(&mut fds, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(errno) => return Err(io::Error::from(errno).into()),
+            }
+            let is_ready = !fds[1].revents().is_empty();
+            while let Some(received) = sys::signal::read_signalfd(&self.signals)? {
+                if received.signal.name() != "SIGWINCH" {
+                    return Ok(false);
+                }
+            }
+            if is_ready {
+                return Ok(true);
+            }
+        }
     }
 
     /// Goes on until it is over.

@@ -10,7 +10,8 @@ use engine::Engine;
 use engine::container::{Lifecycle, MountRecord, MountSource, Record};
 use engine::request::NetworkMode;
 use explain::{
-    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, PortFacts, StepFacts,
+    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, PortFacts, RuleFacts,
+    StepFacts, WayFacts,
 };
 use oci_spec::runtime::Spec;
 use serde::Deserialize;
@@ -54,9 +55,11 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         facts.steps = made.steps;
         facts.warnings.extend(made.warnings);
     }
-    let attached = engine.networks().ok().and_then(|networks| networks.describe(&record.id).ok().flatten());
-    let path = engine.paths().state.join("networks/attachments").join(&record.id);
-    facts.networks.extend(attached.map(|attached| network(attached, path.display().to_string())));
+    let path = engine.paths().state.join("networks/attachments").join(&record.id).display().to_string();
+    if let Ok(networks) = engine.networks() {
+        let attached = networks.describe_all(&record.id).unwrap_or_default();
+        facts.networks.extend(attached.into_iter().map(|attached| network(attached, path.clone(), networks)));
+    }
     facts
 }
 
@@ -67,6 +70,7 @@ fn network_mode(mode: &NetworkMode) -> Option<String> {
         NetworkMode::Host => Some("host".to_owned()),
         NetworkMode::None => Some("none".to_owned()),
         NetworkMode::Pod => Some("pod".to_owned()),
+        NetworkMode::Named(name) => Some(name.clone()),
         NetworkMode::Container(name) => Some(format!("container:{name}")),
     }
 }
@@ -135,12 +139,14 @@ fn runtime_record_path(engine: &Engine, record: &Record) -> PathBuf {
 
 const SPECIFICATION: &str = "config.json";
 
-fn network(attachment: attach::Attachment, record: String) -> NetworkFacts {
-    let port = |port: &attach::PublishedPort| PortFacts {
+fn network(attachment: attach::Attachment, record: String, networks: &attach::Networks) -> NetworkFacts {
+    let port = |(at, port): (usize, &attach::PublishedPort)| PortFacts {
         host_address: port.host_ip.to_string(),
         host_port: port.host_port,
         container_port: port.container_port,
         protocol: port.protocol.to_string(),
+        // The first ports of a long range tell of the others too.
+        ways: if at < PORTS_EXPLAINED { ways(port, networks) } else { Vec::new() },
     };
     let decision = |decision: attach::Decision| DecisionFacts {
         what: decision.what,
@@ -156,7 +162,33 @@ fn network(attachment: attach::Attachment, record: String) -> NetworkFacts {
         gateway: Some(attachment.gateway.to_string()),
         mac: Some(attachment.mac),
         host_interface: Some(attachment.host_link),
-        ports: attachment.ports.iter().map(port).collect(),
+        ports: attachment.ports.iter().enumerate().map(port).collect(),
         decisions: attachment.decisions.into_iter().map(decision).collect(),
     }
+}
+
+const PORTS_EXPLAINED: usize = 4;
+
+/// Who may reach a published port, by the rules that the kernel holds.
+fn ways(port: &attach::PublishedPort, networks: &attach::Networks) -> Vec<WayFacts> {
+    let rule = |step: &attach::Step| RuleFacts {
+        hook: step.hook.to_owned(),
+        text: match step.rule {
+            Some(_) => format!("{} → {}", step.text, step.effect),
+            None => step.text.clone(),
+        },
+        held_in: match step.rule {
+            Some(handle) => format!("nft chain {} {}, handle {handle}", step.table, step.chain),
+            None => format!("nft chain {} {}", step.table, step.chain),
+        },
+        own: step.whose == attach::Whose::Strake,
+        maybe: step.maybe,
+    };
+    let way = |way: attach::Way| WayFacts {
+        who: way.audience.to_string(),
+        arrives: way.path.arrives(),
+        why: way.path.sentence(),
+        rules: way.path.steps.iter().map(rule).collect(),
+    };
+    networks.ways(port).unwrap_or_default().into_iter().map(way).collect()
 }

@@ -1,5 +1,6 @@
 //! `strake explain`: what the kernel holds of a process.
 
+mod diff;
 mod facts;
 pub mod target;
 
@@ -8,6 +9,7 @@ use inspect::Proc;
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
+use crate::kubeconfig::Cluster;
 
 pub(crate) use facts::record_path;
 
@@ -18,12 +20,21 @@ pub(crate) use facts::record_path;
                   process tree, network, users, kernel, namespaces, control groups and rights. Each line has the \
                   value, where it was read, and what it means. Where strake's own record and the kernel \
                   disagree, that is said first.",
-    after_help = "Examples:\n  strake explain web\n  strake explain 1\n  strake explain $$ --json"
+    after_help = "Examples:\n  strake explain web\n  strake explain 1\n  strake explain $$ --json\n  strake explain --diff web db          all that is different between two containers\n  strake explain --diff nginx:1 nginx:2\n  strake explain --diff pod/a pod/b -n shop"
 )]
 pub struct Args {
     /// A container's name or id, or the id of any process
-    #[arg(value_name = "CONTAINER|PID")]
-    pub target: String,
+    #[arg(value_name = "CONTAINER|PID", required_unless_present = "diff")]
+    pub target: Option<String>,
+    /// Show what is different between two containers, images, or pods (pod/NAME)
+    #[arg(long, num_args = 2, value_names = ["A", "B"], conflicts_with = "target")]
+    pub diff: Vec<String>,
+    /// Where the cluster of the pods is.
+    #[command(flatten)]
+    pub cluster: Cluster,
+    /// The pods' namespace
+    #[arg(short = 'n', long, value_name = "NAME", default_value = "default")]
+    pub namespace: String,
     /// Also read the system call filters out of the kernel and name the calls that they deny; the
     /// process is stopped for some microseconds
     #[arg(long)]
@@ -35,7 +46,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: Args, context: &Context) -> Result<Status, CliError> {
-    let Args { target, filter, json } = args;
+    let Args { target, diff, cluster, namespace, filter, json } = args;
+    let Some(target) = target else {
+        return diff::run(&diff, (&cluster, &namespace), json, context);
+    };
     let target = target::resolve(&target, context)?;
     let proc = Proc::open()?;
     let mut view = View::gather(&proc, target.running_pid()?)?;

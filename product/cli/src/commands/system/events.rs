@@ -69,7 +69,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
 enum Shown {
     Line,
     Json,
-    Template(crate::template::Template),
+    Template(template::Template),
 }
 
 impl Shown {
@@ -114,7 +114,7 @@ mod tests {
     use shim::events::Subject;
 
     use super::*;
-    use crate::template::Template;
+    use template::Template;
 
     #[test]
     fn prints_as_docker_does() {

@@ -22,9 +22,22 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let found = args.volumes.iter().map(|name| one(engine, name)).collect::<Result<Vec<_>, _>>()?;
-    print_inspected(context, args.format.as_deref(), &found)?;
-    Ok(Status::SUCCESS)
+    let mut found = Vec::new();
+    let mut status = Status::SUCCESS;
+    for name in &args.volumes {
+        match one(engine, name) {
+            Ok(volume) => found.push(volume),
+            Err(error) => {
+                context.say(format_args!("strake: {}", crate::error::chain(&error)));
+                status = Status::FAILURE;
+            }
+        }
+    }
+    // What was found is printed also when something was not.
+    if !found.is_empty() || args.format.is_none() {
+        print_inspected(context, args.format.as_deref(), &found)?;
+    }
+    Ok(status)
 }
 
 /// Everything about a volume.
@@ -32,6 +45,6 @@ pub(crate) fn one(engine: &Engine, name: &str) -> Result<Value, engine::Error> {
     let volume = engine.volume(name)?;
     Ok(json!({
         "Name": volume.name, "Driver": "local", "Scope": "local", "CreatedAt": volume.created.to_string(),
-        "Mountpoint": engine.volume_data(&volume.name), "Labels": volume.labels, "Options": null,
+        "Mountpoint": engine.volume_data(&volume.name), "Labels": volume.labels, "Options": if volume.options.is_empty() { Value::Null } else { json!(volume.options) },
     }))
 }

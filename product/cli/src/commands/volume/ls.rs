@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use engine::Volume;
+use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -31,6 +32,11 @@ const LISTING: Listing<'_> = Listing {
         Column { field: "Mountpoint", heading: "MOUNTPOINT" },
         Column { field: "Scope", heading: "SCOPE" },
         Column { field: "Labels", heading: "LABELS" },
+        Column { field: "Links", heading: "LINKS" },
+        Column { field: "Size", heading: "SIZE" },
+        Column { field: "Availability", heading: "AVAILABILITY" },
+        Column { field: "Group", heading: "GROUP" },
+        Column { field: "Status", heading: "STATUS" },
     ],
     default_fields: &["Driver", "Name"],
 };
@@ -54,6 +60,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         json!({
             "Driver": "local", "Name": volume.name, "Mountpoint": engine.volume_data(&volume.name),
             "Scope": "local", "Labels": labels.join(","), "Label": volume.labels,
+            // Docker's words for what a list does not count, and what only clusters have.
+            "Links": "N/A", "Size": "N/A", "Availability": "N/A", "Group": "N/A", "Status": "N/A",
         })
     });
     let rows: Vec<Value> = rows.collect();
@@ -62,17 +70,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
 }
 
 /// One `--filter`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 enum Filter {
     Dangling(bool),
     Driver(String),
     Label(String, Option<String>),
-    Name(String),
+    Name(Regex),
 }
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, CliError> {
-        let wrong = |why| CliError::message(format!("--filter {text:?} is not valid: {why}"));
+        let wrong = |why: &str| CliError::message(format!("--filter {text:?} is not valid: {why}"));
         let (key, value) = text.split_once('=').ok_or_else(|| wrong("use KEY=VALUE, as in dangling=true"))?;
         Ok(match (key, value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
@@ -83,8 +91,12 @@ impl Filter {
                 Some((name, value)) => Self::Label(name.to_owned(), Some(value.to_owned())),
                 None => Self::Label(label.to_owned(), None),
             },
-            ("name", name) => Self::Name(name.to_owned()),
-            _ => return Err(wrong("the keys are dangling, driver, label and name")),
+            ("name", name) => Self::Name(Regex::new(name).map_err(|why| wrong(&why.to_string()))?),
+            _ => {
+                return Err(wrong(&format!(
+                    "invalid filter '{key}': the keys are dangling, driver, label and name"
+                )));
+            }
         })
     }
 
@@ -95,7 +107,7 @@ impl Filter {
             Self::Label(name, value) => {
                 volume.labels.get(name).is_some_and(|found| value.as_ref().is_none_or(|value| value == found))
             }
-            Self::Name(part) => volume.name.contains(part),
+            Self::Name(pattern) => pattern.is_match(&volume.name),
         }
     }
 
@@ -125,7 +137,13 @@ mod tests {
     fn check(filters: &[&str], taken: bool) {
         let labels = [("a".to_owned(), "1".to_owned())].into();
         let created = shim::Timestamp::from_unix(0, 0);
-        let volume = Volume { name: "data-1".to_owned(), created, anonymous: false, labels };
+        let volume = Volume {
+            name: "data-1".to_owned(),
+            created,
+            anonymous: false,
+            labels,
+            options: Default::default(),
+        };
         let filters: Vec<_> = filters.iter().map(|text| Filter::parse(text).unwrap()).collect();
         assert_eq!(takes(&filters, &volume, true), taken, "{filters:?}");
     }
@@ -136,6 +154,7 @@ mod tests {
         check(&["name=data"], true);
         check(&["name=x", "name=1"], true);
         check(&["name=x"], false);
+        check(&["name=^data-[0-9]$"], true);
         check(&["dangling=true"], false);
         check(&["dangling=false", "driver=local"], true);
         check(&["driver=nfs"], false);

@@ -22,7 +22,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     for name in &args.volumes {
         match engine.remove_volume(name) {
             Ok(()) => context.print_line(name)?,
-            Err(error) if args.force && error.is_not_found() => {}
+            Err(error) if args.force && error.is_not_found() => context.print_line(name)?,
             Err(error) => {
                 context.say(format_args!("strake: {}", crate::error::chain(&error)));
                 status = Status::FAILURE;

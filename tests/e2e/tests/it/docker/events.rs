@@ -134,6 +134,49 @@ fn who_follows_hears_of_each_event_as_it_happens() {
     });
 }
 
+/// Told by the container's supervisor, which has to know neither name nor labels for it.
+#[test]
+fn changes_of_health_and_ends_of_execs_are_told_with_nobody_there() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let check = ["--health-cmd", "cat /well", "--health-interval", "100ms", "--health-retries", "1"];
+        let run = ["run", "-d", "--name", "app", "--network", "none", "-l", "tier=front"];
+        let script = ["busybox", "sh", "-c", "echo > /well; exec sleep 3600"];
+        strake.ok(&[&run[..], &check[..], &script[..]].concat());
+        let told = |action: &str| {
+            testkit::wait_for(action, || {
+                let found = past(&strake, &["type=container"]);
+                found.into_iter().find(|event| event["Action"] == action)
+            })
+        };
+        let healthy = told("health_status: healthy");
+        let attributes = &healthy["Actor"]["Attributes"];
+        assert_eq!((&attributes["name"], &attributes["tier"]), (&"app".into(), &"front".into()), "{healthy}");
+        assert_eq!(attributes["image"], "busybox");
+        // By its name of now.
+        strake.ok(&["rename", "app", "renamed"]);
+        strake.ok(&["exec", "renamed", "rm", "/well"]);
+        let unhealthy = told("health_status: unhealthy");
+        assert_eq!(unhealthy["Actor"]["Attributes"]["name"], "renamed");
+        assert_eq!(told("exec_die")["Actor"]["Attributes"]["exitCode"], "0");
+        // Nobody waits for this one.
+        strake.ok(&["exec", "-d", "renamed", "sh", "-c", "exit 7"]);
+        let died = testkit::wait_for("its end", || {
+            let found = past(&strake, &["event=exec_die"]);
+            found.into_iter().find(|event| event["Actor"]["Attributes"]["exitCode"] == "7")
+        });
+        let created = told("exec_create: sh -c exit 7");
+        let id = |event: &Value| event["Actor"]["Attributes"]["execID"].clone();
+        assert!(id(&died).as_str().is_some_and(|id| id.len() == 64), "{died}");
+        assert_eq!(id(&died), id(&created));
+        // Each change is told once.
+        let changes = past(&strake, &["type=container"]);
+        let changes =
+            changes.iter().filter(|event| event["Action"].as_str().unwrap().starts_with("health_status"));
+        assert_eq!(changes.count(), 2);
+    });
+}
+
 /// What a process left that was killed while it wrote costs no other event.
 #[test]
 fn half_an_event_costs_no_other() {

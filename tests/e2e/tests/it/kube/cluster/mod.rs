@@ -12,6 +12,7 @@ mod etcd;
 mod healing;
 mod kubelet;
 mod light;
+mod load;
 mod loss;
 mod newcomer;
 mod nginx;

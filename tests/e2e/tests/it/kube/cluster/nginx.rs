@@ -3,7 +3,7 @@
 use testkit::registry::Registry;
 use testkit::{Strake, images, isolated, wait_for};
 
-use super::{exec, member};
+use super::{exec, load, member};
 use testkit::cluster::Cluster;
 
 /// `nginx` from its registry, behind a Service with its name.
@@ -30,8 +30,19 @@ fn client(image: &str) -> String {
 const ASK: &str =
     r"exec 3<>/dev/tcp/nginx/80 && printf 'GET / HTTP/1.0\r\nHost: nginx\r\n\r\n' >&3 && cat <&3";
 
+const UPDATES: usize = 10;
+/// Whether each endpoint is ready, a line each.
+const READY_SLICES: [&str; 6] = [
+    "get",
+    "endpointslices",
+    "-l",
+    "kubernetes.io/service-name=nginx",
+    "-o",
+    "jsonpath={range .items[*].endpoints[*]}{.conditions.ready}{\"\\n\"}{end}",
+];
+
 #[test]
-fn three_debian_nginx_answer_by_name_scale_and_heal() {
+fn three_debian_nginx_answer_by_name_scale_heal_and_roll_under_load() {
     isolated(|| {
         let registry = Registry::start();
         let cluster = Cluster::start(Strake::new());
@@ -50,9 +61,7 @@ fn three_debian_nginx_answer_by_name_scale_and_heal() {
 
         cluster.kubectl(&["scale", "deployment", "nginx", "--replicas=20"]).ok();
         cluster.wait_for(&ready, "20");
-        let endpoints = "jsonpath={range .items[*].endpoints[*]}{.conditions.ready}{\"\\n\"}{end}";
-        let slices = ["get", "endpointslices", "-l", "kubernetes.io/service-name=nginx", "-o", endpoints];
-        cluster.wait_for(&slices, &vec!["true"; 20].join("\n"));
+        cluster.wait_for(&READY_SLICES, &vec!["true"; 20].join("\n"));
         asked();
 
         // Killed from outside: the container is started anew in its pod.
@@ -81,19 +90,31 @@ fn three_debian_nginx_answer_by_name_scale_and_heal() {
         });
         cluster.wait_for(&ready, "20");
 
-        // Another image under another name, and back again.
-        let second = registry.push_layout(&images::nginx_layout(), "latest", "nginx:2");
-        let rollout = |args: &[&str]| cluster.kubectl(&[&["rollout"], args].concat());
-        cluster.kubectl(&["scale", "deployment", "nginx", "--replicas=3"]).ok();
-        cluster.kubectl(&["set", "image", "deployment/nginx", &format!("nginx={second}")]).ok();
-        rollout(&["status", "deployment/nginx", "--timeout=180s"]).ok();
-        let images = || {
-            member(&cluster, "pods", ".items[?(@.metadata.labels.app==\"nginx\")].spec.containers[0].image")
-        };
-        wait_for("the new image alone", || (!images().contains(&image)).then_some(()));
-        rollout(&["undo", "deployment/nginx"]).ok();
-        rollout(&["status", "deployment/nginx", "--timeout=180s"]).ok();
-        wait_for("the old image alone", || (!images().contains(&second)).then_some(()));
+        rolls_under_load(&cluster, &registry, &image);
         assert!(asked().contains("strake serves nginx"));
+    });
+}
+
+/// Another image, ten times over, while clients ask; and back to the one before.
+fn rolls_under_load(cluster: &Cluster, registry: &Registry, image: &str) {
+    let second = registry.push_layout(&images::nginx_layout(), "latest", "nginx:2");
+    let rollout = |args: &[&str]| cluster.kubectl(&[&["rollout"], args].concat());
+    let images =
+        || member(cluster, "pods", ".items[?(@.metadata.labels.app==\"nginx\")].spec.containers[0].image");
+    let settled = |wanted: &str| {
+        rollout(&["status", "deployment/nginx", "--timeout=180s"]).ok();
+        wait_for("the wanted image alone", || images().split(' ').all(|image| image == wanted).then_some(()));
+    };
+    cluster.kubectl(&["scale", "deployment", "nginx", "--replicas=3"]).ok();
+    cluster.wait_for(&READY_SLICES, &["true"; 3].join("\n"));
+    let address = format!("{}:80", member(cluster, "service/nginx", ".spec.clusterIP"));
+    load::without_a_failure(&address, || {
+        for update in 0..UPDATES {
+            let wanted = if update % 2 == 0 { &*second } else { image };
+            cluster.kubectl(&["set", "image", "deployment/nginx", &format!("nginx={wanted}")]).ok();
+            settled(wanted);
+        }
+        rollout(&["undo", "deployment/nginx"]).ok();
+        settled(&second);
     });
 }

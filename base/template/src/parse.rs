@@ -89,6 +89,40 @@ pub(super) fn fields(nodes: &[Node]) -> Vec<String> {
     found
 }
 
+/// The texts that follow `.METHOD` as its arguments, wherever it stands.
+pub(super) fn arguments_of(nodes: &[Node], method: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for node in nodes {
+        let (pipeline, bodies): (_, [&[Node]; 2]) = match node {
+            Node::Print(pipeline) => (pipeline, [&[], &[]]),
+            Node::Branch { pipeline, then, otherwise, .. } => (pipeline, [then, otherwise]),
+            Node::Range { pipeline, body, otherwise } => (pipeline, [body, otherwise]),
+            Node::Text(_) | Node::Break | Node::Continue => continue,
+        };
+        given(pipeline, method, &mut found);
+        found.extend(bodies.iter().flat_map(|body| arguments_of(body, method)));
+    }
+    found
+}
+
+fn given(pipeline: &Pipeline, method: &str, found: &mut Vec<String>) {
+    for command in &pipeline.commands {
+        let is_method = |operand: &Operand| matches!(operand, Operand::Dot(fields) if *fields == [method]);
+        if command.first().is_some_and(is_method) {
+            let texts = command[1..].iter();
+            found.extend(texts.filter_map(|operand| match operand {
+                Operand::Literal(Value::String(text)) => Some(text.clone()),
+                _ => None,
+            }));
+        }
+        for operand in command {
+            if let Operand::Pipeline(inner, _) = operand {
+                given(inner, method, found);
+            }
+        }
+    }
+}
+
 /// What ended a block.
 enum End {
     Text,

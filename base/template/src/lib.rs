@@ -57,6 +57,11 @@ impl Template {
         eval::render(&self.nodes, data)
     }
 
+    /// The texts that are given to a method of the data itself, as in `{{.Label "key"}}`.
+    pub fn arguments_of(&self, method: &str) -> Vec<String> {
+        parse::arguments_of(&self.nodes, method)
+    }
+
     /// The fields of the data itself that it prints, in order: what a table's heading needs.
     pub fn fields(&self) -> Vec<String> {
         parse::fields(&self.nodes)
@@ -159,6 +164,12 @@ mod tests {
         assert!(error("{{end}}").contains("end"));
         assert!(error("{{index .B}}{{index 1 2}}").contains("index"));
         assert!(error(&"{{(".repeat(5000)).contains("template is not valid"));
+    }
+
+    #[test]
+    fn knows_what_its_methods_are_given() {
+        let text = "{{.Label \"a.b\"}} {{if .X}}{{(.Label \"c\") | upper}}{{else}}{{.Labels}}{{end}}";
+        assert_eq!(Template::parse(text).unwrap().arguments_of("Label"), ["a.b", "c"]);
     }
 
     #[test]

@@ -1,15 +1,22 @@
 //! Claims and volumes, as far as they bind pods to nodes.
 
+mod limits;
+mod room;
+mod zones;
+
 use std::collections::HashMap;
 
 use base::quantity::Quantity;
 use serde_json::Value;
 
+use self::limits::{Attached, Limits};
+use self::room::Rooms;
+use self::zones::Zones;
 use crate::misfit::Misfit;
 use crate::node::Node;
 use crate::node_rules::NodeTerm;
 use crate::pod::Pod;
-use crate::read::{member, text, texts};
+use crate::read::{labels, member, text, texts};
 
 /// All claims, volumes and storage classes.
 #[derive(Debug, Default)]
@@ -17,6 +24,8 @@ pub struct Volumes {
     claims: HashMap<String, Claim>,
     volumes: HashMap<String, Volume>,
     classes: HashMap<String, Class>,
+    limits: Limits,
+    rooms: Rooms,
 }
 
 #[derive(Clone, Debug)]
@@ -34,6 +43,9 @@ struct Claim {
 #[derive(Clone, Debug)]
 struct Volume {
     nodes: Option<Vec<NodeTerm>>,
+    zones: Vec<Zones>,
+    /// Its driver and its handle there, if a driver attaches it.
+    driver: Option<(String, String)>,
     class: String,
     modes: Vec<String>,
     mode: String,
@@ -46,18 +58,31 @@ struct Volume {
 #[derive(Clone, Debug)]
 struct Class {
     waits: bool,
-    provisions: bool,
+    provisioner: String,
+    /// Where its volumes may be made; none is everywhere.
+    topologies: Option<Vec<NodeTerm>>,
 }
 
 /// What the pod's claims demand of nodes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Demands<'a> {
+    all: &'a Volumes,
     /// Volumes that the pod must come to.
     bound: Vec<(&'a str, &'a Volume)>,
-    /// Claims for which a volume must be found on the node, and what there is.
-    open: Vec<(&'a str, Vec<&'a Volume>)>,
-    /// Claims for which a volume is being made, and where.
-    chosen: Vec<(&'a str, &'a str)>,
+    /// Claims for which a volume must be found or made.
+    open: Vec<Open<'a>>,
+    /// Volumes that drivers attach for the pod.
+    attached: Vec<Attached<'a>>,
+}
+
+/// A claim without a volume.
+#[derive(Debug)]
+struct Open<'a> {
+    name: &'a str,
+    claim: &'a Claim,
+    class: &'a Class,
+    /// What there is for it; nothing once a node has been chosen for making one.
+    found: Vec<&'a Volume>,
 }
 
 /// What has to be done before a pod can go to its node.
@@ -117,6 +142,8 @@ impl Volumes {
         let spec = member(object, "spec");
         let volume = Volume {
             nodes: NodeTerm::read_selector(member(member(spec, "nodeAffinity"), "required")),
+            zones: Zones::read(&labels(member(object, "metadata"), "labels")),
+            driver: limits::driver(spec),
             class: text(spec, "storageClassName").to_owned(),
             modes: texts(spec, "accessModes"),
             mode: mode(spec),
@@ -136,7 +163,8 @@ impl Volumes {
     pub fn set_class(&mut self, object: &Value) {
         let class = Class {
             waits: text(object, "volumeBindingMode") == "WaitForFirstConsumer",
-            provisions: text(object, "provisioner") != "kubernetes.io/no-provisioner",
+            provisioner: text(object, "provisioner").to_owned(),
+            topologies: NodeTerm::read_topologies(object),
         };
         self.classes.insert(text(member(object, "metadata"), "name").to_owned(), class);
     }
@@ -156,7 +184,8 @@ impl Volumes {
 
     /// What a pod's claims demand, or what keeps it from every node; upstream's words.
     pub(crate) fn demands<'a>(&'a self, pod: &'a Pod) -> Result<Demands<'a>, String> {
-        let mut demands = Demands::default();
+        let attached = self.attached_for(pod).collect();
+        let mut demands = Demands { all: self, bound: Vec::new(), open: Vec::new(), attached };
         for name in &pod.claims {
             let own = format!("{}/{name}", pod.namespace);
             let claim = self.claims.get(&own);
@@ -171,16 +200,11 @@ impl Volumes {
                 demands.bound.push((known, volume));
                 continue;
             }
-            let class = self.classes.get(&claim.class);
-            if !class.is_some_and(|class| class.waits) {
-                return Err("pod has unbound immediate PersistentVolumeClaims".to_owned());
-            }
-            if !claim.chosen.is_empty() {
-                demands.chosen.push((name, &claim.chosen));
-            } else if !class.is_some_and(|class| class.provisions) {
-                let fits = |volume: &&Volume| volume.suits(claim, &own);
-                demands.open.push((name, self.volumes.values().filter(fits).collect()));
-            }
+            let waiting = self.classes.get(&claim.class).filter(|class| class.waits);
+            let class = waiting.ok_or("pod has unbound immediate PersistentVolumeClaims")?;
+            let fits = |volume: &&Volume| claim.chosen.is_empty() && volume.suits(claim, &own);
+            let found = self.volumes.values().filter(fits).collect();
+            demands.open.push(Open { name, claim, class, found });
         }
         Ok(demands)
     }
@@ -201,7 +225,7 @@ impl Volumes {
                 continue;
             }
             let fits = |name: &str, volume: &Volume| {
-                volume.suits(claim, &own) && volume.reaches(node) && !taken.contains(&name)
+                volume.suits(claim, &own) && volume.is_for(node) && !taken.contains(&name)
             };
             let fitting = self.volumes.iter().filter(|(name, volume)| fits(name, volume));
             match fitting.min_by_key(|(name, volume)| (volume.size, (*name).clone())) {
@@ -209,7 +233,7 @@ impl Volumes {
                     taken.push(volume);
                     steps.push(VolumeStep::Bind { claim: name.clone(), volume: volume.clone() });
                 }
-                None if self.classes.get(&claim.class).is_some_and(|class| class.provisions) => {
+                None if self.classes.get(&claim.class).is_some_and(Class::provisions) => {
                     steps.push(VolumeStep::Provision { claim: name.clone() });
                 }
                 None => return None,
@@ -241,22 +265,49 @@ impl Volume {
             && claim.modes.iter().all(|mode| self.modes.contains(mode))
     }
 
-    fn reaches(&self, node: &Node) -> bool {
+    fn is_for(&self, node: &Node) -> bool {
         self.nodes.as_ref().is_none_or(|terms| terms.iter().any(|term| term.fits(node)))
     }
 }
 
+impl Class {
+    fn provisions(&self) -> bool {
+        self.provisioner != "kubernetes.io/no-provisioner"
+    }
+}
+
 impl Demands<'_> {
+    /// In upstream's order: drivers' limits, then volumes and room, then zones.
     pub(crate) fn check(&self, node: &Node) -> Option<Misfit> {
-        let elsewhere = self.bound.iter().find(|(_, volume)| !volume.reaches(node));
-        if let Some((name, _)) = elsewhere {
-            return Some(Misfit::VolumeElsewhere { volume: (*name).to_owned() });
+        if let Some((driver, most)) = self.all.overfull(&self.attached, node) {
+            return Some(Misfit::TooManyVolumes { driver: driver.to_owned(), most });
         }
-        if let Some((claim, _)) = self.chosen.iter().find(|(_, chosen)| **chosen != *node.name) {
-            return Some(Misfit::NoVolume { claim: (*claim).to_owned() });
+        let elsewhere = |volume: &str| Some(Misfit::VolumeElsewhere { volume: volume.to_owned() });
+        if let Some((name, _)) = self.bound.iter().find(|(_, volume)| !volume.is_for(node)) {
+            return elsewhere(name);
         }
-        let none = self.open.iter().find(|(_, found)| !found.iter().any(|volume| volume.reaches(node)));
-        none.map(|(claim, _)| Misfit::NoVolume { claim: (*claim).to_owned() })
+        if let Some(misfit) = self.open.iter().find_map(|open| open.check(self.all, node)) {
+            return Some(misfit);
+        }
+        let zoned = self.bound.iter().find(|(_, volume)| !Zones::allow(&volume.zones, node));
+        zoned.map(|(name, _)| Misfit::OtherZone { volume: (*name).to_owned() })
+    }
+}
+
+impl Open<'_> {
+    fn check(&self, all: &Volumes, node: &Node) -> Option<Misfit> {
+        let claim = || self.name.to_owned();
+        if self.found.iter().any(|volume| volume.is_for(node)) {
+            return None;
+        }
+        let elsewhere = !self.claim.chosen.is_empty() && *self.claim.chosen != *node.name;
+        let allowed = self.class.topologies.as_ref();
+        let allowed = allowed.is_none_or(|terms| terms.iter().any(|term| term.fits(node)));
+        if elsewhere || !self.class.provisions() || !allowed {
+            return Some(Misfit::NoVolume { claim: claim() });
+        }
+        let room = all.has_room(&self.claim.class, self.class, self.claim.size, node);
+        (!room).then(|| Misfit::NoRoom { claim: claim() })
     }
 }
 

@@ -1,0 +1,171 @@
+//! `events`: statistics and lack of memory, one JSON object a line.
+
+use std::io::Write;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use base::ContainerId;
+use cgroup::Cgroup;
+use oci_runtime::{ContainerStatus, Runtime};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::id;
+use crate::args::Invocation;
+
+/// `events`.
+pub(crate) fn events(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
+    let id = id(invocation)?;
+    let interval = duration(invocation.value("interval").unwrap_or("5s"))?;
+    if interval.is_zero() {
+        bail!("duration interval must be greater than 0");
+    }
+    let (record, status) = runtime.state(&id)?;
+    if status == ContainerStatus::Stopped {
+        bail!("container with id {id} is not running");
+    }
+    let Some(cgroup) = &record.cgroup else {
+        bail!("container with id {id} has no cgroup, so there are no statistics of it");
+    };
+    if invocation.has("stats") {
+        return line(&Event { kind: "stats", id: &id, data: Some(statistics(cgroup)) });
+    }
+    follow(runtime, &id, cgroup, interval)
+}
+
+/// Until the container is gone.
+fn follow(runtime: &Runtime, id: &ContainerId, cgroup: &Cgroup, interval: Duration) -> anyhow::Result<u8> {
+    let mut watch = cgroup.watch_oom()?;
+    let mut next = Instant::now() + interval;
+    loop {
+        let left = next.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
+        let fd = watch.as_fd();
+        let ready = match poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&left)) {
+            Err(rustix::io::Errno::INTR) => continue,
+            ready => ready.context("wait for events")? > 0,
+        };
+        if ready {
+            if watch.events().gone {
+                return Ok(0);
+            }
+            line(&Event { kind: "oom", id, data: None })?;
+            continue;
+        }
+        // Not every kernel tells when a cgroup goes.
+        if !cgroup.exists() || runtime.state(id).is_err() {
+            return Ok(0);
+        }
+        line(&Event { kind: "stats", id, data: Some(statistics(cgroup)) })?;
+        next += interval;
+    }
+}
+
+/// A line; its fields are in the order that readers of the first bytes expect.
+#[derive(Serialize)]
+struct Event<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: &'a ContainerId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+fn line(event: &Event<'_>) -> anyhow::Result<u8> {
+    writeln!(std::io::stdout(), "{}", serde_json::to_string(event)?).context("write to stdout")?;
+    Ok(0)
+}
+
+/// The names are those that monitors of containers read.
+fn statistics(cgroup: &Cgroup) -> Value {
+    let stats = cgroup.stats();
+    let details = cgroup.details();
+    let entry = |value: u64, device: &cgroup::IoStats, op: &str| json!({ "major": device.major, "minor": device.minor, "op": op, "value": value });
+    let both = |read: fn(&cgroup::IoStats) -> u64, write: fn(&cgroup::IoStats) -> u64| -> Vec<Value> {
+        stats.io.iter().flat_map(|d| [entry(read(d), d, "Read"), entry(write(d), d, "Write")]).collect()
+    };
+    let (cpu, memory) = (&stats.cpu, &stats.memory);
+    let hugetlb = details.hugetlb.iter().map(|(size, huge)| {
+        let value = json!({ "usage": huge.usage_bytes, "max": huge.peak_bytes, "failcnt": huge.limit_hits });
+        (size.clone(), value)
+    });
+    json!({
+        "cpu": {
+            "usage": {
+                "total": cpu.usage_ns.unwrap_or(0),
+                "percpu": details.usage_of_cpus_ns,
+                "kernel": cpu.system_ns.unwrap_or(0),
+                "user": cpu.user_ns.unwrap_or(0)
+            },
+            "throttling": {
+                "periods": cpu.periods.unwrap_or(0),
+                "throttledPeriods": cpu.throttled_periods.unwrap_or(0),
+                "throttledTime": cpu.throttled_ns.unwrap_or(0)
+            }
+        },
+        "memory": {
+            "cache": memory.file_bytes.unwrap_or(0),
+            "usage": {
+                "limit": memory.limit_bytes.unwrap_or(u64::MAX),
+                "usage": memory.usage_bytes.unwrap_or(0),
+                "max": memory.peak_bytes.unwrap_or(0),
+                "failcnt": memory.limit_hits.unwrap_or(0)
+            },
+            "swap": {
+                "limit": memory.swap_limit_bytes.unwrap_or(u64::MAX),
+                "usage": memory.swap_usage_bytes.unwrap_or(0),
+                "failcnt": 0
+            },
+            "raw": details.memory_stat
+        },
+        "pids": { "current": stats.pids.current.unwrap_or(0), "limit": stats.pids.limit.unwrap_or(0) },
+        "blkio": {
+            "ioServiceBytesRecursive": both(|d| d.read_bytes, |d| d.write_bytes),
+            "ioServicedRecursive": both(|d| d.reads, |d| d.writes)
+        },
+        "hugetlb": Value::Object(hugetlb.collect()),
+        "intel_rdt": {}
+    })
+}
+
+/// `5s`, `100ms`, `1m30s`, as Go writes durations.
+fn duration(text: &str) -> anyhow::Result<Duration> {
+    let invalid = || anyhow::anyhow!("invalid duration {text:?}: write it as 5s or 100ms");
+    let mut rest = text;
+    let mut seconds = 0f64;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
+        let (number, tail) = rest.split_at(end);
+        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(unit);
+        let factor = match unit {
+            "h" => 3600.0,
+            "m" => 60.0,
+            "s" => 1.0,
+            "ms" => 1e-3,
+            "us" | "µs" => 1e-6,
+            "ns" => 1e-9,
+            _ => return Err(invalid()),
+        };
+        seconds += number.parse::<f64>().map_err(|_| invalid())? * factor;
+        rest = tail;
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_gos() {
+        for (text, millis) in [("5s", 5000), ("100ms", 100), ("1m30s", 90_000), ("1.5s", 1500), ("", 0)] {
+            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
+        }
+        for text in ["5", "s", "5x", "-1s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+}

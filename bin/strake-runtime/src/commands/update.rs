@@ -1,0 +1,142 @@
+//! `update`: other resources for a container that runs, from options or as JSON.
+
+use std::io::Read;
+
+use anyhow::{Context, bail};
+use oci_runtime::Runtime;
+use oci_spec::runtime::LinuxResources;
+use serde_json::{Map, Value};
+
+use super::id;
+use crate::args::Invocation;
+use crate::log::Log;
+
+/// `update`.
+pub(crate) fn update(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    let id = id(invocation)?;
+    let resources = match invocation.value("resources").filter(|file| !file.is_empty()) {
+        Some(file) => read(file)?,
+        None => from_options(invocation)?,
+    };
+    if invocation.value("l3-cache-schema").or(invocation.value("mem-bw-schema")).is_some() {
+        bail!("updating a non-existent Intel RDT configuration is not supported");
+    }
+    for warning in runtime.update(&id, &resources)? {
+        log.warn(&warning);
+    }
+    Ok(0)
+}
+
+fn read(file: &str) -> anyhow::Result<LinuxResources> {
+    let mut text = String::new();
+    match file {
+        "-" => std::io::stdin().read_to_string(&mut text).context("read resources from stdin")?,
+        path => std::fs::File::open(path)
+            .and_then(|mut file| file.read_to_string(&mut text))
+            .with_context(|| format!("read resources from {path}"))?,
+    };
+    serde_json::from_str(&text).context("the resources are not those of the runtime-spec")
+}
+
+/// The options as the resources that they stand for.
+fn from_options(invocation: &Invocation) -> anyhow::Result<LinuxResources> {
+    let mut groups: Map<String, Value> = Map::new();
+    for (option, group, field, form) in OPTIONS {
+        let Some(text) = invocation.value(option).filter(|text| !text.is_empty()) else { continue };
+        let value = form.parse(text).with_context(|| format!("invalid value for {option}"))?;
+        let group = groups.entry(*group).or_insert_with(|| Value::Object(Map::new()));
+        if let Value::Object(fields) = group {
+            fields.insert((*field).to_owned(), value);
+        }
+    }
+    serde_json::from_value(Value::Object(groups)).context("the options are no resources")
+}
+
+/// How the value of an option is written.
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Unsigned,
+    Signed,
+    /// As `64M`; -1 is no limit.
+    Bytes,
+}
+
+impl Form {
+    fn parse(self, text: &str) -> anyhow::Result<Value> {
+        Ok(match self {
+            Self::Text => text.into(),
+            Self::Unsigned => text.parse::<u64>()?.into(),
+            Self::Signed => text.parse::<i64>()?.into(),
+            Self::Bytes => bytes(text)?.into(),
+        })
+    }
+}
+
+/// `1024`, `64M`, `1.5g`, `512KiB`: powers of 1024.
+fn bytes(text: &str) -> anyhow::Result<i64> {
+    if text == "-1" {
+        return Ok(-1);
+    }
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let number: f64 = number.parse().with_context(|| format!("invalid size: '{text}'"))?;
+    let power = match unit.trim_start().to_ascii_lowercase().as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
+        _ => bail!("invalid suffix: '{unit}'"),
+    };
+    Ok((number * 1024f64.powi(power)) as i64)
+}
+
+const OPTIONS: &[(&str, &str, &str, Form)] = &[
+    ("blkio-weight", "blockIO", "weight", Form::Unsigned),
+    ("cpu-period", "cpu", "period", Form::Unsigned),
+    ("cpu-quota", "cpu", "quota", Form::Signed),
+    ("cpu-burst", "cpu", "burst", Form::Unsigned),
+    ("cpu-share", "cpu", "shares", Form::Unsigned),
+    ("cpu-rt-period", "cpu", "realtimePeriod", Form::Unsigned),
+    ("cpu-rt-runtime", "cpu", "realtimeRuntime", Form::Signed),
+    ("cpu-idle", "cpu", "idle", Form::Signed),
+    ("cpuset-cpus", "cpu", "cpus", Form::Text),
+    ("cpuset-mems", "cpu", "mems", Form::Text),
+    ("memory", "memory", "limit", Form::Bytes),
+    ("memory-reservation", "memory", "reservation", Form::Bytes),
+    ("memory-swap", "memory", "swap", Form::Bytes),
+    ("pids-limit", "pids", "limit", Form::Signed),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(line: &str) -> anyhow::Result<LinuxResources> {
+        let args: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+        from_options(&crate::args::parse(&args).unwrap())
+    }
+
+    #[test]
+    fn options_become_resources() {
+        let got = of("update web --memory 64M --memory-swap -1 --cpu-quota -1 --cpu-share 200 --cpuset-cpus 0-1 --pids-limit -1").unwrap();
+        let memory = got.memory().as_ref().unwrap();
+        assert_eq!((memory.limit(), memory.swap()), (Some(64 << 20), Some(-1)));
+        let cpu = got.cpu().as_ref().unwrap();
+        assert_eq!((cpu.quota(), cpu.shares(), cpu.cpus().as_deref()), (Some(-1), Some(200), Some("0-1")));
+        assert_eq!(got.pids().as_ref().unwrap().limit(), -1);
+        assert!(of("update web --cpu-period x").is_err());
+        assert!(of("update web --memory 1X").is_err());
+    }
+
+    #[test]
+    fn sizes_are_powers_of_1024() {
+        for (text, value) in
+            [("1024", 1024), ("50M", 50 << 20), ("1.5g", 3 << 29), ("2KiB", 2048), ("-1", -1)]
+        {
+            assert_eq!(bytes(text).unwrap(), value, "{text}");
+        }
+    }
+}

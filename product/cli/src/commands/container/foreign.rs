@@ -1,0 +1,107 @@
+//! Options of docker's `run` that this engine, this host or Linux has not: known, and refused with the
+//! reason, so that none is silently without effect.
+
+use clap::{ArgAction, Args};
+use engine::request::{InvalidOption, local_driver};
+
+use super::options::ContainerOptions;
+use crate::context::Context;
+use crate::error::CliError;
+
+/// Options that mean nothing here.
+#[derive(Clone, Debug, Args)]
+pub struct ForeignOptions {
+    /// Don't ask for the image's signature, which is the default
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = ArgAction::Set, hide = true)]
+    pub disable_content_trust: bool,
+    /// Graphics processors
+    #[arg(long, value_name = "REQUEST", hide = true)]
+    pub gpus: Option<String>,
+    /// Memory of the kernel for it
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub kernel_memory: Option<String>,
+    /// The daemon's socket in the container
+    #[arg(long, hide = true)]
+    pub use_api_socket: bool,
+    /// Processors, on Windows
+    #[arg(long, value_name = "N", hide = true)]
+    pub cpu_count: Option<String>,
+    /// Part of the processors, on Windows
+    #[arg(long, value_name = "N", hide = true)]
+    pub cpu_percent: Option<String>,
+    /// Block I/O, on Windows
+    #[arg(long, value_name = "BYTES", hide = true)]
+    pub io_maxbandwidth: Option<String>,
+    /// Block I/O, on Windows
+    #[arg(long, value_name = "N", hide = true)]
+    pub io_maxiops: Option<String>,
+}
+
+impl ForeignOptions {
+    fn refuse(&self, context: &Context) -> Result<(), CliError> {
+        let windows = [
+            ("--cpu-count", &self.cpu_count),
+            ("--cpu-percent", &self.cpu_percent),
+            ("--io-maxbandwidth", &self.io_maxbandwidth),
+            ("--io-maxiops", &self.io_maxiops),
+        ];
+        if let Some((option, value)) =
+            windows.iter().find_map(|(option, value)| Some((option, value.as_ref()?)))
+        {
+            let why = "it is only supported on Windows: use --cpus or --device-read-bps and its like";
+            return Err(InvalidOption::new(option, value, why).into());
+        }
+        if self.use_api_socket {
+            return Err(CliError::message(
+                "--use-api-socket cannot be done: there is no daemon, and so no socket",
+            ));
+        }
+        if self.kernel_memory.is_some() {
+            context.warn("--kernel-memory does nothing: since Linux 5.4 it counts as --memory");
+        }
+        Ok(())
+    }
+}
+
+/// What docker knows and this host or engine has not: said, not ignored.
+pub(super) fn refuse(options: &ContainerOptions, context: &Context) -> Result<(), CliError> {
+    options.foreign.refuse(context)?;
+    let wrong =
+        |option, value: &str, why: String| Err(CliError::from(InvalidOption::new(option, value, why)));
+    match options.runtime.as_deref() {
+        None | Some("" | "strake" | "runc" | "io.containerd.runc.v2") => {}
+        Some(other) => {
+            let why = format!("unknown or invalid runtime name: {other}; leave it out for strake's own");
+            return wrong("--runtime", other, why);
+        }
+    }
+    match options.isolation.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "default") => {}
+        Some(other) => {
+            return wrong("--isolation", other, format!("invalid isolation {other:?} on linux; use default"));
+        }
+    }
+    if let Some(gpus) = &options.foreign.gpus {
+        let why = "could not select device driver \"\" with capabilities: [[gpu]]; hand on the device files with --device";
+        return wrong("--gpus", gpus, why.to_owned());
+    }
+    if !options.foreign.disable_content_trust {
+        let why = "images are not signed with Notary here; leave it out, and name the image by its digest";
+        return wrong("--disable-content-trust", "false", why.to_owned());
+    }
+    if let Some(driver) = &options.storage.volume_driver {
+        local_driver("--volume-driver", driver, driver)?;
+    }
+    if let Some(option) = options.storage.storage_opt.first() {
+        let why = match option.split_once('=') {
+            Some(("size", _)) => {
+                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, and no \
+                 quota is used here: mount a --tmpfs or a volume of limited size where the container writes"
+            }
+            Some(_) => "unknown option: docker's overlay driver knows size only",
+            None => "invalid storage option: use KEY=VALUE, as in size=10G",
+        };
+        return wrong("--storage-opt", option, why.to_owned());
+    }
+    Ok(())
+}

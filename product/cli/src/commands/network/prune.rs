@@ -1,0 +1,31 @@
+//! `strake network prune`.
+
+use crate::commands::container::prune::filter;
+use crate::commands::pruned;
+use crate::context::Context;
+use crate::error::{CliError, Status};
+
+/// Arguments of `strake network prune`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  strake network prune -f\n  strake network prune -f --filter until=24h")]
+pub struct Args {
+    /// Only those that fit: until=, label=, label!=
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Don't ask
+    #[arg(short = 'f', long)]
+    pub force: bool,
+}
+
+/// Runs the command.
+pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let filter = filter(&args.filter, context)?;
+    let which = "all custom networks not used by at least one container";
+    if !args.force && !pruned::confirmed(context, which)? {
+        return Ok(Status::SUCCESS);
+    }
+    let done = context.engine()?.prune_networks(&filter)?;
+    pruned::print_removed(context, "Networks", &done.removed)?;
+    // What is gone was told all the same.
+    done.failure.map_or(Ok(Status::SUCCESS), |error| Err(error.into()))
+}

@@ -1,0 +1,13 @@
+//! What only a kernel of our own can show: cgroup v2 alone, AppArmor. `cargo xtask guest` builds this, boots a
+//! machine and runs it there as root; nothing else runs meanwhile.
+
+// What a test cannot do fails it.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+mod apparmor;
+mod container;
+mod delegation;
+mod devices;
+mod io;
+mod limits;
+mod processes;
