@@ -56,8 +56,8 @@ pub trait Store: Send + Sync {
     /// Drops history before `revision`; space comes back in the background.
     fn compact(&self, revision: Revision) -> Result<(), Error>;
 
-    /// [`Store::txn`] without blocking: the transaction is under way when this returns, also if
-    /// nobody waits for the future.
+    /// [`Store::txn`] for asynchronous callers: the transaction is under way when this returns, also if
+    /// nobody waits for the future. It blocks for one short sync at most.
     fn submit(&self, txn: Txn) -> BoxFuture<'static, Result<TxnResponse, Error>>;
 
     /// [`Store::range`] without blocking for longer than a few pages of a local file take.

@@ -1,8 +1,8 @@
-//! The store on a log: segments of it below, the pure [`Machine`] above, one thread that writes
-//! and one that tidies up behind it.
+//! The store on a log: segments of it below, the pure [`Machine`] above, a writer
+//! and a thread that tidies up behind it.
 //!
 //! ```text
-//! callers ─ submit ─▶ inbox ─▶ writer: apply batch ─▶ one frame, one sync ─▶ publish ─▶ answer
+//! callers ─ submit ─▶ writer, or its inbox ─▶ apply batch ─▶ one frame, one sync ─▶ publish ─▶ answer
 //! readers ─ range ──▶ index at the published revision ─▶ recent records, or a segment
 //! watches ─ poll ───▶ the same, by revision
 //! keeper: the next segment ahead of time ─ what is needed of old ones into new ones
@@ -19,7 +19,7 @@ mod writer;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
@@ -32,7 +32,7 @@ use self::log::build::Builder;
 use self::log::recover::{Recovered, recover};
 use self::log::{Ahead, Log};
 use self::shared::Shared;
-use self::writer::{Job, Request, Writer};
+use self::writer::{Entrance, Request};
 use crate::api::{Store, Watch, WatchRequest};
 use crate::error::Error;
 use crate::lease::LeaseInfo;
@@ -133,7 +133,7 @@ impl Default for Options {
 #[derive(Debug)]
 pub struct Embedded {
     shared: Arc<Shared>,
-    inbox: Option<SyncSender<Job>>,
+    writer: Option<Entrance>,
     threads: Vec<JoinHandle<()>>,
     retention: Option<Mutex<Retention>>,
 }
@@ -186,7 +186,6 @@ impl Embedded {
         let Recovered { machine, table, waste, tip, .. } = found;
         let ahead = Arc::new(Ahead::new(storage, options.segment_bytes, tip.active.head.last));
         let shared = Arc::new(Shared::new(machine, table, waste, path, options));
-        let (inbox, jobs) = sync_channel(INBOX_MAX);
         // One wake that is not taken yet stands for all.
         let (wake, wakes) = sync_channel(1);
         let _ = wake.try_send(());
@@ -197,31 +196,27 @@ impl Embedded {
             segment_bytes: options.segment_bytes,
         };
         let log = Log::new(tip, ahead);
-        let writer = Writer {
-            shared: Arc::clone(&shared),
-            inbox: jobs,
-            log,
-            keeper: wake,
-            asked_at: u32::MAX,
-            mend_at: now,
-        };
+        let (entrance, queue) = writer::writer(Arc::clone(&shared), log, wake, now);
         let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
             let spawned = thread::Builder::new().name(name.to_owned()).spawn(run);
             spawned.map_err(|error| Error::io("start a thread for", path, error))
         };
         let threads = vec![
-            spawn("store-writer", Box::new(move || writer.run()))?,
+            spawn("store-writer", Box::new(move || queue.run()))?,
             spawn("store-keeper", Box::new(move || keeper.run()))?,
         ];
         base::failpoint::hit("store.open.running");
         let retention = options.retention.map(|window| Mutex::new(Retention::new(window)));
-        Ok(Self { shared, inbox: Some(inbox), threads, retention })
+        Ok(Self { shared, writer: Some(entrance), threads, retention })
     }
 
     /// Hands over a transaction; `done` is called on the writer's thread when it is durable or
     /// refused, and must not block. Blocks only while the inbox is full.
     pub fn submit(&self, txn: Txn, done: impl FnOnce(Result<TxnResponse, Error>) + Send + 'static) {
-        self.send(Request::Txn(txn), Box::new(done));
+        match &self.writer {
+            Some(writer) => writer.queue(Request::Txn(txn), Box::new(done)),
+            None => done(Err(Error::Closed)),
+        }
     }
 
     /// Ends leases whose time has run out, and drops history that left the retention window.
@@ -282,9 +277,9 @@ impl Embedded {
     }
 
     fn send(&self, request: Request, done: writer::Done) {
-        let Some(inbox) = &self.inbox else { return done(Err(Error::Closed)) };
-        if let Err(refused) = inbox.send(Job { request, done }) {
-            (refused.0.done)(Err(Error::Closed));
+        match &self.writer {
+            Some(writer) => writer.write(request, done),
+            None => done(Err(Error::Closed)),
         }
     }
 }
@@ -355,7 +350,7 @@ impl Store for Embedded {
 
 impl Drop for Embedded {
     fn drop(&mut self) {
-        self.inbox = None;
+        self.writer = None;
         let mut threads = self.threads.drain(..);
         // A panic of a thread has already been reported; there is nothing to add.
         drop(threads.next().map(JoinHandle::join));
@@ -366,6 +361,3 @@ impl Drop for Embedded {
         base::failpoint::hit("store.close.closed");
     }
 }
-
-/// Requests that may wait for the writer: two full batches, then callers wait to hand over.
-const INBOX_MAX: usize = 2048;

@@ -1,8 +1,13 @@
-//! The one thread that writes: it takes all requests that wait, applies them to the index,
-//! makes them durable with one sync, lets readers see them, and only then answers.
+//! The writer, one at a time: it applies all requests that wait to the index, makes them durable
+//! with one sync, lets readers see them, and only then answers. It has a thread; a request that
+//! finds nobody writing and nobody waiting is written by its own, which spares two wake-ups.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, PoisonError};
+use std::fmt;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SendError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use base::failpoint::hit;
@@ -15,7 +20,7 @@ use crate::record::Record;
 use crate::txn::{Txn, TxnResponse};
 use crate::types::{LeaseId, Place, Position, Revision};
 
-/// Called once with the answer, on the writer's thread: it must not block.
+/// Called once with the answer, by the writer: it must not block.
 pub(crate) type Done = Box<dyn FnOnce(Result<TxnResponse, Error>) + Send>;
 
 pub(crate) struct Job {
@@ -31,15 +36,120 @@ pub(crate) enum Request {
 }
 
 pub(crate) struct Writer {
-    pub shared: Arc<Shared>,
-    pub inbox: Receiver<Job>,
-    pub log: Log,
+    shared: Arc<Shared>,
+    log: Log,
     /// Wakes the keeper.
-    pub keeper: SyncSender<()>,
+    keeper: SyncSender<()>,
     /// The segment after which it was asked for the next one.
-    pub asked_at: u32,
+    asked_at: u32,
     /// When to look again whether there is space, while there is none.
-    pub mend_at: Instant,
+    mend_at: Instant,
+    /// How long the last commit was on its way to the disk.
+    took: Duration,
+}
+
+/// The writer, and the way to its thread.
+pub(crate) struct Entrance {
+    writer: Arc<Mutex<Writer>>,
+    /// Requests, or none: a write has failed, and it is to be seen to that it can go on.
+    inbox: SyncSender<Option<Job>>,
+    /// Requests in the inbox.
+    waiting: Arc<AtomicUsize>,
+    /// Whether there is another processor for others while a caller writes.
+    several: bool,
+}
+
+/// What the writer's thread has.
+pub(crate) struct Queue {
+    writer: Arc<Mutex<Writer>>,
+    inbox: Receiver<Option<Job>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+/// Makes a writer: those who have the entrance write, the queue wants a thread.
+pub(crate) fn writer(
+    shared: Arc<Shared>,
+    log: Log,
+    keeper: SyncSender<()>,
+    now: Instant,
+) -> (Entrance, Queue) {
+    let writer = Writer { shared, log, keeper, asked_at: u32::MAX, mend_at: now, took: Duration::ZERO };
+    let writer = Arc::new(Mutex::new(writer));
+    let (sender, inbox) = sync_channel(INBOX_MAX);
+    let waiting = Arc::new(AtomicUsize::new(0));
+    let queue = Queue { writer: Arc::clone(&writer), inbox, waiting: Arc::clone(&waiting) };
+    let several = available_parallelism().map_or(1, NonZero::get) > 1;
+    (Entrance { writer, inbox: sender, waiting, several }, queue)
+}
+
+impl fmt::Debug for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entrance").field("waiting", &self.waiting).finish_non_exhaustive()
+    }
+}
+
+impl Entrance {
+    /// Writes at once where nobody does and the disk is quick, or leaves it to the thread.
+    pub(crate) fn write(&self, request: Request, done: Done) {
+        match self.writer.try_lock() {
+            Ok(mut writer)
+                if self.several
+                    && writer.took < QUICK
+                    && self.waiting.load(Ordering::Acquire) == 0
+                    && writer.shared.failure().is_none() =>
+            {
+                writer.write(vec![Job { request, done }]);
+                if writer.shared.failure().is_some() {
+                    // A full inbox wakes it as well.
+                    let _ = self.inbox.try_send(None);
+                }
+            }
+            _ => self.queue(request, done),
+        }
+    }
+
+    /// Leaves it to the thread; blocks only while the inbox is full.
+    pub(crate) fn queue(&self, request: Request, done: Done) {
+        self.waiting.fetch_add(1, Ordering::AcqRel);
+        if let Err(SendError(Some(refused))) = self.inbox.send(Some(Job { request, done })) {
+            (refused.done)(Err(Error::Closed));
+        }
+    }
+}
+
+impl Queue {
+    /// Works until the entrance is gone.
+    pub(crate) fn run(self) {
+        while let Some(jobs) = self.next_jobs() {
+            self.waiting.fetch_sub(jobs.len(), Ordering::AcqRel);
+            self.writer().write(jobs);
+        }
+    }
+
+    /// Waits for requests; comes back with none when it is time to look at a full disk.
+    fn next_jobs(&self) -> Option<Vec<Job>> {
+        let left = self.writer().time_to_mend();
+        let first = match left {
+            Some(left) => match self.inbox.recv_timeout(left) {
+                Ok(first) => first,
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return None,
+            },
+            None => self.inbox.recv().ok()?,
+        };
+        let mut jobs: Vec<Job> = first.into_iter().collect();
+        let mut bytes = 0;
+        while !jobs.is_empty() && jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
+            let Ok(Some(job)) = self.inbox.try_recv() else { break };
+            bytes += if let Request::Txn(txn) = &job.request { txn.bytes() } else { 0 };
+            jobs.push(job);
+        }
+        Some(jobs)
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Writer> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// What requests have done to the index that is not durable yet.
@@ -50,18 +160,20 @@ struct Pending {
 }
 
 impl Writer {
-    /// Works until all senders are gone. After a failed write it only refuses; when that was for
-    /// want of space, until there is some.
-    pub(crate) fn run(mut self) {
-        while let Some(jobs) = self.next_jobs() {
-            self.mend_in_time();
-            if let Some(error) = self.shared.failure() {
-                jobs.into_iter().for_each(|job| (job.done)(Err(error.clone())));
-                continue;
-            }
-            hit("store.batch.taken");
-            self.work(jobs);
+    /// After a failed write it only refuses; when that was for want of space, until there is some.
+    fn write(&mut self, jobs: Vec<Job>) {
+        self.mend_in_time();
+        if let Some(error) = self.shared.failure() {
+            return jobs.into_iter().for_each(|job| (job.done)(Err(error.clone())));
         }
+        hit("store.batch.taken");
+        self.work(jobs);
+    }
+
+    /// How long until it is to be looked whether a full disk has space.
+    fn time_to_mend(&self) -> Option<Duration> {
+        let full = matches!(self.shared.failure(), Some(Error::Full { .. }));
+        full.then(|| self.mend_at.saturating_duration_since(Instant::now()))
     }
 
     /// Looks from time to time whether a full disk has space again.
@@ -84,28 +196,6 @@ impl Writer {
             Failed::Write(cause) => self.shared.fail(cause, false),
             Failed::Sync(cause) => self.shared.fail(cause, true),
         }
-    }
-
-    /// Waits for requests; comes back with none when it is time to look at a full disk.
-    fn next_jobs(&mut self) -> Option<Vec<Job>> {
-        let first = if let Some(Error::Full { .. }) = self.shared.failure() {
-            let left = self.mend_at.saturating_duration_since(Instant::now());
-            match self.inbox.recv_timeout(left) {
-                Ok(job) => Some(job),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        } else {
-            Some(self.inbox.recv().ok()?)
-        };
-        let mut jobs: Vec<Job> = first.into_iter().collect();
-        let mut bytes = 0;
-        while !jobs.is_empty() && jobs.len() < BATCH_JOBS_MAX && bytes < BATCH_BYTES_MAX {
-            let Ok(job) = self.inbox.try_recv() else { break };
-            bytes += if let Request::Txn(txn) = &job.request { txn.bytes() } else { 0 };
-            jobs.push(job);
-        }
-        Some(jobs)
     }
 
     fn work(&mut self, jobs: Vec<Job>) {
@@ -168,9 +258,11 @@ impl Writer {
         hit(if compacts { "store.compact.before-mark" } else { "store.commit.before" });
         let before = Revision(self.log.tip().revision);
         let shared = Arc::clone(&self.shared);
+        let begun = Instant::now();
         let written = self
             .log
             .append(&changes, || Beginning { slot: shared.new_slot(), leases: shared.index().granted() });
+        self.took = begun.elapsed();
         let Written { places, begun } = match written {
             Ok(written) => written,
             Err(failed) => {
@@ -240,6 +332,10 @@ impl Values for Ahead<'_> {
     }
 }
 
+/// A commit that is as short as the way to another thread and back may hold up its caller's.
+const QUICK: Duration = Duration::from_millis(2);
+/// Requests that may wait for the writer: two full batches, then callers wait to hand over.
+const INBOX_MAX: usize = 2048;
 /// Requests that share a sync; bounds how long the first waits for the last.
 const BATCH_JOBS_MAX: usize = 1024;
 /// Bytes that share a sync.
