@@ -86,13 +86,27 @@ impl RootDir {
     /// Symlinks on the way are followed inside the tree, also those that lead to
     /// something that does not exist yet: that is made then.
     pub fn mkdir_all(&self, path: &Path, mode: u32) -> io::Result<OwnedFd> {
+        self.mkdir_below(Path::new("."), path, mode)
+    }
+
+    /// Like [`Self::mkdir_all`] for `path` below the directory `base`, which is not made: it is an
+    /// error (`ENOENT`) that it is gone.
+    pub fn mkdir_below(&self, base: &Path, path: &Path, mode: u32) -> io::Result<OwnedFd> {
         let directory = OFlags::PATH | OFlags::DIRECTORY;
-        match self.open_at(path, directory, Mode::empty()) {
+        match self.open_at(&base.join(inside(path)), directory, Mode::empty()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => return done,
         }
-        let mut walk = Walk::new(path);
-        let mut at = self.open_at(Path::new("."), directory, Mode::empty())?;
+        let mut walk = Walk::new(base);
+        self.walk(&mut walk, None)?;
+        walk.push(path);
+        self.walk(&mut walk, Some(mode))
+    }
+
+    /// Goes on to the walk's end; what is missing is made with this mode, or an error without one.
+    fn walk(&self, walk: &mut Walk, make: Option<u32>) -> io::Result<OwnedFd> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        let mut at = self.open_at(&walk.here, directory, Mode::empty())?;
         loop {
             let name = walk.next_name();
             if walk.take_stale() {
@@ -100,16 +114,16 @@ impl RootDir {
             }
             let Some(name) = name else { return Ok(at) };
             let next = walk.here.join(&name);
-            match self.open_at(&next, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()) {
-                Ok(fd) => match file_type(&fd)? {
+            match (self.open_at(&next, OFlags::PATH | OFlags::NOFOLLOW, Mode::empty()), make) {
+                (Ok(fd), _) => match file_type(&fd)? {
                     FileType::Symlink => walk.follow(&rustix::fs::readlinkat(&fd, "", Vec::new())?)?,
                     FileType::Directory => (walk.here, at) = (next, fd),
                     _ => return Err(Errno::NOTDIR.into()),
                 },
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (Err(error), Some(mode)) if error.kind() == io::ErrorKind::NotFound => {
                     (walk.here, at) = (next, make_dir(&at, &name, mode)?);
                 }
-                Err(error) => return Err(error),
+                (Err(error), _) => return Err(error),
             }
         }
     }
@@ -316,6 +330,20 @@ mod tests {
                 let _ = std::fs::remove_dir_all(&self.0);
             }
         }
+    }
+
+    #[test]
+    fn what_is_to_be_there_is_not_made() {
+        let (dir, root) = tree();
+        let below = |base: &str| root.mkdir_below(Path::new(base), Path::new("a/b"), 0o755);
+        assert_eq!(below("/gone").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert!(!dir.path().join("gone").exists());
+        symlink("in", dir.path().join("link")).unwrap();
+        symlink("../beside", dir.path().join("in/up")).unwrap();
+        below("/link").unwrap();
+        assert!(dir.path().join("in/a/b").is_dir());
+        root.mkdir_below(Path::new("link"), Path::new("up/c"), 0o755).unwrap();
+        assert!(dir.path().join("beside/c").is_dir());
     }
 
     #[test]

@@ -89,7 +89,7 @@ impl Unpacker<'_> {
             return Ok(());
         };
         let target = self.to.join(&name);
-        let parent = self.parent(&target)?;
+        let parent = self.parent(&name)?;
         self.make_room(&parent, &last, &header, &target)?;
         let made = self.make(&parent, &last, &header, entry, &target)?;
         if let Some(made) = made {
@@ -123,9 +123,11 @@ impl Unpacker<'_> {
         }
     }
 
-    fn parent(&self, target: &Path) -> Result<OwnedFd, FilesError> {
-        let parent = target.parent().unwrap_or(Path::new("/"));
-        self.root.mkdir_all(parent, 0o755).map_err(FilesError::io("make the directory", parent))
+    /// The directory an entry goes to. What is unpacked into is not made, should it be gone by now.
+    fn parent(&self, name: &Path) -> Result<OwnedFd, FilesError> {
+        let parent = name.parent().unwrap_or(Path::new(""));
+        let made = self.root.mkdir_below(self.to, parent, 0o755);
+        made.map_err(FilesError::io("make the directory", &self.to.join(parent)))
     }
 
     /// What is in the way goes; a directory only makes way for nothing, and nothing for one.
@@ -369,6 +371,17 @@ mod tests {
             assert!(matches!(error, FilesError::Escapes { .. }), "{error:?}");
         }
         assert_eq!(outside(&dir), ["key"]);
+    }
+
+    #[test]
+    fn what_is_unpacked_into_is_not_made() {
+        let dir = tree();
+        fs::remove_dir(dir.join("root/to")).unwrap();
+        for name in ["f", "d/f"] {
+            let error = into(&dir, &[(Header::file(name, 0), b"x")], None).unwrap_err();
+            assert!(error.to_string().contains("No such file"), "{error}");
+        }
+        assert!(!dir.join("root/to").exists());
     }
 
     #[test]
