@@ -43,6 +43,15 @@ impl Log {
         }
     }
 
+    /// Why the program of a container could not be executed: on stderr in its own words alone, as if
+    /// the program had said it.
+    pub(crate) fn no_program(&self, message: &str) {
+        if self.file.is_some() {
+            self.write("error", message);
+        }
+        eprintln!("{message}");
+    }
+
     /// What could not be had.
     pub(crate) fn warn(&self, message: &str) {
         self.write("warning", message);

@@ -97,6 +97,17 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// The owner could not be changed.
+    #[error("give cgroup file {} to user {uid}", path.display())]
+    Own {
+        /// The file or directory.
+        path: PathBuf,
+        /// To whom.
+        uid: u32,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The device program was refused.
     #[error("load the device rules of cgroup {} as an eBPF program{}", path.display(), bpf_hint(source))]
     Devices {
@@ -179,6 +190,7 @@ impl Classified for Error {
             | Self::Write { source, .. }
             | Self::Read { source, .. }
             | Self::Join { source, .. }
+            | Self::Own { source, .. }
             | Self::Devices { source, .. }
             | Self::Remove { source, .. }
             | Self::Kill { source, .. }

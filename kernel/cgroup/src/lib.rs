@@ -22,6 +22,7 @@ mod error;
 mod kernel_log;
 mod layout;
 mod oom;
+mod ownership;
 mod path;
 mod plan;
 mod processes;

@@ -4,6 +4,7 @@
 //! init ── Hooks ──────────▶ runtime        runtime ── Go ──▶ init    (id maps written)
 //!      ── Terminal + fd ──▶                        ── Go ──▶         (cgroups joined)
 //!      ── Listener ───────▶                        ── Go ──▶         (hooks have run)
+//!      ── MapOwners + fd ─▶                        ── Go ──▶         (a mount is idmapped)
 //!      ── Ready ──────────▶                        ── Go ──▶         (recorded: stay alive)
 //!      ── Failed ─────────▶
 //! ```
@@ -29,6 +30,9 @@ pub(crate) enum FromInit {
     /// The seccomp listener, by its number in init: under its own filter init may be
     /// allowed no more than `write(2)`, so the runtime takes it out by pidfd.
     Listener(i32),
+    /// The owners of this mount, by its place in the plan, are to be mapped: init may not do that
+    /// to file systems of the host.
+    MapOwners(usize, OwnedFd),
     /// All is set up.
     Ready(Report),
     /// It gave up.
@@ -77,6 +81,11 @@ impl InitEnd {
 
     pub(crate) fn listener(&self, listener: BorrowedFd<'_>) -> io::Result<()> {
         self.send(b'L', listener.as_raw_fd().to_string().as_bytes(), &[])
+    }
+
+    pub(crate) fn map_owners(&self, at: usize, tree: BorrowedFd<'_>) -> io::Result<()> {
+        self.send(b'I', at.to_string().as_bytes(), &[tree])?;
+        self.wait_go()
     }
 
     pub(crate) fn ready(&self, report: &Report) -> io::Result<()> {
@@ -142,15 +151,17 @@ impl RuntimeEnd {
         match (tag, fds.pop()) {
             (b'H', None) => Ok(FromInit::Hooks),
             (b'T', Some(fd)) => Ok(FromInit::Terminal(fd)),
-            (b'L', None) => {
-                let number = std::str::from_utf8(body).ok().and_then(|text| text.parse().ok());
-                number.map(FromInit::Listener).ok_or_else(unknown)
-            }
+            (b'L', None) => number(body).map(FromInit::Listener).ok_or_else(unknown),
+            (b'I', Some(fd)) => number(body).map(|at| FromInit::MapOwners(at, fd)).ok_or_else(unknown),
             (b'R', None) => Ok(FromInit::Ready(serde_json::from_slice(body)?)),
             (b'F', None) => Ok(FromInit::Failed(serde_json::from_slice(body)?)),
             _ => Err(unknown()),
         }
     }
+}
+
+fn number<T: std::str::FromStr>(body: &[u8]) -> Option<T> {
+    std::str::from_utf8(body).ok()?.parse().ok()
 }
 
 // Warnings and the output of a hook fit; the socket's own limit is higher.

@@ -9,6 +9,8 @@
 //! unless its record is complete, and the first record names the cgroup, so `delete`
 //! finds everything.
 
+mod joins;
+
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::time::SystemTime;
@@ -16,12 +18,12 @@ use std::time::SystemTime;
 use base::failpoint;
 use cgroup::{Cgroup, CgroupPath, Driver, Layout};
 use oci_spec::runtime::{Hooks, LinuxResources, Spec};
+use sys::Namespace;
 use sys::clone::Forked;
 use sys::idmap;
 use sys::procfs::Procfs;
 use sys::rlimit::{self, Limit};
 use sys::seccomp::Filter;
-use sys::{Namespace, NamespaceSet};
 
 use crate::channel::{FromInit, InitEnd, Report, RuntimeEnd};
 use crate::error::Error;
@@ -29,10 +31,14 @@ use crate::gate::Gate;
 use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
 use crate::plan::{DeviceKind, Plan, RlimitPlan, plan};
+use crate::rdt::Resctrl;
 use crate::spawn::{Birth, spawn};
 use crate::state::{ContainerRecord, ContainerStatus, StepRecord, hook_state, rfc3339};
 use crate::store::StateDir;
-use crate::{hooks, sources};
+use crate::{hooks, network, sources};
+
+pub(crate) use joins::namespaces_of;
+use joins::{Joins, check_sysctls, open_joins};
 
 /// Points at which a test may kill the runtime.
 pub const FAILPOINTS: &[&str] = &[
@@ -125,11 +131,13 @@ impl Creation<'_> {
         let device_sources = sources::devices(plan);
         let joins = open_joins(plan)?;
         check_sysctls(plan, &joins)?;
+        let rdt = plan.rdt.as_ref().map(|rdt| Resctrl::find()?.locate(rdt, id.as_str())).transpose()?;
         let mut record = self.record(id, plan, options, detached);
         record.cgroup = match (&layout, &cgroup_path) {
             (Some(layout), Some(path)) => Some(Cgroup::locate(path, layout)),
             _ => None,
         };
+        record.rdt = rdt;
         record.cgroup_path = cgroup_path.as_ref().map(ToString::to_string).unwrap_or_default();
         record.warnings.extend(filter.iter().filter(|f| !f.unknown_syscalls().is_empty()).map(|filter| {
             format!("seccomp: unknown system calls are left out: {}", filter.unknown_syscalls().join(", "))
@@ -208,6 +216,7 @@ impl Creation<'_> {
             namespaces,
             cgroup: None,
             cgroup_path: String::new(),
+            rdt: None,
             systemd_cgroup: self.systemd_cgroup,
             terminal: plan.process.terminal.is_some(),
             setgroups_denied: self.setgroups_denied(plan),
@@ -244,22 +253,21 @@ impl Creation<'_> {
         let gate =
             Gate::make(&self.dir.path).map_err(Error::path("make the start gate in", &self.dir.path))?;
         let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
-        let find = |kind| ready.joins.iter().position(|(joined, _)| *joined == kind);
-        let user = find(Namespace::User).map(|at| ready.joins.remove(at).1);
-        let pid_at = ready.joins.iter().position(|(joined, _)| *joined == Namespace::Pid);
-        let pid = pid_at.map(|at| ready.joins.remove(at).1);
+        let Joins { user, pid, first, later } = Joins::of(std::mem::take(&mut ready.joins), ready.plan);
+        ready.joins = later;
         let birth = Birth {
             make: ready.plan.namespaces.make.without(Namespace::Cgroup),
+            first: &first,
             user: user.as_ref().map(AsFd::as_fd),
             pid: pid.as_ref().map(AsFd::as_fd),
             into_cgroup: into_cgroup.as_ref().map(AsFd::as_fd),
             time_offsets: &ready.plan.time_offsets,
         };
-        let is_moved = birth.user.is_some();
+        let is_moved = birth.by_helper();
         match spawn(&birth).map_err(|source| clone_error(source, ready.plan))? {
             Forked::Child => {
                 // Nothing of the host's stays open while init waits for `start`.
-                drop((ours, into_cgroup, user, pid));
+                drop((ours, into_cgroup, user, pid, first));
                 let way = match entrance {
                     // Born in between two forks: the runtime moves it.
                     _ if is_moved => Way::Moved,
@@ -377,10 +385,21 @@ impl Creation<'_> {
     fn limit(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
         let Some(cgroup) = &ready.record.cgroup else { return Ok(()) };
         let warnings = cgroup.apply(&ready.resources)?;
+        if let Some(uid) = ready.plan.cgroup_owner {
+            self.delegate(cgroup, uid)?;
+        }
         ready.record.warnings.extend(warnings.iter().map(ToString::to_string));
         failpoint::hit("create.cgroup");
         ready.timeline.mark("cgroup");
         Ok(())
+    }
+
+    /// Without root the owner is the only one whom the files can belong to.
+    fn delegate(&self, cgroup: &Cgroup, uid: u32) -> Result<(), Error> {
+        match cgroup.delegate(uid) {
+            Err(_) if self.rootless => Ok(()),
+            result => Ok(result?),
+        }
     }
 
     /// After a failure: poststop hooks, the cgroup. The directory goes last.
@@ -388,6 +407,9 @@ impl Creation<'_> {
         if let Some(cgroup) = &record.cgroup {
             // What cannot be removed is not ours: an error was told already.
             let _ = cgroup.remove();
+        }
+        if let Some(group) = &record.rdt {
+            let _ = group.remove();
         }
         if let Some(hooks) = self.spec.hooks() {
             let state = hook_state(record, "stopped", 0);
@@ -434,6 +456,40 @@ impl Parent<'_> {
         if !cgroup_is_made {
             self.creation.complete_cgroup(ready)?;
         }
+        if let (Some(group), Some(plan)) = (&ready.record.rdt, &ready.plan.rdt) {
+            group.enter(plan, self.pid)?;
+        }
+        // Before init goes on: its sysctls may be about them.
+        let moved = self.move_network_devices(ready)?;
+        let finished = self.finish_init(ready, init_is_moved);
+        if finished.is_err()
+            && let Some(moved) = moved
+        {
+            moved.back();
+        }
+        finished
+    }
+
+    fn move_network_devices(&self, ready: &Ready<'_>) -> Result<Option<network::Moved>, Error> {
+        let devices = &ready.plan.net_devices;
+        if devices.is_empty() {
+            return Ok(None);
+        }
+        let joined = ready.joins.iter().find(|(kind, _)| *kind == Namespace::Net);
+        let target = match joined {
+            Some((_, fd)) => fd.try_clone(),
+            None => sys::namespace::open_of(Some(self.pid), Namespace::Net),
+        };
+        let target = target.map_err(|source| network::NetworkError::Namespace { source })?;
+        Ok(Some(network::move_in(devices, target)?))
+    }
+
+    /// From the moment when all is there that init needs.
+    fn finish_init(
+        &self,
+        ready: &mut Ready<'_>,
+        init_is_moved: bool,
+    ) -> Result<(Option<OwnedFd>, u64), Error> {
         self.join_cgroup(ready, init_is_moved)?;
         failpoint::hit("create.joined");
         let (console, report) = self.serve(ready)?;
@@ -484,6 +540,10 @@ impl Parent<'_> {
                 }
                 FromInit::Terminal(master) => console = Some(relay(master, self.relayed)),
                 FromInit::Listener(number) => self.send_listener(ready, number)?,
+                FromInit::MapOwners(at, tree) => {
+                    sources::map_owners_of(ready.plan, at, &tree)?;
+                    self.channel.go().map_err(Error::system("release init"))?;
+                }
                 FromInit::Ready(report) => return Ok((console, report)),
                 FromInit::Failed(failure) => return Err(failure.into()),
                 FromInit::Gone => return Err(Error::InitDied { status: String::new() }),
@@ -527,46 +587,6 @@ fn clone_error(source: std::io::Error, plan: &Plan) -> Error {
     Error::System { what: format!("clone init with new namespaces {}", kinds.join(", ")), source }
 }
 
-fn open_joins(plan: &Plan) -> Result<Vec<(Namespace, OwnedFd)>, Error> {
-    let mut joins = Vec::new();
-    for (kind, path) in &plan.namespaces.join {
-        let fd = sys::namespace::open(path).map_err(Error::path("open the namespace", path))?;
-        let found = sys::namespace::kind(&fd).map_err(Error::path("look at the namespace", path))?;
-        if found != *kind {
-            return Err(crate::plan::SpecError::Invalid {
-                field: "linux.namespaces path",
-                value: path.display().to_string(),
-                hint: "the file is a namespace of another type",
-            }
-            .into());
-        }
-        joins.push((*kind, fd));
-    }
-    Ok(joins)
-}
-
-/// A namespace that is joined may be our own under another name, and its kernel
-/// parameters the host's.
-fn check_sysctls(plan: &Plan, joins: &[(Namespace, OwnedFd)]) -> Result<(), Error> {
-    for (path, _) in &plan.sysctl {
-        let owner = crate::plan::sysctl_owner(path);
-        let Some((kind, joined)) = joins.iter().find(|(kind, _)| Some(*kind) == owner) else { continue };
-        let look = Error::system("look at a namespace");
-        let same = sys::namespace::open_of(None, *kind).and_then(|own| {
-            let (own, joined) = (rustix::fs::fstat(&own)?, rustix::fs::fstat(joined)?);
-            Ok((own.st_dev, own.st_ino) == (joined.st_dev, joined.st_ino))
-        });
-        if same.map_err(look)? {
-            return Err(crate::plan::SpecError::Conflict {
-                what: format!("sysctl {}", path.display()),
-                hint: "the namespace that linux.namespaces joins for it is the runtime's own: make a new one",
-            }
-            .into());
-        }
-    }
-    Ok(())
-}
-
 /// Raises hard limits from outside, where the privileges of the host are: root of a user
 /// namespace has none of them. What is refused, init tells.
 fn raise_hard_limits(pid: i32, rlimits: &[RlimitPlan]) {
@@ -603,9 +623,4 @@ pub(crate) fn set_oom_score(pid: i32, score: Option<i32>, warnings: &mut Vec<Str
         }
         result => result.map_err(Error::system(format!("set oomScoreAdj to {score}"))),
     }
-}
-
-/// The namespaces of a record that are not the runtime's.
-pub(crate) fn namespaces_of(record: &ContainerRecord) -> NamespaceSet {
-    Namespace::ALL.into_iter().filter(|kind| record.namespaces.contains_key(kind.proc_name())).collect()
 }

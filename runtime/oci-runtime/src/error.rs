@@ -42,6 +42,12 @@ pub enum Error {
     /// A cgroup operation failed.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
+    /// A network device could not be moved.
+    #[error(transparent)]
+    Network(#[from] crate::network::NetworkError),
+    /// Shares of cache or memory bandwidth could not be had.
+    #[error(transparent)]
+    Rdt(#[from] crate::rdt::RdtError),
     /// A hook failed.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -199,6 +205,8 @@ impl Classified for Error {
             Self::CgroupPath(error) => error.class(),
             Self::Resources(error) => error.class(),
             Self::Cgroup(error) => error.class(),
+            Self::Network(error) => error.class(),
+            Self::Rdt(error) => error.class(),
             Self::Hook(_) | Self::InitDied { .. } => ErrorClass::Internal,
             Self::Path { source, .. } | Self::System { source, .. } => source.class(),
             Self::Init { errno: 0, .. } => ErrorClass::Invalid,

@@ -224,12 +224,15 @@ impl Parent<'_> {
                 FromInit::Listener(number) => self.send_listener(number)?,
                 FromInit::Ready(report) => break report,
                 FromInit::Failed(failure) => return Err(failure.into()),
-                FromInit::Hooks => {}
+                FromInit::Hooks | FromInit::MapOwners(..) => {}
                 FromInit::Gone => return Err(Error::InitDied { status: "it was killed".to_owned() }),
             }
         };
         warnings.extend(report.warnings);
         set_oom_score(self.pid, plan.oom_score_adj, warnings)?;
+        if let Some(group) = &self.record.rdt {
+            group.join(self.pid)?;
+        }
         let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read the start time"))?;
         self.channel.go().map_err(Error::system("release the process"))?;
         self.exec_failure()?;

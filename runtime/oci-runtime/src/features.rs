@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sys::Namespace;
 
-use crate::plan::OPTION_WORDS;
+use crate::plan::{MEMORY_FLAGS, MEMORY_MODES, OPTION_WORDS};
 
 /// The structure that `features` prints.
 pub fn features() -> Value {
@@ -40,8 +40,10 @@ pub fn features() -> Value {
             },
             "apparmor": { "enabled": true },
             "selinux": { "enabled": true },
-            "intelRdt": { "enabled": false },
-            "mountExtensions": { "idmap": { "enabled": true } }
+            "intelRdt": { "enabled": true, "schemata": true, "monitoring": true },
+            "memoryPolicy": { "modes": MEMORY_MODES, "flags": MEMORY_FLAGS },
+            "mountExtensions": { "idmap": { "enabled": true } },
+            "netDevices": { "enabled": true }
         },
         "potentiallyUnsafeConfigAnnotations": []
     })

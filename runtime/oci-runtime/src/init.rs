@@ -317,8 +317,8 @@ fn set_up_root(
         Setup { root, proc: None, devpts: None, readonly_later: Vec::new(), warnings: Vec::new() };
     timeline.mark("root");
     let mut entered = false;
-    for (mount, source) in plan.mounts.iter().zip(&prepared.sources) {
-        if mount.kind == crate::plan::MountKind::Cgroup && !entered {
+    for (mount, source) in plan.mounts.iter().enumerate().zip(&prepared.sources) {
+        if mount.1.kind == crate::plan::MountKind::Cgroup && !entered {
             enter_cgroup(prepared)?;
             entered = true;
         }

@@ -7,7 +7,9 @@ mod devices;
 mod memory;
 mod mounts;
 mod namespaces;
+mod network;
 mod process;
+mod rdt;
 
 use std::path::{Path, PathBuf};
 
@@ -16,10 +18,13 @@ use sys::idmap::IdMaps;
 use sys::mount::Propagation;
 
 pub use devices::{DeviceKind, DevicePlan};
+pub(crate) use memory::{FLAGS as MEMORY_FLAGS, MODES as MEMORY_MODES};
 pub(crate) use mounts::OPTION_WORDS;
 pub use mounts::{FsOption, IdmapPlan, MountKind, MountPlan};
 pub use namespaces::{NamespacePlan, TimeOffset};
+pub use network::NetDevicePlan;
 pub use process::{Capabilities, ProcessPlan, RlimitPlan, SchedulingPlan, cpus, process};
+pub use rdt::RdtPlan;
 
 /// All that `create` does, decided.
 #[derive(Clone, Debug)]
@@ -32,6 +37,12 @@ pub struct Plan {
     pub id_maps: Option<IdMaps>,
     /// Clock offsets of a time namespace that is made.
     pub time_offsets: Vec<TimeOffset>,
+    /// Network devices that move into the container.
+    pub net_devices: Vec<NetDevicePlan>,
+    /// Shares of cache and memory bandwidth.
+    pub rdt: Option<RdtPlan>,
+    /// To whom the cgroup is handed: an id of the runtime's user namespace.
+    pub cgroup_owner: Option<u32>,
     /// Mounts, in order.
     pub mounts: Vec<MountPlan>,
     /// Device nodes.
@@ -141,6 +152,9 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
         process: process(spec_process, &linux, &mut warnings)?,
+        net_devices: network::net_devices(&linux, &namespaces)?,
+        rdt: rdt::rdt(&linux)?,
+        cgroup_owner: cgroup_owner(spec, &namespaces, id_maps.as_ref()),
         namespaces,
         id_maps,
         time_offsets,
@@ -155,7 +169,6 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     if !own_mounts {
         drop_what_needs_mounts(&mut plan, &mut warnings);
     }
-    warn_of_unsupported(&linux, &mut warnings);
     plan.warnings = warnings;
     Ok(plan)
 }
@@ -252,12 +265,19 @@ fn drop_what_needs_mounts(plan: &mut Plan, warnings: &mut Vec<String>) {
     plan.root.readonly = false;
 }
 
-fn warn_of_unsupported(linux: &oci_spec::runtime::Linux, warnings: &mut Vec<String>) {
-    if linux.intel_rdt().is_some() {
-        warnings.push("linux.intelRdt is not supported and left out".to_owned());
-    }
-    if linux.net_devices().as_ref().is_some_and(|devices| !devices.is_empty()) {
-        warnings.push("linux.netDevices is not supported and left out".to_owned());
+/// Who shall manage the container's own cgroup: who executes its process, when the container sees
+/// its cgroup as the root and may write there (config-linux.md, "Cgroup ownership").
+fn cgroup_owner(spec: &Spec, namespaces: &NamespacePlan, maps: Option<&IdMaps>) -> Option<u32> {
+    let writable = |mount: &oci_spec::runtime::Mount| {
+        mount.source().as_deref() == Some(Path::new("cgroup"))
+            && mount.destination() == Path::new("/sys/fs/cgroup")
+            && !mount.options().iter().flatten().any(|option| option == "ro")
+    };
+    let given = namespaces.makes(sys::Namespace::Cgroup) && spec.mounts().iter().flatten().any(writable);
+    let uid = spec.process().as_ref().map(|process| process.user().uid()).filter(|_| given)?;
+    match maps {
+        Some(maps) => sys::idmap::outside(&maps.uids, uid),
+        None => (!namespaces.has(sys::Namespace::User)).then_some(uid),
     }
 }
 

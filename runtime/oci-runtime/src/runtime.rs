@@ -194,6 +194,9 @@ impl Runtime {
             }
             cgroup.remove()?;
         }
+        if let Some(group) = &record.rdt {
+            group.remove()?;
+        }
         failpoint::hit("delete.cgroup");
         let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
         dir.remove()?;
@@ -249,6 +252,13 @@ impl Runtime {
         };
         let plan = cgroup::plan_update(resources, &cgroup::Layout::detect()?)?;
         Ok(cgroup.apply(&plan)?.iter().map(ToString::to_string).collect())
+    }
+
+    /// Changes its shares of cache and memory bandwidth: lines of `schemata`.
+    pub fn update_rdt(&self, id: &ContainerId, schemata: &[String]) -> Result<(), Error> {
+        let (record, _) = self.state(id)?;
+        let group = record.rdt.as_ref().ok_or(crate::rdt::RdtError::NoGroup)?;
+        Ok(group.share(schemata)?)
     }
 
     /// Freezes all processes of the container.

@@ -42,6 +42,19 @@ pub enum Error {
         /// Which call.
         name: String,
     },
+    /// An errno that nobody would get.
+    #[error("seccomp: errnoRet {value} of {name} has no meaning for {action}: leave it out")]
+    NoErrno {
+        /// The first call of the rule, or `defaultAction`.
+        name: String,
+        /// What is done.
+        action: String,
+        /// As given.
+        value: u32,
+    },
+    /// A rule about nothing.
+    #[error("seccomp: a rule in syscalls has no names: name the system calls that it is about")]
+    NoNames,
     /// Somebody has to answer.
     #[error(
         "seccomp: rules notify a listener, but listenerPath is not set: name the socket of the agent that answers"
@@ -86,7 +99,8 @@ pub fn policy(seccomp: &LinuxSeccomp) -> Result<Policy<'_>, Error> {
     let arches = seccomp.architectures().iter().flatten().filter_map(|arch| self::arch(*arch)).collect();
     let has = |flag| seccomp.flags().iter().flatten().any(|have| *have == flag);
     let flags = Flags {
-        tsync: has(LinuxSeccompFilterFlag::SeccompFilterFlagTsync),
+        // The process that loads it has one thread: nobody is to be brought along.
+        tsync: false,
         log: has(LinuxSeccompFilterFlag::SeccompFilterFlagLog),
         // As runc: without `flags` containers are not slowed down by this mitigation.
         spec_allow: seccomp.flags().is_none() || has(LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow),
@@ -96,7 +110,7 @@ pub fn policy(seccomp: &LinuxSeccomp) -> Result<Policy<'_>, Error> {
 }
 
 fn rule(call: &LinuxSyscall) -> Result<Rule<'_>, Error> {
-    let name = call.names().first().map_or("", String::as_str);
+    let name = call.names().first().map(String::as_str).ok_or(Error::NoNames)?;
     let action = action(call.action(), call.errno_ret(), name)?;
     // As runc: the process that is about to become the container's still has to say so.
     if let (Action::Notify, Some(name)) = (action, call.names().iter().find(|name| name.as_str() == "write"))
@@ -128,6 +142,10 @@ fn condition(argument: &LinuxSeccompArg, name: &str) -> Result<Condition, Error>
 }
 
 fn action(action: LinuxSeccompAction, errno_ret: Option<u32>, name: &str) -> Result<Action, Error> {
+    let takes_errno = matches!(action, LinuxSeccompAction::ScmpActErrno | LinuxSeccompAction::ScmpActTrace);
+    if let Some(value) = errno_ret.filter(|_| !takes_errno) {
+        return Err(Error::NoErrno { name: name.to_owned(), action: action.to_string(), value });
+    }
     let value = errno_ret.unwrap_or(EPERM);
     let small = u16::try_from(value).map_err(|_| Error::Value { name: name.to_owned(), value });
     Ok(match action {
@@ -291,6 +309,14 @@ mod tests {
             )),
             Err(Error::Argument { index: 6, .. })
         ));
+        assert_eq!(parse(&section(r#"{"names":[],"action":"SCMP_ACT_ERRNO"}"#)), Err(Error::NoNames));
+        for (section, name) in [
+            (section(r#"{"names":["mkdir"],"action":"SCMP_ACT_LOG","errnoRet":1}"#), "mkdir"),
+            (r#"{"defaultAction":"SCMP_ACT_ALLOW","defaultErrnoRet":1}"#.to_owned(), "defaultAction"),
+        ] {
+            let error = parse(&section).unwrap_err();
+            assert!(matches!(&error, Error::NoErrno { name: told, .. } if told == name), "{error}");
+        }
         let misspelt = parse(&section(r#"{"names":["mkdri"],"action":"SCMP_ACT_ERRNO"}"#)).unwrap();
         assert_eq!(misspelt.unknown_syscalls(), ["mkdri"]);
     }

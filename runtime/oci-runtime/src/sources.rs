@@ -42,10 +42,7 @@ pub(crate) fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>,
     plan.mounts
         .iter()
         .map(|mount| match &mount.kind {
-            // Made here all the same: init's root is not its namespace's, so it may make no other.
-            MountKind::Bind { source, .. } if in_root(plan, source).is_some() => {
-                mount.idmap.as_ref().map(|idmap| idmap_namespace(idmap, source, &around)).transpose()
-            }
+            MountKind::Bind { source, .. } if in_root(plan, source).is_some() => Ok(None),
             MountKind::Bind { source, recursive } => {
                 bind(mount, &bundle.join(source), *recursive, &around).map(Some)
             }
@@ -92,16 +89,36 @@ fn idmap_namespace(idmap: &IdmapPlan, source: &Path, around: &Around<'_>) -> Res
 fn bind(plan: &MountPlan, source: &Path, recursive: bool, around: &Around<'_>) -> Result<OwnedFd, Error> {
     let tree =
         clone_source(source, recursive).map_err(Error::path("open the source of a bind mount", source))?;
-    let user = plan.idmap.as_ref().map(|idmap| idmap_namespace(idmap, source, around)).transpose()?;
-    dress(plan, &tree, (source, user.as_ref()), around)?;
+    map_owners(plan, &tree, source, around)?;
+    dress(plan, &tree, source, around)?;
     Ok(tree)
+}
+
+/// Maps the owners in a copy that init has made for the mount at this place.
+pub(crate) fn map_owners_of(plan: &Plan, at: usize, tree: &OwnedFd) -> Result<(), Error> {
+    match plan.mounts.get(at) {
+        Some(mount) => match &mount.kind {
+            MountKind::Bind { source, .. } => map_owners(mount, tree, source, &Around::of(plan)),
+            _ => Ok(()),
+        },
+        None => Ok(()),
+    }
+}
+
+/// Maps the owners in a detached copy, if that is asked for.
+fn map_owners(plan: &MountPlan, tree: &OwnedFd, source: &Path, around: &Around<'_>) -> Result<(), Error> {
+    let Some(idmap) = &plan.idmap else { return Ok(()) };
+    let user = idmap_namespace(idmap, source, around)?;
+    let change = Change { idmap: Some(user.as_fd()), recursive: idmap.recursive, ..Change::default() };
+    mount::set_attributes(tree, &change)
+        .map_err(Error::path("map the owners (does the file system support idmapped mounts?) of", source))
 }
 
 /// Gives a detached copy the options of its mount.
 pub(crate) fn dress(
     plan: &MountPlan,
     tree: &OwnedFd,
-    (source, user): (&Path, Option<&OwnedFd>),
+    source: &Path,
     around: &Around<'_>,
 ) -> Result<(), Error> {
     let apply = |change: &Change<'_>| {
@@ -111,13 +128,6 @@ pub(crate) fn dress(
     let stays_peer = around.shared_root && plan.propagation.iter().any(|(p, _)| *p == Propagation::Shared);
     if !stays_peer {
         apply(&Change { propagation: Some(Propagation::Slave), recursive: true, ..Change::default() })?;
-    }
-    if let (Some(idmap), Some(user)) = (&plan.idmap, user) {
-        let change = Change { idmap: Some(user.as_fd()), recursive: idmap.recursive, ..Change::default() };
-        mount::set_attributes(tree, &change).map_err(Error::path(
-            "map the owners (does the file system support idmapped mounts?) of",
-            source,
-        ))?;
     }
     if plan.named {
         set_own(plan, tree, source, around)?;

@@ -14,6 +14,9 @@ use crate::plan::TimeOffset;
 pub(crate) struct Birth<'a> {
     /// Namespaces made for it.
     pub(crate) make: NamespaceSet,
+    /// Namespaces that it joins with our rights, before it has those of a user namespace: that one
+    /// does not own them.
+    pub(crate) first: &'a [(Namespace, OwnedFd)],
     /// The user namespace that owns them, when it is not ours and not made.
     pub(crate) user: Option<BorrowedFd<'a>>,
     /// The PID namespace that it joins: that works for children only.
@@ -24,14 +27,17 @@ pub(crate) struct Birth<'a> {
     pub(crate) time_offsets: &'a [TimeOffset],
 }
 
+impl Birth<'_> {
+    /// Whether init is made by a helper, which is in no cgroup of the container's.
+    pub(crate) fn by_helper(&self) -> bool {
+        // Root of a user namespace may go into another PID namespace, but not back into the host's.
+        self.user.is_some() || !self.first.is_empty() || self.pid.is_some() && sys::user::mapped().is_some()
+    }
+}
+
 /// Forks. Our own namespaces are afterwards as they were.
 pub(crate) fn spawn(birth: &Birth<'_>) -> io::Result<Forked> {
-    match birth.user {
-        Some(user) => spawn_by_helper(birth, Some(user)),
-        // Root of a user namespace may go into another PID namespace, but not back into the host's.
-        None if birth.pid.is_some() && sys::user::mapped().is_some() => spawn_by_helper(birth, None),
-        None => spawn_here(birth, false),
-    }
+    if birth.by_helper() { spawn_by_helper(birth) } else { spawn_here(birth, false) }
 }
 
 fn spawn_here(birth: &Birth<'_>, sibling: bool) -> io::Result<Forked> {
@@ -77,14 +83,16 @@ fn make_time_namespace(offsets: &[TimeOffset]) -> io::Result<OwnedFd> {
 
 /// Namespaces belong to the user namespace of whoever makes them. So a helper joins it,
 /// makes init as its sibling, and ends.
-fn spawn_by_helper(birth: &Birth<'_>, user: Option<BorrowedFd<'_>>) -> io::Result<Forked> {
+fn spawn_by_helper(birth: &Birth<'_>) -> io::Result<Forked> {
     let (ours, theirs) = sys::fdpass::message_pair()?;
     match clone3(&CloneOptions::default())? {
         Forked::Child => {
             drop(ours);
-            let inner = Birth { user: None, into_cgroup: None, ..*birth };
-            let joined = user.map_or(Ok(()), |user| {
-                sys::namespace::join(user, Namespace::User).and_then(|()| own_the_namespace())
+            let inner = Birth { user: None, first: &[], into_cgroup: None, ..*birth };
+            let first = birth.first.iter().try_for_each(|(kind, fd)| sys::namespace::join(fd, *kind));
+            let joined = first.and_then(|()| match birth.user {
+                Some(user) => sys::namespace::join(user, Namespace::User).and_then(|()| own_the_namespace()),
+                None => Ok(()),
             });
             let result = joined.and_then(|()| spawn_here(&inner, true));
             match result {

@@ -88,6 +88,9 @@ pub struct ContainerRecord {
     /// `cgroupsPath`, clean; empty when it has no cgroup.
     #[serde(default)]
     pub cgroup_path: String,
+    /// Its group of the resource control file system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rdt: Option<crate::rdt::RdtGroup>,
     /// Whether systemd manages the cgroup.
     #[serde(default)]
     pub systemd_cgroup: bool,

@@ -33,7 +33,13 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     let id = id(invocation)?;
     if let Err(error) = runtime.start(&id) {
         drop(runtime.delete(&id, true));
-        return Err(error.into());
+        return match &error {
+            oci_runtime::Error::Init { reason, .. } if reason.starts_with("exec ") => {
+                log.no_program(reason);
+                Ok(1)
+            }
+            _ => Err(error.into()),
+        };
     }
     log.debug("init: closing the pipe to signal completion: its program runs");
     let Some(signals) = signals else { return Ok(0) };

@@ -18,8 +18,13 @@ pub(crate) fn update(runtime: &Runtime, invocation: &Invocation, log: &Log) -> a
         Some(file) => read(file)?,
         None => from_options(invocation)?,
     };
-    if invocation.value("l3-cache-schema").or(invocation.value("mem-bw-schema")).is_some() {
-        bail!("updating a non-existent Intel RDT configuration is not supported");
+    let schemata: Vec<String> = ["l3-cache-schema", "mem-bw-schema"]
+        .iter()
+        .filter_map(|option| invocation.value(option).filter(|schema| !schema.is_empty()))
+        .map(str::to_owned)
+        .collect();
+    if !schemata.is_empty() {
+        runtime.update_rdt(&id, &schemata)?;
     }
     for warning in runtime.update(&id, &resources)? {
         log.warn(&warning);

@@ -103,3 +103,25 @@ fn beside_v1_nothing_is_enabled_that_nobody_needs() {
         assert_eq!(given.trim(), "");
     }
 }
+
+#[test]
+fn cg_14_a_delegated_cgroup_belongs_to_its_user_but_for_its_limits() {
+    use std::os::unix::fs::MetadataExt;
+    let (cgroup, _subtree) = v2_only("v2owner");
+    let dir = cgroup.v2_dir().unwrap();
+    let owner = |file: &str| std::fs::metadata(dir.join(file)).unwrap().uid();
+    cgroup.delegate(12_345).unwrap();
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        assert_eq!(owner(file), 12_345, "{file:?}");
+    }
+    for file in ["cgroup.freeze", "cgroup.max.descendants", "cgroup.type"] {
+        assert_eq!(owner(file), 0, "{file}");
+    }
+    // v1 is no border for its owner: beside it nothing is given away.
+    let fixture = Fixture::new("owner");
+    if fixture.layout.mode() == Mode::Hybrid {
+        fixture.cgroup.delegate(12_345).unwrap();
+        let dirs: Vec<_> = fixture.cgroup.dirs().collect();
+        assert!(dirs.iter().all(|dir| std::fs::metadata(dir).unwrap().uid() == 0), "{dirs:?}");
+    }
+}

@@ -397,6 +397,9 @@ pub struct LinkChange<'a> {
     pub ipv6_generation: Option<AddressGeneration>,
     /// IPv4 settings.
     pub ipv4: &'a [(Ipv4Conf, u32)],
+    /// The network namespace that it goes to. A `name` holds from its arrival on; `%d` in it is the
+    /// first free number there.
+    pub netns: Option<BorrowedFd<'a>>,
 }
 
 /// `RTM_SETLINK`: changes `place`.
@@ -418,6 +421,9 @@ pub fn set_link(place: Place<'_>, change: &LinkChange<'_>) -> Message {
     }
     if let Some(alias) = change.alias {
         message.str(IFLA_IFALIAS, alias);
+    }
+    if let Some(netns) = change.netns {
+        message.u32(IFLA_NET_NS_FD, netns.as_raw_fd().cast_unsigned());
     }
     if change.ipv6_generation.is_some() || !change.ipv4.is_empty() {
         message.nest(IFLA_AF_SPEC, |families| {

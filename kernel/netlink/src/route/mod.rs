@@ -1,6 +1,7 @@
 //! `rtnetlink(7)`: links, addresses, routes, neighbours and policy rules.
 
 mod address;
+mod carried;
 mod inet6;
 mod link;
 mod neighbour;
@@ -8,6 +9,7 @@ mod policy;
 mod table;
 
 pub use address::{Address, add_address, addresses, delete_address};
+pub use carried::{CarriedAddress, add_carried, carried_addresses};
 pub use inet6::{add_address6, default_route6, delete_default_route6, destinations6};
 pub use link::{
     AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, Macvlan,

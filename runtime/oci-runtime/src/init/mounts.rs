@@ -16,15 +16,15 @@ use crate::sources;
 pub(super) fn mount(
     setup: &mut Setup,
     prepared: &Prepared<'_>,
-    plan: &MountPlan,
+    (at, plan): (usize, &MountPlan),
     source: Option<&OwnedFd>,
 ) -> Result<(), InitError> {
     match &plan.kind {
         MountKind::Bind { source: path, recursive } => {
             let own;
             let tree = match (sources::in_root(prepared.plan, path), source) {
-                (Some(inside), user) => {
-                    own = of_root(setup, prepared, plan, (inside, *recursive), user)
+                (Some(inside), _) => {
+                    own = of_root(setup, prepared, (at, plan), (inside, *recursive))
                         .map_err(|error| on(error, plan, &path.display().to_string()))?;
                     &own
                 }
@@ -48,15 +48,17 @@ fn on(error: InitError, plan: &MountPlan, what: &str) -> InitError {
 fn of_root(
     setup: &Setup,
     prepared: &Prepared<'_>,
-    plan: &MountPlan,
+    (at, plan): (usize, &MountPlan),
     (inside, recursive): (&Path, bool),
-    user: Option<&OwnedFd>,
 ) -> Result<OwnedFd, InitError> {
     let doing = || "open the source".to_owned();
     let found = setup.root.resolve(inside).doing(doing)?;
     let tree = mount::clone_fd(&found, recursive).doing(doing)?;
+    if plan.idmap.is_some() {
+        prepared.channel.map_owners(at, tree.as_fd()).doing(|| "have the owners mapped".to_owned())?;
+    }
     let around = sources::Around::of(prepared.plan);
-    sources::dress(plan, &tree, (inside, user), &around).map_err(|error| {
+    sources::dress(plan, &tree, inside, &around).map_err(|error| {
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
         InitError::plain(format!("{error}{cause}"))
     })?;
@@ -273,7 +275,17 @@ const PROC_MAY_BE_REPLACED: &[&str] = &[
 ];
 
 /// Words of mount(8) that the kernel does not know.
-const IGNORED_FLAGS: &[&str] =
-    &["newinstance", "loud", "silent", "noauto", "auto", "user", "nouser", "nofail"];
+const IGNORED_FLAGS: &[&str] = &[
+    "newinstance",
+    "loud",
+    "silent",
+    "iversion",
+    "noiversion",
+    "noauto",
+    "auto",
+    "user",
+    "nouser",
+    "nofail",
+];
 
 const VIRTUAL: &[&str] = &["proc", "sysfs", "tmpfs", "devpts", "mqueue", "cgroup", "cgroup2", "ramfs"];

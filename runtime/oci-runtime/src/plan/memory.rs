@@ -68,6 +68,19 @@ fn nodes(list: &str) -> Result<Vec<usize>, SpecError> {
     Ok(nodes)
 }
 
+/// The modes, for `features`.
+pub(crate) const MODES: &[&str] = &[
+    "MPOL_DEFAULT",
+    "MPOL_BIND",
+    "MPOL_INTERLEAVE",
+    "MPOL_WEIGHTED_INTERLEAVE",
+    "MPOL_PREFERRED",
+    "MPOL_PREFERRED_MANY",
+    "MPOL_LOCAL",
+];
+/// The flags, for `features`.
+pub(crate) const FLAGS: &[&str] = &["MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES", "MPOL_F_STATIC_NODES"];
+
 /// The kernel's `MAX_NUMNODES` at its largest configuration.
 const NODES_MAX: usize = 1024;
 
@@ -85,6 +98,16 @@ mod tests {
         let got = of(r#"{"mode":"MPOL_BIND","nodes":"0,2-3","flags":["MPOL_F_STATIC_NODES"]}"#).unwrap();
         assert_eq!(got, MemoryPolicy { mode: 2 | 1 << 15, nodes: vec![0, 2, 3] });
         assert_eq!(of(r#"{"mode":"MPOL_DEFAULT"}"#).unwrap(), MemoryPolicy { mode: 0, nodes: vec![] });
+    }
+
+    #[test]
+    fn every_word_that_is_told_is_known() {
+        for mode in MODES {
+            let needs = if matches!(*mode, "MPOL_DEFAULT" | "MPOL_LOCAL") { "" } else { "0" };
+            for flag in FLAGS {
+                of(&format!(r#"{{"mode":"{mode}","nodes":"{needs}","flags":["{flag}"]}}"#)).unwrap();
+            }
+        }
     }
 
     #[test]

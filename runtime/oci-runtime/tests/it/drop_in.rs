@@ -230,3 +230,22 @@ fn under_another_name_it_answers_to_that() {
         run(std::process::Command::new(&link).args(["checkpoint", "c"])).exits(1).says("checkpoint");
     });
 }
+
+/// What the exec of the program says is the program's: nothing of the runtime's around it.
+#[test]
+fn an_exec_that_fails_says_so_in_bare_words() {
+    isolated(|| {
+        let bundle = Bundle::new().with(|spec| spec["process"]["args"] = json!(["/run.sh"]));
+        fs::write(bundle.in_root("run.sh"), "#!/mmnnttbb foo bar\nsh\n").unwrap();
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        fs::set_permissions(bundle.in_root("run.sh"), mode).unwrap();
+        let said = bundle.run();
+        assert_ne!(said.code, 0);
+        assert_eq!(said.stderr.trim(), "exec /run.sh: no such file or directory");
+        // A log has it as every other error.
+        let (path, log) = (bundle.dir.path().to_str().unwrap(), bundle.dir.join("log"));
+        bundle.runtime(&["--log", log.to_str().unwrap(), "run", "--bundle", path, "c"]);
+        let log = fs::read_to_string(log).unwrap();
+        assert!(log.contains("level=error") && log.contains("exec /run.sh: no such file"), "{log}");
+    });
+}

@@ -216,13 +216,28 @@ fn messages_go_to_the_log_in_the_form_that_engines_read() {
 #[test]
 fn the_record_explains_what_was_done() {
     isolated(|| {
-        let bundle = Bundle::new().with(|spec| spec["linux"]["intelRdt"] = json!({ "closID": "x" }));
+        let bundle = Bundle::new().mount(json!({ "destination": "tmp", "type": "tmpfs", "source": "tmpfs" }));
         bundle.create().ok();
         let text = std::fs::read_to_string(bundle.state_root().join("c/state.json")).unwrap();
         let record: oci_runtime::ContainerRecord = serde_json::from_str(&text).unwrap();
         assert!(record.steps.iter().any(|step| step.name == "init: mounts"), "{:?}", record.steps);
-        assert!(record.warnings.iter().any(|warning| warning.contains("intelRdt")));
+        assert!(record.warnings.iter().any(|warning| warning.contains("tmp is not absolute")));
         assert!(record.namespaces.contains_key("pid"));
+    });
+}
+
+#[test]
+fn shares_that_no_hardware_here_can_give_are_an_error() {
+    isolated(|| {
+        let bundle = Bundle::new().with(|spec| spec["linux"]["intelRdt"] = json!({ "closID": "x" }));
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let said = bundle.run();
+        match mounts.contains(" - resctrl ") {
+            true => said.exits(1).says("clos dir not accessible"),
+            false => said.exits(1).says("Intel RDT is not enabled"),
+        };
+        bundle.assert_nothing_left();
+        bundle.with(|spec| spec["linux"]["intelRdt"] = Value::Null).start();
     });
 }
 

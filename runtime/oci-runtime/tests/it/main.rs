@@ -12,5 +12,6 @@ mod hooks;
 mod lifecycle;
 mod mounts;
 mod namespaces;
+mod network;
 mod process;
 mod terminals;

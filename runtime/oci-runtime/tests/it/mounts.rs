@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
 
 use serde_json::json;
-use testkit::isolated;
+use testkit::{TempDir, isolated};
 
 use crate::bundle::Bundle;
 
@@ -284,5 +284,35 @@ fn the_working_directory_is_made() {
         let bundle = Bundle::new().with(|spec| spec["process"]["cwd"] = json!("/srv/app")).script("pwd");
         assert_eq!(bundle.run().ok(), "/srv/app");
         assert_eq!(fs::metadata(bundle.in_root("srv/app")).unwrap().mode() & 0o777, 0o755);
+    });
+}
+
+/// Init may not map the owners of what the host has mounted: the runtime does it for a source that is
+/// only there once init has mounted something on the way to it.
+#[test]
+fn a_source_in_the_root_is_idmapped_in_a_user_namespace_too() {
+    isolated(|| {
+        let source = TempDir::new();
+        fs::create_dir_all(source.join("below")).unwrap();
+        fs::write(source.join("below/file"), "").unwrap();
+        let map = json!([{ "containerID": 0, "hostID": 100_000, "size": 65_536 }]);
+        let bundle = Bundle::new().script("stat -c %u /first/below/file /second/file").with(|spec| {
+            spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+            (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (map.clone(), map);
+        });
+        for target in ["first", "second"] {
+            fs::create_dir_all(bundle.in_root(target)).unwrap();
+        }
+        let inside = bundle.in_root("first/below");
+        let bundle = bundle
+            .mount(json!({ "destination": "/first", "type": "bind", "source": source.path(), "options": ["rbind"] }))
+            .mount(json!({ "destination": "/second", "type": "bind", "source": inside, "options": ["rbind", "idmap"] }));
+        let output = bundle.run();
+        if output.code != 0 && output.stderr.contains("idmapped") {
+            // The file system below the temporary directory decides.
+            return;
+        }
+        // Root of the host is nobody inside, and root of the container through the mapped mount.
+        assert_eq!(output.ok(), "65534\n0");
     });
 }

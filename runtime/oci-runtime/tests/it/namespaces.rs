@@ -320,3 +320,84 @@ fn a_sysctl_does_not_change_our_own_namespace_under_another_name() {
         }
     });
 }
+
+/// Everything of another container but its mounts, which those who join it cannot share a root with.
+#[test]
+fn ns_10_all_namespaces_of_another_container_are_joined_at_once() {
+    isolated(|| {
+        let first = Bundle::new().with(|spec| {
+            for kind in ["user", "time"] {
+                add(spec, json!({ "type": kind }));
+            }
+            maps(spec);
+            spec["linux"]["timeOffsets"] = json!({ "boottime": { "secs": 7_000_000 } });
+            spec["process"]["args"] = json!(["sleep", "1000"]);
+        });
+        first.start();
+        let pid = first.pid().to_string();
+        let second = Bundle::new().script("cat /proc/uptime; sleep 1000").with(|spec| {
+            spec["linux"]["namespaces"] = KINDS
+                .iter()
+                .map(|(kind, file)| match *kind {
+                    "mount" => json!({ "type": kind }),
+                    _ => json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }),
+                })
+                .collect();
+        });
+        second.start();
+        for (kind, file) in KINDS.iter().filter(|(kind, _)| *kind != "mount") {
+            assert_eq!(of_container(&second, file), ns(&pid, file), "{kind}");
+        }
+        assert!(wait_until(std::time::Duration::from_secs(5), || second.printed().contains('.')));
+        let uptime: f64 = second.printed().split_whitespace().next().unwrap().parse().unwrap();
+        assert!(uptime > 7_000_000.0, "{uptime}");
+        assert_eq!(second.runtime(&["exec", "c", "id", "-u"]).ok(), "0");
+    });
+}
+
+/// What the user namespace does not own is joined with the rights that the runtime has outside of it.
+#[test]
+fn ns_10_the_hosts_namespaces_are_joined_beside_a_user_namespace() {
+    isolated(|| {
+        let owner = Bundle::new().with(|spec| {
+            add(spec, json!({ "type": "user" }));
+            maps(spec);
+            spec["process"]["args"] = json!(["sleep", "1000"]);
+        });
+        owner.start();
+        let user = format!("/proc/{}/ns/user", owner.pid());
+        let donor = Command::new("unshare")
+            .args(["--net", "--ipc", "--uts", "--time", "--", "sleep", "1000"])
+            .spawn()
+            .map(Donor)
+            .unwrap();
+        let pid = donor.0.id().to_string();
+        assert!(wait_until(std::time::Duration::from_secs(5), || ns(&pid, "uts") != ns("self", "uts")));
+        let joined = [("network", "net"), ("ipc", "ipc"), ("uts", "uts")];
+        for user in [Some(user.as_str()), None] {
+            let bundle = Bundle::new().with(|spec| {
+                for (kind, file) in joined {
+                    remove(spec, kind);
+                    add(spec, json!({ "type": kind, "path": format!("/proc/{pid}/ns/{file}") }));
+                }
+                match user {
+                    Some(path) => add(spec, json!({ "type": "user", "path": path })),
+                    None => {
+                        add(spec, json!({ "type": "user" }));
+                        maps(spec);
+                    }
+                }
+                spec["process"]["args"] = json!(["sleep", "1000"]);
+            });
+            bundle.start();
+            for (kind, file) in joined {
+                assert_eq!(of_container(&bundle, file), ns(&pid, file), "{kind}, user {user:?}");
+            }
+            match user {
+                Some(_) => assert_eq!(of_container(&bundle, "user"), ns(&owner.pid().to_string(), "user")),
+                None => assert_ne!(of_container(&bundle, "user"), ns("self", "user")),
+            }
+            assert_eq!(bundle.runtime(&["exec", "c", "id", "-u"]).ok(), "0");
+        }
+    });
+}
