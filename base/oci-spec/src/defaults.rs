@@ -40,11 +40,7 @@ pub fn capabilities() -> Capabilities {
 /// effective. Inheritable and ambient stay empty (CVE-2022-24769).
 pub fn capability_sets(set: &Capabilities) -> LinuxCapabilities {
     let mut sets = LinuxCapabilities::default();
-    sets.set_bounding(Some(set.clone()))
-        .set_permitted(Some(set.clone()))
-        .set_effective(Some(set.clone()))
-        .set_inheritable(None)
-        .set_ambient(None);
+    sets.set_bounding(Some(set.clone())).set_permitted(Some(set.clone())).set_effective(Some(set.clone()));
     sets
 }
 

@@ -48,31 +48,13 @@ fn parse_tolerantly(bytes: &[u8], error: Error) -> Result<Loaded, Error> {
     check_memory_policy(&value["linux"]["memoryPolicy"])?;
     let unknown =
         value.pointer_mut("/process/capabilities").map(drop_unknown_capabilities).unwrap_or_default();
-    let renamed = use_known_words(value.pointer_mut("/process/scheduler"));
-    if unknown.is_empty() && !renamed {
+    if unknown.is_empty() {
         return Err(error);
     }
-    let text = || format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "));
-    let warnings = if unknown.is_empty() { Vec::new() } else { vec![text()] };
+    let warnings = vec![format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "))];
     let Error::Json { path, .. } = error else { return Err(error) };
     let spec = serde_json::from_value(value).map_err(|source| Error::Json { path, source })?;
     Ok(Loaded { spec, warnings })
-}
-
-/// The specification's word for a flag of the scheduler, which the types call otherwise.
-pub fn use_known_words(scheduler: Option<&mut Value>) -> bool {
-    let flags = scheduler.and_then(|scheduler| scheduler.get_mut("flags")).and_then(Value::as_array_mut);
-    let mut changed = false;
-    for flag in flags.into_iter().flatten() {
-        let known = match flag.as_str() {
-            Some("SCHED_FLAG_RESET_ON_FORK") => "SCHED_RESET_ON_FORK",
-            Some("SCHED_FLAG_DL_OVERRUN") => "SCHED_FLAG_D_L_OVERRUN",
-            _ => continue,
-        };
-        *flag = known.into();
-        changed = true;
-    }
-    changed
 }
 
 fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {

@@ -230,7 +230,6 @@ impl Creation<'_> {
     fn later_hooks(&self) -> Option<Hooks> {
         let mut hooks = self.spec.hooks().clone()?;
         hooks.set_create_runtime(None).set_create_container(None).set_start_container(None);
-        #[allow(deprecated)]
         hooks.set_prestart(None);
         let some = hooks.poststart().as_ref().is_some_and(|h| !h.is_empty())
             || hooks.poststop().as_ref().is_some_and(|h| !h.is_empty());
@@ -322,7 +321,6 @@ impl Creation<'_> {
         let hooks = self.spec.hooks().as_ref().unwrap_or(&empty);
         let record = &ready.record;
         let state = |status| hook_state(record, status, std::process::id() as i32);
-        #[allow(deprecated)]
         let runtime_hooks =
             [hooks.prestart(), hooks.create_runtime()].into_iter().flatten().any(|h| !h.is_empty());
         let keyring = (!options.no_new_keyring).then(|| format!("_ses.{}", record.id));
@@ -554,7 +552,6 @@ impl Parent<'_> {
     fn runtime_hooks(&self, ready: &Ready<'_>) -> Result<(), Error> {
         let Some(hooks) = self.creation.spec.hooks() else { return Ok(()) };
         let state = hook_state(&ready.record, ContainerStatus::Creating.as_str(), self.pid);
-        #[allow(deprecated)]
         let prestart = hooks.prestart().as_deref().unwrap_or_default();
         hooks::run_all("prestart", prestart, &state)?;
         hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;

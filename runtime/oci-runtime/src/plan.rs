@@ -124,7 +124,7 @@ impl SpecError {
 /// Decides what `create` does for `spec` in `bundle`.
 pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     check_version(spec)?;
-    let linux = spec.linux().clone().unwrap_or_default_empty();
+    let linux = spec.linux().clone().unwrap_or_default();
     let mut warnings = Vec::new();
     let namespaces = namespaces::namespaces(&linux)?;
     let id_maps = namespaces::id_maps(&linux, &namespaces)?;
@@ -278,28 +278,6 @@ fn cgroup_owner(spec: &Spec, namespaces: &NamespacePlan, maps: Option<&IdMaps>) 
     match maps {
         Some(maps) => sys::idmap::outside(&maps.uids, uid),
         None => (!namespaces.has(sys::Namespace::User)).then_some(uid),
-    }
-}
-
-/// The crate's `Linux::default()` fills in an example; an absent `linux` means nothing.
-trait OrEmpty {
-    fn unwrap_or_default_empty(self) -> oci_spec::runtime::Linux;
-}
-
-impl OrEmpty for Option<oci_spec::runtime::Linux> {
-    fn unwrap_or_default_empty(self) -> oci_spec::runtime::Linux {
-        self.unwrap_or_else(|| {
-            let mut linux = oci_spec::runtime::Linux::default();
-            linux
-                .set_namespaces(None)
-                .set_devices(None)
-                .set_resources(None)
-                .set_masked_paths(None)
-                .set_readonly_paths(None)
-                .set_uid_mappings(None)
-                .set_gid_mappings(None);
-            linux
-        })
     }
 }
 

@@ -2,8 +2,8 @@
 //! calls by argument, some only with the capability that they are about.
 
 use crate::runtime::{
-    Arch, Capabilities, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg,
-    LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
+    Arch, Capabilities, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompOperator,
+    LinuxSyscall,
 };
 
 use super::calls::ALWAYS;
@@ -73,8 +73,9 @@ fn allow_if(name: &str, argument: LinuxSeccompArg) -> LinuxSyscall {
 
 /// A condition on the first argument. With a mask: that none of its bits is set.
 fn argument(value: u64, op: LinuxSeccompOperator) -> LinuxSeccompArg {
-    let argument = LinuxSeccompArgBuilder::default().index(0usize).value(value).value_two(0u64).op(op);
-    argument.build().expect("every field has a value")
+    let mut argument = LinuxSeccompArg::default();
+    argument.set_value(value).set_value_two(Some(0)).set_op(op);
+    argument
 }
 
 /// Calls that come with a capability.

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, anyhow, bail};
 use oci_runtime::{ExecOptions, Runtime, Stdio};
-use oci_spec::runtime::{Capability, LinuxCapabilities, Process};
+use oci_spec::runtime::{Capability, Process};
 
 use super::{id, launch};
 use crate::args::Invocation;
@@ -68,16 +68,7 @@ fn initial_affinity(process: &Process) -> Option<u128> {
 fn read(file: &str) -> anyhow::Result<Process> {
     let bytes = std::fs::read(file).with_context(|| format!("read {file}"))?;
     let what = || format!("{file} is not a process of the runtime-spec");
-    let mut process: serde_json::Value = serde_json::from_slice(&bytes).with_context(what)?;
-    // Root, where none is named: what others take, since Go fills in what is missing.
-    if let Some(fields) = process.as_object_mut() {
-        fields.entry("user").or_insert_with(|| serde_json::json!({ "uid": 0, "gid": 0 }));
-        oci_runtime::bundle::use_known_words(fields.get_mut("scheduler"));
-        if let Some(io) = fields.get_mut("ioPriority").and_then(serde_json::Value::as_object_mut) {
-            io.entry("priority").or_insert_with(|| 0.into());
-        }
-    }
-    serde_json::from_value(process).with_context(what)
+    serde_json::from_slice(&bytes).with_context(what)
 }
 
 /// The bundle's process with what the options change.
@@ -154,16 +145,7 @@ fn add_capabilities(process: &mut Process, invocation: &Invocation) -> anyhow::R
     if more.is_empty() {
         return Ok(());
     }
-    let mut sets = process.capabilities().clone().unwrap_or_else(|| {
-        let mut empty = LinuxCapabilities::default();
-        empty
-            .set_bounding(None)
-            .set_effective(None)
-            .set_permitted(None)
-            .set_inheritable(None)
-            .set_ambient(None);
-        empty
-    });
+    let mut sets = process.capabilities().clone().unwrap_or_default();
     let with = |set: &Option<HashSet<Capability>>| Some(set.iter().flatten().chain(&more).copied().collect());
     let (bounding, effective, permitted) =
         (with(sets.bounding()), with(sets.effective()), with(sets.permitted()));

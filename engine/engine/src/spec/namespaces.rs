@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use oci_spec::runtime::{LinuxIdMapping, LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceType};
+use oci_spec::runtime::{LinuxIdMapping, LinuxNamespace, LinuxNamespaceType};
 
 use super::SpecInput;
 use crate::request::{CgroupMode, IpcMode, NetworkMode, PidMode, UserMode, UtsMode};
@@ -51,5 +51,7 @@ fn namespace(typ: LinuxNamespaceType, path: Option<PathBuf>) -> LinuxNamespace {
 }
 
 pub(super) fn id_mapping(base: u32, size: u32) -> LinuxIdMapping {
-    LinuxIdMappingBuilder::default().container_id(0u32).host_id(base).size(size).build().unwrap_or_default()
+    let mut mapping = LinuxIdMapping::default();
+    mapping.set_host_id(base).set_size(size);
+    mapping
 }

@@ -3,10 +3,7 @@
 use std::path::PathBuf;
 
 use oci_spec::image::ContainerConfig;
-use oci_spec::runtime::{
-    BoxBuilder, Capabilities, LinuxCapabilities, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process,
-    User,
-};
+use oci_spec::runtime::{Box, Capabilities, LinuxCapabilities, PosixRlimit, PosixRlimitType, Process, User};
 
 use super::capabilities::{name, typed};
 use super::{ResolvedUser, SpecInput};
@@ -131,7 +128,9 @@ fn rlimits(ulimits: &[Ulimit]) -> Vec<PosixRlimit> {
     let limits = ulimits.iter().filter_map(|ulimit| {
         let name = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
         let typ: PosixRlimitType = name.parse().ok()?;
-        PosixRlimitBuilder::default().typ(typ).soft(ulimit.soft).hard(ulimit.hard).build().ok()
+        let mut limit = PosixRlimit::default();
+        limit.set_typ(typ).set_soft(ulimit.soft).set_hard(ulimit.hard);
+        Some(limit)
     });
     limits.collect()
 }
@@ -181,10 +180,11 @@ pub fn exec_process(container: &Process, exec: &ExecProcess, resolved: &Resolved
         }),
     };
     process.set_capabilities(caps.map(|caps| capability_sets(&caps, resolved.uid == 0)));
-    process.set_console_size(
-        exec.console_size
-            .and_then(|(columns, rows)| BoxBuilder::default().width(columns).height(rows).build().ok()),
-    );
+    process.set_console_size(exec.console_size.map(|(columns, rows)| {
+        let mut size = Box::default();
+        size.set_width(columns.into()).set_height(rows.into());
+        size
+    }));
     process
 }
 

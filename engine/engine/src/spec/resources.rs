@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use oci_spec::runtime::{
-    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxHugepageLimitBuilder, LinuxMemory,
-    LinuxPids, LinuxResources, LinuxThrottleDevice, LinuxThrottleDeviceBuilder, LinuxWeightDeviceBuilder,
+    LinuxBlockIo, LinuxCpu, LinuxDeviceCgroup, LinuxHugepageLimit, LinuxMemory, LinuxPids, LinuxResources,
+    LinuxThrottleDevice, LinuxWeightDevice,
 };
 
 use super::HostFacts;
@@ -105,9 +105,10 @@ fn pids(request: &ResourceRequest) -> Option<LinuxPids> {
 }
 
 fn hugepages(request: &ResourceRequest) -> Option<Vec<LinuxHugepageLimit>> {
-    let limits = request.hugepage_limits.iter().filter_map(|(size, bytes)| {
-        let limit = i64::try_from(*bytes).unwrap_or(i64::MAX);
-        LinuxHugepageLimitBuilder::default().page_size(size.clone()).limit(limit).build().ok()
+    let limits = request.hugepage_limits.iter().map(|(size, bytes)| {
+        let mut limit = LinuxHugepageLimit::default();
+        limit.set_page_size(size.clone()).set_limit(i64::try_from(*bytes).unwrap_or(i64::MAX));
+        limit
     });
     Some(limits.collect()).filter(|limits: &Vec<_>| !limits.is_empty())
 }
@@ -118,18 +119,20 @@ fn block_io(request: &ResourceRequest, host: &HostFacts) -> Result<Option<LinuxB
     let mut weights = Vec::new();
     for device in &request.blkio_weight_devices {
         let (major, minor) = numbers("--blkio-weight-device", &device.path, host)?;
-        let weight = LinuxWeightDeviceBuilder::default().major(major).minor(minor).weight(device.weight);
-        weights.extend(weight.build().ok());
+        let mut weight = LinuxWeightDevice::default();
+        weight.set_major(major).set_minor(minor).set_weight(Some(device.weight));
+        weights.push(weight);
     }
     block_io.set_weight_device(Some(weights).filter(|weights| !weights.is_empty()));
     let rates = |option, devices: &[RateDevice]| -> Result<Option<Vec<LinuxThrottleDevice>>, InvalidOption> {
         let throttled = devices.iter().map(|device| {
             let (major, minor) = numbers(option, &device.path, host)?;
-            let throttle = LinuxThrottleDeviceBuilder::default().major(major).minor(minor).rate(device.rate);
-            Ok(throttle.build().ok())
+            let mut throttle = LinuxThrottleDevice::default();
+            throttle.set_major(major).set_minor(minor).set_rate(device.rate);
+            Ok(throttle)
         });
-        let throttled: Vec<_> = throttled.collect::<Result<Vec<_>, InvalidOption>>()?;
-        Ok(Some(throttled.into_iter().flatten().collect()).filter(|devices: &Vec<_>| !devices.is_empty()))
+        let throttled = throttled.collect::<Result<Vec<_>, InvalidOption>>()?;
+        Ok(Some(throttled).filter(|devices| !devices.is_empty()))
     };
     block_io
         .set_throttle_read_bps_device(rates("--device-read-bps", &request.read_bps)?)
