@@ -211,6 +211,11 @@ impl Item {
         value
     }
 
+    /// Tells what [`Item::lean`] is to give as long as somebody holds it.
+    pub fn know_lean(&self, value: &Arc<Value>) {
+        *self.lean.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(value);
+    }
+
     fn without_managers(&self) -> Value {
         let Span { start, end: value } = self.managed;
         if value == 0 {

@@ -262,6 +262,13 @@ impl FieldSet {
         }
     }
 
+    /// The same, of an element that nobody else needs.
+    pub(super) fn place(&mut self, element: PathElement, member: bool, below: Self) {
+        if member || !below.children.is_empty() {
+            self.children.insert(element, Node { member, below });
+        }
+    }
+
     /// All members in order.
     pub fn paths(&self) -> Vec<Vec<PathElement>> {
         let (mut paths, mut path) = (Vec::new(), Vec::new());

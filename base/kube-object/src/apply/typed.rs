@@ -263,7 +263,7 @@ fn compare_fields(old: Option<&Value>, new: Option<&Value>, shape: MaybeShape<'_
     for (name, _) in members(old).chain(only_new) {
         let (old, new) = (old.and_then(|old| old.get(name)), new.and_then(|new| new.get(name)));
         let element = PathElement::Field(name.clone());
-        out.take(&element, (old, new), shape.and_then(|shape| shape.field(name)));
+        out.take(element, (old, new), shape.and_then(|shape| shape.field(name)));
     }
     out
 }
@@ -285,7 +285,7 @@ fn compare_lists(old: Option<&Value>, new: Option<&Value>, shape: MaybeShape<'_>
     for (element, (old, new)) in found {
         if old.len() <= 1 && new.len() <= 1 {
             let sides = (old.first().copied(), new.first().copied());
-            out.take(&element, sides, shape.and_then(Shape::item));
+            out.take(element, sides, shape.and_then(Shape::item));
         } else if old.is_empty() {
             out.added.put(&element, true, FieldSet::new());
         } else if new.is_empty() {
@@ -301,15 +301,48 @@ impl Comparison {
     /// Adds how an element differs: it, and what is below it.
     fn take(
         &mut self,
-        element: &PathElement,
+        element: PathElement,
         (old, new): (Option<&Value>, Option<&Value>),
         shape: MaybeShape<'_>,
     ) {
-        let (below, modified) = compare_at(old, new, shape);
-        self.added.put(element, old.is_none(), below.added);
-        self.modified.put(element, modified, below.modified);
-        self.removed.put(element, new.is_none(), below.removed);
+        match (old, new) {
+            (None, Some(new)) => self.added.place(element, true, whole(new, shape)),
+            (Some(old), None) => self.removed.place(element, true, whole(old, shape)),
+            _ => {
+                let (below, modified) = compare_at(old, new, shape);
+                self.added.put(&element, false, below.added);
+                self.removed.put(&element, false, below.removed);
+                self.modified.place(element, modified, below.modified);
+            }
+        }
     }
+}
+
+/// All that is below a value which is only on one side.
+fn whole(value: &Value, shape: MaybeShape<'_>) -> FieldSet {
+    let mut set = FieldSet::new();
+    match value {
+        Value::Object(fields) if !is_atomic_map(shape) => {
+            for (name, value) in fields {
+                let below = whole(value, shape.and_then(|shape| shape.field(name)));
+                set.place(PathElement::Field(name.clone()), true, below);
+            }
+        }
+        Value::Array(items) if is_keyed_list(shape) => {
+            for (at, item) in items.iter().enumerate() {
+                let element = identity(item, at, shape, &[]).unwrap_or(PathElement::Index(at as u64));
+                // Of those that have one identity nothing below is told.
+                let below = if set.has(&element) {
+                    FieldSet::new()
+                } else {
+                    whole(item, shape.and_then(Shape::item))
+                };
+                set.place(element, true, below);
+            }
+        }
+        _ => {}
+    }
+    set
 }
 
 /// Takes the members of `set` out of a value, and what they leave empty.

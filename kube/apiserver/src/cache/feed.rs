@@ -86,7 +86,10 @@ fn apply(cache: &Cache, batch: &Batch) {
         let Some((resource, key)) = place(&event.kv.key) else { continue };
         let new = match event.kind {
             EventKind::Put => match item(&event.kv) {
-                Some((_, item)) => Some(Arc::new(item)),
+                Some((_, item)) => {
+                    cache.fresh.tell(&event.kv.value, &item);
+                    Some(Arc::new(item))
+                }
                 None => continue,
             },
             EventKind::Delete => None,

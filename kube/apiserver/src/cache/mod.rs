@@ -7,6 +7,7 @@ mod collection;
 mod decoded;
 mod event;
 mod feed;
+mod fresh;
 mod selector;
 mod wakers;
 mod watcher;
@@ -26,6 +27,7 @@ use client::{BoxFuture, BoxStream, Change, Item, Mirror};
 pub(crate) use collection::{Collection, Page};
 use decoded::Decoded;
 pub use event::Frame;
+use fresh::Fresh;
 pub(crate) use selector::{Part, Selector};
 pub use watcher::Watcher;
 pub(crate) use watcher::{Begin, Show, WatchPlan};
@@ -37,6 +39,7 @@ pub struct Cache {
     /// Every change up to here is in the collections.
     revision: watch::Sender<u64>,
     decoded: Decoded,
+    fresh: Fresh,
 }
 
 impl Cache {
@@ -47,6 +50,7 @@ impl Cache {
             collections: RwLock::default(),
             revision: watch::Sender::new(0),
             decoded: Decoded::default(),
+            fresh: Fresh::default(),
         });
         feed::load(&cache).await.map_err(|error| refusal(&error))?;
         Ok(cache)
@@ -55,6 +59,11 @@ impl Cache {
     /// Follows the store until `shutdown` says true or its sender is gone.
     pub(crate) async fn feed(self: Arc<Self>, shutdown: watch::Receiver<bool>) {
         feed::run(&self, shutdown).await;
+    }
+
+    /// What is about to be written, for the feed.
+    pub(crate) fn fresh(&self) -> &Fresh {
+        &self.fresh
     }
 
     /// The revision that the cache shows.

@@ -105,6 +105,13 @@ impl Core {
         Ok(encode(object, &resource.storage, None).into())
     }
 
+    /// Spares the feed decoding an object in the form of the rules that is about to be written as `bytes`.
+    pub(crate) fn spare(&self, resource: &Resource, bytes: &Bytes, object: Value) {
+        if !resource.is_custom() || resource.gvk == resource.storage {
+            self.cache.fresh().give(bytes, &resource.storage, object);
+        }
+    }
+
     /// Whether stored objects are shown as they are, at least if they are of the resource's version.
     pub(crate) fn shows_as_stored(&self, resource: &Resource) -> bool {
         match &resource.model {

@@ -127,6 +127,7 @@ impl Registry {
             let mut writes =
                 vec![Write { lease: self.lease_of(resource).await?, ..Write::put(key, 0, bytes.clone()) }];
             writes.extend(extra);
+            self.core.spare(resource, &bytes, object);
             match self.core.storage.commit(writes).await? {
                 Committed::Done(revision) => {
                     let item = Item::at(&bytes, revision).map_err(Status::internal)?;
@@ -138,7 +139,7 @@ impl Registry {
                 // choose again, in the newest state.
                 Committed::Stale(_) => {
                     if !allocates {
-                        prepared = object;
+                        prepared = serde_json::from_slice(&bytes).map_err(Status::internal)?;
                     }
                     self.core.cache.catch_up().await.map(drop)?;
                 }

@@ -326,6 +326,9 @@ impl Registry {
             }]
         };
         writes.extend(extra.into_iter().filter(|_| !ends));
+        if !ends {
+            self.core.spare(resource, &bytes, new);
+        }
         match self.core.storage.commit(writes).await? {
             Committed::Done(revision) => {
                 let item = Item::at(&bytes, revision).map_err(Status::internal)?;
