@@ -127,16 +127,18 @@ impl NetworkList {
     /// The list as a text that [`NetworkList::parse`] reads.
     pub fn to_bytes(&self) -> Vec<u8> {
         let plugins: Vec<&Map<String, Value>> = self.plugins.iter().map(|plugin| &plugin.config).collect();
-        json!({
+        let mut list = json!({
             "cniVersion": self.version,
             "name": self.name,
             "disableCheck": self.disable_check,
             "disableGC": self.disable_gc,
             "loadOnlyInlinedPlugins": self.load_only_inlined_plugins,
-            "plugins": plugins,
-        })
-        .to_string()
-        .into_bytes()
+        });
+        // An empty list of them is refused; none means that they are in files beside it.
+        if !plugins.is_empty() {
+            list["plugins"] = json!(plugins);
+        }
+        list.to_string().into_bytes()
     }
 }
 

@@ -33,7 +33,8 @@ pub fn load(bundle: &Path) -> Result<Loaded, Error> {
     parse(&bytes, &path)
 }
 
-fn parse(bytes: &[u8], path: &Path) -> Result<Loaded, Error> {
+/// Reads a `config.json`; `path` is for messages.
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Loaded, Error> {
     match serde_json::from_slice(bytes) {
         Ok(spec) => Ok(Loaded { spec, warnings: Vec::new() }),
         // Seldom, so only then is it read a second time.
