@@ -56,6 +56,8 @@ fn prepare_fixtures() {
     eprintln!("▸ images for the tests (debootstrap, about a minute the first time)");
     testkit::images::busybox_tar();
     testkit::images::debian_layout();
+    eprintln!("▸ docker's seccomp profile (a Debian package, unpacked beside the system)");
+    testkit::docker_seccomp_profile();
     eprintln!("▸ the guest's kernel (Debian's cloud kernel, unpacked beside the system)");
     ::guest::kernel();
 }

@@ -54,12 +54,18 @@ pub enum HookError {
     },
 }
 
-/// Runs hooks one after the other; the first failure ends it.
+/// Runs hooks of the host's side one after the other; the first failure ends it. They get none of the
+/// descriptors that our caller has left open.
 pub(crate) fn run_all(kind: &'static str, hooks: &[Hook], state: &[u8]) -> Result<(), HookError> {
+    if !hooks.is_empty() {
+        // Linux 5.11; what is open otherwise is the caller's own doing.
+        let _ = sys::fd::cloexec_from(3);
+    }
     run_all_with(kind, hooks, state, &[])
 }
 
-/// As [`run_all`]; a hook without an environment of its own gets `env`.
+/// As [`run_all`], in init, where only descriptors are left that are passed on; a hook without an
+/// environment of its own gets `env`.
 pub(crate) fn run_all_with(
     kind: &'static str,
     hooks: &[Hook],

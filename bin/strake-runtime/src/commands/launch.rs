@@ -185,6 +185,8 @@ pub(crate) fn preserved(invocation: &Invocation) -> anyhow::Result<u32> {
         None => 0,
     };
     let total = count.saturating_add(listen_fds());
+    // The first that is not open ends it; no process can have more than this.
+    ensure!(total < 1 << 20, "{total} descriptors to preserve are more than a process can have");
     for number in 3..3 + total {
         let open = i32::try_from(number).is_ok_and(sys::fd::is_open);
         ensure!(open, "preserved descriptor {number} is not open: pass {total} descriptors from 3 on");

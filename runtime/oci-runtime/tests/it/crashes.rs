@@ -8,7 +8,7 @@ use crate::bundle::{Bundle, lives};
 const SHORTLY: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// Processes below us, without ourselves.
-fn others() -> Vec<i32> {
+pub(crate) fn others() -> Vec<i32> {
     let entries = std::fs::read_dir("/proc").unwrap().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
     pids.filter(|pid| *pid != 1 && lives(*pid)).collect()

@@ -1,9 +1,13 @@
 //! The lessons of others: each test is named after the CVE that it would be.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use serde_json::json;
 use testkit::isolated;
@@ -11,7 +15,7 @@ use testkit::isolated;
 use crate::bundle::Bundle;
 
 /// A file of the host that nothing in a container may change.
-fn canary(bundle: &Bundle) -> std::path::PathBuf {
+fn canary(bundle: &Bundle) -> PathBuf {
     let path = bundle.dir.join("canary");
     fs::create_dir_all(&path).unwrap();
     fs::write(path.join("file"), "untouched").unwrap();
@@ -38,19 +42,47 @@ fn cve_2019_5736_the_runtime_cannot_be_overwritten_through_proc_self_exe() {
         fs::set_permissions(bundle.in_root("bin/evil"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
         bundle.runtime(&["exec", "c", "evil"]);
-        // A process that waits for the runtime to come by in its PID namespace.
-        let catcher = "for i in $(seq 300); do for p in /proc/[0-9]*; do
-              case $(readlink $p/exe) in *strake-runtime*) exec 9<$p/exe && (echo broken >> /proc/self/fd/9) 2>/dev/null && echo WROTE;; esac;
+        // A process that waits for the runtime to come by in its PID namespace, and writes to its
+        // program once it has ended.
+        let catcher = "while test ! -e /tmp/enough; do for p in /proc/[0-9]*; do
+              case $(readlink $p/exe) in *strake-runtime*) echo SAW; exec 9<$p/exe &&
+                for i in 1 2 3 4 5; do (echo broken >> /proc/self/fd/9) 2>/dev/null && echo WROTE; done;; esac;
             done; done; echo done";
+        let seen = bundle.dir.join("seen");
         let mut command = bundle.command(&["exec", "--cap", "CAP_SYS_PTRACE", "c", "sh", "-c", catcher]);
-        let catcher =
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
-        for _ in 0..50 {
+        let mut catcher =
+            command.stdout(fs::File::create(&seen).unwrap()).stderr(Stdio::null()).spawn().unwrap();
+        let said = || fs::read_to_string(&seen).unwrap();
+        let caught = testkit::wait_until(Duration::from_secs(60), || {
             bundle.runtime(&["exec", "c", "true"]);
-        }
-        let output = catcher.wait_with_output().unwrap();
-        assert!(!String::from_utf8_lossy(&output.stdout).contains("WROTE"));
+            said().matches("SAW").count() >= 3
+        });
+        fs::write(bundle.in_root("tmp/enough"), "").unwrap();
+        catcher.wait().unwrap();
+        assert!(caught, "the attacker never saw the runtime: nothing was tried");
+        assert!(!said().contains("WROTE"));
         assert_eq!(fs::read(&runtime).unwrap(), before);
+    });
+}
+
+#[test]
+fn cve_2019_5736_a_container_whose_program_is_the_runtime_cannot_write_it() {
+    isolated(|| {
+        let runtime = testkit::bin("strake-runtime");
+        let before = fs::read(&runtime).unwrap();
+        for program in ["/proc/self/exe", "/bin/link"] {
+            let bundle = Bundle::new().with(|spec| {
+                spec["process"]["args"] = json!([program, "features"]);
+                // The hook is run by init, while its program is still the runtime.
+                let script = "(echo broken >> /proc/1/exe) 2>/dev/null && echo WROTE > /tmp/wrote; true";
+                let hook = json!({ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/bin"] });
+                spec["hooks"] = json!({ "startContainer": [hook] });
+            });
+            symlink("/proc/self/exe", bundle.in_root("bin/link")).unwrap();
+            bundle.run();
+            assert!(!bundle.in_root("tmp/wrote").exists(), "{program}");
+            assert_eq!(fs::read(&runtime).unwrap(), before);
+        }
     });
 }
 
@@ -171,11 +203,11 @@ fn cve_2019_16884_and_2019_19921_and_2023_27561_and_2023_28642_proc_is_a_procfs_
 }
 
 #[test]
-fn cve_2022_29162_and_2025_27612_the_inheritable_set_is_empty() {
+fn cve_2022_29162_and_2022_27650_and_2025_27612_the_inheritable_set_is_empty() {
     isolated(|| {
         let bundle = Bundle::new().script("grep CapInh /proc/self/status; sleep 1000");
         bundle.start();
-        assert!(testkit::wait_until(std::time::Duration::from_secs(5), || !bundle.printed().is_empty()));
+        assert!(testkit::wait_until(Duration::from_secs(5), || !bundle.printed().is_empty()));
         assert_eq!(bundle.printed().trim(), "CapInh:\t0000000000000000");
         for args in [&["exec", "c"][..], &["exec", "--cap", "CAP_NET_ADMIN", "c"]] {
             let all: Vec<&str> =
@@ -227,25 +259,27 @@ fn cve_2025_31133_a_masked_path_is_covered_by_a_real_null_device() {
 #[test]
 fn cve_2025_52565_the_console_is_the_terminal_itself() {
     isolated(|| {
-        for target in ["/proc/sysrq-trigger", "/etc/passwd"] {
+        let far = "../".repeat(20);
+        for by in ["/", far.as_str(), "/proc/self/root/"] {
             let bundle = Bundle::new();
-            let canary = canary(&bundle);
-            let _ = canary;
-            symlink(target, bundle.in_root("dev/console")).unwrap();
+            let target = canary(&bundle).join("file");
+            symlink(
+                format!("{by}{}", target.strip_prefix("/").unwrap().display()),
+                bundle.in_root("dev/console"),
+            )
+            .unwrap();
             let bundle = bundle
                 .with(|spec| {
                     spec["process"]["terminal"] = json!(true);
                     spec["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/dev");
                 })
-                .script("echo broken > /dev/console; cat /etc/passwd | head -1");
+                .script("echo broken > /dev/console; true");
             bundle.write_config();
             let path = bundle.dir.path().display().to_string();
-            let terminal =
-                testkit::Terminal::spawn(&bundle.command(&["run", "--bundle", &path, "c"]), 25, 80);
-            let (_, code) = terminal.wait();
             // The link may be refused; followed it is not.
-            let _ = code;
-            assert!(fs::read_to_string(bundle.in_root("etc/passwd")).unwrap().starts_with("root:"));
+            testkit::Terminal::spawn(&bundle.command(&["run", "--bundle", &path, "c"]), 25, 80).wait();
+            assert_untouched(&bundle);
+            bundle.assert_nothing_left();
         }
     });
 }
@@ -267,6 +301,28 @@ fn cve_2025_52881_writes_to_proc_cannot_be_redirected() {
             .script("cat /proc/sys/kernel/msgmax");
         assert_eq!(bundle.run().ok(), "fake");
         assert_eq!(fs::read_to_string(bundle.in_root("proc/sys/kernel/msgmax")).unwrap(), "fake");
+    });
+}
+
+#[test]
+fn cve_2025_52881_nothing_is_mounted_into_proc_by_way_of_a_link() {
+    isolated(|| {
+        for (destination, kind) in [
+            ("/link/self/attr", "tmpfs"),
+            ("/link/sys/kernel", "bind"),
+            ("/link/thread-self/attr/exec", "bind"),
+        ] {
+            let bundle = Bundle::new();
+            symlink("/proc", bundle.in_root("link")).unwrap();
+            let source = canary(&bundle);
+            let source = if destination.ends_with("exec") { source.join("file") } else { source };
+            let bundle = bundle.mount(
+                json!({ "destination": destination, "type": kind, "source": source, "options": ["rw"] }),
+            );
+            bundle.run().exits(1).says("inside /proc");
+            assert_untouched(&bundle);
+            bundle.assert_nothing_left();
+        }
     });
 }
 
@@ -303,8 +359,27 @@ fn cve_2024_40635_large_ids_are_refused_not_wrapped() {
         for user in ["2147483648", "4294967295:0"] {
             bundle.runtime(&["exec", "-u", user, "c", "id"]).exits(255).says("process.user.uid");
         }
-        // CVE-2026-30892: a user that is no number is an error, never root.
-        for user in ["nobody", "1000x", "-1", "1:", ":1", ""] {
+    });
+}
+
+#[test]
+fn cve_2026_30892_a_further_process_runs_as_the_user_that_was_named() {
+    isolated(|| {
+        let bundle = Bundle::new().script("sleep 1000");
+        bundle.start();
+        for (user, expected) in [
+            ("0", "0 0"),
+            ("1000", "1000 0"),
+            ("1000:1000", "1000 1000"),
+            ("0:7", "0 7"),
+            ("65534:65534", "65534 65534"),
+            ("2147483647:1", "2147483647 1"),
+        ] {
+            let output = bundle.runtime(&["exec", "-u", user, "c", "sh", "-c", "echo $(id -u) $(id -g)"]);
+            assert_eq!(output.ok(), expected, "{user}");
+        }
+        // What is no number is an error, never root.
+        for user in ["nobody", "1000x", "-1", "1:", ":1", "", " 1", "0x10", "1:1:1", "1,1"] {
             bundle.runtime(&["exec", "-u", user, "c", "id"]).exits(255);
         }
     });
@@ -321,8 +396,7 @@ fn cve_2016_9962_exec_cannot_be_traced_while_it_enters() {
               for f in $p/fd/*; do case $(readlink $f) in *strake-runtime*|*state*) echo LEAK $(readlink $f);; esac; done;
             done; done";
         let mut command = bundle.command(&["exec", "--cap", "CAP_SYS_PTRACE", "c", "sh", "-c", watcher]);
-        let watcher =
-            command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null()).spawn().unwrap();
+        let watcher = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         for _ in 0..40 {
             bundle.runtime(&["exec", "c", "true"]);
         }
@@ -349,9 +423,7 @@ fn the_hosts_dev_null_is_not_handed_in() {
             let bundle = Bundle::new().script(&format!("{change}; echo done; sleep 1000"));
             symlink("busybox", bundle.in_root("bin/mkfifo")).unwrap();
             bundle.start();
-            assert!(testkit::wait_until(std::time::Duration::from_secs(5), || bundle
-                .printed()
-                .contains("done")));
+            assert!(testkit::wait_until(Duration::from_secs(5), || bundle.printed().contains("done")));
             let output = bundle.runtime(&["exec", "c", "stat", "-L", "-c", "%d %t:%T", "/proc/self/fd/0"]);
             let (device, kind) = output.ok().split_once(' ').unwrap();
             assert_eq!(kind, "1:3", "{change}");
@@ -415,4 +487,45 @@ fn cve_2023_25809_the_cgroups_are_read_only_without_a_namespace_of_theirs() {
             output.stdout
         );
     });
+}
+
+#[test]
+fn cve_2023_25809_root_of_a_user_namespace_cannot_write_the_hosts_sysfs() {
+    isolated(|| {
+        // Without a network namespace of its own it has no sysfs of its own: the host's is bound.
+        let map = json!([{ "containerID": 0, "hostID": 0, "size": 65_536 }]);
+        let bundle = Bundle::new().with(|spec| {
+            spec["linux"]["namespaces"] =
+                json!([{ "type": "pid" }, { "type": "ipc" }, { "type": "uts" }, { "type": "mount" }, { "type": "user" }]);
+            spec["linux"]["uidMappings"] = map.clone();
+            spec["linux"]["gidMappings"] = map;
+        });
+        let look = "awk '$2 ~ \"^/sys\" && $4 !~ /^ro/ { print }' /proc/mounts;
+            for dir in /sys/fs/cgroup /sys/fs/cgroup/*; do mkdir $dir/made 2>/dev/null && echo made $dir; done; echo end";
+        let output = bundle.script(look).run();
+        assert_eq!(output.ok(), "end", "{}", output.stderr);
+    });
+}
+
+/// `docs/conformance/cves.md` names every test of a CVE, and no other.
+#[test]
+fn the_table_of_cves_and_the_tests_agree() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let table = fs::read_to_string(root.join("docs/conformance/cves.md")).unwrap();
+    let named: BTreeSet<&str> =
+        table.split('`').skip(1).step_by(2).filter(|word| word.starts_with("cve_2")).collect();
+    let mut tests = BTreeSet::new();
+    let floors = ["base", "kernel", "runtime", "image", "net", "engine", "kube", "product", "bin", "tests"];
+    let mut left: Vec<PathBuf> = floors.map(|floor| root.join(floor)).to_vec();
+    while let Some(path) = left.pop() {
+        if path.is_dir() {
+            left.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            let names =
+                text.lines().filter_map(|line| line.trim().strip_prefix("fn cve_")?.split('(').next());
+            tests.extend(names.map(|name| format!("cve_{name}")));
+        }
+    }
+    assert_eq!(named, tests.iter().map(String::as_str).collect());
 }
