@@ -242,7 +242,9 @@ impl Containers {
     pub fn unfinished(&self, id: &ContainerId) -> Result<Option<Reservation>, StoreError> {
         let dir = self.dir(id);
         let Ok(lock) = try_lock(&dir) else { return Ok(None) };
-        if dir.join(RECORD).exists() {
+        // One that was removed while it was being opened: its place may be its creator's again.
+        let is_there = rustix::fs::fstat(&lock).is_ok_and(|stat| stat.st_nlink > 0);
+        if !is_there || dir.join(RECORD).exists() {
             return Ok(None);
         }
         let name = self.name_of(id)?;
