@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser};
 
+use crate::called;
 use crate::commands::Command;
 use crate::context::{Context, Environment};
 use crate::error::{CliError, Status};
@@ -71,7 +72,8 @@ pub fn command() -> clap::Command {
 
 /// Runs the command line `args` (the first is the program's name).
 pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
-    let matches = match command().try_get_matches_from(args) {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let matches = match called::matches(&args).map_or_else(|| command().try_get_matches_from(args), Ok) {
         Ok(matches) => matches,
         Err(error) => return usage(&error),
     };

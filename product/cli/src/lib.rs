@@ -4,6 +4,7 @@
 //! a command needs reaches it through a [`Context`]. Data goes to standard output,
 //! everything else to standard error.
 
+mod called;
 pub mod cli;
 pub mod commands;
 pub mod context;

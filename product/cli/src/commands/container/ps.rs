@@ -63,7 +63,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     }
     let format = Format::parse(args.format.as_deref())?;
     let options = row::RowOptions { full: args.no_trunc, size: args.size || row::asks_for_size(&format) };
-    let rows = chosen.iter().map(|listed| row::of(context, engine, listed, options));
+    let fields = row::fields(&format, args.size);
+    let rows = chosen.iter().map(|listed| row::of(context, engine, listed, (&fields, options)));
     let rows: Vec<Value> = rows.collect::<Result<_, _>>()?;
     row::listing(args.size).print(context, &format, &rows)?;
     Ok(Status::SUCCESS)

@@ -55,44 +55,67 @@ pub(crate) fn asks_for_size(format: &Format) -> bool {
     }
 }
 
-/// One row.
+/// The fields that `format` may print; the others are not made.
+pub(crate) fn fields(format: &Format, size: bool) -> Vec<&'static str> {
+    match format {
+        Format::Table => listing(size).default_fields.to_vec(),
+        _ => COLUMNS.iter().map(|column| column.field).chain(["Label"]).collect(),
+    }
+}
+
+/// One row of these fields.
 pub(crate) fn of(
     context: &Context,
     engine: &Engine,
     listed: &Listed,
-    options: RowOptions,
+    (fields, options): (&[&str], RowOptions),
+) -> Result<Value, CliError> {
+    let value = |field: &&str| Ok(((*field).to_owned(), value(field, context, engine, (listed, options))?));
+    fields.iter().map(value).collect::<Result<_, _>>().map(Value::Object)
+}
+
+fn value(
+    field: &str,
+    context: &Context,
+    engine: &Engine,
+    (listed, options): (&Listed, RowOptions),
 ) -> Result<Value, CliError> {
     let record = &listed.record;
     let created: SystemTime = to_system_time(record.created);
-    let labels = record.labels();
-    let size = match options.size {
-        true => {
-            let own = engine.size_rw(record)?;
-            let all = own + engine.size_image(record)?;
-            format!("{} (virtual {})", humanize::size(own), humanize::size(all))
+    Ok(match field {
+        "ID" => if options.full { record.id.as_str() } else { record.id.short() }.into(),
+        "Image" => record.request.image.clone().into(),
+        "Command" => command(record, options.full).into(),
+        "CreatedAt" => humanize::created_at(created).into(),
+        "RunningFor" => humanize::ago(context.now(), created).into(),
+        "Status" => status(record, listed.health, context.now()).into(),
+        "State" => record.lifecycle.docker_status().into(),
+        "Ports" => ports(listed).into(),
+        "Names" => record.name.clone().into(),
+        "Size" => size(engine, record, options)?.into(),
+        "Labels" => {
+            let labels = record.labels();
+            labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(",").into()
         }
-        false => "0B".to_owned(),
-    };
-    let mounts: Vec<String> =
-        record.mounts.iter().filter_map(|mount| mount_name(mount, options.full)).collect();
-    Ok(json!({
-        "ID": if options.full { record.id.as_str() } else { record.id.short() },
-        "Image": record.request.image,
-        "Command": command(record, options.full),
-        "CreatedAt": humanize::created_at(created),
-        "RunningFor": humanize::ago(context.now(), created),
-        "Status": status(record, listed.health, context.now()),
-        "State": record.lifecycle.docker_status(),
-        "Ports": ports(listed),
-        "Names": record.name,
-        "Size": size,
-        "Labels": labels.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","),
-        "Label": labels,
-        "Mounts": mounts.join(","),
-        "Networks": record.request.network.names().join(","),
-        "LocalVolumes": record.volumes().count().to_string(),
-        "Platform": record.image.platform,
-    }))
+        "Label" => json!(record.labels()),
+        "Mounts" => {
+            let mounts = record.mounts.iter().filter_map(|mount| mount_name(mount, options.full));
+            mounts.collect::<Vec<_>>().join(",").into()
+        }
+        "Networks" => record.request.network.names().join(",").into(),
+        "LocalVolumes" => record.volumes().count().to_string().into(),
+        "Platform" => record.image.platform.clone().into(),
+        _ => Value::Null,
+    })
+}
+
+fn size(engine: &Engine, record: &Record, options: RowOptions) -> Result<String, CliError> {
+    if !options.size {
+        return Ok("0B".to_owned());
+    }
+    let own = engine.size_rw(record)?;
+    let all = own + engine.size_image(record)?;
+    Ok(format!("{} (virtual {})", humanize::size(own), humanize::size(all)))
 }
 
 pub(crate) fn to_system_time(time: Timestamp) -> SystemTime {

@@ -106,9 +106,9 @@ fn verbose(context: &Context) -> Result<Status, CliError> {
     IMAGES.print(context, &Format::Table, &images.collect::<Vec<_>>())?;
     context.print_line("\nContainers space usage:\n")?;
     let options = row::RowOptions { full: false, size: true };
-    let rows = containers.iter().map(|listed| row::of(context, engine, listed, options));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     let fields = &["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
+    let rows = containers.iter().map(|listed| row::of(context, engine, listed, (fields, options)));
+    let rows = rows.collect::<Result<Vec<_>, _>>()?;
     Listing { default_fields: fields, ..row::listing(true) }.print(context, &Format::Table, &rows)?;
     context.print_line("\nLocal Volumes space usage:\n")?;
     let mut volumes = Vec::new();
