@@ -39,7 +39,8 @@ pub struct Cost {
     pub cpu: Duration,
 }
 
-/// Costs side by side; the first candidate is us.
+/// Costs side by side. A candidate whose name begins with ours is what those behind it are compared
+/// with, up to the next one.
 #[derive(Clone, Debug)]
 pub struct Table {
     rounds: usize,
@@ -93,8 +94,11 @@ impl fmt::Display for Table {
             self.rounds
         )?;
         writeln!(f, "|---|---|---|---|---|---|")?;
-        let ours = &self.costs[0].1;
+        let mut ours = &self.costs[0].1;
         for (name, cost) in &self.costs {
+            if name.starts_with("strake") {
+                ours = cost;
+            }
             let ratio = |a: Duration, b: Duration| a.as_secs_f64() / b.as_secs_f64().max(1e-9);
             writeln!(
                 f,
@@ -152,5 +156,18 @@ mod tests {
         let table = Table::measure(&mut candidates, 2, Duration::ZERO).unwrap();
         assert_eq!(*order.borrow(), "a-ba-ba-b");
         assert_eq!(table.costs().len(), 2);
+    }
+
+    #[test]
+    fn each_is_compared_with_ours_before_it() {
+        let cost = |name: &str, millis| {
+            let time = Duration::from_millis(millis);
+            (name.to_owned(), Cost { p50: time, p99: time, cpu: time })
+        };
+        let costs =
+            vec![cost("strake ps", 1), cost("peer ps", 10), cost("strake run", 2), cost("peer run", 4)];
+        let text = Table { rounds: 1, costs }.to_string();
+        let ratios: Vec<&str> = text.lines().skip(2).map(|line| line.split(" | ").nth(4).unwrap()).collect();
+        assert_eq!(ratios, ["1.00", "0.10", "1.00", "0.50"]);
     }
 }

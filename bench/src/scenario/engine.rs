@@ -1,7 +1,8 @@
 //! The engine against podman, and against dockerd started by hand: what people do all day.
 //!
 //! No network, so that nobody's bridge is measured; the image is present. Docker's client talks
-//! to a daemon of the scenario's own, where Debian's docker.io is installed.
+//! to a daemon of the scenario's own, where Debian's docker.io is installed; the processor time that
+//! is counted for docker is that of its client alone.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -24,6 +25,7 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
         name: "strake",
         limits: &[],
         image: "busybox",
+        remove: &["rm", "-f"],
         command: Box::new(|args| strake.command(args)),
     }];
     if let Some(podman) = &podman {
@@ -37,6 +39,7 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
             name: "podman",
             limits: LIMITS,
             image: "localhost/busybox",
+            remove: &["rm", "-f", "-t", "0"],
             command: Box::new(command),
         });
     }
@@ -46,13 +49,13 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
             name: "docker",
             limits: LIMITS,
             image: "busybox",
+            remove: &["rm", "-f"],
             command: Box::new(|args| docker.command(args)),
         });
     }
     let notes = idle_memory(&peers)?;
     for peer in &peers {
-        peer.ok(&peer.run(&["-d", "--name", "stays"], &["sleep", "3600"]))?;
-        for _ in 0..LISTED - 1 {
+        for _ in 0..LISTED - IDLE {
             peer.ok(&peer.args(&["create", "--network", "none"], &["true"]))?;
         }
     }
@@ -66,7 +69,7 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(200))?;
     drop(candidates);
     let mut versions = vec![version("podman"), version("crun")];
-    versions.extend(docker.as_ref().map(|_| version("docker")));
+    versions.extend(docker.as_ref().map(|_| version("/usr/bin/docker")));
     Ok(Turns { title: "what an engine does all day", versions, notes, table })
 }
 
@@ -78,6 +81,8 @@ struct Peer<'a> {
     name: &'static str,
     limits: &'static [&'static str],
     image: &'static str,
+    /// Removes a container at once: podman would give its program ten seconds first.
+    remove: &'static [&'static str],
     command: Box<Call<'a>>,
 }
 
@@ -114,11 +119,11 @@ const ACTIONS: [Action; 5] = [
         name: "run -d, rm -f",
         act: |peer| {
             let id = peer.said(&peer.run(&["-d"], &["sleep", "3600"]))?;
-            peer.ok(&["rm", "-f", &id])
+            peer.ok(&[peer.remove, &[&id]].concat())
         },
     },
     Action { name: "50 at once, rm -f", act: at_once },
-    Action { name: "exec", act: |peer| peer.ok(&["exec", "stays", "/bin/true"]) },
+    Action { name: "exec", act: |peer| peer.ok(&["exec", "stays-0", "/bin/true"]) },
     Action { name: "ps -a of 200", act: |peer| peer.ok(&["ps", "-a"]) },
 ];
 
@@ -135,28 +140,30 @@ fn at_once(peer: &Peer<'_>) -> Result<()> {
     }
     let names: Vec<String> = (0..AT_ONCE).map(|n| format!("at-once-{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    peer.ok(&[&["rm", "-f"], &names[..]].concat())
+    peer.ok(&[peer.remove, &names[..]].concat())
 }
 
-/// What supervises idle containers takes of memory, a container, in each engine's words.
+/// Starts containers that stay, and says what the programs that supervise them take of memory.
 fn idle_memory(peers: &[Peer<'_>]) -> Result<Vec<String>> {
-    let mut notes = Vec::new();
+    let (mut notes, mut ours) = (Vec::new(), None);
     for peer in peers {
         let before = proportional_kib();
-        let ids = (0..IDLE)
-            .map(|_| peer.said(&peer.run(&["-d"], &["sleep", "3600"])))
-            .collect::<Result<Vec<_>>>()?;
-        // Those who started them have ended.
+        for n in 0..IDLE {
+            let name = format!("stays-{n}");
+            peer.ok(&peer.run(&["-d", "--name", &name], &["sleep", "3600"]))?;
+        }
+        // Those who started them have ended, and those who stay have come to rest.
+        std::thread::sleep(REST);
         let after = proportional_kib();
         let of = |name: &str| after.get(name).unwrap_or(&0).saturating_sub(*before.get(name).unwrap_or(&0));
         let supervisors: u64 = after.keys().filter(|name| *name != "sleep").map(|name| of(name)).sum();
+        let kib = supervisors / IDLE as u64;
+        let ours = *ours.get_or_insert(kib);
         notes.push(format!(
-            "Idle, {} takes {} KiB of memory a container (PSS of {IDLE}).",
+            "Idle, {} takes {kib} KiB of memory a container (PSS of {IDLE}); ours / its: {:.3}.",
             peer.name,
-            supervisors / IDLE
+            ours as f64 / kib.max(1) as f64,
         ));
-        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-        peer.ok(&[&["rm", "-f"], &ids[..]].concat())?;
     }
     Ok(notes)
 }
@@ -213,7 +220,7 @@ impl Docker {
     }
 
     fn command(&self, args: &[&str]) -> Command {
-        let mut command = Command::new("docker");
+        let mut command = Command::new("/usr/bin/docker");
         command.arg("--host").arg(socket(&self.home)).args(args);
         command
     }
@@ -237,5 +244,9 @@ impl Drop for Docker {
 }
 
 const AT_ONCE: usize = 50;
+/// Until whoever supervises idle containers has come to rest.
+const REST: Duration = Duration::from_secs(5);
+/// That run from the first measurement to the last.
+const IDLE: usize = 50;
+/// Those, and others that were only made.
 const LISTED: usize = 200;
-const IDLE: u64 = 20;

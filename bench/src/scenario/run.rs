@@ -14,19 +14,22 @@ use crate::{Candidate, Options, Table, Turns};
 /// Measures us and podman.
 pub(crate) fn measure(options: &Options) -> Result<Turns> {
     let (strake, podman) = (Strake::new().with_busybox(), Podman::new());
+    let against = wanted(options, "podman");
+    if against {
+        podman.import()?;
+    }
     let mut candidates = Vec::new();
-    for (network, name) in [("none", "strake run --network none"), ("bridge", "strake run")] {
-        let strake = &strake;
-        candidates.push(Candidate::new(name, move || {
+    for (network, ours, theirs) in [
+        ("none", "strake run --network none", "podman run --network none"),
+        ("bridge", "strake run", "podman run"),
+    ] {
+        let (strake, podman) = (&strake, &podman);
+        candidates.push(Candidate::new(ours, move || {
             let args = ["run", "--rm", "--network", network, "busybox", "/bin/true"];
             quietly(&mut strake.command(&args))
         }));
-    }
-    if wanted(options, "podman") {
-        podman.import()?;
-        for (network, name) in [("none", "podman run --network none"), ("bridge", "podman run")] {
-            let podman = &podman;
-            candidates.push(Candidate::new(name, move || {
+        if against {
+            candidates.push(Candidate::new(theirs, move || {
                 let mut command = podman.command();
                 command.args(["run", "--rm", "--network", network]).args(LIMITS);
                 quietly(command.args(["localhost/busybox", "/bin/true"]))
