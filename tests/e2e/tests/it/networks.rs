@@ -34,7 +34,7 @@ fn pings(strake: &Strake, container: &str, to: &str) -> bool {
 }
 
 /// The process that answers for names, by whom the kernel says holds the lock.
-fn wardens(strake: &Strake) -> Vec<i32> {
+pub(crate) fn wardens(strake: &Strake) -> Vec<i32> {
     let lock = std::fs::metadata(strake.state().join("networks/warden/lock"));
     let Ok(lock) = lock else { return Vec::new() };
     let inode = std::os::unix::fs::MetadataExt::ino(&lock);
