@@ -24,7 +24,7 @@ pub use sim::LineReport;
 /// What is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Scenario {
-    /// create + start + wait + delete of a static `true` with docker's default spec
+    /// run, exec, fifty at once, and create, start and delete of a static `true` with docker's default spec
     Runtime,
     /// `strake run --rm` against `podman run --rm`
     Run,
@@ -62,8 +62,8 @@ pub struct Options {
 /// A finished measurement.
 #[derive(Debug)]
 pub enum Report {
-    /// Candidates that took turns.
-    Turns(Turns),
+    /// Candidates that took turns, one table or more.
+    Turns(Vec<Turns>),
     /// The control plane alone.
     Api(ApiReport),
     /// Many watches.
@@ -89,7 +89,7 @@ pub struct Turns {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Turns(turns) => turns.fmt(f),
+            Self::Turns(tables) => tables.iter().try_for_each(|turns| turns.fmt(f)),
             Self::Api(report) => report.fmt(f),
             Self::Watches(report) => report.fmt(f),
             Self::Sim(report) => report.fmt(f),
@@ -113,7 +113,9 @@ impl fmt::Display for Turns {
 /// When a candidate fails: a failed run is no measurement.
 pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
     let turns = match scenario {
-        Scenario::Runtime => scenario::runtime::measure(options).context("scenario runtime"),
+        Scenario::Runtime => {
+            return scenario::runtime::measure(options).context("scenario runtime").map(Report::Turns);
+        }
         Scenario::Run => scenario::run::measure(options).context("scenario run"),
         Scenario::Engine => scenario::engine::measure(options).context("scenario engine"),
         Scenario::Pull => scenario::pull::measure(options).context("scenario pull"),
@@ -135,5 +137,5 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         }
         Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
     };
-    turns.map(Report::Turns)
+    turns.map(|turns| Report::Turns(vec![turns]))
 }

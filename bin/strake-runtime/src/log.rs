@@ -57,6 +57,11 @@ impl Log {
         self.write("warning", message);
     }
 
+    /// Whether `--debug` was given.
+    pub(crate) fn debugs(&self) -> bool {
+        self.debug
+    }
+
     /// What `--debug` shows.
     pub(crate) fn debug(&self, message: &str) {
         if self.debug {

@@ -23,6 +23,9 @@ use anyhow::Context;
 
 use crate::args::Invocation;
 
+#[global_allocator]
+static ALLOCATOR: sys::arena::Arena = sys::arena::Arena::new();
+
 fn main() -> ExitCode {
     // A closed standard stream must not become a container's state file.
     if sys::fd::all_standard_open().is_err() {
@@ -75,6 +78,9 @@ fn protect_executable(raw: Vec<std::ffi::OsString>, log: &log::Log) {
 
 /// From which copy we run, for `--debug`.
 fn tell_of_copy(log: &log::Log) {
+    if !log.debugs() {
+        return;
+    }
     let Ok(Some(is_overlay)) = sys::exe::running_copy() else { return };
     if is_overlay {
         log.debug(&format!("{} exeseal: using overlayfs for sealed /proc/self/exe", name::name()));

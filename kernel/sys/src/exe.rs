@@ -41,7 +41,9 @@ fn is_detached(file: std::os::fd::BorrowedFd<'_>) -> bool {
 /// Opens a copy of the running program that nobody can write. The descriptor is
 /// close-on-exec and can be executed.
 pub fn sealed() -> io::Result<OwnedFd> {
-    sealed_of(Path::new("/proc/self/exe"))
+    let running = Path::new("/proc/self/exe");
+    // The link's text is the file's real path. Where that is gone the link still leads to the file.
+    std::fs::read_link(running).and_then(|path| overlay_of(&path)).or_else(|_| memfd_of(running))
 }
 
 /// Opens a copy of the program at `path` that nobody can write: through a read-only
@@ -54,9 +56,10 @@ pub fn sealed_of(path: &Path) -> io::Result<OwnedFd> {
     }
 }
 
-/// An overlay with no upper layer is read-only for good, also after a remount. It
-/// needs two lower layers: an empty one is `/proc/sys/fs/...` in no way trusted, so a
-/// tmpfs of our own is taken.
+/// An overlay with no upper layer is read-only for good, also after a remount. It needs two
+/// lower layers; the second can be any directory outside of the first, since the program is
+/// found in the first, and its descriptor leads to no directory. (A mount made for it would cost
+/// an RCU grace period when it goes.)
 fn overlay_of(program: &Path) -> io::Result<OwnedFd> {
     let (Some(dir), Some(name)) = (program.parent(), program.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
@@ -64,12 +67,12 @@ fn overlay_of(program: &Path) -> io::Result<OwnedFd> {
     let original = rustix::fs::stat(program)?;
     let overlay = FsContext::open("overlay")?;
     let lower = rustix::fs::open(dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let empty = FsContext::open("tmpfs")?.mount(attr::RDONLY)?;
-    let set = overlay.set_fd("lowerdir+", &lower).and_then(|()| overlay.set_fd("lowerdir+", &empty));
+    let other = rustix::fs::open("/dev", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let set = overlay.set_fd("lowerdir+", &lower).and_then(|()| overlay.set_fd("lowerdir+", &other));
     if set.is_err() {
         // Before Linux 6.13 overlayfs takes paths only.
         let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-        overlay.set("lowerdir", &[path(&lower), path(&empty)].join(":"))?;
+        overlay.set("lowerdir", &[path(&lower), path(&other)].join(":"))?;
     }
     let mount = overlay.mount(attr::RDONLY | attr::NODEV | attr::NOSUID)?;
     let fd = open_program(&mount, name)?;

@@ -5,6 +5,7 @@
 
 #[cfg(feature = "mimalloc")]
 pub mod allocator;
+pub mod arena;
 pub mod bpf;
 pub mod capability;
 pub mod clone;

@@ -54,7 +54,9 @@ fn parse_tolerantly(bytes: &[u8], error: Error) -> Result<Loaded, Error> {
     }
     let warnings = vec![format!("ignoring unknown or unavailable capabilities: [{}]", unknown.join(" "))];
     let Error::Json { path, .. } = error else { return Err(error) };
-    let spec = serde_json::from_value(value).map_err(|source| Error::Json { path, source })?;
+    // As text again: code that reads a spec from a value would be as large as that which reads text.
+    let spec = serde_json::to_vec(&value).and_then(|text| serde_json::from_slice(&text));
+    let spec = spec.map_err(|source| Error::Json { path, source })?;
     Ok(Loaded { spec, warnings })
 }
 
@@ -63,8 +65,8 @@ fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {
     for names in sets.as_object_mut().into_iter().flat_map(|sets| sets.values_mut()) {
         let Some(names) = names.as_array_mut() else { continue };
         names.retain(|name| {
-            let known = serde_json::from_value::<Capability>(name.clone()).is_ok();
             let text = name.as_str().unwrap_or_default();
+            let known = Capability::named(text).is_some();
             if !known && !unknown.iter().any(|seen| seen == text) {
                 unknown.push(text.to_owned());
             }
@@ -80,11 +82,11 @@ fn check_memory_policy(policy: &Value) -> Result<(), Error> {
         return Ok(());
     }
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    if serde_json::from_value::<MemoryPolicyModeType>(policy["mode"].clone()).is_err() {
+    if text(&policy["mode"]).parse::<MemoryPolicyModeType>().is_err() {
         return Err(Error::MemoryPolicy { what: "mode", value: text(&policy["mode"]) });
     }
     for flag in policy["flags"].as_array().into_iter().flatten() {
-        if serde_json::from_value::<MemoryPolicyFlagType>(flag.clone()).is_err() {
+        if text(flag).parse::<MemoryPolicyFlagType>().is_err() {
             return Err(Error::MemoryPolicy { what: "flag", value: text(flag) });
         }
     }

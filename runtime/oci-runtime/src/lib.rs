@@ -34,5 +34,5 @@ mod store;
 pub use create::FAILPOINTS;
 pub use error::Error;
 pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};
-pub use runtime::Runtime;
+pub use runtime::{Container, Runtime};
 pub use state::{ContainerRecord, ContainerStatus, OciState, StepRecord};

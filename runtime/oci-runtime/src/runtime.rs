@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base::{ContainerId, failpoint};
-use oci_spec::runtime::{LinuxResources, Spec};
+use oci_spec::runtime::{Linux, LinuxResources, Spec};
 use sys::Signal;
 
 use crate::error::Error;
@@ -233,12 +233,15 @@ impl Runtime {
 
     /// Runs a further process in the container. The caller becomes its parent.
     pub fn exec(&self, id: &ContainerId, options: &ExecOptions) -> Result<Created, Error> {
+        self.container(id)?.exec(options)
+    }
+
+    /// The container's record with the spec in its bundle, read once for all that is done with both.
+    pub fn container(&self, id: &ContainerId) -> Result<Container, Error> {
         let dir = StateDir::of(&self.root, id);
         let record = dir.read()?;
-        // Seccomp and personality are the container's, not the process's.
         let spec = crate::bundle::load_spec(&record.bundle)?;
-        let linux = spec.linux().clone().unwrap_or_default();
-        crate::exec::exec(&dir, &record, &linux, options)
+        Ok(Container { dir, record, spec })
     }
 
     /// Changes the resources that `resources` names; all others, and device rules, stay.
@@ -302,6 +305,28 @@ impl Runtime {
             .collect();
         ids.sort();
         Ok(ids.iter().filter_map(|id| self.state(id).ok()).collect())
+    }
+}
+
+/// A container as it was recorded.
+#[derive(Debug)]
+pub struct Container {
+    dir: StateDir,
+    record: ContainerRecord,
+    spec: Spec,
+}
+
+impl Container {
+    /// The spec in its bundle.
+    pub fn spec(&self) -> &Spec {
+        &self.spec
+    }
+
+    /// As [`Runtime::exec`]. Seccomp and personality are the container's, not the process's.
+    pub fn exec(&self, options: &ExecOptions) -> Result<Created, Error> {
+        let none = Linux::default();
+        let linux = self.spec.linux().as_ref().unwrap_or(&none);
+        crate::exec::exec(&self.dir, &self.record, linux, options)
     }
 }
 

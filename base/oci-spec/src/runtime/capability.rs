@@ -74,6 +74,13 @@ impl Capability {
     pub fn as_str(self) -> &'static str {
         ALL[self as usize].0
     }
+
+    /// The capability of this name, in any case, with `CAP_` or without.
+    pub fn named(text: &str) -> Option<Self> {
+        let has_prefix = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("CAP_"));
+        let name = if has_prefix { &text[4..] } else { text };
+        ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, it)| *it)
+    }
 }
 
 impl fmt::Display for Capability {
@@ -112,10 +119,8 @@ impl Visitor<'_> for Name {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Capability, E> {
-        let bare = |text: &str| text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("CAP_"));
-        let name = if bare(text) { &text[4..] } else { text };
-        let known = ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
-        known.map(|(_, it)| *it).ok_or_else(|| E::custom(format_args!("no capability has the name {text}")))
+        let known = Capability::named(text);
+        known.ok_or_else(|| E::custom(format_args!("no capability has the name {text}")))
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use anyhow::{Context, anyhow, bail};
 use oci_runtime::{ExecOptions, Runtime, Stdio};
-use oci_spec::runtime::{Capability, Process};
+use oci_spec::runtime::{Capability, Process, Spec};
 
 use super::{id, launch};
 use crate::args::Invocation;
@@ -13,11 +13,10 @@ use crate::log::Log;
 
 /// `exec`.
 pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
-    let id = id(invocation)?;
-    let (record, _) = runtime.state(&id)?;
+    let container = runtime.container(&id(invocation)?)?;
     let process = match invocation.value("process") {
         Some(file) => read(file)?,
-        None => on_top_of(&record.bundle, invocation)?,
+        None => on_top_of(container.spec(), invocation)?,
     };
     let detach = invocation.has("detach");
     let terminal = process.terminal().unwrap_or(false);
@@ -37,7 +36,7 @@ pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> any
     if let Some(mask) = initial_affinity(&options.process) {
         log.debug(&format!("nsexec: affinity: {mask:#x}"));
     }
-    let mut created = runtime.exec(&id, &options)?;
+    let mut created = container.exec(&options)?;
     launch::warn(log, &created);
     log.debug(&format!("child process in init(): {}", created.pid));
     log.debug("setns_init: about to exec, and has");
@@ -72,12 +71,11 @@ fn read(file: &str) -> anyhow::Result<Process> {
 }
 
 /// The bundle's process with what the options change.
-fn on_top_of(bundle: &std::path::Path, invocation: &Invocation) -> anyhow::Result<Process> {
+fn on_top_of(spec: &Spec, invocation: &Invocation) -> anyhow::Result<Process> {
     let args = invocation.operands.get(1..).unwrap_or_default();
     if args.is_empty() {
         bail!("process args cannot be empty: name the command after the container's id");
     }
-    let spec = oci_runtime::bundle::load_spec(bundle)?;
     let mut process =
         spec.process().clone().ok_or_else(|| anyhow!("the bundle's config.json has no process"))?;
     process.set_args(Some(args.to_vec()));
@@ -137,10 +135,7 @@ fn add_capabilities(process: &mut Process, invocation: &Invocation) -> anyhow::R
     for name in invocation.values("cap") {
         let number = sys::capability::parse(name).ok_or_else(|| anyhow!("unknown capability {name:?}"))?;
         let name = sys::capability::name(number);
-        more.insert(
-            serde_json::from_value::<Capability>(name.clone().into())
-                .with_context(|| format!("capability {name} cannot be given"))?,
-        );
+        more.insert(Capability::named(&name).with_context(|| format!("capability {name} cannot be given"))?);
     }
     if more.is_empty() {
         return Ok(());

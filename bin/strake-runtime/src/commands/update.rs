@@ -40,7 +40,7 @@ fn read(file: &str) -> anyhow::Result<LinuxResources> {
             .and_then(|mut file| file.read_to_string(&mut text))
             .with_context(|| format!("read resources from {path}"))?,
     };
-    serde_json::from_str(&text).context("the resources are not those of the runtime-spec")
+    serde_json::from_slice(text.as_bytes()).context("the resources are not those of the runtime-spec")
 }
 
 /// The options as the resources that they stand for.
@@ -54,7 +54,8 @@ fn from_options(invocation: &Invocation) -> anyhow::Result<LinuxResources> {
             fields.insert((*field).to_owned(), value);
         }
     }
-    serde_json::from_value(Value::Object(groups)).context("the options are no resources")
+    let text = serde_json::to_vec(&Value::Object(groups))?;
+    serde_json::from_slice(&text).context("the options are no resources")
 }
 
 /// How the value of an option is written.

@@ -190,7 +190,10 @@ impl Container {
 
     /// Runs one more process.
     pub(super) fn exec(&self, exec: Exec, stdio: Option<TheirEnds>) -> Result<oci_runtime::Created, Failure> {
-        let process: Process = serde_json::from_value(exec.process).map_err(|e| {
+        let Exec { process, .. } = exec;
+        // Read as the bundle's is, by the same code.
+        let process = serde_json::to_vec(&process).and_then(|text| serde_json::from_slice(&text));
+        let process: Process = process.map_err(|e| {
             Failure::new(ErrorClass::Invalid, format!("the process to execute is not an OCI process: {e}"))
         })?;
         let options = ExecOptions {
