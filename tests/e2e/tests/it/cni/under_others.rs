@@ -5,6 +5,8 @@ use std::process::Command;
 
 use testkit::{CgroupSubtree, Output, TempDir, bin, images, isolated, run, sh};
 
+use crate::engines::own_places;
+
 /// Debian's podman with its CNI back end and our plugin in its directory.
 struct Podman {
     home: TempDir,
@@ -13,6 +15,7 @@ struct Podman {
 
 impl Podman {
     fn new() -> Self {
+        own_places();
         let podman = Self { home: TempDir::new(), cgroup: CgroupSubtree::new("podman-cni") };
         for directory in ["plugins", "net.d"] {
             fs::create_dir(podman.home.join(directory)).expect("made");

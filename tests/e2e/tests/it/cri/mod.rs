@@ -5,6 +5,7 @@ mod life;
 mod limits;
 mod po;
 mod streams;
+mod theirs;
 
 use std::future::Future;
 use std::path::PathBuf;

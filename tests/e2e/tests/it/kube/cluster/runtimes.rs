@@ -1,70 +1,21 @@
 //! Row RT-05: our kubelet over a runtime of somebody else's, Debian's containerd with runc and CNI plugins.
 
 use std::fs;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use testkit::cluster::Cluster;
-use testkit::{Strake, TempDir, images, isolated, wait_for, wait_until};
+use testkit::{Strake, TempDir, isolated, wait_for, wait_until};
 
 use super::{exec, member};
+use crate::engines::containerd::Containerd;
 
-/// Debian's containerd with all its state in a directory of the test's own; killed on drop.
-struct Containerd {
-    home: TempDir,
-    child: Child,
-}
-
-impl Containerd {
-    fn start() -> Self {
-        let home = TempDir::new();
-        let at = |name: &str| home.join(name).display().to_string();
-        fs::create_dir_all(home.join("cni")).unwrap();
-        fs::write(home.join("cni.template"), NETWORK.replace("STATE", &at("cni-state"))).unwrap();
-        let config = CONFIG.replace("HOME", &home.path().display().to_string());
-        fs::write(home.join("config.toml"), config).unwrap();
-        let log = fs::File::create(home.join("log")).unwrap();
-        let mut command = Command::new("containerd");
-        command.args(["--config", &at("config.toml"), "--root", &at("root"), "--state", &at("state")]);
-        command.args(["--address", &at("containerd.sock")]);
-        let child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().expect("containerd");
-        let containerd = Self { home, child };
-        let up = wait_until(Duration::from_secs(60), || containerd.ctr(&["version"]).status.success());
-        assert!(up, "{}", containerd.log());
-        containerd
-    }
-
-    fn socket(&self) -> PathBuf {
-        self.home.join("containerd.sock")
-    }
-
-    /// `ctr ARGS` in the namespace of pods.
-    fn ctr(&self, args: &[&str]) -> std::process::Output {
-        let mut command = Command::new("ctr");
-        command.arg("--address").arg(self.socket()).args(["--namespace", "k8s.io"]).args(args);
-        command.output().expect("ctr of Debian's containerd")
-    }
-
-    /// Brings it an image from our engine.
-    fn import(&self, strake: &Strake, name: &str) {
-        let archive = self.home.join("image.tar");
-        strake.ok(&["save", "-o", &archive.to_string_lossy(), name]);
-        let imported = self.ctr(&["images", "import", &archive.to_string_lossy()]);
-        assert!(imported.status.success(), "{imported:?}");
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.home.join("log")).unwrap_or_default()
-    }
-}
-
-impl Drop for Containerd {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+/// Debian's containerd with a network for pods.
+fn containerd() -> Containerd {
+    let home = TempDir::new();
+    fs::create_dir_all(home.join("cni")).unwrap();
+    let network = NETWORK.replace("STATE", &home.join("cni-state").display().to_string());
+    fs::write(home.join("cni.template"), network).unwrap();
+    Containerd::start_in(home, PLUGINS)
 }
 
 /// A bridge of its own, with addresses from the range that the kubelet tells of.
@@ -76,10 +27,7 @@ const NETWORK: &str = r#"{"cniVersion": "0.4.0", "name": "pods", "plugins": [
 "#;
 
 /// What a test may not do is left out: AppArmor is not there, and scores of the kernel's killer only rise.
-const CONFIG: &str = r#"version = 2
-[grpc]
-  address = "HOME/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
+const PLUGINS: &str = r#"[plugins."io.containerd.grpc.v1.cri"]
   sandbox_image = "docker.io/library/pause:latest"
   disable_apparmor = true
   restrict_oom_score_adj = true
@@ -88,8 +36,6 @@ const CONFIG: &str = r#"version = 2
     bin_dir = "/usr/lib/cni"
     conf_dir = "HOME/cni"
     conf_template = "HOME/cni.template"
-[plugins."io.containerd.internal.v1.opt"]
-  path = "HOME/opt"
 "#;
 
 const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  replicas: 2\n  \
@@ -103,11 +49,7 @@ const WEB: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\
 /// A cluster whose node is containerd's, with the image of pods and that of their first process.
 fn cluster_over(containerd: &Containerd) -> Cluster {
     let strake = Strake::new().with_busybox();
-    let (rootfs, sleeps) = (images::busybox_tar(), "CMD [\"/bin/sleep\", \"infinity\"]");
-    strake.ok(&["import", "--change", sleeps, &rootfs.to_string_lossy(), "pause"]);
-    for image in ["busybox", "pause"] {
-        containerd.import(&strake, image);
-    }
+    containerd.import_for_pods(&strake);
     let endpoint = format!("unix://{}", containerd.socket().display());
     Cluster::start_with(strake, &["--container-runtime-endpoint", &endpoint])
 }
@@ -127,7 +69,7 @@ fn answers_by_name(cluster: &Cluster, pods: [&str; 2]) {
 #[test]
 fn rt_05_our_kubelet_drives_debians_containerd() {
     isolated(|| {
-        let containerd = Containerd::start();
+        let containerd = containerd();
         let mut cluster = cluster_over(&containerd);
         let version = member(&cluster, "node/n1", ".status.nodeInfo.containerRuntimeVersion");
         assert!(version.starts_with("containerd://1.6."), "{version}");
@@ -136,8 +78,8 @@ fn rt_05_our_kubelet_drives_debians_containerd() {
         let runs = wait_until(Duration::from_secs(60), || cluster.kubectl(&ready).stdout == "2");
         assert!(runs, "{}\n{}", cluster.report(), containerd.log());
         // They are containerd's, and none is our engine's.
-        let tasks = containerd.ctr(&["tasks", "ls"]);
-        assert_eq!(String::from_utf8_lossy(&tasks.stdout).matches("RUNNING").count(), 6);
+        let tasks = containerd.ctr("k8s.io", &["tasks", "ls"]);
+        assert_eq!(tasks.ok().matches("RUNNING").count(), 6);
         assert_eq!(cluster.strake().ok(&["ps", "-aq"]), "");
 
         let pods = member(&cluster, "pods", ".items[*].metadata.name");
@@ -167,7 +109,7 @@ fn rt_05_our_kubelet_drives_debians_containerd() {
         cluster.kubectl(&["delete", "deployment", "web"]).ok();
         cluster.wait_for(&["get", "pods"], "No resources found in default namespace.\n");
         wait_for("containerd to have nothing left", || {
-            let left = containerd.ctr(&["containers", "ls", "-q"]);
+            let left = containerd.ctr("k8s.io", &["containers", "ls", "-q"]);
             left.stdout.is_empty().then_some(())
         });
     });
