@@ -17,6 +17,7 @@ mod terminal;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::time::Instant;
 
 use oci_spec::runtime::Hook;
@@ -262,6 +263,11 @@ fn protect_ourselves(prepared: &Prepared<'_>) -> Result<(), InitError> {
         prepared.channel.wait_go().doing(|| "wait for the id maps".to_owned())?;
     }
     if let Some(name) = &prepared.keyring {
+        if let Some(label) = &prepared.plan.process.selinux {
+            let proc = Procfs::host().doing(|| "open the procfs".to_owned())?;
+            let wrote = proc.write(Path::new("self/attr/keycreate"), label.as_bytes());
+            wrote.doing(|| format!("label the session keyring {label}"))?;
+        }
         // Without keyrings in the kernel there is nothing to isolate.
         let _ = sys::keyring::join_session(name);
     }
@@ -408,7 +414,7 @@ fn write_sysctls(plan: &Plan, proc: Option<&Procfs>) -> Result<(), InitError> {
         }
     };
     for (path, value) in &plan.sysctl {
-        let file = std::path::Path::new("sys").join(path);
+        let file = Path::new("sys").join(path);
         proc.write(&file, value.as_bytes())
             .doing(|| format!("set sysctl {} to {value:?}", path.display()))?;
     }

@@ -160,6 +160,9 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         time_offsets,
         warnings: Vec::new(),
     };
+    if let Some(label) = linux.mount_label().as_deref().filter(|label| !label.is_empty()) {
+        mounts::label(&mut plan.mounts, label);
+    }
     check_names(&plan)?;
     check_mapped(&plan)?;
     if own_mounts && !mounts::brings_own_dev(&plan.mounts) {

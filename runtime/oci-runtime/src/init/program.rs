@@ -38,7 +38,7 @@ pub(crate) struct Program {
 pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Program, InitError> {
     let process = entry.process;
     null::exchange()?;
-    label(entry, warnings)?;
+    label(entry)?;
     schedule(process, warnings)?;
     let env = environment(process);
     // Before a filter that may forbid it: what is opened from here on is close-on-exec.
@@ -164,7 +164,7 @@ fn no_directory(cwd: &Path, errno: rustix::io::Errno) -> InitError {
     InitError::plain(format!("chdir to the working directory {cwd:?}: {}{fix}", text_of(errno)))
 }
 
-fn label(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<(), InitError> {
+fn label(entry: &Entry<'_>) -> Result<(), InitError> {
     let process = entry.process;
     if process.apparmor.is_none() && process.selinux.is_none() {
         return Ok(());
@@ -186,10 +186,11 @@ fn label(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<(), InitError>
             format!("apply apparmor profile {profile} (is AppArmor enabled and the profile loaded?)")
         })?;
     }
-    if let Some(label) = &process.selinux
-        && let Err(error) = proc.write(Path::new("self/attr/exec"), label.as_bytes())
-    {
-        warnings.push(format!("selinuxLabel {label} is left out: {error}"));
+    if let Some(label) = &process.selinux {
+        // Left out, the program would run with more rights than it was given.
+        proc.write(Path::new("self/attr/exec"), label.as_bytes()).doing(|| {
+            format!("apply SELinux label {label} (is SELinux enabled, and the label in its policy?)")
+        })?;
     }
     Ok(())
 }
@@ -290,7 +291,11 @@ fn find(process: &ProcessPlan, env: &[String]) -> Result<PathBuf, InitError> {
 }
 
 fn executable(path: &Path) -> Result<(), rustix::io::Errno> {
-    rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS)?;
+    match rustix::fs::accessat(CWD, path, Access::EXEC_OK, AtFlags::EACCESS) {
+        // A filter that is older than faccessat2(2), Linux 5.8, and is in force already.
+        Err(rustix::io::Errno::PERM | rustix::io::Errno::NOSYS) => rustix::fs::access(path, Access::EXEC_OK)?,
+        other => other?,
+    }
     let stat = rustix::fs::stat(path)?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::Directory => Err(rustix::io::Errno::ISDIR),

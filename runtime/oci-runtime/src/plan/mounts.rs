@@ -84,6 +84,20 @@ pub(super) fn mounts(
     mounts.iter().map(|mount| one(mount, root, container_maps, warnings)).collect()
 }
 
+/// Gives new file systems the label of `linux.mountLabel`, where their options name none.
+pub(super) fn label(mounts: &mut [MountPlan], label: &str) {
+    for mount in mounts {
+        let MountKind::Filesystem { kind, options, .. } = &mut mount.kind else { continue };
+        let named = |option: &FsOption| matches!(option, FsOption::Value(key, _) if key.ends_with("context"));
+        if !LABELLED_BY_POLICY.contains(&kind.as_str()) && !options.iter().any(named) {
+            options.push(FsOption::Value("context".to_owned(), label.to_owned()));
+        }
+    }
+}
+
+/// Kinds whose labels are the policy's alone.
+const LABELLED_BY_POLICY: &[&str] = &["proc", "sysfs", "mqueue"];
+
 fn one(
     mount: &Mount,
     root: &Path,

@@ -54,6 +54,24 @@ fn namespaces_are_made_or_joined_in_order() {
 }
 
 #[test]
+fn new_file_systems_have_the_mount_label() {
+    let json = MINIMAL.replace("PROCESS", "").replace(
+        "LINUX",
+        r#", "linux":{"mountLabel":"u:r:t:s0:c1,c2"}, "mounts":[{"destination":"/a","type":"tmpfs"},
+            {"destination":"/b","type":"proc"}, {"destination":"/c","source":"/c","options":["bind"]},
+            {"destination":"/d","type":"tmpfs","options":["context=own"]}]"#,
+    );
+    let plan = plan(&spec(&json), Path::new("/b")).unwrap();
+    let context = |mount: &MountPlan| match &mount.kind {
+        MountKind::Filesystem { options, .. } => options.clone(),
+        _ => Vec::new(),
+    };
+    let labels: Vec<Vec<FsOption>> = plan.mounts.iter().map(context).collect();
+    let label = |value: &str| vec![FsOption::Value("context".to_owned(), value.to_owned())];
+    assert_eq!(labels, [label("u:r:t:s0:c1,c2"), vec![], vec![], label("own")]);
+}
+
+#[test]
 fn what_would_change_the_host_is_refused() {
     check_linux(
         r#"{"sysctl":{"net.ipv4.ip_forward":"1"}}"#,
