@@ -31,10 +31,23 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
     suite(root, &bin, args.filter.as_deref())
 }
 
-/// Boots with these binaries; not at all where no test has `filter` in its name.
+/// Boots with these binaries, once for each security module; not at all where no test has `filter` in its name.
 pub(crate) fn suite(root: &Path, bin: &Path, filter: Option<&str>) -> Result<()> {
     let tests = build_tests(root)?;
-    boot(machine(&tests, bin), &tests, filter)
+    let mut list = Command::new(&tests);
+    let listed = read(list.arg("--list").args(filter))?;
+    let names = listed.lines().filter_map(|line| line.strip_suffix(": test"));
+    let (selinux, others): (Vec<&str>, Vec<&str>) = names.partition(|name| name.starts_with(SELINUX));
+    if !others.is_empty() {
+        let script = script(&format!("--skip {SELINUX} {}", filter.unwrap_or_default()));
+        boot(&machine(&script, &tests, bin).kernel_option("apparmor=1 security=apparmor"))?;
+    }
+    // The kernel takes one of the two, not both.
+    if !selinux.is_empty() {
+        let script = script(&format!("--exact {}", selinux.join(" ")));
+        boot(&machine(&script, &tests, bin).kernel_option("selinux=1 security=selinux"))?;
+    }
+    Ok(())
 }
 
 /// The program with the tests, static.
@@ -52,50 +65,47 @@ fn build_tests(root: &Path) -> Result<PathBuf> {
 }
 
 /// The guest with all that its tests use.
-fn machine(tests: &Path, bin: &Path) -> Machine {
+fn machine(script: &str, tests: &Path, bin: &Path) -> Machine {
     let kernel = kernel();
     let busybox = testkit::images::busybox_tar();
-    let mut machine = Machine::new(SCRIPT)
+    let mut machine = Machine::new(script)
         .file(tests, "/guest/inside")
         .file(
             &busybox,
             &format!("/guest/target/fixtures/{}", busybox.file_name().unwrap_or_default().to_string_lossy()),
         )
-        .program(&kernel.file("apparmor_parser"), "/sbin/apparmor_parser");
+        .program(&kernel.file("apparmor_parser"), "/sbin/apparmor_parser")
+        .program(&kernel.file("checkpolicy"), "/sbin/checkpolicy");
     for name in ["strake", "strake-runtime", "strake-shim"] {
         machine = machine.program(&bin.join(name), &format!("/guest/bin/{name}"));
     }
     machine
 }
 
-fn boot(machine: Machine, tests: &Path, filter: Option<&str>) -> Result<()> {
-    let mut list = Command::new(tests);
-    list.arg("--list").args(filter);
-    if !read(&mut list)?.lines().any(|line| line.ends_with(": test")) {
-        return Ok(());
-    }
+fn boot(machine: &Machine) -> Result<()> {
     eprintln!("▸ the guest (QEMU without KVM)");
-    let machine = machine.kernel_option("apparmor=1 security=apparmor").kernel_option(&option(filter));
     let started = std::time::Instant::now();
     let ended = machine.boot(LIMIT, |line| println!("{line}"));
     eprintln!("  {} s", started.elapsed().as_secs());
     match ended.status {
         Some(0) => Ok(()),
         Some(status) => anyhow::bail!("tests in the guest failed (status {status}); see above"),
-        None => anyhow::bail!("the guest ended by itself before its tests did; see above"),
+        None => {
+            anyhow::bail!("the guest ended by itself before its tests did; its last words:\n{}", ended.tail())
+        }
     }
 }
 
-/// The filter, as the script finds it in its environment.
-fn option(filter: Option<&str>) -> String {
-    filter.map(|filter| format!("GUEST_FILTER={filter}")).unwrap_or_default()
+/// What PID 1 runs.
+fn script(arguments: &str) -> String {
+    format!(
+        "export STRAKE_BIN_DIR=/guest/bin CARGO_TARGET_DIR=/guest/target\n\
+         /guest/inside --test-threads=1 {arguments}\n"
+    )
 }
 
-/// What PID 1 runs. A kernel option with `=` and no dot is in init's environment.
-const SCRIPT: &str = "\
-export STRAKE_BIN_DIR=/guest/bin CARGO_TARGET_DIR=/guest/target
-/guest/inside --test-threads=1 $GUEST_FILTER
-";
+/// The module of the tests for a kernel with SELinux.
+const SELINUX: &str = "selinux::";
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 

@@ -32,6 +32,13 @@ pub struct Ended {
     pub console: String,
 }
 
+impl Ended {
+    /// The end of the console.
+    pub fn tail(&self) -> String {
+        tail(&self.console)
+    }
+}
+
 impl Machine {
     /// A guest that runs `script` with busybox's shell and ends with its exit status.
     pub fn new(script: &str) -> Self {
@@ -66,10 +73,11 @@ impl Machine {
         self
     }
 
-    /// Boots it and waits for its end, no longer than `limit`. `line` is given each line of its console.
+    /// Boots it and waits for its end, no longer than `limit`, and as long as it says something now and then. `line`
+    /// is given each line of its console.
     ///
     /// # Panics
-    /// When it cannot be started, or does not end in time.
+    /// When it cannot be started, does not end in time or falls silent.
     pub fn boot(&self, limit: Duration, mut line: impl FnMut(&str)) -> Ended {
         let dir = TempDir::new();
         let initramfs = dir.join("initramfs");
@@ -90,7 +98,7 @@ impl Machine {
         let mut console = String::new();
         loop {
             let left = deadline.saturating_duration_since(std::time::Instant::now());
-            match lines.recv_timeout(left) {
+            match lines.recv_timeout(left.min(SILENCE)) {
                 Ok(text) => {
                     line(&text);
                     console.push_str(&text);
@@ -100,12 +108,13 @@ impl Machine {
                 Err(mpsc::RecvTimeoutError::Timeout) => {
                     let _ = child.kill();
                     let _ = child.wait();
-                    panic!("the guest did not end within {} s; its console:\n{console}", limit.as_secs());
+                    let why = if left < SILENCE { "did not end in time" } else { "fell silent" };
+                    panic!("the guest {why} ({}); its last words:\n{}", load(), tail(&console));
                 }
             }
         }
         let qemu = child.wait().expect("QEMU's exit status");
-        assert!(qemu.success(), "QEMU: {qemu}; the guest's console:\n{console}");
+        assert!(qemu.success(), "QEMU: {qemu}; the guest's last words:\n{}", tail(&console));
         let status = fs::read(&status).expect("the status disk");
         let status = String::from_utf8_lossy(&status).trim_matches(['\0', '\n']).parse().ok();
         Ended { status, console }
@@ -197,6 +206,18 @@ fn read_lines(pipe: impl std::io::Read + Send + 'static) -> mpsc::Receiver<Strin
     receiver
 }
 
+/// The last lines.
+fn tail(console: &str) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    lines[lines.len().saturating_sub(TAIL)..].join("\n")
+}
+
+/// How busy this machine is: a guest without KVM shares its fate.
+fn load() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("load {}", averages.split(' ').next().unwrap_or_default())
+}
+
 fn read(path: &Path) -> Vec<u8> {
     fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
@@ -208,9 +229,17 @@ fn named(dir: &str, path: &Path) -> String {
 const INITRAMFS_INIT: &str = include_str!("../init/initramfs.sh");
 const SYSTEM_INIT: &str = include_str!("../init/system.sh");
 
-/// Quiet, without the delays of real hardware, and a panic is an end.
+/// Quiet, without the delays of real hardware, and a panic is an end. A CPU that is stuck and a task that waits for
+/// ever are panics too, so that a guest which stalls says where.
 const COMMAND_LINE: &str = "console=ttyS0 panic=-1 quiet loglevel=1 mitigations=off tsc=reliable no_timer_check \
-     lpj=4600000 cgroup_no_v1=all cryptomgr.notests nokaslr";
+     lpj=4600000 cgroup_no_v1=all cryptomgr.notests nokaslr watchdog_thresh=60 softlockup_panic=1 \
+     sysctl.kernel.hung_task_panic=1 sysctl.kernel.hung_task_timeout_secs=240";
+
+/// A guest that says nothing for this long does nothing any more: no test is as long, even on a busy machine.
+const SILENCE: Duration = Duration::from_secs(300);
+
+/// Lines of its console that an error shows.
+const TAIL: usize = 40;
 
 const DISK_MIB: u32 = 768;
 const SCRATCH_MIB: u32 = 256;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::{CgroupSubtree, Output, TempDir, bin, images, run};
@@ -147,6 +148,16 @@ impl Container {
         fs::write(self.dir.join("config.json"), self.spec.to_string()).unwrap();
         self.dir.path().to_string_lossy().into_owned()
     }
+}
+
+/// Looks until `find` finds something, with more patience than a machine with KVM needs.
+pub(crate) fn wait_for<T>(what: &str, mut find: impl FnMut() -> Option<T>) -> T {
+    let mut found = None;
+    testkit::wait_until(Duration::from_secs(180), || {
+        found = find();
+        found.is_some()
+    });
+    found.unwrap_or_else(|| panic!("waited in vain for {what}"))
 }
 
 impl Drop for Container {

@@ -1,5 +1,5 @@
-//! What only a kernel of our own can show: cgroup v2 alone, AppArmor. `cargo xtask guest` builds this, boots a
-//! machine and runs it there as root; nothing else runs meanwhile.
+//! What only a kernel of our own can show: cgroup v2 alone, AppArmor, SELinux. `cargo xtask guest` builds this, boots
+//! a machine and runs it there as root; nothing else runs meanwhile. The module `selinux` has a boot of its own.
 
 // What a test cannot do fails it.
 #![allow(clippy::unwrap_used, clippy::panic)]
@@ -11,3 +11,4 @@ mod devices;
 mod io;
 mod limits;
 mod processes;
+mod selinux;
