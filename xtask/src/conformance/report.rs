@@ -19,6 +19,16 @@ pub(super) enum Outcome {
 /// The outcomes of one runtime.
 pub(super) type Run = BTreeMap<Case, Outcome>;
 
+/// Adds the run of a further reference: what any passes can pass.
+pub(super) fn add(run: &mut Run, further: Run) {
+    for (case, outcome) in further {
+        let entry = run.entry(case).or_insert(outcome);
+        if outcome == Outcome::Passed {
+            *entry = outcome;
+        }
+    }
+}
+
 /// Who passes a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Verdict {
@@ -90,6 +100,14 @@ mod tests {
         assert_eq!(verdicts[&Verdict::OnlyReference], [case("b")]);
         assert_eq!(verdicts[&Verdict::OnlyOurs], [case("d")]);
         assert_eq!(verdicts[&Verdict::Neither], [case("c")]);
+    }
+
+    #[test]
+    fn what_any_reference_passes_can_pass() {
+        use Outcome::{Failed, Passed, Skipped};
+        let mut run = Run::from([(case("a"), Failed), (case("b"), Passed)]);
+        add(&mut run, Run::from([(case("a"), Passed), (case("b"), Skipped), (case("c"), Skipped)]));
+        assert_eq!(run, Run::from([(case("a"), Passed), (case("b"), Passed), (case("c"), Skipped)]));
     }
 
     #[test]
