@@ -1,7 +1,7 @@
 //! UDP has no handshake: a tracked connection would go on with an endpoint that is gone.
 
 use std::collections::{HashMap, HashSet};
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use netlink::conntrack::{self, Connection};
 use netlink::{Protocol, Socket};
@@ -43,13 +43,17 @@ impl<'a> Stale<'a> {
         if original.protocol != UDP {
             return false;
         }
-        let to = Endpoint { address: reply.source, port: reply.source_port };
-        let at_address = (Some(original.destination), original.destination_port);
+        // Services have addresses of IPv4.
+        let (IpAddr::V4(source), IpAddr::V4(destination)) = (reply.source, original.destination) else {
+            return false;
+        };
+        let to = Endpoint { address: source, port: reply.source_port };
+        let at_address = (Some(destination), original.destination_port);
         if let Some(allowed) = self.allowed.get(&at_address) {
             return !allowed.contains(&to);
         }
         // A node port's number may be in use for other things: only what was translated counts.
-        let translated = reply.source != original.destination;
+        let translated = source != destination;
         let at_node = self.allowed.get(&(None, original.destination_port));
         at_node.is_some_and(|allowed| translated && !allowed.contains(&to))
     }

@@ -394,6 +394,11 @@ pub enum Error {
         "cannot publish on ::1: what is sent there never leaves the host, and the kernel translates it for IPv4 only; publish on 127.0.0.1"
     )]
     Ipv6Loopback,
+    /// The kernel translates no SCTP.
+    #[error(
+        "cannot publish an SCTP port: this kernel does not track SCTP connections (CONFIG_NF_CT_PROTO_SCTP), so it cannot lead them to a container; publish a tcp or udp port, or use --network host"
+    )]
+    NoSctp,
     /// A port could not be tested.
     #[error("test whether port {}/{protocol} is free", SocketAddr::new(*host_ip, *port))]
     PortTest {
@@ -498,9 +503,11 @@ impl Classified for Error {
             | Self::ForeignLink { .. }
             | Self::PodRangeChanged { .. } => ErrorClass::Conflict,
             Self::PortInUse { .. } => ErrorClass::AlreadyExists,
-            Self::Ipv6 { .. } | Self::Ipv6Loopback | Self::NoIpvlan { .. } | Self::NoVlan { .. } => {
-                ErrorClass::Unsupported
-            }
+            Self::Ipv6 { .. }
+            | Self::Ipv6Loopback
+            | Self::NoSctp
+            | Self::NoIpvlan { .. }
+            | Self::NoVlan { .. } => ErrorClass::Unsupported,
         }
     }
 }

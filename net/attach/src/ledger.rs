@@ -61,6 +61,11 @@ pub(crate) struct Holder {
 }
 
 impl Holder {
+    /// Whether an address is its own.
+    pub(crate) fn has(&self, address: IpAddr) -> bool {
+        address == self.address || self.address6.is_some_and(|six| address == six)
+    }
+
     /// Its published ports with the address of the same family that they lead to by our rules.
     pub(crate) fn published(&self) -> impl Iterator<Item = (PublishedPort, IpAddr)> + '_ {
         let ports = self.ports.iter().filter(|_| !self.withdrawn && self.chained.is_none());

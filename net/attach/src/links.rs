@@ -1,7 +1,7 @@
 //! The links of a network: the bridge, and a pair for each container.
 
 use std::collections::BTreeSet;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::fd::BorrowedFd;
 
 use netlink::route::{
@@ -123,9 +123,11 @@ impl HostLinks {
     }
 
     /// The host's own addresses.
-    pub(crate) fn own_addresses(&mut self) -> Result<BTreeSet<Ipv4Addr>, Error> {
-        let addresses = route::addresses(&mut self.socket).map_err(failed("list addresses"))?;
-        Ok(addresses.iter().map(|address| address.address).collect())
+    pub(crate) fn own_addresses(&mut self) -> Result<BTreeSet<IpAddr>, Error> {
+        let four = route::addresses(&mut self.socket).map_err(failed("list addresses"))?;
+        let six = route::addresses6(&mut self.socket).map_err(failed("list IPv6 addresses"))?;
+        let four = four.into_iter().map(|address| IpAddr::V4(address.address));
+        Ok(four.chain(six.into_iter().map(IpAddr::V6)).collect())
     }
 
     /// The largest packet of the link that the default route leaves by.

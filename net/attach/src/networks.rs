@@ -176,7 +176,7 @@ impl Networks {
             self.forget_connections(&attachment.name, &attachment.ports, |connection| {
                 let to_host = own.contains(&connection.original.destination);
                 let port = connection.original.destination_port;
-                to_host && !leads.contains(&(port, connection.reply.source.into()))
+                to_host && !leads.contains(&(port, connection.reply.source))
             })?;
         }
         self.tell(attachment, applied);
@@ -332,7 +332,7 @@ impl Networks {
             let published: Published = holder.published().collect();
             self.firewall.apply(&self.wanted(ledger)?, Change::Withdraw(&published))?;
             self.forget_connections(&holder.name, &holder.ports, |connection| {
-                connection.reply.source == holder.address
+                holder.has(connection.reply.source)
             })?;
         }
         failpoint::hit("detach.rules-removed");

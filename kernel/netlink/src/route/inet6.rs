@@ -8,6 +8,7 @@ use crate::wire::{self, Attributes, Message};
 
 const AF_INET6: u8 = 10;
 const RTM_NEWADDR: u16 = 20;
+const RTM_GETADDR: u16 = 22;
 const RTM_NEWROUTE: u16 = 24;
 const RTM_DELROUTE: u16 = 25;
 const RTM_GETROUTE: u16 = 26;
@@ -37,6 +38,23 @@ pub fn add_address6(link: u32, address: Ipv6Addr, prefix: u8) -> Message {
     message.bytes(IFA_LOCAL, &address.octets()).bytes(IFA_ADDRESS, &address.octets());
     message.u32(IFA_FLAGS, IFA_F_NODAD);
     message
+}
+
+/// All IPv6 addresses of the socket's namespace.
+pub fn addresses6(socket: &mut Socket) -> Result<Vec<Ipv6Addr>, Error> {
+    let mut fixed = [0; ADDRESS_LEN];
+    fixed[0] = AF_INET6;
+    let request = Message::new(RTM_GETADDR, 0).fixed(&fixed);
+    Ok(socket.dump(&request)?.iter().filter_map(address).collect())
+}
+
+fn address(answer: &Answer) -> Option<Ipv6Addr> {
+    if answer.kind != RTM_NEWADDR || answer.body.first() != Some(&AF_INET6) {
+        return None;
+    }
+    let attributes = Attributes::after(&answer.body, ADDRESS_LEN);
+    let local = attributes.find(IFA_LOCAL).or_else(|| attributes.find(IFA_ADDRESS))?;
+    Some(Ipv6Addr::from(<[u8; 16]>::try_from(local.data).ok()?))
 }
 
 /// `RTM_NEWROUTE`: the IPv6 default route by `gateway` and `link`, in place of another one

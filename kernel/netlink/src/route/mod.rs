@@ -10,7 +10,7 @@ mod table;
 
 pub use address::{Address, add_address, addresses, delete_address};
 pub use carried::{CarriedAddress, add_carried, carried_addresses};
-pub use inet6::{add_address6, default_route6, delete_default_route6, destinations6};
+pub use inet6::{add_address6, addresses6, default_route6, delete_default_route6, destinations6};
 pub use link::{
     AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, Macvlan,
     MacvlanMode, NewLink, Place, VethPeer, Vlan, Vxlan, delete_link, link_by_index, link_by_name,

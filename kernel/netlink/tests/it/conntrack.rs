@@ -29,3 +29,22 @@ fn entries_are_picked_and_deleted() {
         assert_eq!(conntrack::delete_where(&mut socket, to(ports[1])).expect("delete"), 1);
     });
 }
+
+#[test]
+fn entries_of_ipv6_are_too() {
+    isolated(|| {
+        sh(
+            "ip link set lo up; nft add table ip6 t; nft add chain ip6 t out '{ type filter hook output priority 0; }'; nft add rule ip6 t out ct state new accept",
+        );
+        let server = UdpSocket::bind("[::1]:0").expect("bind");
+        let client = UdpSocket::bind("[::1]:0").expect("bind");
+        let to = server.local_addr().expect("bound");
+        client.send_to(b"x", to).expect("send");
+        let mut socket = Socket::open(Protocol::Netfilter).expect("socket");
+        let picked = |c: &conntrack::Connection| {
+            (c.original.destination, c.original.destination_port) == (to.ip(), to.port())
+        };
+        assert_eq!(conntrack::delete_where(&mut socket, picked).expect("delete"), 1);
+        assert_eq!(conntrack::delete_where(&mut socket, picked).expect("delete"), 0);
+    });
+}

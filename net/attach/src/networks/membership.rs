@@ -127,7 +127,8 @@ impl Networks {
         let published: Published = holder.published().collect();
         self.write_ledger(ledger)?;
         self.firewall.apply(&self.wanted(ledger)?, Change::Publish(&published))?;
-        self.forget_connections(&gone.name, &gone.ports, |connection| connection.reply.source == gone.address)
+        let has = |source| source == gone.address || gone.ipv6.is_some_and(|six| source == six.address);
+        self.forget_connections(&gone.name, &gone.ports, |connection| has(connection.reply.source))
     }
 
     /// The container is called otherwise from now on.

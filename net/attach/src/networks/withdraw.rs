@@ -30,7 +30,7 @@ impl Networks {
         self.firewall.apply(&self.wanted(&ledger)?, Change::Withdraw(&published))?;
         for holder in gone {
             self.forget_connections(&holder.name, &holder.ports, |connection| {
-                connection.reply.source == holder.address
+                holder.has(connection.reply.source)
             })?;
         }
         Ok(true)

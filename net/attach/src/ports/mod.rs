@@ -6,7 +6,7 @@ mod probe;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 pub(crate) use owner::process_on;
-pub(crate) use probe::{Probed, ephemeral_range, probe};
+pub(crate) use probe::{Probed, ephemeral_range, probe, tracks_sctp};
 
 use crate::error::{Error, PortOwner};
 use crate::ledger::{Holder, Ledger};
@@ -20,6 +20,8 @@ pub(crate) trait Host {
     fn owner(&mut self, protocol: Protocol, port: u16) -> PortOwner;
     /// First and last port for connections without a wish.
     fn ephemeral(&mut self) -> (u16, u16);
+    /// Whether the kernel can lead SCTP packets elsewhere.
+    fn tracks_sctp(&mut self) -> bool;
 }
 
 /// What is to be published.
@@ -42,6 +44,9 @@ pub(crate) fn resolve(
 ) -> Result<(Vec<PublishedPort>, u16), Error> {
     let mut choice = Choice { ledger, host, chosen: Vec::with_capacity(wish.mappings.len()) };
     let mut cursor = ledger.port_cursor;
+    if wish.mappings.iter().any(|mapping| mapping.protocol == Protocol::Sctp) && !choice.host.tracks_sctp() {
+        return Err(Error::NoSctp);
+    }
     for mapping in wish.mappings {
         let addresses = host_addresses(mapping.host_ip, wish.ipv6)?;
         let published = |host_ip, host_port| PublishedPort {
@@ -154,6 +159,9 @@ impl Host for ThisHost {
     fn ephemeral(&mut self) -> (u16, u16) {
         ephemeral_range()
     }
+    fn tracks_sctp(&mut self) -> bool {
+        tracks_sctp()
+    }
 }
 
 #[cfg(test)]
@@ -176,6 +184,9 @@ mod tests {
         }
         fn ephemeral(&mut self) -> (u16, u16) {
             (32768, 32771)
+        }
+        fn tracks_sctp(&mut self) -> bool {
+            false
         }
     }
 
@@ -246,6 +257,7 @@ mod tests {
         check(&["7070:80"], "port 0.0.0.0:7070/tcp is already used by container web");
         check(&["[::]:80:80"], "cannot publish on ::: the container's network has no IPv6");
         check(&["[::1]:80:80"], "cannot publish on ::1");
+        check(&["8085:80", "8085:80/sctp"], "cannot publish an SCTP port: this kernel does not track");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Whether a host port is free: by trying to bind it.
 
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, ipproto, sockopt};
@@ -49,6 +50,13 @@ pub(crate) fn probe(protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Pr
         Err(Errno::ADDRNOTAVAIL) => Err(Error::NotOurAddress { address: host_ip }),
         Err(errno) => Err(failed(errno)),
     }
+}
+
+/// Whether the kernel can lead SCTP packets elsewhere. It does not tell before connections are
+/// tracked at all; later kernels have it built in.
+pub(crate) fn tracks_sctp() -> bool {
+    let known = |name: &str| Path::new("/proc/sys/net/netfilter").join(name).exists();
+    known("nf_conntrack_sctp_timeout_established") || !known("nf_conntrack_tcp_timeout_established")
 }
 
 /// The ports that the kernel gives to those without a wish.

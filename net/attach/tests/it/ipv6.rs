@@ -102,6 +102,43 @@ fn nw_04_a_port_is_published_on_both_families() {
     });
 }
 
+/// Says the name of the server.
+fn serve_udp(netns: &Netns, port: u16, name: &'static str) {
+    let socket = netns.run(move || std::net::UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).expect("bind"));
+    std::thread::spawn(move || {
+        let mut buffer = [0; 64];
+        while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(name.as_bytes(), from);
+        }
+    });
+}
+
+#[test]
+fn udp_over_ipv6_goes_to_the_next_container_at_once() {
+    isolated(|| {
+        let world = world();
+        let client = world.outside.run(|| {
+            let socket = std::net::UdpSocket::bind("[2001:db8::2]:4444").expect("bind");
+            socket.set_read_timeout(Some(std::time::Duration::from_secs(10))).expect("timeout");
+            socket
+        });
+        let say = || {
+            let mut buffer = [0; 64];
+            client.send_to(b"?", (HOST6, 5353)).expect("send");
+            client.recv(&mut buffer).map(|length| String::from_utf8_lossy(&buffer[..length]).into_owned())
+        };
+        // Nobody is there: what the kernel remembers of this leads to the host itself.
+        client.send_to(b"?", (HOST6, 5353)).expect("send");
+        let (one, _) = container(&world, "six", "one", &["5353:53/udp"]);
+        serve_udp(&one, 53, "one");
+        assert_eq!(say().expect("answered"), "one");
+        world.detach("one");
+        let (two, _) = container(&world, "six", "two", &["5353:53/udp"]);
+        serve_udp(&two, 53, "two");
+        assert_eq!(say().expect("answered"), "two");
+    });
+}
+
 #[test]
 fn networks_with_ipv6_are_isolated_and_leave_with_the_hosts_address() {
     isolated(|| {

@@ -79,6 +79,48 @@ fn datagrams_are_published_too() {
     });
 }
 
+/// Sends the first packet of an SCTP association, by a raw socket: the kernel here has no SCTP of
+/// its own, but it tracks and leads it.
+const SCTP_INIT: &str = r#"
+import socket, struct, sys
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82f63b78 if crc & 1 else 0)
+    return crc ^ 0xffffffff
+init = struct.pack(">BBHIIHHI", 1, 0, 20, 7, 65536, 1, 1, 1)
+head = lambda crc: struct.pack(">HHI", 4444, int(sys.argv[2]), 0) + struct.pack("<I", crc)
+packet = head(crc32c(head(0) + init)) + init
+socket.socket(socket.AF_INET, socket.SOCK_RAW, 132).sendto(packet, (sys.argv[1], 0))
+"#;
+
+#[test]
+fn an_sctp_port_leads_to_the_container() {
+    isolated(|| {
+        let world = World::new();
+        let (one, attached) = world.container("one", &["5060:3868/sctp"]);
+        assert_eq!(attached.ports[0].to_string(), "0.0.0.0:5060->3868/sctp");
+        let inside = one.run(|| {
+            let kind = rustix::net::SocketType::RAW;
+            let sctp = Some(rustix::net::ipproto::SCTP);
+            let socket = rustix::net::socket(rustix::net::AddressFamily::INET, kind, sctp).expect("socket");
+            let patience = Some(std::time::Duration::from_secs(20));
+            rustix::net::sockopt::set_socket_timeout(&socket, rustix::net::sockopt::Timeout::Recv, patience)
+                .expect("timeout");
+            socket
+        });
+        world.outside.sh(&format!("python3 -c '{SCTP_INIT}' {HOST} 5060"));
+        let mut packet = [0; 128];
+        let (length, _) =
+            rustix::net::recv(&inside, &mut packet, rustix::net::RecvFlags::empty()).expect("a packet");
+        assert!(length >= 40, "{length} bytes");
+        let (source, port) = (&packet[12..16], u16::from_be_bytes([packet[22], packet[23]]));
+        assert_eq!((source, port), (&[192, 0, 2, 2][..], 3868), "the client's address, the container's port");
+    });
+}
+
 #[test]
 fn ranges_and_single_addresses() {
     isolated(|| {
