@@ -83,7 +83,8 @@ impl Engine {
 
     /// Tells how a container has ended.
     pub(crate) fn tell_end(&self, record: &Record, exit: &Exit) {
-        if exit.oom_killed {
+        // A shim of today has told of each when it happened.
+        if exit.oom_killed && exit.oom_kills.is_empty() {
             self.tell(record, "oom", &[]);
         }
         let lasted = exit.started_at.map_or(0, |started| exit.at.since(started).as_secs());

@@ -23,6 +23,12 @@ pub struct Victim {
     pub limit_of: Option<String>,
     /// Microseconds between the machine's start and the kill.
     pub at_us: u64,
+    /// How much it was offered to the killer.
+    pub oom_score_adj: Option<i32>,
+    /// What the cgroup whose limit was hit held then, and that limit.
+    pub usage_bytes: Option<u64>,
+    /// See there.
+    pub limit_bytes: Option<u64>,
 }
 
 impl Cgroup {
@@ -32,11 +38,10 @@ impl Cgroup {
     /// `CAP_SYSLOG`): the counter of [`crate::OomWatch::kills`] is then all there is.
     pub fn victims(&self) -> Vec<Victim> {
         let Some(path) = self.memory_path() else { return Vec::new() };
-        let mut victims = Vec::new();
-        let _ = each_record(|record| {
-            victims.extend(parse_victim(record).filter(|victim| is_below(&victim.cgroup, &path)));
-        });
-        victims
+        let mut kills = Kills::default();
+        let _ = each_record(|record| kills.take(record));
+        kills.victims.retain(|victim| is_below(&victim.cgroup, &path));
+        kills.victims
     }
 
     /// Its path in the memory hierarchy, from the mount point.
@@ -47,8 +52,45 @@ impl Cgroup {
     }
 }
 
-/// Reads a record of `/dev/kmsg` that tells of a kill.
-pub fn parse_victim(record: &str) -> Option<Victim> {
+/// The kills that a log tells of. The kernel writes of one at a time: first what the cgroup holds,
+/// then whom it chose, then that it killed it.
+#[derive(Debug, Default)]
+struct Kills {
+    memory: Option<(u64, u64)>,
+    victims: Vec<Victim>,
+}
+
+impl Kills {
+    /// Takes the next record of `/dev/kmsg`.
+    fn take(&mut self, record: &str) {
+        let Some((_, message)) = record.split_once(';') else { return };
+        let message = message.lines().next().unwrap_or_default();
+        if message.contains(" invoked oom-killer: ") {
+            self.memory = None;
+        } else if let Some(figures) = message.strip_prefix("memory: usage ") {
+            self.memory = parse_memory(figures);
+        } else if let Some(victim) = parse_victim(record) {
+            let (usage_bytes, limit_bytes) = self.memory.take().unzip();
+            self.victims.push(Victim { usage_bytes, limit_bytes, ..victim });
+        } else if let Some((_, killed)) = message.split_once("Killed process ")
+            && let Some(victim) = self.victims.last_mut()
+            && killed.strip_prefix(&victim.pid.to_string()).is_some_and(|rest| rest.starts_with(' '))
+        {
+            victim.oom_score_adj =
+                killed.rsplit_once("oom_score_adj:").and_then(|(_, adjust)| adjust.trim().parse().ok());
+        }
+    }
+}
+
+/// `65536kB, limit 65536kB, failcnt 9`.
+fn parse_memory(figures: &str) -> Option<(u64, u64)> {
+    let (usage, rest) = figures.split_once("kB, limit ")?;
+    let (limit, _) = rest.split_once("kB,")?;
+    Some((usage.parse::<u64>().ok()?.checked_mul(1024)?, limit.parse::<u64>().ok()?.checked_mul(1024)?))
+}
+
+/// Reads a record of `/dev/kmsg` that tells who was chosen.
+fn parse_victim(record: &str) -> Option<Victim> {
     let (prefix, message) = record.split_once(';')?;
     let fields = message.lines().next()?.strip_prefix("oom-kill:")?;
     let mut victim = Victim { at_us: prefix.split(',').nth(2)?.parse().ok()?, ..Victim::default() };
@@ -113,11 +155,36 @@ mod tests {
                 cgroup: "/strake/web/sub".to_owned(),
                 limit_of: Some("/strake/web".to_owned()),
                 at_us: 8_723_456,
+                ..Victim::default()
             }
         );
         assert!(is_below(&victim.cgroup, "/strake/web"));
         assert!(!is_below("/strake/web2", "/strake/web"));
         assert!(is_below("/docker/x/strake/web", "/strake/web"));
+    }
+
+    #[test]
+    fn what_the_group_held_and_the_victims_score_come_with_it() {
+        let chosen =
+            |pid| format!("6,3,7,-;oom-kill:constraint=X,oom_memcg=/a,task_memcg=/a,task=st,pid={pid},uid=0");
+        let mut kills = Kills::default();
+        for record in [
+            "4,1,5,-;st invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+            "6,2,6,-;memory: usage 65532kB, limit 65536kB, failcnt 28",
+            "6,2,6,-;memory+swap: usage 65536kB, limit 65536kB, failcnt 3",
+            &chosen(7),
+            "3,4,8,-;Memory cgroup out of memory: Killed process 7 (st) total-vm:1kB, UID:0 pgtables:1kB oom_score_adj:-5",
+            // The kernel keeps quiet about some of many; what it says of another is not this one's.
+            "4,5,9,-;st invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0",
+            &chosen(8),
+            "3,6,9,-;Memory cgroup out of memory: Killed process 80 (st) total-vm:1kB, oom_score_adj:3",
+        ] {
+            kills.take(record);
+        }
+        let found: Vec<_> =
+            kills.victims.iter().map(|v| (v.pid, v.oom_score_adj, v.usage_bytes, v.limit_bytes)).collect();
+        assert_eq!(found, [(7, Some(-5), Some(65532 << 10), Some(64 << 20)), (8, None, None, None)]);
+        assert_eq!(parse_memory("18446744073709551615kB, limit 1kB, x"), None);
     }
 
     #[test]

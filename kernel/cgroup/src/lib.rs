@@ -38,7 +38,7 @@ pub use devices::{Access, DeviceKind, DevicePolicy, DeviceRule, default_device_r
 pub use ebpf::program as device_program;
 pub use entrance::Entrance;
 pub use error::Error;
-pub use kernel_log::{Victim, parse_victim};
+pub use kernel_log::Victim;
 pub use layout::{Hierarchy, Layout, Mode, Unified};
 pub use oom::{OomEvents, OomWatch};
 pub use path::{CgroupPath, Driver, PathError, SystemdUnit};

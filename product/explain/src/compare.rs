@@ -379,6 +379,9 @@ mod tests {
         let mut json = serde_json::to_value(&compared).unwrap();
         json["same"] = json!(9);
         assert_eq!(json, expected);
+        let other = compare(&Side::container("b", &b), &Side::container("a", &json!({})));
+        let documents = [json, serde_json::to_value(&other).unwrap()];
+        testkit::Documented::read("json-explain-diff").check_all(&documents);
         assert!(compared.same > 5);
     }
 }

@@ -2,7 +2,7 @@
 
 use inspect::kmsg::OomKill;
 use inspect::signals;
-use shim::{Exit, ExitCause, Requester, RestartPolicy, Victim};
+use shim::{Exit, ExitCause, OomKill as Taken, Requester, RestartPolicy, Victim};
 
 use crate::report::{Report, Section, Subject};
 use crate::view::Seen;
@@ -77,7 +77,7 @@ pub fn why_dead(ended: &Ended<'_>) -> Report {
         sections.push(section);
         sections.extend(last_words("earlier_last_words", "Its last words then", lines));
     }
-    Report { subject, sections, differences: Vec::new() }
+    Report::new(subject, sections, Vec::new())
 }
 
 /// What a run wrote last.
@@ -135,6 +135,16 @@ fn dead(section: &mut Section, ended: &Ended<'_>, exit: &Exit) -> String {
         let meaning = "Another of its processes was ended for want of memory; that may be why it gave up.";
         section.line("memory", "the OOM killer took a process", &ended.exit_record, meaning);
         kernel_log(section, ended, None);
+    }
+    for taken in &exit.oom_kills {
+        let meaning =
+            "A process that the kernel ended for want of memory; its oom_score_adj and its size chose it.";
+        section.line(
+            "OOM kill",
+            format!("{}, at {}", oom_kill(taken), taken.at),
+            &ended.exit_record,
+            meaning,
+        );
     }
     if exit.core_dumped {
         let meaning = "The kernel wrote a core where kernel.core_pattern says; a debugger reads it.";
@@ -325,6 +335,25 @@ fn out_of_memory(
         Some(limit) => format!("the OOM killer ended it at its limit of {}", words::bytes(limit)),
         None => "the OOM killer ended it".to_owned(),
     }
+}
+
+/// Who was killed for want of memory, with its score, and at which use of which limit.
+pub fn oom_kill(taken: &Taken) -> String {
+    let mut text = match &taken.victim {
+        None => "a process that the kernel's log does not name".to_owned(),
+        Some(victim) => {
+            let score =
+                victim.oom_score_adj.map(|adjust| format!(", oom_score_adj {adjust}")).unwrap_or_default();
+            format!("{} (PID {}){score}", words::printable(&victim.command), victim.pid)
+        }
+    };
+    if let Some(usage) = taken.usage {
+        text.push_str(&format!(", {} held", words::bytes(usage)));
+    }
+    if let Some(limit) = taken.limit {
+        text.push_str(&format!(", limit {}", words::bytes(limit)));
+    }
+    text
 }
 
 /// What the kernel's log says of kills in this container.
@@ -519,6 +548,24 @@ mod tests {
     }
 
     #[test]
+    fn the_form_is_the_documented_one() {
+        let crash = exit(Some(3), None, ExitCause::Itself);
+        let lines = || vec!["one".to_owned()];
+        let again = Ended {
+            alive: Some(42),
+            last_lines: lines(),
+            earlier: vec![(&crash, lines())],
+            ..ended(Some(&crash))
+        };
+        let documents =
+            [&again, &ended(Some(&crash))].map(|ended| serde_json::to_value(why_dead(ended)).unwrap());
+        testkit::Documented::read("json-why-dead").check_all(&documents);
+        let sections = documents[0]["sections"].as_array().unwrap();
+        let ids: Vec<&str> = sections.iter().map(|section| section["id"].as_str().unwrap()).collect();
+        assert_eq!(ids, ["why_dead", "last_end", "last_words", "earlier_end", "earlier_last_words"]);
+    }
+
+    #[test]
     fn killed_on_request() {
         let cause = ExitCause::Killed { signal: 9, by: None };
         check(
@@ -540,10 +587,18 @@ mod tests {
     }
 
     #[test]
-    fn a_child_was_taken_by_the_oom_killer() {
+    fn cg_03_a_child_was_taken_by_the_oom_killer() {
         let mut exit = exit(Some(1), None, ExitCause::Itself);
         exit.oom_killed = true;
-        let said = ["the OOM killer took a process", "killed stress (PID 77)"];
+        let victim = Victim { pid: 77, command: "stress".to_owned(), oom_score_adj: Some(-5) };
+        let at = Timestamp::from_unix(0, 0);
+        exit.oom_kills =
+            vec![Taken { at, victim: Some(victim), limit: Some(64 << 20), usage: Some(63 << 20) }];
+        let said = [
+            "the OOM killer took a process",
+            "killed stress (PID 77)",
+            "stress (PID 77), oom_score_adj -5, 63MiB held, limit 64MiB, at 1970-01-01T00:00:00Z",
+        ];
         check(&exit, "it ended by itself with exit code 1", &said);
     }
 

@@ -55,7 +55,9 @@ pub struct ContainerFacts {
     pub log: Option<String>,
     /// Steps that the runtime took, with their times.
     pub steps: Vec<StepFacts>,
-    /// What could not be done as asked.
+    /// What the OOM killer took in this run.
+    pub oom_kills: Vec<OomFacts>,
+    /// What could not be done as asked, or should be known.
     pub warnings: Vec<String>,
 }
 
@@ -231,4 +233,16 @@ pub struct StepFacts {
     pub name: String,
     /// How long it took.
     pub micros: u64,
+}
+
+/// A process that was ended for want of memory.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct OomFacts {
+    /// Who it was, by which limit: in words.
+    pub what: String,
+    /// When that was seen.
+    pub at: String,
+    /// The shim's file that says so.
+    pub record: String,
 }

@@ -337,6 +337,31 @@ fn the_last_oom_kill_is_named() {
     assert!(text.contains("sort (PID 2) held 60MiB · /dev/kmsg"), "{text}");
 }
 
+/// The ids of sections, as `docs/reference/json-explain.md` promises them.
+const SECTIONS: [&str; 9] = [
+    "filesystem",
+    "process_tree",
+    "network",
+    "users",
+    "kernel_and_user_space",
+    "namespaces",
+    "control_groups",
+    "security",
+    "record",
+];
+
+#[test]
+fn the_form_is_the_documented_one() {
+    let mut strange = facts();
+    strange.limits.memory_bytes = Some(128 << 20);
+    let reports = [explain(&view(), Some(&strange)), explain(&view(), None)];
+    let documents = reports.map(|report| serde_json::to_value(report).unwrap());
+    testkit::Documented::read("json-explain").check_all(&documents);
+    let ids: Vec<&str> =
+        documents[0]["sections"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, SECTIONS);
+}
+
 #[track_caller]
 fn check_difference(change: impl FnOnce(&mut ContainerFacts), name: &str, recorded: &str, found: &str) {
     let mut facts = facts();

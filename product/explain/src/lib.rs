@@ -29,10 +29,10 @@ mod words;
 
 pub use baseline::Baseline;
 pub use compare::{Comparison, FactDifference, Side, SideName, compare, render_comparison};
-pub use death::{Ended, why_dead};
+pub use death::{Ended, oom_kill, why_dead};
 pub use facts::{
-    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, PortFacts,
-    RuleFacts, SeccompFacts, StepFacts, WayFacts,
+    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, LimitFacts, MountFacts, NetworkFacts, OomFacts,
+    PortFacts, RuleFacts, SeccompFacts, StepFacts, WayFacts,
 };
 pub use host::{Finding, Group, HostReport, Level, Summary, judge, render_host};
 pub use render::{Style, render};
@@ -45,9 +45,6 @@ pub use view::{NamespaceView, Relation, Seen, View};
 /// network, users.
 pub fn explain(view: &View, facts: Option<&ContainerFacts>) -> Report {
     let baseline = Baseline::docker();
-    Report {
-        subject: Subject::of(view, facts),
-        sections: sections::all(view, facts, &baseline),
-        differences: facts.map(|facts| differences::between(facts, view)).unwrap_or_default(),
-    }
+    let differences = facts.map(|facts| differences::between(facts, view)).unwrap_or_default();
+    Report::new(Subject::of(view, facts), sections::all(view, facts, &baseline), differences)
 }

@@ -230,16 +230,13 @@ mod tests {
         section.verdict = Some("private".to_owned());
         section.line("user", "0 inside, 10005 on the host", "/proc/7/status", "Root inside only.");
         section.line("uid map", "0-9 inside are 10005-10014", "/proc/7/uid_map", "Ids are shifted.");
-        Report {
-            subject: Subject {
-                pid: Some(7),
-                container_id: Some("0123456789abcdef".to_owned()),
-                container_name: Some("web".to_owned()),
-                headline: "nginx".to_owned(),
-            },
-            sections: vec![section],
-            differences: vec![],
-        }
+        let subject = Subject {
+            pid: Some(7),
+            container_id: Some("0123456789abcdef".to_owned()),
+            container_name: Some("web".to_owned()),
+            headline: "nginx".to_owned(),
+        };
+        Report::new(subject, vec![section], vec![])
     }
 
     #[test]

@@ -6,9 +6,13 @@ use crate::facts::ContainerFacts;
 use crate::view::View;
 use crate::words;
 
-/// The whole answer.
+/// The whole answer: what `strake explain --json` and `strake why dead --json` print.
+///
+/// Its form is promised by `docs/reference/json-explain.md` and `json-why-dead.md`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Report {
+    /// The version of this form; it grows when a field changes its meaning or goes.
+    pub version: u32,
     /// Whom it is about.
     pub subject: Subject,
     /// In reading order.
@@ -78,6 +82,12 @@ pub struct Difference {
     pub meaning: String,
 }
 
+impl Report {
+    pub(crate) fn new(subject: Subject, sections: Vec<Section>, differences: Vec<Difference>) -> Self {
+        Self { version: VERSION, subject, sections, differences }
+    }
+}
+
 impl Subject {
     /// The subject of an explanation.
     pub(crate) fn of(view: &View, facts: Option<&ContainerFacts>) -> Self {
@@ -118,3 +128,5 @@ impl Section {
         self.line(name, "unknown", "not read", format!("{}.", words::chain(error)));
     }
 }
+
+const VERSION: u32 = 1;

@@ -26,7 +26,7 @@ pub(crate) fn all(view: &View, facts: Option<&ContainerFacts>, baseline: &Baseli
         users::section(view),
         kernel::section(view, facts),
         namespaces::section(view),
-        cgroups::section(view),
+        cgroups::section(view, facts),
         security::section(view, facts, baseline),
     ];
     sections.extend(facts.and_then(record::section));

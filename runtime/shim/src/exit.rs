@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 use crate::health::{Health, HealthResult, HealthStatus};
+use crate::oom::OomKill;
 use crate::restart::RestartPlan;
 
 /// Name of the record in the record directory.
@@ -69,6 +70,10 @@ pub struct Exit {
     /// Its health at that time, where that was checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthAtEnd>,
+    /// The last processes that the OOM killer took in this run. A shim that knows of this field
+    /// has told of each when it happened.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub oom_kills: Vec<OomKill>,
 }
 
 /// How a stop went.
@@ -247,6 +252,7 @@ impl Exit {
             restarts: 0,
             stopped: None,
             health: None,
+            oom_kills: Vec::new(),
         }
     }
 

@@ -25,6 +25,7 @@ mod health;
 mod init;
 mod launch;
 pub mod log;
+mod oom;
 mod paths;
 pub mod protocol;
 mod restart;
@@ -39,6 +40,7 @@ pub use health::{HEALTH_FILE, Health, HealthCheck, HealthResult, HealthStatus, P
 pub use init::{InitError, init, pause};
 pub use launch::{Adopt, Adopted, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
 pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream};
+pub use oom::{OOM_FILE, OomKill, OomKills};
 pub use paths::{DIAGNOSTICS, LOCK, SHIM_FILE, SOCKET};
 pub use protocol::{
     ExecEnd, Failure, LogConfig, LogDriver, Phase, Spawned, Started, Status, StdinMode, StreamSet,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use attach::Attachment;
 use oci_spec::image::Platform;
 use serde_json::{Map, Value, json};
-use shim::{Exit, ExitCause, Timestamp};
+use shim::{Exit, ExitCause, OomKill, Timestamp};
 
 use super::create::hostname;
 use crate::container::{Lifecycle, MountRecord, MountSource, Record};
@@ -72,6 +72,10 @@ impl Engine {
         let mut state = state(record);
         if let Some(health) = self.health(record) {
             state["Health"] = json!(health);
+        }
+        let kills = shim::OomKills::read(&self.paths().record_dir(&record.id)).kills;
+        if record.starts > 0 && !kills.is_empty() {
+            state["OOMKills"] = kills.iter().map(oom_kill).collect();
         }
         state
     }
@@ -138,6 +142,18 @@ fn state(record: &Record) -> Value {
         state["ExitSignal"] = json!(exit.signal);
     }
     state
+}
+
+fn oom_kill(kill: &OomKill) -> Value {
+    let victim = kill.victim.as_ref();
+    json!({
+        "At": kill.at.to_string(),
+        "Pid": victim.map(|victim| victim.pid),
+        "Command": victim.map(|victim| victim.command.as_str()),
+        "OomScoreAdj": victim.and_then(|victim| victim.oom_score_adj),
+        "Limit": kill.limit,
+        "Usage": kill.usage,
+    })
 }
 
 fn unknown(exit: &Exit) -> String {

@@ -269,5 +269,9 @@ mod tests {
             "consequence": "A container has mounts of its own.",
         });
         assert_eq!(first, &expected);
+        let mut bad = good();
+        bad.tried.iter_mut().for_each(|tried| tried.trial = fails());
+        let documents = [json, serde_json::to_value(judge(&bad)).unwrap()];
+        testkit::Documented::read("json-check").check_all(&documents);
     }
 }

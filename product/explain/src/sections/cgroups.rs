@@ -4,11 +4,12 @@ use inspect::Sourced;
 use inspect::cgroups::{Cpu, Memory, Mode, Pids, Placement, Version};
 use inspect::kmsg::OomKill;
 
+use crate::facts::ContainerFacts;
 use crate::report::Section;
 use crate::view::View;
 use crate::words;
 
-pub(super) fn section(view: &View) -> Section {
+pub(super) fn section(view: &View, facts: Option<&ContainerFacts>) -> Section {
     let mut section = Section::new("control_groups", "Control groups");
     let mode = match view.cgroup_mode {
         Mode::V1 => "v1: a tree for each controller",
@@ -26,6 +27,10 @@ pub(super) fn section(view: &View) -> Section {
         memory(&mut section, found);
     }
     last_oom(&mut section, view);
+    for kill in facts.iter().flat_map(|facts| &facts.oom_kills) {
+        let meaning = format!("Its shim saw this kill at {}.", kill.at);
+        section.line("OOM kill", &kill.what, &kill.record, meaning);
+    }
     if let Some(found) = &resources.cpu {
         cpu(&mut section, found);
     }

@@ -16,7 +16,7 @@ pub(super) fn section(facts: &ContainerFacts) -> Option<Section> {
         );
     }
     for warning in &facts.warnings {
-        section.line("warning", warning, &facts.runtime_record, "This was not done as asked.");
+        section.line("warning", warning, &facts.runtime_record, "Said when it was made or started.");
     }
     if let Some(log) = &facts.log {
         section.line("log", log, &facts.record, "What it prints, a JSON line each, written by the shim.");

@@ -77,13 +77,14 @@ fn terminal(state: &ShimState, warnings: &mut Vec<String>) -> io::Result<OurEnds
 
 /// The end of an init that no process of ours saw.
 fn unwatched_end(state: &ShimState) -> Exit {
-    let memory = memory::observe(Container::cgroup_of(&state.setup).as_ref());
-    let oom_killed = memory.oom_kills > 0;
+    let memory = memory::end_unwatched(&state.setup);
+    let (oom_killed, oom_kills) = (memory.oom_kills > 0, memory.kills.clone());
     let observed =
         Observed { pid: state.pid, why_unknown: UNLEARNED.to_owned(), memory, ..Observed::default() };
     let health = state.setup.health.and_then(|_| Health::read(&state.setup.record_dir));
     let mut exit = Exit {
         oom_killed,
+        oom_kills,
         started_at: state.started_at,
         adopted: true,
         restarts: state.setup.restarts.map_or(0, |restarts| restarts.history.restarts),

@@ -9,8 +9,6 @@ use sys::Signal;
 
 use super::cause::KillRequest;
 use super::connection::Connection;
-use super::container::Container;
-use super::memory;
 use super::supervisor::Supervisor;
 use crate::Timestamp;
 use crate::protocol::{
@@ -275,7 +273,7 @@ impl Supervisor {
             attached: self.streams.attached(),
             execs: self.execs.running(),
             log_bytes_lost: self.streams.log_bytes_lost(),
-            oom_kills: memory::oom_kills_so_far(Container::cgroup_of(&self.state.setup).as_ref()),
+            oom_kills: self.memory.count(),
             health: self.monitor.as_ref().map(|monitor| monitor.health.status),
             exit: self.exit.clone(),
         }

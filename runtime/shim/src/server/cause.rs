@@ -2,7 +2,7 @@
 
 use sys::{ExitStatus, Signal};
 
-use crate::{ExitCause, Requester, Timestamp, Victim};
+use crate::{ExitCause, OomKill, Requester, Timestamp, Victim};
 
 /// A stop that was asked for.
 #[derive(Clone, Debug)]
@@ -34,6 +34,8 @@ pub(super) struct Memory {
     pub(super) peak: Option<u64>,
     /// Those whom the kernel log names, oldest first.
     pub(super) victims: Vec<Victim>,
+    /// All that is known of the last kills.
+    pub(super) kills: Vec<OomKill>,
 }
 
 /// All that was seen.
@@ -146,7 +148,7 @@ mod tests {
             .iter()
             .map(|pid| Victim { pid: *pid, command: format!("v{pid}"), oom_score_adj: None })
             .collect();
-        Memory { oom_kills: 1, limit: Some(16), peak: Some(15), victims }
+        Memory { oom_kills: 1, limit: Some(16), peak: Some(15), victims, kills: Vec::new() }
     }
 
     #[track_caller]

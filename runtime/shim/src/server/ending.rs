@@ -10,10 +10,8 @@ use sys::ExitStatus;
 use sys::clone::{CloneOptions, Forked, clone3};
 
 use super::again::plan;
-use super::cause::{Observed, cause};
-use super::container::Container;
+use super::cause::{Memory, Observed, cause};
 use super::execs::Ended;
-use super::memory;
 use super::state_file;
 use super::stdio;
 use super::supervisor::Supervisor;
@@ -34,7 +32,8 @@ impl Supervisor {
         self.pause_monitor();
         self.container.kill_left_over();
         self.streams.finish(&self.poller);
-        let observed = self.observe(status, why_unknown);
+        let memory = self.end_memory();
+        let observed = self.observe(status, why_unknown, memory);
         let mut exit = self.exit_of(&observed, at);
         exit.health = health;
         exit.restart = plan(&self.state.setup, &exit);
@@ -74,7 +73,7 @@ impl Supervisor {
         self.poller.remove(&self.container.pidfd);
     }
 
-    fn observe(&self, status: Option<ExitStatus>, why_unknown: &str) -> Observed {
+    fn observe(&self, status: Option<ExitStatus>, why_unknown: &str, memory: Memory) -> Observed {
         let pid = self.container.pid;
         let command = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
         Observed {
@@ -86,7 +85,7 @@ impl Supervisor {
             not_executed: self.not_executed.as_ref().map(|failure| failure.message.clone()),
             stop: self.stop.clone(),
             kill: self.kill.clone(),
-            memory: memory::observe(Container::cgroup_of(&self.state.setup).as_ref()),
+            memory,
         }
     }
 
@@ -113,6 +112,7 @@ impl Supervisor {
             by_hand: self.by_hand,
             restarts: self.state.setup.restarts.map_or(0, |restarts| restarts.history.restarts),
             stopped,
+            oom_kills: observed.memory.kills.clone(),
             ..Exit::of(cause, at)
         }
     }

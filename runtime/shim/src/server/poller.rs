@@ -37,6 +37,10 @@ pub(super) enum Source {
     Probe,
     /// A health check wrote something.
     ProbeOutput,
+    /// The container is out of memory, or its memory cgroup is gone.
+    Memory,
+    /// The time of another look at that.
+    MemoryAgain,
 }
 
 impl Source {
@@ -55,6 +59,8 @@ impl Source {
             Self::Restart => (10, 0),
             Self::Probe => (11, 0),
             Self::ProbeOutput => (12, 0),
+            Self::Memory => (13, 0),
+            Self::MemoryAgain => (14, 0),
         };
         (kind << 32) | u64::from(index)
     }
@@ -75,6 +81,8 @@ impl Source {
             10 => Self::Restart,
             11 => Self::Probe,
             12 => Self::ProbeOutput,
+            13 => Self::Memory,
+            14 => Self::MemoryAgain,
             _ => return None,
         })
     }
@@ -152,6 +160,8 @@ mod tests {
             Source::Restart,
             Source::Probe,
             Source::ProbeOutput,
+            Source::Memory,
+            Source::MemoryAgain,
         ];
         for source in all {
             assert_eq!(Source::of_token(source.token()), Some(source));

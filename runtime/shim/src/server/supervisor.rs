@@ -17,6 +17,7 @@ use super::cause::{KillRequest, StopRequest};
 use super::connection::Connection;
 use super::container::Container;
 use super::execs::Execs;
+use super::memory::MemoryWatch;
 use super::monitor::Monitor;
 use super::poller::{Poller, Ready, Source};
 use super::state_file::ShimState;
@@ -87,6 +88,8 @@ pub(super) struct Supervisor {
     pub(super) again: Again,
     /// Its health, where that is checked.
     pub(super) monitor: Option<Monitor>,
+    /// Whether it has the memory that it wants.
+    pub(super) memory: MemoryWatch,
     /// Why the command could not be executed.
     pub(super) not_executed: Option<Failure>,
     pub(super) exit: Option<Exit>,
@@ -109,6 +112,7 @@ impl Supervisor {
             poller: assembled.poller,
             adopted,
             monitor: Monitor::of(&state.setup, adopted),
+            memory: MemoryWatch::default(),
             container,
             state,
             streams: assembled.streams,
@@ -145,6 +149,7 @@ impl Supervisor {
 
     /// Serves until the container has ended and everybody has been told.
     pub(super) fn run(&mut self) -> Result<(), ServeError> {
+        self.begin_memory();
         if self.container.is_child {
             self.reap(); // it may have ended before SIGCHLD was blocked
         } else if self.exit.is_none() {
@@ -188,6 +193,8 @@ impl Supervisor {
             Source::Restart => self.on_restart_due(),
             Source::Probe => self.on_probe_timer(),
             Source::ProbeOutput => self.on_probe_output(),
+            Source::Memory => self.on_memory(),
+            Source::MemoryAgain => self.on_memory_again(),
             Source::Output(index) => self.streams.on_output(index, &self.poller),
             Source::Stdin => self.streams.on_stdin(ready.flags, &self.poller),
             Source::ClientOutput(token) => self.streams.on_client_output(token, ready.flags, &self.poller),

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use testkit::{Strake, isolated, run, wait_for, wait_until};
+use testkit::{Documented, Strake, isolated, run, wait_for, wait_until};
 
 use crate::{inspect, pid, proc_file, sleeper};
 
@@ -64,8 +64,27 @@ fn cg_03_the_victim_is_named_also_when_it_is_a_child() {
         let said = strake.run(&[&options[..], &["busybox", "sh", "-c", &script]].concat());
         assert_eq!(said.exits(0).stdout.trim(), "survived");
         let why = strake.ok(&["why", "dead", "parent"]);
-        assert!(why.contains("tail"), "the victim is named: {why}");
+        let line = why.lines().find(|line| line.contains("OOM kill ")).unwrap_or_else(|| panic!("{why}"));
+        for said in ["tail (PID ", "oom_score_adj 0", "held", "limit 64MiB"] {
+            assert!(line.contains(said), "{said:?} is not in {line}");
+        }
+        is_told_in_full(&inspect(&strake, "parent"));
     });
+}
+
+/// What `inspect` says of the one kill in a container of 64 MiB.
+fn is_told_in_full(inspected: &serde_json::Value) {
+    let kills = inspected["State"]["OOMKills"].as_array().unwrap();
+    let [kill] = kills.as_slice() else { panic!("{kills:?}") };
+    assert_eq!(
+        (&kill["Command"], &kill["OomScoreAdj"], &kill["Limit"]),
+        (&"tail".into(), &0.into(), &(64 << 20).into())
+    );
+    assert!(kill["Usage"].as_u64().is_some_and(|usage| usage > 32 << 20 && usage <= 64 << 20), "{kill}");
+    assert!(
+        kill["Pid"].as_i64().is_some_and(|pid| pid > 1) && kill["Pid"] != inspected["State"]["Pid"],
+        "{kill}"
+    );
 }
 
 #[test]
@@ -93,6 +112,11 @@ fn cg_04_an_oom_is_seen_while_the_container_lives() {
             control.lines().any(|line| line.starts_with("oom_kill ") && line != "oom_kill 0").then_some(())
         };
         wait_for("the kernel's OOM counter", counted);
+        // The shim tells of it, while the container goes on.
+        let told = || strake.ok(&["events", "--since", "10m", "--until", "0s", "-f", "event=oom"]);
+        wait_for("the event", || told().contains("container oom").then_some(()));
+        assert!(told().contains("process=tail"), "{}", told());
+        is_told_in_full(&inspect(&strake, "alive"));
         let seen = wait_until(Duration::from_secs(1), || {
             let explained = strake.ok(&["explain", "alive"]);
             explained.lines().any(|line| line.to_lowercase().contains("oom") && line.contains("tail"))
@@ -162,6 +186,7 @@ fn cg_07_cpu_use_is_accounted() {
         assert!((by_cgroup - by_process).abs() <= 0.05 * by_cgroup + 0.02, "{by_cgroup} s, {by_process} s");
         let explained: serde_json::Value =
             serde_json::from_str(&strake.ok(&["explain", "used", "--json"])).unwrap();
+        Documented::read("json-explain").check(&explained);
         assert!(explained.to_string().contains("cpuacct.usage"), "explain names the source");
     });
 }

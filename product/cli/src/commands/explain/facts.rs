@@ -10,8 +10,8 @@ use engine::Engine;
 use engine::container::{Lifecycle, MountRecord, MountSource, Record};
 use engine::request::NetworkMode;
 use explain::{
-    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, PortFacts, RuleFacts,
-    StepFacts, WayFacts,
+    ContainerFacts, DecisionFacts, ImageFacts, LayerFacts, MountFacts, NetworkFacts, OomFacts, PortFacts,
+    RuleFacts, StepFacts, WayFacts,
 };
 use oci_spec::runtime::Spec;
 use serde::Deserialize;
@@ -35,6 +35,7 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         privileged: record.request.security.privileged,
         mounts: record.mounts.iter().map(mount).collect(),
         log: Some(engine.paths().log(&record.id).display().to_string()),
+        oom_kills: oom_kills(engine, record),
         warnings: record.warnings.clone(),
         ..ContainerFacts::default()
     };
@@ -61,6 +62,16 @@ pub(super) fn of(engine: &Engine, record: &Record, context: &Context) -> Contain
         facts.networks.extend(attached.into_iter().map(|attached| network(attached, path.clone(), networks)));
     }
     facts
+}
+
+fn oom_kills(engine: &Engine, record: &Record) -> Vec<OomFacts> {
+    let directory = engine.paths().record_dir(&record.id);
+    let fact = |kill: &shim::OomKill| OomFacts {
+        what: explain::oom_kill(kill),
+        at: kill.at.to_string(),
+        record: directory.join(shim::OOM_FILE).display().to_string(),
+    };
+    shim::OomKills::read(&directory).kills.iter().map(fact).collect()
 }
 
 /// Only what is not the usual bridge.

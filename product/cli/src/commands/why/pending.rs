@@ -29,14 +29,16 @@ pub struct Args {
     /// Its namespace
     #[arg(short = 'n', long, value_name = "NAME", default_value = "default")]
     pub namespace: String,
-    /// Print JSON: {pod, node, said, everywhere, nodes: [{node, fits, reasons, remedies}], help}
+    /// Print JSON: {version, pod, node, said, everywhere, nodes: [{node, fits, reasons, remedies}], help}
     #[arg(short = 'J', long)]
     pub json: bool,
 }
 
-/// The answer.
+/// The answer, in the form that `docs/reference/json-why-pending.md` promises.
 #[derive(Debug, Serialize)]
 struct Answer {
+    /// The version of this form; it grows when a field changes its meaning or goes.
+    version: u32,
     pod: String,
     /// Where it is, if it does not wait at all.
     node: Option<String>,
@@ -69,6 +71,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         Ok((look(&api).await?, value))
     })?;
     let mut answer = Answer {
+        version: VERSION,
         pod: format!("{}/{}", args.namespace, args.pod),
         node: Some(object::text(&value, &["spec", "nodeName"]).to_owned()).filter(|node| !node.is_empty()),
         said: said(&value),
@@ -128,4 +131,46 @@ fn print(answer: &Answer, context: &Context) -> Result<(), CliError> {
         context.print_line(format_args!("the least that would help: {}", answer.help.join("; and ")))?;
     }
     Ok(())
+}
+
+const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use testkit::Documented;
+
+    use super::*;
+
+    #[test]
+    fn the_form_is_the_documented_one() {
+        let text = |text: &str| Some(text.to_owned());
+        let node = Node {
+            node: "small".to_owned(),
+            fits: false,
+            reasons: vec!["Insufficient cpu".to_owned()],
+            remedies: vec!["add 1 cpu".to_owned()],
+        };
+        let waits = Answer {
+            said: text("Unschedulable: 0/1"),
+            everywhere: text("a claim is lost"),
+            nodes: vec![node],
+            help: vec!["add a node".to_owned()],
+            ..answer()
+        };
+        let placed = Answer { node: text("small"), ..answer() };
+        let documents = [&waits, &placed].map(|answer| serde_json::to_value(answer).unwrap());
+        Documented::read("json-why-pending").check_all(&documents);
+    }
+
+    fn answer() -> Answer {
+        Answer {
+            version: VERSION,
+            pod: "default/web".to_owned(),
+            node: None,
+            said: None,
+            everywhere: None,
+            nodes: Vec::new(),
+            help: Vec::new(),
+        }
+    }
 }

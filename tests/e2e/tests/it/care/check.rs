@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
-use testkit::{Strake, isolated, run};
+use testkit::{Documented, Strake, isolated, run};
 
 fn findings(report: &Value) -> Vec<(&str, &str)> {
     let all = report["findings"].as_array().unwrap();
@@ -17,6 +17,7 @@ fn check_finds_a_host_that_runs_containers() {
         let strake = Strake::new();
         let report: Value = serde_json::from_str(&strake.ok(&["check", "--json"])).unwrap();
         assert_eq!((&report["version"], &report["can_run"]), (&1.into(), &true.into()));
+        Documented::read("json-check").check(&report);
         let found = findings(&report);
         for id in ["mount-namespace", "overlay", "mount-api", "nftables", "bridge", "veth", "seccomp"] {
             assert!(found.contains(&(id, "ok")), "{id}: {found:?}");

@@ -1,7 +1,7 @@
 //! `strake explain --diff`.
 
 use serde_json::Value;
-use testkit::{Strake, isolated};
+use testkit::{Documented, Strake, isolated};
 
 use crate::sleeper;
 
@@ -37,6 +37,7 @@ fn explain_diff_names_every_difference_of_two_containers() {
         };
         assert_eq!(compare("plain", "twin")["differences"], Value::Array(Vec::new()));
         let compared = compare("plain", "other");
+        Documented::read("json-explain-diff").check(&compared);
         let differs = |section: &str, name: &str, a: Value, b: Value| {
             let found = compared["differences"].as_array().unwrap().iter();
             let found = found.filter(|d| d["section"] == section && d["name"] == name).collect::<Vec<_>>();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use testkit::kube::{KubeServer, Part};
-use testkit::{bin, wait_until};
+use testkit::{Documented, bin, wait_until};
 
 struct Cluster {
     server: KubeServer,
@@ -172,6 +172,7 @@ fn cp_04_pods_go_where_their_rules_allow() {
     assert!(why.contains("big: Insufficient cpu"), "{why}");
     assert!(why.contains("the least that would help: ") && why.contains("ask for"), "{why}");
     let why: Value = serde_json::from_str(&cluster.ask(&["why", "pending", "untolerant", "--json"])).unwrap();
+    Documented::read("json-why-pending").check(&why);
     assert_eq!(why["nodes"].as_array().unwrap().len(), 3);
     assert!(why["help"][0].as_str().unwrap().contains("tolerate role=db:NoSchedule"), "{why}");
     assert!(cluster.ask(&["why", "pending", "leader"]).contains("it is on node big"));
@@ -219,6 +220,7 @@ fn k3_05_capacity_shows_what_bounds_a_node() {
     own["spec"]["podCIDR"] = json!("10.42.7.0/29");
     let cluster = Cluster::new(&[own]);
     let answer: Value = serde_json::from_str(&cluster.ask(&["capacity", "--cpu", "10m", "--json"])).unwrap();
+    Documented::read("json-capacity").check(&answer);
     assert_eq!(answer["pods"], 5, "{answer}");
     assert_eq!(answer["limits"][0]["limit"], format!("addresses of {host}"));
     let resources = answer["resources"].as_array().unwrap();

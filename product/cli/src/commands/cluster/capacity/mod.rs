@@ -46,16 +46,18 @@ pub struct Args {
     /// Look no further than this many pods
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     pub most: usize,
-    /// Print JSON: {pods, atLeast, nodes: [{node, pods}], limits: [{limit, nodes}], resources: [{node,
-    /// resource, used, capacity}]}
+    /// Print JSON: {version, pods, atLeast, nodes: [{node, pods}], limits: [{limit, nodes}], resources:
+    /// [{node, resource, used, capacity}]}
     #[arg(short = 'J', long)]
     pub json: bool,
 }
 
-/// The answer.
+/// The answer, in the form that `docs/reference/json-capacity.md` promises.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Answer {
+    /// The version of this form; it grows when a field changes its meaning or goes.
+    version: u32,
     pods: usize,
     /// Whether the search ended before the room did.
     at_least: bool,
@@ -108,6 +110,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         }
     }
     let answer = Answer {
+        version: VERSION,
         pods: found.pods,
         at_least: found.pods >= args.most,
         nodes: found
@@ -252,5 +255,29 @@ fn quantity(text: &str) -> Result<String, String> {
     match base::quantity::Quantity::parse(text) {
         Ok(_) => Ok(text.to_owned()),
         Err(_) => Err("not an amount such as 250m, 2, 64Mi or 1Gi".to_owned()),
+    }
+}
+
+const VERSION: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use testkit::Documented;
+
+    use super::*;
+
+    #[test]
+    fn the_form_is_the_documented_one() {
+        let bound =
+            |capacity| Use { node: "one".to_owned(), resource: "cpu".to_owned(), used: 250, capacity };
+        let answer = Answer {
+            version: VERSION,
+            pods: 3,
+            at_least: false,
+            nodes: vec![Share { node: "one".to_owned(), pods: 3 }],
+            limits: vec![Limit { limit: "cpu".to_owned(), nodes: 1 }],
+            resources: vec![bound(Some(2000)), bound(None)],
+        };
+        Documented::read("json-capacity").check_all(&[serde_json::to_value(answer).unwrap()]);
     }
 }
