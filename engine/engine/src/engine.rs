@@ -39,6 +39,11 @@ impl Paths {
         self.record_dir(id).join(format!("{id}-json.log"))
     }
 
+    /// Where networks of pods keep what they hold: that of `strake cri`, and that of a node.
+    pub fn pod_networks(&self) -> [PathBuf; 2] {
+        [self.state.join("network"), self.root.join("agent/pod-network")]
+    }
+
     /// Named and anonymous volumes.
     pub fn volumes(&self) -> PathBuf {
         self.root.join("volumes")

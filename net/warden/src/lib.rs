@@ -42,7 +42,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 pub use serve::{Happened, run};
-pub use summon::summon;
+pub use summon::{serves, summon};
 
 /// Where the networks are that a warden is for.
 #[derive(Clone, Debug)]
@@ -60,7 +60,8 @@ impl Place {
         self.state_root.join("networks").join("warden")
     }
 
-    fn socket(&self) -> PathBuf {
+    /// Where it is asked.
+    pub fn socket(&self) -> PathBuf {
         self.directory().join("socket")
     }
 

@@ -30,6 +30,15 @@ pub fn summon(place: &Place, id: &ContainerId) -> Result<(), Error> {
     Err(Error::Silent)
 }
 
+/// Whether a warden serves at a place; `None` when one was killed there and left its socket.
+pub fn serves(place: &Place) -> Result<Option<bool>, Error> {
+    match connect(place)? {
+        Some(_) => Ok(Some(true)),
+        None if place.socket().exists() => Ok(None),
+        None => Ok(Some(false)),
+    }
+}
+
 fn connect(place: &Place) -> Result<Option<UnixStream>, Error> {
     match UnixStream::connect(place.socket()) {
         Ok(stream) => Ok(Some(stream)),

@@ -73,6 +73,8 @@ fn starts_containers(command: &Command) -> bool {
             starts(verb)
         }
         Command::System(SystemCommand::StartAll(_) | SystemCommand::Reconcile(_)) => true,
+        // It puts right that nothing leads out of the network of those that run.
+        Command::System(SystemCommand::Fsck(args)) => args.repair,
         _ => false,
     }
 }

@@ -10,6 +10,7 @@
 //! (a damaged blob's image), hence the rounds.
 
 mod books;
+mod helpers;
 mod kernel;
 mod stores;
 
@@ -54,6 +55,8 @@ enum Cure {
     Content(content::Flaw),
     Snapshot(snapshot::Flaw),
     Network,
+    Pod(std::path::PathBuf, ContainerId),
+    Companion,
     Container(ContainerId, OfContainer),
     Names,
     State(String),
@@ -154,6 +157,18 @@ kinds! {
     LinkWithoutContainer = "link-without-container",
     /// A network's record of a container that has no network.
     AttachmentWithoutAddress = "attachment-without-address",
+    /// What CNI plugins made for a container that is not there.
+    PluginsWithoutContainer = "plugins-without-container",
+    /// A network namespace that is kept for no plugin's sake.
+    NamespacePinned = "namespace-pinned",
+    /// The address of a pod that is not there.
+    PodWithoutSandbox = "pod-without-sandbox",
+    /// Nobody answers for names and watches over published ports, though containers need it.
+    CompanionMissing = "companion-missing",
+    /// The socket of a companion that was killed.
+    CompanionStale = "companion-stale",
+    /// Nothing leads in or out of an ordinary user's network, though containers run.
+    UserNetworkEnded = "user-network-ended",
     /// A control group of a container that is not there.
     CgroupWithoutContainer = "cgroup-without-container",
     /// A mount at a place of a container that is not there.
@@ -202,6 +217,9 @@ impl Engine {
         self.examine_content(&mut flaws)?;
         self.examine_snapshots(&mut flaws)?;
         self.examine_networks(&mut flaws)?;
+        self.examine_pods(&mut flaws)?;
+        self.examine_companion(&mut flaws)?;
+        self.examine_user_network(&mut flaws)?;
         self.examine_cgroups(&mut flaws);
         Ok(flaws)
     }
@@ -214,6 +232,11 @@ impl Engine {
                 let networks = self.networks()?;
                 networks.reconcile(|id| self.holds_network(id)).map_err(Error::network("store")).map(drop)
             }
+            Cure::Pod(state, id) => match self.holds_network(id) {
+                true => Ok(()),
+                false => attach::forget_in(state, id).map_err(Error::network(id.short())),
+            },
+            Cure::Companion => self.remind_warden().map(drop),
             Cure::Container(id, what) => self.mend_container(id, *what),
             Cure::Names => Ok(self.containers().remove_stale_names()?),
             Cure::State(name) => self.remove_state(name),
@@ -239,6 +262,10 @@ impl Flaw {
             FlawKind::ContainerDamaged => format!("`strake rm -f {}` removes the container", self.object),
             FlawKind::VolumeMissing => "remove the container, or make the volume anew".to_owned(),
             FlawKind::CgroupWithoutContainer => "there are processes in it: end them and repeat".to_owned(),
+            FlawKind::PluginsWithoutContainer => {
+                "its plugins cannot undo it: `strake system reconcile` says why".to_owned()
+            }
+            FlawKind::UserNetworkEnded => "`strake restart` of any container starts it again".to_owned(),
             FlawKind::RuntimeWithoutContainer => "its process lives: end it and repeat".to_owned(),
             _ => "it is still there".to_owned(),
         }

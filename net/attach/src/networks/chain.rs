@@ -176,14 +176,7 @@ impl Networks {
             Vec::new()
         });
         for entry in entries {
-            let held = ledger.holders.iter().any(|holder| {
-                let chained = holder.chained.as_ref();
-                holder.id.as_str() == entry.container_id.as_str()
-                    && chained.is_some_and(|chained| {
-                        chained.network == entry.network.as_str() && chained.link == entry.interface.as_str()
-                    })
-            });
-            if held {
+            if is_held(ledger, &entry) {
                 continue;
             }
             if !is_pinned(Path::new(&entry.namespace)) {
@@ -198,14 +191,55 @@ impl Networks {
             let _ = mount::unmount(Path::new(&entry.namespace), UnmountFlags::DETACH);
             let _ = fs::remove_file(&entry.namespace);
         }
+        for pin in self.stray_pins(ledger) {
+            let _ = mount::unmount(&pin, UnmountFlags::DETACH);
+            let _ = fs::remove_file(&pin);
+        }
         problems
+    }
+
+    /// What plugins made and nobody holds, as container, network and link.
+    pub(super) fn stray_chains(&self, ledger: &Ledger) -> Vec<(String, String, String)> {
+        let entries = self.client().results().all().unwrap_or_default();
+        let stray = entries.into_iter().filter(|entry| !is_held(ledger, entry));
+        let words = stray.map(|entry| {
+            (entry.container_id.to_string(), entry.network.to_string(), entry.interface.to_string())
+        });
+        words.collect()
+    }
+
+    /// Namespaces that are kept for no plugin's sake.
+    pub(super) fn stray_pins(&self, ledger: &Ledger) -> Vec<PathBuf> {
+        let mut needed: Vec<PathBuf> = ledger
+            .holders
+            .iter()
+            .filter_map(|holder| Some(self.pin(&holder.id, &holder.chained.as_ref()?.link)))
+            .collect();
+        let entries = self.client().results().all().unwrap_or_default();
+        needed.extend(entries.into_iter().map(|entry| PathBuf::from(entry.namespace)));
+        let pins = fs::read_dir(self.state.join(PINS)).into_iter().flatten().flatten();
+        pins.map(|pin| pin.path()).filter(|pin| !needed.contains(pin)).collect()
     }
 
     /// Where a container's namespace is pinned for its link.
     fn pin(&self, id: &ContainerId, link: &str) -> PathBuf {
-        self.state.join("namespaces").join(format!("{id}-{link}"))
+        self.state.join(PINS).join(format!("{id}-{link}"))
     }
 }
+
+/// Whether the ledger has whom plugins made something for.
+fn is_held(ledger: &Ledger, entry: &cni::Entry) -> bool {
+    ledger.holders.iter().any(|holder| {
+        let chained = holder.chained.as_ref();
+        holder.id.as_str() == entry.container_id.as_str()
+            && chained.is_some_and(|chained| {
+                chained.network == entry.network.as_str() && chained.link == entry.interface.as_str()
+            })
+    })
+}
+
+/// Where namespaces are pinned.
+const PINS: &str = "namespaces";
 
 /// The plugins may not know the wishes: a container with another address than it was promised is
 /// not started.

@@ -1,6 +1,7 @@
 //! What belongs to nobody in the books and among the links, without changing anything.
 
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 
 use base::ContainerId;
 
@@ -26,6 +27,20 @@ pub enum Leftover {
     Link {
         /// Its name.
         name: String,
+    },
+    /// What plugins made for a container that holds nothing.
+    Chain {
+        /// The container.
+        id: String,
+        /// The network.
+        network: String,
+        /// The container's link.
+        link: String,
+    },
+    /// A network namespace that is kept for no plugin's sake.
+    Pin {
+        /// The file that it is mounted on.
+        path: PathBuf,
     },
     /// A record about a container that holds nothing.
     Record {
@@ -60,6 +75,9 @@ impl Networks {
                 }
             }
         }
+        let chains = self.stray_chains(&ledger).into_iter();
+        found.extend(chains.map(|(id, network, link)| Leftover::Chain { id, network, link }));
+        found.extend(self.stray_pins(&ledger).into_iter().map(|path| Leftover::Pin { path }));
         for id in self.recorded()? {
             if ledger.of(&id).next().is_none() {
                 found.push(Leftover::Record { id });

@@ -18,6 +18,7 @@
 //! [`PodNetwork::recover`].
 
 mod addresses;
+mod left;
 mod links;
 mod nodes;
 mod record;
@@ -42,6 +43,7 @@ use crate::ledger::{Holder, Ledger};
 use crate::links::{HostLinks, Pair, is_host_link, mac_of};
 use crate::publish::{Protocol, PublishedPort};
 
+pub use left::{forget_in, left_in};
 pub use nodes::NodeRoute;
 pub use record::{PodAttachment, PodRequest, Recovered};
 
@@ -152,7 +154,7 @@ impl PodNetwork {
         if addresses::capacity(config.range) < 2 {
             return Err(Error::PodRangeTooSmall { node: config.node, range: config.range });
         }
-        let records = config.state.join("pods");
+        let records = left::records(&config.state);
         fs::create_dir_all(&records).map_err(|source| Error::File {
             operation: "make directory",
             path: records.clone(),
@@ -519,34 +521,26 @@ impl PodNetwork {
     }
 
     fn recorded(&self) -> Result<Vec<ContainerId>, Error> {
-        let directory = self.config.state.join("pods");
-        let failed = |source| Error::File { operation: "list", path: directory.clone(), source };
-        let mut ids = Vec::new();
-        for entry in fs::read_dir(&directory).map_err(failed)? {
-            let name = entry.map_err(failed)?.file_name();
-            ids.extend(name.to_str().and_then(|name| ContainerId::parse(name).ok()));
-        }
-        Ok(ids)
+        left::recorded(&self.config.state)
     }
 
     fn ledger(&self) -> Result<Ledger, Error> {
-        Ok(files::read(&self.config.state.join("ledger.json"))?.unwrap_or_default())
+        left::ledger(&self.config.state)
     }
 
     fn write_ledger(&self, ledger: &Ledger) -> Result<(), Error> {
-        files::write(&self.config.state.join("ledger.json"), &self.scratch(), ledger, Durable::No)
+        left::write_ledger(&self.config.state, ledger)
     }
 
     fn lock(&self) -> Result<FileLock, Error> {
-        let path = self.config.state.join("lock");
-        FileLock::exclusive(&path).map_err(|source| Error::File { operation: "lock", path, source })
+        left::lock(&self.config.state)
     }
 
     fn record(&self, id: &ContainerId) -> PathBuf {
-        self.config.state.join("pods").join(id)
+        left::record(&self.config.state, id)
     }
 
     fn scratch(&self) -> PathBuf {
-        self.config.state.join("scratch")
+        left::scratch(&self.config.state)
     }
 }

@@ -186,7 +186,7 @@ fn a_boot_gives_networks_back() {
 }
 
 /// The companion's processes, of this host only.
-fn warden_processes(strake: &Strake) -> Vec<String> {
+pub(crate) fn warden_processes(strake: &Strake) -> Vec<String> {
     let state = strake.state().display().to_string();
     let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
         let pid = entry.ok()?.file_name().to_str()?.parse::<u32>().ok()?;

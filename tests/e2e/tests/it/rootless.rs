@@ -588,3 +588,32 @@ fn the_way_out_ends_when_nothing_runs() {
         user.ok(&["run", "--rm", "busybox", "true"]);
     });
 }
+
+#[test]
+fn fsck_finds_a_way_out_that_is_gone_and_brings_it_back() {
+    isolated(|| {
+        host_address();
+        let user = User::new().with_busybox();
+        let kinds = |report: &Output| -> Vec<String> {
+            let report: Value = serde_json::from_str(&report.stdout).unwrap_or_else(|_| panic!("{report:?}"));
+            let flaws = report["flaws"].as_array().unwrap().iter();
+            flaws.map(|flaw| flaw["kind"].as_str().unwrap().to_owned()).collect()
+        };
+        let fsck = |more: &[&str]| user.run(&[&["system", "fsck", "--json"][..], more].concat());
+        user.ok(&["run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sh", "-c", SERVE]);
+        assert_eq!(kinds(&fsck(&[])), Vec::<String>::new());
+        let to = SocketAddr::from((HOST, 8080));
+        wait_for("the server", || get(HOST, to).ok());
+        kill(user.network().unwrap());
+        let found = fsck(&[]);
+        assert_eq!((found.code, kinds(&found)), (1, vec!["user-network-ended".to_owned()]));
+        // The repair begins with another one, which opens the ports again.
+        assert_eq!(fsck(&["--repair"]).code, 0);
+        wait_for("the server again", || get(HOST, to).ok().filter(|text| text.contains("welcome")));
+        assert_eq!(kinds(&fsck(&[])), Vec::<String>::new());
+        // Without containers it need not be there.
+        kill(user.network().unwrap());
+        user.ok(&["rm", "-f", "web"]);
+        assert_eq!(kinds(&fsck(&[])), Vec::<String>::new());
+    });
+}

@@ -130,6 +130,16 @@ impl Engine {
                 Leftover::Link { name } => {
                     (FlawKind::LinkWithoutContainer, name, "a cable that leads to nobody".to_owned())
                 }
+                Leftover::Chain { id, network, link } => (
+                    FlawKind::PluginsWithoutContainer,
+                    id,
+                    format!("what plugins made as {link} in {network}, for a container that is not there"),
+                ),
+                Leftover::Pin { path } => (
+                    FlawKind::NamespacePinned,
+                    path.display().to_string(),
+                    "a network namespace that is kept for no plugin's sake".to_owned(),
+                ),
                 Leftover::Record { id } => (
                     FlawKind::AttachmentWithoutAddress,
                     id.to_string(),

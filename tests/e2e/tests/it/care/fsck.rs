@@ -292,3 +292,87 @@ fn fsck_finds_and_removes_orphans_of_networks() {
         });
     });
 }
+
+#[test]
+fn fsck_finds_and_mends_what_helpers_have_left() {
+    isolated(|| {
+        let host = Host::new();
+        let socket = host.state("networks/warden/socket");
+        // The one who works and the one who stands by: nobody takes over.
+        let kill_both = |host: &Host| {
+            let wardens = || crate::networks::warden_processes(&host.strake);
+            for pid in wardens() {
+                kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::STOP).unwrap();
+            }
+            for pid in wardens() {
+                kill_process(Pid::from_raw(pid.parse().unwrap()).unwrap(), Signal::KILL).unwrap();
+            }
+            testkit::wait_for("both to be gone", || wardens().is_empty().then_some(()));
+            assert!(socket.exists(), "they had no time to remove it");
+        };
+        planted(&host, "companion-missing", kill_both);
+        assert!(!crate::networks::warden_processes(&host.strake).is_empty(), "another one works");
+        planted(&host, "pod-without-sandbox", |host| {
+            make(&host.state("network/pods"));
+            write(&host.state(&format!("network/pods/{GHOST}")), "{}");
+        });
+        planted(&host, "pod-without-sandbox", |host| {
+            let path = host.state("networks/ledger.json");
+            let mut ledger: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let mut ghost = ledger["holders"][0].clone();
+            ghost["id"] = GHOST.into();
+            ghost["network"] = "pods".into();
+            ghost["address"] = "10.42.0.9".into();
+            ghost["host_link"] = "podghost".into();
+            ledger["holders"] = Value::Array(vec![ghost]);
+            write(&host.state("network/ledger.json"), &ledger.to_string());
+            let add = ["link", "add", "podghost", "type", "veth", "peer", "name", "podpeer"];
+            assert_eq!(run(Command::new("ip").args(add)).code, 0);
+        });
+        assert_ne!(run(Command::new("ip").args(["link", "show", "podghost"])).code, 0, "its link is gone");
+        planted(&host, "namespace-pinned", |host| {
+            make(&host.state("networks/namespaces"));
+            let pin = host.state(&format!("networks/namespaces/{GHOST}-eth0"));
+            write(&pin, "");
+            let net = format!("/proc/{}/ns/net", pid(&host.strake, "live"));
+            assert_eq!(run(Command::new("mount").arg("--bind").arg(net).arg(&pin)).code, 0);
+        });
+        // When the last who needs it is gone, its socket alone is left.
+        kill_both(&host);
+        host.strake.ok(&["rm", "-f", "live"]);
+        let found = host.fsck(true);
+        assert_eq!((kinds(&found), &found["clean"]), (BTreeSet::from(["companion-stale"]), &true.into()));
+        assert!(!socket.exists() && host.fsck(false)["clean"] == true);
+    });
+}
+
+#[test]
+fn fsck_finds_and_undoes_what_plugins_made_for_nobody() {
+    isolated(|| {
+        let host = Host::new();
+        let directory = host.strake.home().join("net.d");
+        make(&directory);
+        let plugin = serde_json::json!({"type": "ptp", "ipam": {"type": "host-local", "subnet": "10.77.0.0/24",
+            "dataDir": host.strake.home().join("leases")}});
+        let list = serde_json::json!({"cniVersion": "1.0.0", "name": "theirs", "plugins": [plugin]});
+        write(&directory.join("theirs.conflist"), &list.to_string());
+        let strake = |args: &[&str]| {
+            let mut command = host.strake.command(args);
+            command.env("STRAKE_CNI_CONF_DIR", &directory);
+            command
+        };
+        planted(&host, "plugins-without-container", |host| {
+            // As a crash leaves it: what plugins made is known, and whom for is not.
+            let args = ["run", "-d", "--name", "ghost", "--network", "theirs", "busybox", "sleep", "3600"];
+            let id = run(&mut strake(&args)).ok().to_owned();
+            let cache = run(Command::new("sh")
+                .arg("-c")
+                .arg(format!("grep -rl {id} {}", host.root("networks/cni").display())));
+            let saved: Vec<(PathBuf, Vec<u8>)> =
+                cache.ok().lines().map(|path| (PathBuf::from(path), fs::read(path).unwrap())).collect();
+            assert!(!saved.is_empty());
+            assert_eq!(run(&mut strake(&["rm", "-f", "ghost"])).code, 0);
+            saved.iter().for_each(|(path, bytes)| fs::write(path, bytes).unwrap());
+        });
+    });
+}
