@@ -47,6 +47,9 @@ pub struct Record {
     /// Somebody stopped or killed it, and nobody has started it since.
     #[serde(default)]
     pub stopped_by_hand: bool,
+    /// Whoever started it again by its policy was killed in the middle: that is still to be done.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub restart_interrupted: bool,
     /// Why the last start failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start_failure: Option<StartFailure>,

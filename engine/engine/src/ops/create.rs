@@ -92,6 +92,7 @@ impl Engine {
             starts: 0,
             restarts: 0,
             stopped_by_hand: false,
+            restart_interrupted: false,
             start_failure: None,
             exits: Vec::new(),
         };
@@ -173,7 +174,7 @@ pub(super) fn id_map(request: &CreateRequest) -> Option<IdMap> {
 }
 
 /// Options that do not go together; what is only pointless is warned of.
-fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
+pub(super) fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
     check_resources(&request.resources)?;
     check_restart(request.restart, request.auto_remove)?;
     request.health.as_ref().map_or(Ok(()), |health| health.validate())?;
@@ -223,6 +224,12 @@ fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
     if request.security.privileged && request.namespaces.user != UserMode::Host {
         let why = "a privileged container cannot have ids of its own; leave one of the two out";
         return Err(InvalidOption::new("--privileged", "true", why).into());
+    }
+    if request.security.privileged {
+        warnings.push(
+            "--privileged takes the walls down: all capabilities, all devices, no filter of system calls"
+                .to_owned(),
+        );
     }
     Ok(warnings)
 }

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use base::{ContainerId, failpoint};
-use shim::{Adopt, Adopted, Client, ClientError, Exit, ExitCause, Phase, ShimExe, Timestamp};
+use shim::{Adopt, Adopted, Client, ClientError, Exit, ExitCause, Phase, RestartPolicy, ShimExe, Timestamp};
 
+use super::start::{StartOptions, end_unstarted};
 use crate::container::{Event, Lifecycle, Locked, Record, StartFailure};
 use crate::engine::Engine;
 use crate::error::Error;
@@ -14,6 +15,12 @@ use crate::request::NetworkMode;
 /// five seconds.
 const REMOVAL_ATTEMPTS: u32 = 5000;
 const REMOVAL_PAUSE: std::time::Duration = std::time::Duration::from_millis(1);
+
+/// Whether a start by its policy did not come to its end, and nobody has decided otherwise since.
+fn is_restart_interrupted(record: &Record) -> bool {
+    let may_start = record.request.restart != RestartPolicy::No && !record.stopped_by_hand;
+    record.restart_interrupted && may_start && matches!(record.lifecycle, Lifecycle::Exited { .. })
+}
 
 impl Engine {
     /// A container's record as it is now. Takes its lock only when something has to be put
@@ -27,6 +34,14 @@ impl Engine {
                 // It runs the cleanup command, which starts the container.
                 self.adopt(&locked)?;
             }
+        }
+        if is_restart_interrupted(&record) {
+            let locked = self.settled(id)?;
+            if is_restart_interrupted(&locked.record) {
+                // Why it could not be started stands in its record.
+                let _ = self.start_settled(locked, &StartOptions::default());
+            }
+            return Ok(self.containers().read(id)?);
         }
         Ok(record)
     }
@@ -147,21 +162,20 @@ impl Engine {
                     let event = Event::Started { pid: status.pid, start_time: status.start_time, at };
                     return self.advance(locked, event);
                 }
-                Phase::Created => {
-                    client.kill(9).map_err(Error::shim(&name))?;
-                    client.hold_cleanup().map_err(Error::shim(&name))?;
-                    client.wait().map_err(Error::shim(&name))?;
-                    client.cleaned_up().map_err(Error::shim(&name))?;
-                }
+                // Killed before it was held it would be gone with its supervisor while we ask.
+                Phase::Created => end_unstarted(client),
                 Phase::Exited => {}
             }
         }
-        // An end that was recorded after the gate was opened is the end of a run.
+        // An end that was recorded after the gate was opened is the end of a run; that of the run
+        // before may not have been forgotten yet.
         let recorded = Exit::read(locked.dir()).map_err(|source| Error::Exit { name, source })?;
-        match recorded.filter(|exit| exit.started_at.is_some()) {
+        let before = locked.record.lifecycle.exit().map(|exit| exit.at);
+        match recorded.filter(|exit| exit.started_at.is_some() && Some(exit.at) != before) {
             Some(exit) => self.record_exit(locked, exit),
             None => {
                 let message = "the process that was starting it ended in the middle".to_owned();
+                locked.record.restart_interrupted = locked.record.restarts > 0;
                 self.undo_start(locked, StartFailure { message, code: 125, at: Timestamp::now() })
             }
         }
@@ -171,7 +185,10 @@ impl Engine {
     pub(crate) fn advance(&self, locked: &mut Locked, event: Event) -> Result<(), Error> {
         let record = &mut locked.record;
         match &event {
-            Event::Starting => record.start_failure = None,
+            Event::Starting => {
+                record.start_failure = None;
+                record.restart_interrupted = false;
+            }
             Event::StartFailed(failure) => record.start_failure = Some(failure.clone()),
             Event::Exited(exit) if !record.lifecycle.is_restarting() => record.note_exit(exit),
             _ => {}

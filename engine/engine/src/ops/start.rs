@@ -191,7 +191,8 @@ impl Engine {
         let state_dir = self.paths().state_dir(&record.id);
         let make = |path: &Path, mode| DirBuilder::new().recursive(true).mode(mode).create(path);
         make(&state_dir, 0o700).map_err(Error::file("make the directory", &state_dir))?;
-        let mut warnings = record.warnings.clone();
+        // Not those of an earlier start.
+        let mut warnings = super::create::validate(&record.request).unwrap_or_default();
         let files = match &record.request.network.mode {
             NetworkMode::Container(other) => {
                 let other = self.running(other, "--network")?;
@@ -528,7 +529,7 @@ pub(crate) fn still_there(joined: &[Record]) -> Result<(), Error> {
 }
 
 /// Ends a container whose gate was never opened.
-fn end_unstarted(mut client: Client) {
+pub(super) fn end_unstarted(mut client: Client) {
     // It may have ended by itself; then there is nothing to end.
     let _ = client.hold_cleanup();
     let _ = client.kill(9);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use testkit::{Strake, isolated, wait_for, wait_until};
+use testkit::{Documented, Strake, isolated, wait_for, wait_until};
 
 use crate::inspect;
 
@@ -191,7 +191,7 @@ fn a_shim_that_is_killed_changes_nothing_for_the_container() {
 }
 
 #[test]
-fn after_a_boot_always_and_unless_stopped_come_back() {
+fn rt_03_after_a_boot_always_and_unless_stopped_come_back() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         let sleeps = |policy: &str, name: &str| under(&strake, policy, name, "exec sleep 3600");
@@ -303,6 +303,7 @@ fn why_dead_is_a_certificate_of_each_of_the_last_ends() {
         );
         strake.ok(&["wait", "app"]);
         let why: Value = serde_json::from_str(&strake.ok(&["why", "dead", "--json", "app"])).unwrap();
+        Documented::read("json-why-dead").check(&why);
         let sections = why["sections"].as_array().unwrap();
         let ids: Vec<&str> = sections.iter().map(|section| section["id"].as_str().unwrap()).collect();
         assert_eq!(ids, ["why_dead", "last_words", "earlier_end", "earlier_last_words"]);
@@ -380,5 +381,34 @@ fn a_signal_between_two_runs_ends_the_foreground_and_the_restarts() {
         kill_9(client.pid().cast_signed());
         wait_for_restarts(&strake, "waits", count + 1);
         strake.ok(&["rm", "-f", "waits"]);
+    });
+}
+
+#[test]
+fn a_client_that_is_killed_in_the_middle_of_a_restart_leaves_it_to_who_looks_next() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        // The first start passes each point once, the first restart is the second time.
+        for point in ["start.marked", "start.mounted", "start.launched", "start.opened"] {
+            let script = "if [ -e /ran ]; then exec sleep 3600; fi; touch /ran; exit 1";
+            let run =
+                ["run", "--name", "app", "--restart", "always", "--network", "none", "busybox", "sh", "-c"];
+            let mut client = strake.command(&[&run[..], &[script]].concat());
+            client.env("STRAKE_FAILPOINT", format!("{point}:1"));
+            assert_eq!(testkit::run(&mut client).code, 137, "{point}: killed in the middle");
+            wait_for("it to run again", || (state(&strake, "app") == "running").then_some(()));
+            assert_eq!(restarts(&strake, "app"), 1, "{point}");
+            strake.ok(&["stop", "-t", "0", "app"]);
+            assert_eq!(state(&strake, "app"), "exited", "{point}: what was stopped stays so");
+            strake.ok(&["rm", "app"]);
+        }
+        // A stop that comes first holds.
+        let run = ["run", "--name", "app", "--restart", "always", "--network", "none", "busybox", "false"];
+        let mut client = strake.command(&run);
+        client.env("STRAKE_FAILPOINT", "start.launched:1");
+        assert_eq!(testkit::run(&mut client).code, 137);
+        strake.ok(&["stop", "app"]);
+        assert_eq!(state(&strake, "app"), "exited");
+        strake.ok(&["rm", "app"]);
     });
 }

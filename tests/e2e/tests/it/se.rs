@@ -1,5 +1,6 @@
 //! Rows SE-01…06, SE-09, SE-10: capabilities, seccomp, read-only root, user namespaces.
 
+use std::os::unix::fs::FileTypeExt as _;
 use std::process::Command;
 
 use testkit::{Strake, TempDir, isolated, run};
@@ -65,10 +66,29 @@ fn se_03_privileged_has_all_capabilities_and_devices() {
             u64::from_str_radix(own, 16).unwrap(),
             "all that the host's root has"
         );
-        strake.ok(&["exec", "all", "test", "-e", "/dev/kmsg"]);
+        // All of the host's device nodes; the console is a terminal of the container's own.
+        for device in std::fs::read_dir("/dev").unwrap().map(|entry| entry.unwrap()) {
+            let kind = device.file_type().unwrap();
+            if device.file_name() == "console" {
+                continue;
+            }
+            if kind.is_char_device() || kind.is_block_device() {
+                strake.ok(&["exec", "all", "test", "-e", &device.path().display().to_string()]);
+            }
+        }
         strake.ok(&["exec", "all", "mount", "-t", "tmpfs", "none", "/tmp"]);
         let explained = strake.ok(&["explain", "all"]);
         assert!(explained.contains("privileged"), "said in plain words:\n{explained}");
+        // The warning is kept, also over a restart, and once.
+        strake.ok(&["restart", "-t", "0", "all"]);
+        let warnings = crate::inspect(&strake, "all")["Warnings"].clone();
+        let kept = warnings.as_array().unwrap().iter().filter(|one| one.to_string().contains("--privileged"));
+        assert_eq!(kept.count(), 1, "{warnings}");
+        let explained = strake.ok(&["explain", "all"]);
+        assert!(
+            explained.lines().any(|line| line.trim().starts_with("warning") && line.contains("--privileged")),
+            "{explained}"
+        );
     });
 }
 
