@@ -30,6 +30,8 @@ pub enum Scenario {
     Run,
     /// run, exec, ps and fifty at once against podman, and docker where it is installed
     Engine,
+    /// the first write to a file of 1 GiB, in the container's layer and in a volume
+    FirstWrite,
     /// pull and unpack of the Debian image against podman and skopeo
     Pull,
     /// the control plane under load, beside figures of kube-apiserver
@@ -118,6 +120,7 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         }
         Scenario::Run => scenario::run::measure(options).context("scenario run"),
         Scenario::Engine => scenario::engine::measure(options).context("scenario engine"),
+        Scenario::FirstWrite => scenario::first_write::measure(options).context("scenario first-write"),
         Scenario::Pull => scenario::pull::measure(options).context("scenario pull"),
         Scenario::Watches => {
             return api::watches::measure().context("scenario watches").map(Report::Watches);

@@ -1,6 +1,7 @@
 //! One file a scenario.
 
 pub(crate) mod engine;
+pub(crate) mod first_write;
 pub(crate) mod pull;
 pub(crate) mod run;
 pub(crate) mod runtime;

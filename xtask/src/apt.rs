@@ -41,6 +41,7 @@ pub(crate) const TESTS: &[&str] = &[
     "runc",
     "socat",
     "strace",
+    "systemd",
     "tar",
     "unzip",
     "util-linux",

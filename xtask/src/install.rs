@@ -77,7 +77,58 @@ const OPENRC_SCRIPT: &str = include_str!("../boot/strake.openrc");
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use std::process::Command;
+
     use super::*;
+
+    /// A prefix with the boot files, and a program that writes down how it was called.
+    fn installed() -> testkit::TempDir {
+        let prefix = testkit::TempDir::new();
+        let bin = prefix.join("bin");
+        fs::create_dir(&bin).unwrap();
+        let program = bin.join("strake");
+        fs::write(&program, format!("#!/bin/sh\necho \"$@\" >> {}/called\n", prefix.path().display()))
+            .unwrap();
+        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        boot_files(prefix.path(), &bin).unwrap();
+        prefix
+    }
+
+    fn sh(script: &str) -> String {
+        testkit::run(Command::new("sh").args(["-ec", script])).ok().to_owned()
+    }
+
+    #[test]
+    fn rt_03_systemd_takes_the_unit() {
+        let prefix = installed();
+        let unit = prefix.join("lib/systemd/system/strake.service");
+        let verify = || {
+            let mut command = Command::new("systemd-analyze");
+            testkit::run(command.args(["verify", "--man=no"]).arg(&unit))
+        };
+        let said = verify();
+        assert!(said.code == 0 && said.stderr.is_empty(), "{said:?}");
+        // It looks at the command, too.
+        fs::remove_file(prefix.join("bin/strake")).unwrap();
+        assert_ne!(verify().code, 0);
+    }
+
+    /// OpenRC is not installed here: the script is run as it does, by a shell that has its words.
+    #[test]
+    fn rt_03_the_openrc_script_brings_containers_back() {
+        let prefix = installed();
+        let script = prefix.join("etc/init.d/strake").display().to_string();
+        sh(&format!("sh -n {script}; head -1 {script} | grep -qx '#!/sbin/openrc-run'"));
+        let words = "need() { echo need $*; }; use() { echo use $*; }; after() { echo after $*; }; \
+                     ebegin() { echo $*; }; eend() { return $1; }";
+        let said = sh(&format!("{words}; . {script}; depend; start; stop; test -n \"$description\""));
+        assert!(said.starts_with("need localmount\nuse net\nafter"), "{said}");
+        let called = || fs::read_to_string(prefix.join("called")).unwrap();
+        assert_eq!(called(), "system start-all\n", "start calls it, and stop leaves the containers alone");
+        // A failure is told to who runs it.
+        fs::write(prefix.join("bin/strake"), "#!/bin/sh\nexit 3\n").unwrap();
+        sh(&format!("{words}; . {script}; if start; then exit 1; fi"));
+    }
 
     #[test]
     fn boot_files_call_the_installed_program() {

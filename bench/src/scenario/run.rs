@@ -37,10 +37,16 @@ pub(crate) fn measure(options: &Options) -> Result<Turns> {
         }
     }
     let table = Table::measure(&mut candidates, options.rounds, Duration::from_millis(200))?;
+    // Row EN-02.
+    let goals = table.costs().iter().filter(|(name, _)| name.starts_with("strake")).map(|(name, cost)| {
+        let millis = |time: Duration| format!("{:.1} ms", time.as_secs_f64() * 1e3);
+        let (p50, p99) = (millis(cost.p50), millis(cost.p99));
+        format!("Warm start by {name}: p50 {p50} (goal 300 ms), p99 {p99} (goal 2 s).")
+    });
     Ok(Turns {
         title: "run --rm of a present image",
         versions: vec![version("podman"), version("crun")],
-        notes: Vec::new(),
+        notes: goals.collect(),
         table,
     })
 }

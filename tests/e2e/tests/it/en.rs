@@ -1,9 +1,54 @@
-//! Rows EN-03…EN-05: what docker users do first.
+//! Rows EN-02…EN-05: what docker users do first.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use testkit::registry::Registry;
 use testkit::{Strake, Terminal, images, isolated};
 
 use crate::{ns_inode, proc_file, sleeper};
+
+/// Every file below `dir` with what would show that it was made or written anew.
+fn files(dir: &Path) -> BTreeMap<String, (u64, i64, i64)> {
+    let mut all = BTreeMap::new();
+    let mut below = vec![dir.to_owned()];
+    while let Some(path) = below.pop() {
+        for entry in std::fs::read_dir(&path).unwrap().map(|entry| entry.unwrap()) {
+            let meta = entry.metadata().unwrap();
+            match meta.is_dir() {
+                true => below.push(entry.path()),
+                false => drop(all.insert(
+                    entry.path().display().to_string(),
+                    (meta.ino(), meta.mtime(), meta.mtime_nsec()),
+                )),
+            }
+        }
+    }
+    all
+}
+
+/// What makes a warm start quick: all of the image is there, unpacked, and neither a registry nor a
+/// daemon is asked. `cargo xtask bench run` prints its p50 and p99 beside the goal of 300 ms and 2 s.
+#[test]
+fn en_02_a_warm_start_makes_only_what_is_the_containers_own() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let run = || strake.ok(&["run", "--rm", "--network", "none", "busybox", "true"]);
+        run();
+        let lasting = |files: BTreeMap<String, (u64, i64, i64)>| -> BTreeMap<_, _> {
+            // The journal of events grows; everything else of a container is gone with it.
+            files.into_iter().filter(|(path, _)| !path.contains("/events/")).collect()
+        };
+        let before = lasting(files(&strake.root()));
+        assert!(
+            before.keys().any(|path| path.ends_with("/bin/busybox")),
+            "the image is unpacked: {before:?}"
+        );
+        (0..3).for_each(|_| drop(run()));
+        assert_eq!(lasting(files(&strake.root())), before, "nothing was pulled, unpacked or written anew");
+    });
+}
 
 #[test]
 fn en_05_an_image_built_from_debian_packages_runs() {

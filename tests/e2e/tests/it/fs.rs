@@ -1,4 +1,4 @@
-//! Rows FS-01…07, FS-09…13: layers, overlay, volumes, images.
+//! Rows FS-01…13: layers, overlay, volumes, images.
 
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +14,12 @@ use crate::{inspect, sleeper};
 fn overlay_dir(strake: &Strake, container: &str, which: &str) -> PathBuf {
     let data = inspect(strake, container)["GraphDriver"]["Data"].clone();
     PathBuf::from(data[which].as_str().unwrap_or_else(|| panic!("no {which} in {data}")))
+}
+
+/// A file's inode, which a copy has not, and its bytes on the disk.
+fn of_file(path: impl AsRef<Path>) -> (u64, u64) {
+    let meta = std::fs::metadata(path).unwrap();
+    (meta.ino(), meta.blocks() * 512)
 }
 
 /// Digests of all files below `dir`.
@@ -120,6 +126,38 @@ fn fs_06_the_first_write_copies_the_file_up() {
         assert!(!std::fs::read_to_string(lower.join("etc/group")).unwrap().ends_with('x'));
         let explained = strake.ok(&["explain", "copy"]);
         assert!(explained.contains("etc/group"), "copied-up files are named:\n{explained}");
+    });
+}
+
+/// The first write to a file of the image costs a copy of all of it, and only the first; a volume is
+/// beside the overlay. `cargo xtask bench first-write` prints what that costs for a file of 1 GiB.
+#[test]
+fn fs_08_the_layer_pays_a_copy_once_and_a_volume_never() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let make = "mkdir /big; dd if=/dev/urandom of=/big/file bs=1M count=8";
+        strake.ok(&["run", "--name", "maker", "--network", "none", "busybox", "sh", "-c", make]);
+        strake.ok(&["commit", "maker", "big"]);
+        let sleep = ["--network", "none", "-v", "data:/volume", "big", "sleep", "3600"];
+        strake.ok(&[&["run", "-d", "--name", "writer"][..], &sleep].concat());
+        let write = |file: &str| {
+            let script = format!("printf x | dd of={file} bs=1 count=1 conv=notrunc");
+            strake.ok(&["exec", "writer", "sh", "-c", &script]);
+        };
+        let upper = overlay_dir(&strake, "writer", "UpperDir");
+        assert!(!upper.join("big").exists());
+        write("/big/file");
+        let copied = of_file(upper.join("big/file"));
+        assert!(copied.1 >= 8 << 20, "all of it was copied for one byte: {copied:?}");
+        write("/big/file");
+        assert_eq!(of_file(upper.join("big/file")), copied, "and not again");
+        strake.ok(&["exec", "writer", "dd", "if=/big/file", "of=/volume/file", "bs=1M"]);
+        let volume = inspect(&strake, "writer")["Mounts"][0]["Source"].as_str().unwrap().to_owned();
+        let before = of_file(Path::new(&volume).join("file"));
+        write("/volume/file");
+        assert_eq!(of_file(Path::new(&volume).join("file")), before, "written in place");
+        let beside: Vec<_> = std::fs::read_dir(upper.join("volume")).into_iter().flatten().collect();
+        assert!(beside.is_empty(), "nothing of the volume is in the layer: {beside:?}");
     });
 }
 
