@@ -168,11 +168,12 @@ fn idle_memory(peers: &[Peer<'_>]) -> Result<Vec<String>> {
     Ok(notes)
 }
 
-/// The memory of all processes here by program, each shared page counted in parts.
+/// The memory of all processes here but this one by program, each shared page counted in parts.
 fn proportional_kib() -> BTreeMap<String, u64> {
     let mut all = BTreeMap::new();
     let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
+    let own = std::process::id().to_string();
+    for path in entries.filter(|entry| *entry.file_name() != *own).map(|entry| entry.path()) {
         let read = |file: &str| std::fs::read_to_string(path.join(file)).ok();
         let (Some(name), Some(rollup)) = (read("comm"), read("smaps_rollup")) else { continue };
         let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
