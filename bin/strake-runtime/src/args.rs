@@ -11,6 +11,8 @@ pub(crate) struct Globals {
     pub(crate) debug: bool,
     pub(crate) systemd_cgroup: bool,
     pub(crate) rootless: Option<String>,
+    /// `disabled`, when containers get no cgroups.
+    pub(crate) cgroup_manager: Option<String>,
 }
 
 /// A parsed command line.
@@ -57,13 +59,19 @@ impl fmt::Display for UsageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnknownCommand(name) => write!(f, "No help topic for '{name}'"),
-            Self::UnknownOption { command, option } if command.is_empty() => {
-                write!(f, "unknown option {option}")
+            Self::UnknownOption { command, option } => {
+                let option = option.trim_start_matches('-');
+                let option = option.split_once('=').map_or(option, |(name, _)| name);
+                match command.as_str() {
+                    "" => write!(f, "flag provided but not defined: -{option}: it is no global option"),
+                    _ => write!(f, "flag provided but not defined: -{option}: {command} has no such option"),
+                }
             }
-            Self::UnknownOption { command, option } => write!(f, "{command} has no option {option}"),
-            Self::NoValue(option) => write!(f, "option {option} needs a value"),
+            Self::NoValue(option) => {
+                write!(f, "flag needs an argument: {option}: option {option} needs a value")
+            }
             Self::Value { option, value, expected } => {
-                write!(f, "option {option} does not take {value:?}: {expected}")
+                write!(f, "invalid {}: {value}: {expected}", option.trim_start_matches('-'))
             }
             Self::Operands { command, expected } => write!(f, "{command:?} requires {expected}"),
         }
@@ -112,11 +120,17 @@ const PIDFD: Opt = value("pidfd-socket", None, "PATH", "unix socket that gets th
 const ROOTLESS: Opt = switch("rootless", None, "for a user without privileges");
 
 pub(crate) const GLOBALS: &[Opt] = &[
-    value("root", None, "DIR", "state directory [/run/strake-runtime]"),
+    value(
+        "root",
+        None,
+        "DIR",
+        "state directory [/run/strake-runtime, for a user $XDG_RUNTIME_DIR/strake-runtime]",
+    ),
     value("log", None, "PATH", "file for messages instead of stderr"),
     value("log-format", None, "text|json", "form of messages [text]"),
     switch("debug", None, "print more"),
     switch("systemd-cgroup", None, "let systemd make cgroups; cgroupsPath is slice:prefix:name"),
+    value("cgroup-manager", None, "MANAGER", "cgroupfs, systemd, or disabled for no cgroups [cgroupfs]"),
     value("rootless", None, "true|false|auto", "go without the host's root privileges [auto]"),
     value("criu", None, "PATH", "accepted for compatibility, without effect"),
 ];
@@ -288,7 +302,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         operands: "<container-id>",
         count: 1..=1,
         help: "save a running container (needs CRIU)",
-        options: CRIU,
+        options: CHECKPOINT,
         program: false,
     },
     CommandSpec {
@@ -296,7 +310,7 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
         operands: "<container-id>",
         count: 1..=1,
         help: "go on with a saved container (needs CRIU)",
-        options: CRIU,
+        options: RESTORE,
         program: false,
     },
     CommandSpec {
@@ -317,30 +331,55 @@ pub(crate) const COMMANDS: &[CommandSpec] = &[
     },
 ];
 
-/// Those of `checkpoint` and `restore`.
-const CRIU: &[Opt] = &[
-    value("image-path", None, "DIR", "where the saved container is"),
-    value("work-path", None, "DIR", "where work files and logs go"),
-    value("parent-path", None, "DIR", "an earlier dump that this one adds to"),
+const IMAGES: Opt = value("image-path", None, "DIR", "where the saved container is [checkpoint]");
+const WORK: Opt = value("work-path", None, "DIR", "where work files and logs go [DIR of the images]");
+const TCP: Opt = switch("tcp-established", None, "keep open connections");
+const UNIX: Opt = switch("ext-unix-sk", None, "allow connected unix sockets");
+const SHELL: Opt = switch("shell-job", None, "allow a terminal of ours");
+const LAZY: Opt = switch("lazy-pages", None, "bring memory on demand");
+const LOCKS: Opt = switch("file-locks", None, "keep file locks");
+const CGROUPS: Opt = value("manage-cgroups-mode", None, "MODE", "soft, full, strict or ignore [soft]");
+const EMPTY_NS: Opt = value("empty-ns", None, "KIND", "namespace that is made without its properties");
+const DEDUP: Opt = switch("auto-dedup", None, "drop memory that a later dump has");
+
+const CHECKPOINT: &[Opt] = &[
+    IMAGES,
+    WORK,
+    value("parent-path", None, "DIR", "an earlier dump that this one adds to, relative to the images"),
     switch("leave-running", None, "let the container go on"),
-    switch("tcp-established", None, "keep open connections"),
-    switch("ext-unix-sk", None, "allow connected unix sockets"),
-    switch("shell-job", None, "allow a terminal of ours"),
-    switch("lazy-pages", None, "bring memory on demand"),
-    value("status-fd", None, "N", "descriptor that is told when the server is ready"),
+    TCP,
+    switch("tcp-skip-in-flight", None, "leave out connections that are not established yet"),
+    switch("link-remap", None, "allow files that were unlinked to be linked again"),
+    UNIX,
+    SHELL,
+    LAZY,
+    value("status-fd", None, "N", "descriptor that is told when the server of pages is ready"),
     value("page-server", None, "ADDRESS:PORT", "where memory is sent"),
-    switch("file-locks", None, "keep file locks"),
-    switch("pre-dump", None, "save memory only"),
-    value("manage-cgroups-mode", None, "MODE", "soft, full, strict or ignore"),
-    value("empty-ns", None, "KIND", "namespace that is made without its properties"),
-    switch("auto-dedup", None, "drop memory that a later dump has"),
-    BUNDLE,
+    LOCKS,
+    switch("pre-dump", None, "save memory only, and let the container go on"),
+    CGROUPS,
+    EMPTY_NS,
+    DEDUP,
+];
+
+const RESTORE: &[Opt] = &[
     CONSOLE,
+    IMAGES,
+    WORK,
+    TCP,
+    UNIX,
+    SHELL,
+    LOCKS,
+    CGROUPS,
+    BUNDLE,
+    DETACH,
     PID_FILE,
     PIDFD,
-    NO_PIVOT,
-    DETACH,
     switch("no-subreaper", None, "don't adopt orphans of the container"),
+    NO_PIVOT,
+    EMPTY_NS,
+    DEDUP,
+    LAZY,
     value("lsm-profile", None, "TYPE:NAME", "profile of the restored processes"),
     value("lsm-mount-context", None, "CONTEXT", "label of the restored mounts"),
 ];
@@ -404,7 +443,8 @@ fn parse_command<'a>(
     if !invocation.wants_help && !spec.count.contains(&invocation.operands.len()) {
         let expected = match spec.count.clone().into_inner() {
             (1, 1) => "exactly 1 argument(s)",
-            (0, 0) => "no arguments",
+            (0, 0) => "exactly 0 argument(s)",
+            (_, most) if invocation.operands.len() > most => "a maximum of 2 argument(s)",
             _ => "a minimum of 1 argument(s)",
         };
         return Err(UsageError::Operands {
@@ -492,15 +532,21 @@ fn set_globals(invocation: &mut Invocation) -> Result<(), UsageError> {
         debug: invocation.has("debug"),
         systemd_cgroup: invocation.has("systemd-cgroup"),
         rootless: text("rootless"),
+        cgroup_manager: text("cgroup-manager"),
     };
-    for (option, value, allowed) in [
-        ("--log-format", &globals.log_format, &["text", "json"][..]),
-        ("--rootless", &globals.rootless, &["true", "false", "auto"][..]),
+    for (option, value, allowed, expected) in [
+        ("log-format", &globals.log_format, &["text", "json"][..], "use text or json"),
+        ("rootless", &globals.rootless, &["true", "false", "auto"][..], "use true, false or auto"),
+        (
+            "cgroup-manager",
+            &globals.cgroup_manager,
+            &["cgroupfs", "systemd", "disabled"][..],
+            "use cgroupfs, systemd or disabled",
+        ),
     ] {
         if let Some(value) = value
             && !allowed.contains(&value.as_str())
         {
-            let expected = if allowed.len() == 2 { "use text or json" } else { "use true, false or auto" };
             return Err(UsageError::Value { option: option.to_owned(), value: value.clone(), expected });
         }
     }
@@ -554,12 +600,16 @@ mod tests {
     fn nonsense_is_named() {
         for (line, part) in [
             ("frob", "No help topic for 'frob'"),
-            ("create --frob x", "create has no option --frob"),
+            ("create --frob x", "flag provided but not defined: -frob"),
             ("create", "exactly 1 argument(s)"),
             ("create a b", "exactly 1 argument(s)"),
             ("create x --bundle", "needs a value"),
             ("--log-format xml list", "use text or json"),
-            ("--nope list", "unknown option --nope"),
+            ("--nope list", "flag provided but not defined: -nope"),
+            ("--log-format xml list", "invalid log-format: xml"),
+            ("--cgroup-manager crun list", "use cgroupfs, systemd or disabled"),
+            ("kill web TERM 9", "a maximum of 2 argument(s)"),
+            ("list web", "exactly 0 argument(s)"),
             ("exec", "a minimum of 1"),
         ] {
             let error = parse_line(line).unwrap_err().to_string();

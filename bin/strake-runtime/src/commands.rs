@@ -17,7 +17,7 @@ use sys::Signal;
 use crate::args::Invocation;
 use crate::log::Log;
 use crate::name::name;
-use crate::{current_dir, example, help, table};
+use crate::{current_dir, environment, example, help, table};
 
 /// Runs the command; the result is the exit status.
 pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
@@ -27,7 +27,7 @@ pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
     if invocation.wants_help {
         return print(&help::help(&invocation.command));
     }
-    let runtime = runtime(invocation);
+    let runtime = runtime(invocation)?;
     match invocation.command.as_str() {
         "create" => {
             launch::create(&runtime, invocation, log).with_context(|| format!("{} create failed", name()))
@@ -51,15 +51,22 @@ pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
     }
 }
 
-fn runtime(invocation: &Invocation) -> Runtime {
+fn runtime(invocation: &Invocation) -> anyhow::Result<Runtime> {
     let globals = &invocation.globals;
-    let root = globals.root.as_deref().unwrap_or(DEFAULT_ROOT);
-    let runtime = Runtime::new(PathBuf::from(root)).with_systemd_cgroup(globals.systemd_cgroup);
-    match globals.rootless.as_deref() {
+    let root = match &globals.root {
+        Some(root) => current_dir()?.join(root),
+        None => environment::state_root()?,
+    };
+    let manager = globals.cgroup_manager.as_deref();
+    let runtime = Runtime::new(root)
+        .with_systemd_cgroup(globals.systemd_cgroup || manager == Some("systemd"))
+        .with_systemd_bus(environment::systemd_bus())
+        .without_cgroups(manager == Some("disabled"));
+    Ok(match globals.rootless.as_deref() {
         Some("true") => runtime.with_rootless(true),
         Some("false") => runtime.with_rootless(false),
         _ => runtime,
-    }
+    })
 }
 
 pub(crate) fn id(invocation: &Invocation) -> anyhow::Result<ContainerId> {
@@ -131,16 +138,18 @@ fn list(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
         let ids: String = containers.iter().map(|(record, _)| format!("{}\n", record.id)).collect();
         return print(&ids);
     }
-    let owner = |record: &ContainerRecord| match record.owner_uid {
-        0 => "root".to_owned(),
-        uid => format!("#{uid}"),
+    let users = table::users();
+    let owner = |record: &ContainerRecord| {
+        users.get(&record.owner_uid).cloned().unwrap_or_else(|| format!("#{}", record.owner_uid))
     };
     match invocation.value("format").unwrap_or("table") {
         "json" => {
             let rows = containers
                 .iter()
                 .map(|(record, status)| Listed { owner: owner(record), ..Listed::of(record, *status) });
-            print(&format!("{}\n", serde_json::to_string(&rows.collect::<Vec<_>>())?))
+            // Nothing is null: what is printed elsewhere.
+            let rows = Some(rows.collect::<Vec<_>>()).filter(|rows| !rows.is_empty());
+            print(&format!("{}\n", serde_json::to_string(&rows)?))
         }
         "table" => {
             let mut rows =
@@ -156,7 +165,7 @@ fn list(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
                     owner(record),
                 ]);
             }
-            print(&table::columns(&rows, 12, 2))
+            print(&table::columns(&rows, 12, 3))
         }
         other => Err(anyhow!("invalid format option {other:?}: use table or json")),
     }
@@ -217,5 +226,3 @@ pub(crate) fn bundle(invocation: &Invocation) -> anyhow::Result<PathBuf> {
         _ => here,
     })
 }
-
-const DEFAULT_ROOT: &str = "/run/strake-runtime";

@@ -8,6 +8,7 @@
 
 mod args;
 mod commands;
+mod environment;
 mod example;
 mod foreground;
 mod help;

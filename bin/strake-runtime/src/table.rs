@@ -82,7 +82,8 @@ fn terminal(tty: i32) -> Option<String> {
     (136..=143).contains(&major).then(|| format!("pts/{}", minor + (major - 136) * 256))
 }
 
-fn users() -> HashMap<u32, String> {
+/// Names of users by number.
+pub(crate) fn users() -> HashMap<u32, String> {
     let text = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
     let line = |line: &str| {
         let mut fields = line.split(':');

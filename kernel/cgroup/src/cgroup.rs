@@ -156,6 +156,27 @@ impl Cgroup {
         self.undo_on_error(|made| self.make_v1(made))
     }
 
+    /// Refuses one that has processes of others.
+    pub fn refuse_others(&self) -> Result<(), Error> {
+        self.dirs().filter(|dir| dir.is_dir()).try_for_each(refuse_others)
+    }
+
+    /// Makes what systemd has not made of it: it makes the hierarchies only that it accounts in.
+    pub fn complete(&self) -> Result<(), Error> {
+        for v1 in &self.v1 {
+            let is_new = make_dirs(&v1.dir)?;
+            if v1.controllers.iter().any(|name| name == "cpuset") {
+                inherit_cpuset(&v1.dir, &v1.mount_point, is_new)?;
+            }
+        }
+        let Some(v2) = &self.v2 else { return Ok(()) };
+        make_dirs(&v2.dir)?;
+        if self.v1.is_empty() {
+            v2.enable(None);
+        }
+        Ok(())
+    }
+
     /// What was made goes again when a later step fails, and nothing else.
     fn undo_on_error<'a>(
         &'a self,

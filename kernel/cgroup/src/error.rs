@@ -97,6 +97,9 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// systemd did not make it.
+    #[error(transparent)]
+    Systemd(#[from] crate::systemd::SystemdError),
     /// The owner could not be changed.
     #[error("give cgroup file {} to user {uid}", path.display())]
     Own {
@@ -186,6 +189,7 @@ impl Classified for Error {
                 ErrorClass::Invalid
             }
             Self::FreezeTimeout { .. } => ErrorClass::TimedOut,
+            Self::Systemd(error) => error.class(),
             Self::Create { source, .. }
             | Self::Write { source, .. }
             | Self::Read { source, .. }

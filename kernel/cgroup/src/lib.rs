@@ -29,11 +29,12 @@ mod processes;
 mod removal;
 mod setting;
 mod stats;
+mod systemd;
 mod tree;
 mod write;
 
 pub use cgroup::Cgroup;
-pub use details::{Details, HugetlbStats};
+pub use details::{Details, HugetlbStats, KernelMemory, Pressure};
 pub use devices::{Access, DeviceKind, DevicePolicy, DeviceRule, default_device_rules};
 pub use ebpf::program as device_program;
 pub use entrance::Entrance;
@@ -46,4 +47,7 @@ pub use plan::{PlanError, plan, plan_update};
 pub use processes::FreezerState;
 pub use setting::{IfRefused, Place, Plan, Setting, Warning};
 pub use stats::{CpuStats, IoStats, MemoryStats, PidsStats, Stats};
+pub use systemd::{
+    BusError, Properties, Systemd, SystemdBus, SystemdError, Value, resource_properties, transient_properties,
+};
 pub use tree::{Node, tree};

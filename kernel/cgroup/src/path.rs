@@ -12,6 +12,8 @@ pub enum Driver {
     Cgroupfs,
     /// systemd does, asked over D-Bus.
     Systemd,
+    /// A user's systemd does.
+    SystemdUser,
 }
 
 /// Where a container's cgroup shall be: clean, without `..`, never the root.
@@ -22,6 +24,13 @@ pub enum CgroupPath {
     /// Below the cgroup of the process that creates it (v2: below that one's parent, since
     /// a cgroup with processes cannot have controllers for its children).
     Relative(String),
+    /// Of a unit of systemd.
+    Unit {
+        /// Which.
+        unit: SystemdUnit,
+        /// Its cgroup from each hierarchy's mount point; with a leading `/`.
+        cgroup: String,
+    },
 }
 
 /// The path cannot be used.
@@ -41,14 +50,6 @@ pub enum PathError {
         /// As given.
         raw: String,
     },
-    /// The driver is not built in.
-    #[error(
-        "cgroup {unit} would have to be made by systemd over D-Bus, which this build cannot do: use the cgroupfs driver (leave out --systemd-cgroup, and give cgroupsPath as a path such as /strake/web)"
-    )]
-    SystemdUnsupported {
-        /// The unit's cgroup.
-        unit: String,
-    },
     /// A slice's name is malformed.
     #[error(
         "slice {slice:?} is not a systemd slice: its name ends with .slice and has no empty part between dashes"
@@ -61,10 +62,7 @@ pub enum PathError {
 
 impl Classified for PathError {
     fn class(&self) -> ErrorClass {
-        match self {
-            Self::SystemdUnsupported { .. } => ErrorClass::Unsupported,
-            _ => ErrorClass::Invalid,
-        }
+        ErrorClass::Invalid
     }
 }
 
@@ -73,12 +71,16 @@ impl CgroupPath {
     /// `..` cannot climb.
     pub fn parse(raw: Option<&str>, id: &str, driver: Driver) -> Result<Self, PathError> {
         let given = raw.filter(|raw| !raw.is_empty());
-        if driver == Driver::Systemd {
-            let unit = match given {
-                Some(raw) => SystemdUnit::parse(raw)?,
-                None => SystemdUnit::parse(&format!("system.slice:strake:{id}"))?,
-            };
-            return Err(PathError::SystemdUnsupported { unit: unit.cgroup()? });
+        let slice = match driver {
+            Driver::Cgroupfs => None,
+            Driver::Systemd => Some("system.slice"),
+            Driver::SystemdUser => Some("user.slice"),
+        };
+        if let Some(slice) = slice {
+            let default = format!("{slice}:strake:{id}");
+            let unit = SystemdUnit::parse_in(given.unwrap_or(&default), slice)?;
+            let cgroup = unit.cgroup()?;
+            return Ok(Self::Unit { unit, cgroup });
         }
         let raw = given.unwrap_or(id);
         let clean = clean(raw);
@@ -88,10 +90,22 @@ impl CgroupPath {
         Ok(if raw.starts_with('/') { Self::Absolute(format!("/{clean}")) } else { Self::Relative(clean) })
     }
 
+    /// The unit's cgroup below that of the systemd that makes it.
+    #[must_use]
+    pub fn in_manager(self, root: &str) -> Self {
+        match self {
+            Self::Unit { unit, cgroup } => {
+                let cgroup = format!("{}{cgroup}", root.trim_end_matches('/'));
+                Self::Unit { unit, cgroup }
+            }
+            path => path,
+        }
+    }
+
     /// The path from the mount point for a hierarchy in which this process is in `own`.
     pub(crate) fn below(&self, own: &str) -> String {
         match self {
-            Self::Absolute(path) => path.clone(),
+            Self::Absolute(path) | Self::Unit { cgroup: path, .. } => path.clone(),
             Self::Relative(path) => format!("{}/{path}", own.trim_end_matches('/')),
         }
     }
@@ -100,7 +114,9 @@ impl CgroupPath {
 impl fmt::Display for CgroupPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Absolute(path) | Self::Relative(path) => f.write_str(path),
+            Self::Absolute(path) | Self::Relative(path) | Self::Unit { cgroup: path, .. } => {
+                f.write_str(path)
+            }
         }
     }
 }
@@ -133,6 +149,11 @@ impl SystemdUnit {
     /// Reads `slice:prefix:name`. An empty slice is `system.slice`; a name that ends with
     /// `.slice` is a slice itself, any other becomes the scope `prefix-name.scope`.
     pub fn parse(raw: &str) -> Result<Self, PathError> {
+        Self::parse_in(raw, "system.slice")
+    }
+
+    /// As [`Self::parse`]; an empty slice is this one.
+    fn parse_in(raw: &str, default: &str) -> Result<Self, PathError> {
         let parts: Vec<&str> = raw.split(':').collect();
         let [slice, prefix, name] = parts[..] else {
             return Err(PathError::NotSystemd { raw: raw.to_owned() });
@@ -140,13 +161,18 @@ impl SystemdUnit {
         if name.is_empty() || name.contains('/') || prefix.contains('/') {
             return Err(PathError::NotSystemd { raw: raw.to_owned() });
         }
-        let slice = if slice.is_empty() { "system.slice" } else { slice };
+        let slice = if slice.is_empty() { default } else { slice };
         let unit = match (name.ends_with(".slice"), prefix) {
             (true, _) => name.to_owned(),
             (false, "") => format!("{name}.scope"),
             (false, prefix) => format!("{prefix}-{name}.scope"),
         };
         Ok(Self { slice: slice.to_owned(), unit })
+    }
+
+    /// Whether it is a slice, which has no processes of its own.
+    pub fn is_slice(&self) -> bool {
+        self.unit.ends_with(".slice")
     }
 
     /// The cgroup that systemd gives it: `a-b.slice` is below `a.slice`.
@@ -216,7 +242,11 @@ mod tests {
         assert!(SystemdUnit::parse("/a/b").is_err());
         assert!(SystemdUnit::parse("a--b.slice:p:n").unwrap().cgroup().is_err());
         assert!(SystemdUnit::parse("a:p:n").unwrap().cgroup().is_err());
-        let error = CgroupPath::parse(Some("a.slice:p:n"), "web", Driver::Systemd).unwrap_err();
-        assert!(error.to_string().contains("/a.slice/p-n.scope"), "{error}");
+        let path = CgroupPath::parse(Some("a.slice:p:n"), "web", Driver::Systemd).unwrap();
+        assert_eq!(path.below("/own"), "/a.slice/p-n.scope");
+        let path = CgroupPath::parse(None, "web", Driver::SystemdUser).unwrap().in_manager("/user@1.service");
+        assert_eq!(path.to_string(), "/user@1.service/user.slice/strake-web.scope");
+        let path = CgroupPath::parse(Some(":p:n"), "web", Driver::SystemdUser).unwrap();
+        assert_eq!(path.to_string(), "/user.slice/p-n.scope");
     }
 }

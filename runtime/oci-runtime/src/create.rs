@@ -10,6 +10,7 @@
 //! finds everything.
 
 mod joins;
+mod units;
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -32,6 +33,7 @@ use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
 use crate::plan::{DeviceKind, Plan, RlimitPlan, plan};
 use crate::rdt::Resctrl;
+use crate::runtime::Settings;
 use crate::spawn::{Birth, spawn};
 use crate::state::{ContainerRecord, ContainerStatus, StepRecord, hook_state, rfc3339};
 use crate::store::StateDir;
@@ -39,6 +41,7 @@ use crate::{hooks, network, sources};
 
 pub(crate) use joins::namespaces_of;
 use joins::{Joins, check_sysctls, open_joins};
+pub(crate) use units::PROPERTY_ANNOTATION;
 
 /// Points at which a test may kill the runtime.
 pub const FAILPOINTS: &[&str] = &[
@@ -58,7 +61,7 @@ pub const FAILPOINTS: &[&str] = &[
 pub(crate) struct Creation<'a> {
     pub(crate) dir: &'a StateDir,
     pub(crate) spec: &'a Spec,
-    pub(crate) systemd_cgroup: bool,
+    pub(crate) settings: &'a Settings,
     pub(crate) rootless: bool,
 }
 
@@ -84,7 +87,7 @@ pub(crate) fn create(
     id: &base::ContainerId,
     spec: &Spec,
     options: CreateOptions,
-    settings: (bool, bool),
+    settings: &Settings,
 ) -> Result<Created, Error> {
     let mut plan = plan(spec, &options.bundle)?;
     if sys::user::mapped().is_some() {
@@ -92,7 +95,7 @@ pub(crate) fn create(
     }
     let dir = StateDir::claim(root, id)?;
     failpoint::hit("create.claimed");
-    let creation = Creation { dir: &dir, spec, systemd_cgroup: settings.0, rootless: settings.1 };
+    let creation = Creation { dir: &dir, spec, settings, rootless: settings.rootless };
     let result = creation.run(id, &plan, options);
     if result.is_err() {
         let _ = dir.remove();
@@ -138,6 +141,10 @@ impl Creation<'_> {
             _ => None,
         };
         record.rdt = rdt;
+        record.systemd_unit = match &cgroup_path {
+            Some(CgroupPath::Unit { unit, .. }) => Some(unit.unit.clone()),
+            _ => None,
+        };
         record.cgroup_path = cgroup_path.as_ref().map(ToString::to_string).unwrap_or_default();
         record.warnings.extend(filter.iter().filter(|f| !f.unknown_syscalls().is_empty()).map(|filter| {
             format!("seccomp: unknown system calls are left out: {}", filter.unknown_syscalls().join(", "))
@@ -173,14 +180,25 @@ impl Creation<'_> {
             Err(_) if rootless => return Ok((None, None, cgroup::Plan::default())),
             Err(error) => return Err(error.into()),
         };
+        if self.settings.no_cgroup {
+            return Ok((Some(layout), None, cgroup::Plan::default()));
+        }
         let linux = self.spec.linux().as_ref();
         let raw =
             linux.and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.display().to_string());
-        if rootless && raw.is_none() {
+        let systemd = self.settings.systemd_cgroup;
+        if rootless && raw.is_none() && !systemd {
             return Ok((Some(layout), None, cgroup::Plan::default()));
         }
-        let driver = if self.systemd_cgroup { Driver::Systemd } else { Driver::Cgroupfs };
-        let path = CgroupPath::parse(raw.as_deref(), id.as_str(), driver)?;
+        let driver = match (systemd, self.settings.bus.user) {
+            (false, _) => Driver::Cgroupfs,
+            (true, false) => Driver::Systemd,
+            (true, true) => Driver::SystemdUser,
+        };
+        let mut path = CgroupPath::parse(raw.as_deref(), id.as_str(), driver)?;
+        if driver == Driver::SystemdUser {
+            path = path.in_manager(&units::manager_root(&self.settings.bus)?);
+        }
         let none = LinuxResources::default();
         let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
         let plan = cgroup::plan(resources, &layout)?;
@@ -217,7 +235,8 @@ impl Creation<'_> {
             cgroup: None,
             cgroup_path: String::new(),
             rdt: None,
-            systemd_cgroup: self.systemd_cgroup,
+            systemd_cgroup: self.settings.systemd_cgroup,
+            systemd_unit: None,
             terminal: plan.process.terminal.is_some(),
             setgroups_denied: self.setgroups_denied(plan),
             hooks: self.later_hooks(),
@@ -244,9 +263,13 @@ impl Creation<'_> {
     fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Created, Error> {
         // Init is born into v2's cgroup; v1's are made while init works, and entered by init:
         // moving another process can take the kernel many milliseconds.
-        let early = self.needs_cgroup_early(ready);
-        self.make_cgroup(ready, early)?;
-        let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some());
+        // systemd needs init for its scope: with it all comes later.
+        let by_systemd = ready.record.systemd_unit.is_some();
+        let early = !by_systemd && self.needs_cgroup_early(ready);
+        if !by_systemd {
+            self.make_cgroup(ready, early)?;
+        }
+        let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some() && !by_systemd);
         let into_cgroup = cgroup.map(Cgroup::fd_for_clone_into).transpose()?.flatten();
         let entrance = cgroup.filter(|_| early).map(Cgroup::entrance).transpose()?;
         let gate =
@@ -262,7 +285,7 @@ impl Creation<'_> {
             into_cgroup: into_cgroup.as_ref().map(AsFd::as_fd),
             time_offsets: &ready.plan.time_offsets,
         };
-        let is_moved = birth.by_helper();
+        let is_moved = by_systemd || birth.by_helper();
         match spawn(&birth).map_err(|source| clone_error(source, ready.plan))? {
             Forked::Child => {
                 // Nothing of the host's stays open while init waits for `start`.
@@ -402,6 +425,9 @@ impl Creation<'_> {
 
     /// After a failure: poststop hooks, the cgroup. The directory goes last.
     fn unmake(&self, record: &ContainerRecord) {
+        if let Some(unit) = &record.systemd_unit {
+            let _ = cgroup::Systemd::connect(&self.settings.bus).and_then(|mut systemd| systemd.stop(unit));
+        }
         if let Some(cgroup) = &record.cgroup {
             // What cannot be removed is not ours: an error was told already.
             let _ = cgroup.remove();
@@ -451,7 +477,9 @@ impl Parent<'_> {
         if ready.plan.namespaces.makes(Namespace::User) {
             self.write_maps(ready)?;
         }
-        if !cgroup_is_made {
+        if ready.record.systemd_unit.is_some() {
+            self.creation.start_unit(ready, self.pid)?;
+        } else if !cgroup_is_made {
             self.creation.complete_cgroup(ready)?;
         }
         if let (Some(group), Some(plan)) = (&ready.record.rdt, &ready.plan.rdt) {

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use base::{ContainerId, failpoint};
+use cgroup::SystemdBus;
 use oci_spec::runtime::{Linux, LinuxResources, Spec};
 use sys::Signal;
 
@@ -18,28 +19,55 @@ use crate::store::{StateDir, lives};
 #[derive(Clone, Debug)]
 pub struct Runtime {
     root: PathBuf,
-    systemd_cgroup: bool,
-    rootless: bool,
+    settings: Settings,
+}
+
+/// What is the same for all containers of a runtime.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// systemd makes the cgroups.
+    pub(crate) systemd_cgroup: bool,
+    /// Containers without cgroups.
+    pub(crate) no_cgroup: bool,
+    /// Which systemd.
+    pub(crate) bus: SystemdBus,
+    /// Goes without what only the host's root may do.
+    pub(crate) rootless: bool,
 }
 
 impl Runtime {
     /// The runtime whose state is under `root` (made when needed).
     pub fn new(root: PathBuf) -> Self {
         let rootless = sys::user::effective_uid() != 0;
-        Self { root, systemd_cgroup: false, rootless }
+        let bus = SystemdBus::system();
+        Self { root, settings: Settings { systemd_cgroup: false, no_cgroup: false, bus, rootless } }
     }
 
     /// Lets systemd make the cgroups.
     #[must_use]
     pub fn with_systemd_cgroup(mut self, on: bool) -> Self {
-        self.systemd_cgroup = on;
+        self.settings.systemd_cgroup = on;
+        self
+    }
+
+    /// Asks this systemd, where one makes the cgroups.
+    #[must_use]
+    pub fn with_systemd_bus(mut self, bus: SystemdBus) -> Self {
+        self.settings.bus = bus;
+        self
+    }
+
+    /// Makes no cgroups: containers stay in the caller's, without limits.
+    #[must_use]
+    pub fn without_cgroups(mut self, on: bool) -> Self {
+        self.settings.no_cgroup = on;
         self
     }
 
     /// Goes without what only the host's root may do.
     #[must_use]
     pub fn with_rootless(mut self, on: bool) -> Self {
-        self.rootless = on;
+        self.settings.rootless = on;
         self
     }
 
@@ -52,7 +80,7 @@ impl Runtime {
     ///
     /// The caller has one thread, becomes init's parent and reaps it.
     pub fn create(&self, id: &ContainerId, spec: &Spec, options: CreateOptions) -> Result<Created, Error> {
-        crate::create::create(&self.root, id, spec, options, (self.systemd_cgroup, self.rootless))
+        crate::create::create(&self.root, id, spec, options, &self.settings)
     }
 
     /// Lets init run the user's program. Returns once the program runs, or with the
@@ -192,6 +220,9 @@ impl Runtime {
                 // Init's end does not end the others when it is not PID 1.
                 cgroup.kill_all()?;
             }
+            if let Some(unit) = &record.systemd_unit {
+                self.systemd()?.stop(unit).map_err(cgroup::Error::from)?;
+            }
             cgroup.remove()?;
         }
         if let Some(group) = &record.rdt {
@@ -254,7 +285,17 @@ impl Runtime {
             (_, Some(cgroup)) => cgroup,
         };
         let plan = cgroup::plan_update(resources, &cgroup::Layout::detect()?)?;
+        if let Some(unit) = &record.systemd_unit {
+            // It writes again what it knows of whenever it likes: so first.
+            let mut systemd = self.systemd()?;
+            let properties = cgroup::resource_properties(&plan, systemd.version, &known_devices());
+            systemd.set(unit, &properties).map_err(cgroup::Error::from)?;
+        }
         Ok(cgroup.apply(&plan)?.iter().map(ToString::to_string).collect())
+    }
+
+    fn systemd(&self) -> Result<cgroup::Systemd, Error> {
+        Ok(cgroup::Systemd::connect(&self.settings.bus).map_err(cgroup::Error::from)?)
     }
 
     /// Changes its shares of cache and memory bandwidth: lines of `schemata`.
@@ -328,6 +369,11 @@ impl Container {
         let linux = self.spec.linux().as_ref().unwrap_or(&none);
         crate::exec::exec(&self.dir, &self.record, linux, options)
     }
+}
+
+/// Names of major numbers, as systemd takes them.
+pub(crate) fn known_devices() -> String {
+    std::fs::read_to_string("/proc/devices").unwrap_or_default()
 }
 
 fn is_gone(error: &std::io::Error) -> bool {

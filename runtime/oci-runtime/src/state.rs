@@ -94,6 +94,9 @@ pub struct ContainerRecord {
     /// Whether systemd manages the cgroup.
     #[serde(default)]
     pub systemd_cgroup: bool,
+    /// The unit that systemd made for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub systemd_unit: Option<String>,
     /// Whether init has a terminal.
     #[serde(default)]
     pub terminal: bool,

@@ -18,4 +18,5 @@ mod network;
 mod process;
 mod races;
 mod seccomp;
+mod systemd;
 mod terminals;
