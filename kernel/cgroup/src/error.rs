@@ -12,7 +12,7 @@ pub enum Error {
     #[error("no cgroup file system is mounted: mount one, as in `mount -t cgroup2 none /sys/fs/cgroup`")]
     NotMounted,
     /// A directory could not be made.
-    #[error("make cgroup {}{}", path.display(), hint(source))]
+    #[error("unable to apply cgroup configuration: make cgroup {}{}", path.display(), hint(source))]
     Create {
         /// The directory.
         path: PathBuf,

@@ -10,6 +10,7 @@
 //! finds everything.
 
 mod joins;
+mod maps;
 mod units;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,7 +22,6 @@ use cgroup::{Cgroup, CgroupPath, Driver, Layout};
 use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use sys::Namespace;
 use sys::clone::Forked;
-use sys::idmap;
 use sys::procfs::Procfs;
 use sys::rlimit::{self, Limit};
 use sys::seccomp::Filter;
@@ -75,6 +75,7 @@ struct Ready<'a> {
     root: Option<OwnedFd>,
     sources: Vec<Option<OwnedFd>>,
     device_sources: Vec<Option<OwnedFd>>,
+    late_sources: bool,
     joins: Vec<(Namespace, OwnedFd)>,
     record: ContainerRecord,
     timeline: init::Timeline,
@@ -127,11 +128,13 @@ impl Creation<'_> {
         let timeline = init::Timeline::start();
         let filter = self.filter()?;
         let (layout, cgroup_path, resources) = self.resources(id)?;
-        let own_mounts = plan.namespaces.makes(Namespace::Mount);
         let detached = matches!(rootfs, Rootfs::Mount(_));
-        let root = own_mounts.then(|| sources::root(&plan.root, rootfs)).transpose()?;
-        let sources = sources::mounts(plan, &options.bundle)?;
-        let device_sources = sources::devices(plan);
+        // An ordinary user may copy no mounts; root of his own namespaces may.
+        let late_sources = !detached && sys::user::effective_uid() != 0;
+        let (root, sources, device_sources) = match late_sources {
+            true => Default::default(),
+            false => sources::open(plan, &options.bundle, rootfs)?,
+        };
         let joins = open_joins(plan)?;
         check_sysctls(plan, &joins)?;
         let rdt = plan.rdt.as_ref().map(|rdt| Resctrl::find()?.locate(rdt, id.as_str())).transpose()?;
@@ -158,6 +161,7 @@ impl Creation<'_> {
             root,
             sources,
             device_sources,
+            late_sources,
             joins,
             record,
             timeline,
@@ -186,8 +190,14 @@ impl Creation<'_> {
         let linux = self.spec.linux().as_ref();
         let raw =
             linux.and_then(|linux| linux.cgroups_path().as_ref()).map(|path| path.display().to_string());
+        let none = LinuxResources::default();
+        let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
         let systemd = self.settings.systemd_cgroup;
         if rootless && raw.is_none() && !systemd {
+            // Without a cgroup there are no limits: one that is asked for is not left out in silence.
+            if let Some(limit) = cgroup::plan(resources, &layout)?.settings.first() {
+                return Err(Error::LimitWithoutCgroup { limit: limit.to_string() });
+            }
             return Ok((Some(layout), None, cgroup::Plan::default()));
         }
         let driver = match (systemd, self.settings.bus.user) {
@@ -199,8 +209,6 @@ impl Creation<'_> {
         if driver == Driver::SystemdUser {
             path = path.in_manager(&units::manager_root(&self.settings.bus)?);
         }
-        let none = LinuxResources::default();
-        let resources = linux.and_then(|linux| linux.resources().as_ref()).unwrap_or(&none);
         let plan = cgroup::plan(resources, &layout)?;
         Ok((Some(layout), Some(path), plan))
     }
@@ -354,6 +362,7 @@ impl Creation<'_> {
             root: ready.root.take(),
             sources: std::mem::take(&mut ready.sources),
             device_sources: std::mem::take(&mut ready.device_sources),
+            late_sources: ready.late_sources.then_some(&options.bundle),
             joins: std::mem::take(&mut ready.joins),
             cgroup: record.cgroup.as_ref(),
             way,
@@ -369,7 +378,7 @@ impl Creation<'_> {
             start_hooks: hooks.start_container().as_deref().unwrap_or_default(),
             hook_state: &state,
         };
-        init::run(&prepared)
+        init::run(prepared)
     }
 
     /// Whether the whole cgroup has to be there before the clone: without v1 there is no
@@ -538,11 +547,7 @@ impl Parent<'_> {
 
     fn write_maps(&self, ready: &Ready<'_>) -> Result<(), Error> {
         let Some(maps) = &ready.plan.id_maps else { return Ok(()) };
-        let written = Procfs::host()
-            .and_then(|proc| idmap::write_maps(&proc, self.pid, maps, ready.record.setgroups_denied));
-        written.map_err(Error::system(
-            "write the id maps of the user namespace (are the host ids inside the runtime's own map?)",
-        ))?;
+        maps::write(self.pid, maps, ready.record.setgroups_denied)?;
         raise_hard_limits(self.pid, &ready.plan.process.rlimits);
         self.channel.go().map_err(Error::system("release init"))
     }

@@ -39,6 +39,22 @@ pub enum Error {
     /// The resources cannot be had.
     #[error(transparent)]
     Resources(#[from] cgroup::PlanError),
+    /// A limit where there can be none.
+    #[error(
+        "rootless needs no limits + no cgrouppath when no permission is granted for cgroups: {limit} cannot be set; leave linux.resources out, or give a linux.cgroupsPath that is yours"
+    )]
+    LimitWithoutCgroup {
+        /// The first one.
+        limit: String,
+    },
+    /// The ids could not be mapped for a user.
+    #[error("map the ids of the user namespace by {program}: {said}")]
+    MapHelper {
+        /// `newuidmap` or `newgidmap`.
+        program: &'static str,
+        /// What it said.
+        said: String,
+    },
     /// A cgroup operation failed.
     #[error(transparent)]
     Cgroup(#[from] cgroup::Error),
@@ -207,7 +223,8 @@ impl Classified for Error {
             Self::Cgroup(error) => error.class(),
             Self::Network(error) => error.class(),
             Self::Rdt(error) => error.class(),
-            Self::Hook(_) | Self::InitDied { .. } => ErrorClass::Internal,
+            Self::LimitWithoutCgroup { .. } => ErrorClass::PermissionDenied,
+            Self::MapHelper { .. } | Self::Hook(_) | Self::InitDied { .. } => ErrorClass::Internal,
             Self::Path { source, .. } | Self::System { source, .. } => source.class(),
             Self::Init { errno: 0, .. } => ErrorClass::Invalid,
             Self::Init { errno, .. } => io::Error::from_raw_os_error(*errno).class(),

@@ -55,24 +55,43 @@ fn exec_while_it_lives(
         ),
         false => None,
     };
+    // An ordinary user has rights in his user namespace only, and over a PID namespace only from there.
+    let user = match sys::user::effective_uid() != 0 && namespaces.contains(Namespace::User) {
+        true => Some(
+            sys::namespace::open_of(Some(record.pid), Namespace::User)
+                .map_err(Error::system("open the container's user namespace"))?,
+        ),
+        false => None,
+    };
     // What was opened is of the process that was recorded, or of a stranger with its id.
     if !record.init_lives() {
         return Err(NOT_RUNNING);
     }
-    let birth = Birth { pid: pid_namespace.as_ref().map(AsFd::as_fd), ..Birth::default() };
+    let birth = Birth {
+        pid: pid_namespace.as_ref().map(AsFd::as_fd),
+        user: user.as_ref().map(AsFd::as_fd),
+        ..Birth::default()
+    };
     let (forked, cgroup) = spawn_in_cgroup(record, options, &birth)?;
     match forked {
         Forked::Child => {
             drop(ours);
             let filter = filter.as_ref();
-            let child = Child { init, namespaces, plan: &plan, filter, record, cgroup: cgroup.as_ref() };
+            let joined = user.is_some();
+            let child =
+                Child { init, namespaces, joined, plan: &plan, filter, record, cgroup: cgroup.as_ref() };
             child.run(options, &InitEnd(theirs))
         }
         Forked::Parent { pid, pidfd } => {
             drop(theirs);
             let relayed = options.relayed;
             let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd, relayed };
-            match parent.finish(&plan, &mut warnings) {
+            // A helper's child is born into no cgroup.
+            let moved = match cgroup.filter(|_| user.is_some()) {
+                Some(cgroup) => cgroup.join(pid).map_err(Error::from),
+                None => Ok(()),
+            };
+            match moved.and_then(|()| parent.finish(&plan, &mut warnings)) {
                 Ok((console, start_time)) => Ok(Created { pid, pidfd, start_time, console, warnings }),
                 Err(error) => {
                     let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
@@ -125,6 +144,8 @@ fn cgroup_of_init(record: &ContainerRecord) -> Option<Cgroup> {
 struct Child<'a> {
     init: OwnedFd,
     namespaces: NamespaceSet,
+    /// It is in the user namespace already.
+    joined: bool,
     plan: &'a ProcessPlan,
     filter: Option<&'a sys::seccomp::Filter>,
     record: &'a ContainerRecord,
@@ -170,8 +191,9 @@ impl Child<'_> {
         sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
         self.enter_cgroup()?;
         let own = self.namespaces.without(Namespace::Pid);
-        if !own.is_empty() {
-            sys::namespace::join_process(&self.init, own)
+        let left = if self.joined { own.without(Namespace::User) } else { own };
+        if !left.is_empty() {
+            sys::namespace::join_process(&self.init, left)
                 .doing(|| "join the container's namespaces".to_owned())?;
         }
         let setgroups_denied = own.contains(Namespace::User) && init::become_root()?;

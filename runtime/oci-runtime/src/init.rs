@@ -47,6 +47,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) root: Option<OwnedFd>,
     /// For each mount its detached source, when it is a bind mount.
     pub(crate) sources: Vec<Option<OwnedFd>>,
+    /// The bundle, when init has to open all sources itself.
+    pub(crate) late_sources: Option<&'a std::path::Path>,
     /// Devices of the host that are bound, by their place in the plan.
     pub(crate) device_sources: Vec<Option<OwnedFd>>,
     /// Namespaces to join.
@@ -169,14 +171,43 @@ impl Timeline {
 }
 
 /// Sets the container up and becomes its program.
-pub(crate) fn run(prepared: &Prepared<'_>) -> ! {
-    match set_up(prepared) {
+pub(crate) fn run(mut prepared: Prepared<'_>) -> ! {
+    let mut timeline = Timeline::start();
+    let begun = begin(&prepared).and_then(|setgroups_denied| {
+        prepared.open_sources()?;
+        Ok(setgroups_denied)
+    });
+    timeline.mark("namespaces");
+    let prepared = &prepared;
+    match begun.and_then(|setgroups_denied| set_up(prepared, setgroups_denied, timeline)) {
         // Nobody hears it if the runtime is dead, and then nobody needs to.
         Err(error) => drop(prepared.channel.failed(&error.failure())),
         // The runtime is gone by now: `start` listens.
         Ok(ready) => prepared.gate.report(&ready.go(prepared).failure()),
     }
     sys::process::exit_now(1)
+}
+
+impl Prepared<'_> {
+    /// What the runtime may not copy, root of the container's own namespaces may.
+    fn open_sources(&mut self) -> Result<(), InitError> {
+        let Some(bundle) = self.late_sources else { return Ok(()) };
+        let opened = crate::sources::open(self.plan, bundle, crate::options::Rootfs::Path);
+        let opened = opened.map_err(|error| {
+            let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}"));
+            InitError::plain(format!("{error}{}", cause.unwrap_or_default()))
+        })?;
+        (self.root, self.sources, self.device_sources) = opened;
+        Ok(())
+    }
+}
+
+/// Takes up its place. Gives whether `setgroups(2)` is denied from now on.
+fn begin(prepared: &Prepared<'_>) -> Result<bool, InitError> {
+    // The caller's would be held open until `start`, which may be long.
+    sys::fd::close_inherited(3 + prepared.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
+    protect_ourselves(prepared)?;
+    join_namespaces(prepared)
 }
 
 /// Init at the gate.
@@ -205,14 +236,12 @@ impl AtGate<'_> {
     }
 }
 
-fn set_up<'a>(prepared: &'a Prepared<'a>) -> Result<AtGate<'a>, InitError> {
+fn set_up<'a>(
+    prepared: &'a Prepared<'a>,
+    setgroups_denied: bool,
+    mut timeline: Timeline,
+) -> Result<AtGate<'a>, InitError> {
     let plan = prepared.plan;
-    let mut timeline = Timeline::start();
-    // The caller's would be held open until `start`, which may be long.
-    sys::fd::close_inherited(3 + prepared.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
-    protect_ourselves(prepared)?;
-    let setgroups_denied = join_namespaces(prepared)?;
-    timeline.mark("namespaces");
     let mut warnings = Vec::new();
     let proc = match &prepared.root {
         Some(tree) => set_up_root(prepared, tree, &mut timeline, &mut warnings)?,
@@ -257,10 +286,18 @@ fn hook_failure(error: &crate::hooks::HookError) -> InitError {
 /// namespaces it joins (CVE-2016-9962).
 fn protect_ourselves(prepared: &Prepared<'_>) -> Result<(), InitError> {
     sys::prctl::set_parent_death_signal(Some(Signal::KILL)).doing(|| "die with the runtime".to_owned())?;
-    sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned())?;
+    let forbid_tracing = || sys::prctl::set_dumpable(false).doing(|| "forbid tracing".to_owned());
+    // Our files in /proc would be root's, and an ordinary user could not write the maps into them.
+    let by_user = prepared.late_sources.is_some();
+    if !by_user {
+        forbid_tracing()?;
+    }
     rustix::process::umask(rustix::fs::Mode::empty());
     if prepared.plan.namespaces.makes(Namespace::User) {
         prepared.channel.wait_go().doing(|| "wait for the id maps".to_owned())?;
+    }
+    if by_user {
+        forbid_tracing()?;
     }
     if let Some(name) = &prepared.keyring {
         if let Some(label) = &prepared.plan.process.selinux {

@@ -15,8 +15,18 @@ use crate::error::Error;
 use crate::options::Rootfs;
 use crate::plan::{DeviceKind, DevicePlan, IdmapPlan, MountKind, MountPlan, Plan, RootPlan};
 
+/// The root filesystem, when there is a mount namespace for it; for each mount its source, and for each
+/// device.
+pub(crate) type Opened = (Option<OwnedFd>, Vec<Option<OwnedFd>>, Vec<Option<OwnedFd>>);
+
+/// Opens them all.
+pub(crate) fn open(plan: &Plan, bundle: &Path, rootfs: Rootfs) -> Result<Opened, Error> {
+    let root = plan.namespaces.makes(Namespace::Mount).then(|| root(&plan.root, rootfs)).transpose()?;
+    Ok((root, mounts(plan, bundle)?, devices(plan)))
+}
+
 /// The root filesystem, detached.
-pub(crate) fn root(plan: &RootPlan, rootfs: Rootfs) -> Result<OwnedFd, Error> {
+fn root(plan: &RootPlan, rootfs: Rootfs) -> Result<OwnedFd, Error> {
     let tree = match rootfs {
         Rootfs::Mount(tree) => return Ok(tree),
         Rootfs::Path => match mount::clone_path(&plan.path, true) {
@@ -37,7 +47,7 @@ pub(crate) fn root(plan: &RootPlan, rootfs: Rootfs) -> Result<OwnedFd, Error> {
 }
 
 /// For each mount its source, if it is a bind mount.
-pub(crate) fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>, Error> {
+fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>, Error> {
     let around = Around::of(plan);
     plan.mounts
         .iter()
@@ -211,7 +221,7 @@ fn atime(set: u64) -> u64 {
 }
 
 /// Devices that are bound, since they cannot be made in a user namespace.
-pub(crate) fn devices(plan: &Plan) -> Vec<Option<OwnedFd>> {
+fn devices(plan: &Plan) -> Vec<Option<OwnedFd>> {
     plan.devices.iter().map(|device| device.bind.then(|| host_device(device)).flatten()).collect()
 }
 

@@ -17,6 +17,7 @@ mod namespaces;
 mod network;
 mod process;
 mod races;
+mod rootless;
 mod seccomp;
 mod systemd;
 mod terminals;

@@ -12,6 +12,7 @@ use testkit::{Output, isolated, run, wait_for};
 use crate::bundle::Bundle;
 
 const USER: u32 = 1000;
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A bundle that belongs to an ordinary user, with a runtime that he can reach.
 struct Rootless(Bundle);
@@ -81,7 +82,7 @@ fn a_user_with_one_id_runs_the_example() {
     isolated(|| {
         let rootless = Rootless::new();
         rootless.change(|spec| {
-            script(spec, "id -u; cat /proc/self/uid_map /proc/self/setgroups; echo x > /dev/null")
+            script(spec, "id -u; cat /proc/self/uid_map /proc/self/setgroups; echo x > /dev/null");
         });
         let said = rootless.run();
         let words: Vec<&str> = said.ok().split_whitespace().collect();
@@ -101,8 +102,10 @@ fn a_user_execs_lists_and_kills() {
         let rootless = Rootless::new();
         rootless.change(|spec| script(spec, "exec sleep 1000"));
         let path = rootless.path();
-        let mut detached = rootless.command(&["run", "--detach", "--bundle", &path, "c"]);
-        assert!(detached.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap().success());
+        let log = format!("{path}/log");
+        let mut detached = rootless.command(&["--log", &log, "run", "--detach", "--bundle", &path, "c"]);
+        let started = detached.stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+        assert!(started.success(), "{}", fs::read_to_string(log).unwrap());
         assert_eq!(rootless.runtime(&["exec", "c", "/bin/id", "-u"]).ok(), "0");
         assert!(rootless.runtime(&["list", "--quiet"]).ok() == "c");
         rootless.runtime(&["kill", "c", "KILL"]).ok();
@@ -132,7 +135,7 @@ fn many_ids_are_mapped_by_the_helpers() {
             many(spec);
             spec["process"]["user"]["uid"] = json!(7);
         });
-        let path = format!("{dir}/bin:{}", std::env::var("PATH").unwrap());
+        let path = format!("{dir}/bin:{}", PATH);
         let run = rootless
             .command(&["run", "--bundle", &dir, "c"])
             .env("PATH", path)
@@ -155,7 +158,7 @@ fn many_ids_are_mapped_by_the_helpers() {
         // A user whom the helpers refuse is told what they said, and nothing is left.
         fs::write(format!("{dir}/bin/newuidmap"), "#!/bin/sh\necho 'range is not allowed' >&2; exit 1\n")
             .unwrap();
-        let path = format!("{dir}/bin:{}", std::env::var("PATH").unwrap());
+        let path = format!("{dir}/bin:{}", PATH);
         let refused = testkit::run(rootless.command(&["run", "--bundle", &dir, "d"]).env("PATH", path));
         refused.exits(1).says("by newuidmap: range is not allowed");
         assert_eq!(rootless.runtime(&["list", "--quiet"]).ok(), "");
