@@ -248,6 +248,28 @@ fn features_and_spec_print_what_can_be_used() {
         let features: Value = serde_json::from_str(bundle.runtime(&["features"]).ok()).unwrap();
         assert_eq!(features["linux"]["seccomp"]["enabled"], true);
         assert!(features["mountOptions"].as_array().unwrap().iter().any(|word| word == "rro"));
+        let linux = &features["linux"];
+        for part in ["apparmor", "selinux", "intelRdt", "netDevices"] {
+            assert_eq!(linux[part]["enabled"], true, "{part}");
+        }
+        assert_eq!(linux["cgroup"]["systemd"], true);
+        // What is told is recognized: every option, each on a file system of its own.
+        let words: Vec<&str> =
+            features["mountOptions"].as_array().unwrap().iter().map(|word| word.as_str().unwrap()).collect();
+        let all =
+            words.iter().filter(|word| !["bind", "rbind", "idmap", "ridmap", "remount"].contains(*word));
+        let options = all.enumerate().fold(Bundle::new(), |bundle, (at, word)| {
+            let target = format!("/tmp/{at}");
+            bundle.mount(json!({ "destination": target, "type": "tmpfs", "source": word, "options": [word] }))
+        });
+        options.run().ok();
+        let known = |list: &Value, word: &str| list.as_array().unwrap().iter().any(|known| known == word);
+        for kind in ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"] {
+            assert!(known(&linux["namespaces"], kind), "{kind}");
+        }
+        let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
+        let count = last.trim().parse::<usize>().unwrap() + 1;
+        assert_eq!(linux["capabilities"].as_array().unwrap().len(), count);
         let path = bundle.dir.path().to_str().unwrap().to_owned();
         bundle.runtime(&["spec", "--bundle", &path]).ok();
         bundle.runtime(&["spec", "--bundle", &path]).exits(1).says("remove it first");
