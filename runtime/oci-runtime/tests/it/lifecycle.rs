@@ -122,7 +122,7 @@ fn list_and_ps_show_it() {
         assert!(ps.ok().lines().any(|line| line.contains(&pid)), "{}", ps.stdout);
         assert_eq!(ps.ok().lines().count(), 4);
         bundle.runtime(&["delete", "c", "-f"]).ok();
-        assert_eq!(bundle.runtime(&["list", "--format=json"]).ok(), "[]");
+        assert_eq!(bundle.runtime(&["list", "--format=json"]).ok(), "null");
     });
 }
 
