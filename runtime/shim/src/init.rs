@@ -94,7 +94,7 @@ pub fn pause() -> Result<u8, InitError> {
     let signals = [Signal::TERM, Signal::INT, Signal::CHLD];
     let signals = sys::signal::signalfd(&signals).map_err(InitError::Signals)?;
     // What the start took stays out of each pod's memory; without it this is only larger.
-    let _ = sys::memory::release_code();
+    let _ = sys::memory::release_past();
     loop {
         wait_readable(&signals).map_err(InitError::Signals)?;
         while let Ok(Some(received)) = sys::signal::read_signalfd(&signals) {

@@ -8,7 +8,7 @@ pub(super) fn run() -> Outcome {
     sys::signal::block(&signals)?;
     let fd = sys::signal::signalfd(&signals)?;
     // It sleeps as long as its pod lives. Where there is no /proc, all of it stays.
-    let _ = sys::memory::release_code();
+    let _ = sys::memory::release_past();
     loop {
         wait_readable(&fd)?;
         while let Some(received) = sys::signal::read_signalfd(&fd)? {

@@ -34,6 +34,10 @@ const CONNECTIONS_MAX: usize = 256;
 /// none of ours is given back: another process may have had the system's last.
 const STARVED_PAUSE: Duration = Duration::from_millis(250);
 
+/// How long nothing must have happened until what the start has taken is given back: most containers
+/// end before, and pay nothing for it.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// What is needed to watch a container, made before anything can go wrong unseen.
 #[derive(Debug)]
 pub(super) struct Assembled {
@@ -72,6 +76,8 @@ pub(super) struct Supervisor {
     listening: bool,
     /// A client waits for which there was no descriptor or no memory.
     starved: bool,
+    /// What the start has taken is given back.
+    rested: bool,
     signals: OwnedFd,
     lock: Option<OwnedFd>,
     /// The state directory.
@@ -122,6 +128,7 @@ impl Supervisor {
             listener: Some(assembled.listener),
             listening: true,
             starved: false,
+            rested: false,
             signals: assembled.signals,
             lock: Some(assembled.lock),
             home: assembled.home,
@@ -158,7 +165,10 @@ impl Supervisor {
             self.begin_monitor();
         }
         while !self.is_done() {
-            let all = self.poller.wait(self.starved.then_some(STARVED_PAUSE)).map_err(ServeError::Wait)?;
+            let all = self.poller.wait(self.patience()).map_err(ServeError::Wait)?;
+            if all.is_empty() && !self.starved {
+                self.rest();
+            }
             // Whatever else happened may have given a descriptor back.
             let may_listen = self.starved && !all.iter().any(|ready| ready.source == Source::Listener);
             for ready in all {
@@ -170,6 +180,22 @@ impl Supervisor {
         }
         base::failpoint::hit("shim.settled");
         Ok(())
+    }
+
+    /// How long to wait at most.
+    fn patience(&self) -> Option<Duration> {
+        match (self.starved, self.rested) {
+            (true, _) => Some(STARVED_PAUSE),
+            (false, false) if self.phase == Phase::Running => Some(REST_AFTER),
+            _ => None,
+        }
+    }
+
+    /// Once in a life: what comes after the start takes little.
+    fn rest(&mut self) {
+        self.rested = true;
+        // Without it this process is only larger.
+        let _ = sys::memory::release_past();
     }
 
     fn is_done(&self) -> bool {

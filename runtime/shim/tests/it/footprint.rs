@@ -57,3 +57,24 @@ fn private_memory_stays_within_a_mebibyte_and_idle_costs_nothing() {
         reader.join().unwrap();
     });
 }
+
+#[test]
+fn a_shim_at_rest_gives_back_what_its_start_took() {
+    isolated(|| {
+        let mut rig = Rig::shell("read x");
+        rig.stdin = shim::StdinMode::Open;
+        let (mut client, started) = rig.launch().unwrap();
+        let before = field_kib(started.shim_pid, "Rss:");
+        client.start().unwrap();
+        let now = || field_kib(started.shim_pid, "Rss:");
+        assert!(
+            wait_until(Duration::from_secs(20), || now() * 4 < before * 3),
+            "{before} KiB, then {} KiB",
+            now()
+        );
+        // What it needs comes back.
+        client.status().unwrap();
+        client.kill(9).unwrap();
+        client.wait().unwrap();
+    });
+}
