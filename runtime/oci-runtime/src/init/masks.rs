@@ -25,12 +25,16 @@ pub(super) fn hide(setup: &mut Setup, plan: &Plan) -> Result<(), InitError> {
         return Ok(());
     }
     let cover = Cover::make().doing(|| "make the cover of masked paths".to_owned())?;
+    let stands = cover.stand_where_it_must(setup).doing(|| "attach the cover of masked paths".to_owned())?;
     for path in &plan.masked {
         let Some(target) = existing(setup, path)? else { continue };
         let is_dir =
             file_type(&target).doing(|| format!("look at {}", path.display()))? == FileType::Directory;
         let piece = cover.piece(is_dir).doing(|| format!("cover {}", path.display()))?;
         mount::attach(&piece, &target).doing(|| format!("mask {}", path.display()))?;
+    }
+    if stands {
+        cover.go(setup).doing(|| "detach the cover of masked paths".to_owned())?;
     }
     Ok(())
 }
@@ -89,6 +93,24 @@ impl Cover {
     /// Opens the null device, or the empty file where there is none.
     pub(super) fn open(&self, access: OFlags) -> io::Result<OwnedFd> {
         Ok(rustix::fs::openat(&self.tmpfs, "f", access | OFlags::CLOEXEC, Mode::empty())?)
+    }
+
+    /// Before Linux 6.15 only what is attached can be cloned: there it stands on the container's root, where paths
+    /// below an open root do not meet it, until all pieces are made.
+    fn stand_where_it_must(&self, setup: &Setup) -> io::Result<bool> {
+        match self.piece(true) {
+            Err(error) if error.raw_os_error() == Some(rustix::io::Errno::INVAL.raw_os_error()) => {
+                mount::attach(&self.tmpfs, &setup.root)?;
+                Ok(true)
+            }
+            other => other.map(|_| false),
+        }
+    }
+
+    fn go(&self, setup: &Setup) -> io::Result<()> {
+        rustix::process::fchdir(&self.tmpfs)?;
+        mount::unmount(Path::new("."), mount::UnmountFlags::DETACH)?;
+        Ok(rustix::process::fchdir(&setup.root)?)
     }
 
     /// A detached mount that covers a directory or a file.

@@ -63,3 +63,14 @@ fn everything_allowed_is_everything() {
     let container = Container::new(&script).limited("devices", json!([{ "allow": true, "access": "rwm" }]));
     assert_eq!(container.run().ok(), "opened");
 }
+
+#[test]
+fn masked_paths_are_empty_on_a_kernel_that_clones_only_what_is_attached() {
+    let script =
+        "ls -A /proc/irq; head -c 1 /proc/kallsyms; ls -A /; cat /proc/self/mountinfo | grep -c mask";
+    let container = Container::new(script).with(|spec| {
+        spec["linux"]["maskedPaths"] = json!(["/proc/irq", "/proc/kallsyms"]);
+    });
+    let said = container.run();
+    assert!(said.ok().starts_with("bin\n") && said.stdout.ends_with("\n2\n"), "{}", said.stdout);
+}
