@@ -48,7 +48,7 @@ pub(crate) struct Prepared<'a> {
     /// For each mount its detached source, when it is a bind mount.
     pub(crate) sources: Vec<Option<OwnedFd>>,
     /// The bundle, when init has to open all sources itself.
-    pub(crate) late_sources: Option<&'a std::path::Path>,
+    pub(crate) late_sources: Option<&'a Path>,
     /// Devices of the host that are bound, by their place in the plan.
     pub(crate) device_sources: Vec<Option<OwnedFd>>,
     /// Namespaces to join.
