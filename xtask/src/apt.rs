@@ -24,6 +24,7 @@ pub(crate) const TESTS: &[&str] = &[
     "containernetworking-plugins",
     "crun",
     "curl",
+    "dbus",
     "docker.io",
     "etcd-server",
     "iproute2",

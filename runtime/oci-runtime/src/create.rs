@@ -325,16 +325,7 @@ impl Creation<'_> {
                         warnings: std::mem::take(&mut ready.record.warnings),
                         pidfd,
                     }),
-                    Err(error) => {
-                        let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
-                        let status = sys::process::wait_pidfd(&pidfd);
-                        Err(match (error, status) {
-                            (Error::InitDied { .. }, Ok(status)) => {
-                                Error::InitDied { status: end_of(status) }
-                            }
-                            (error, _) => error,
-                        })
-                    }
+                    Err(error) => Err(end_init(&pidfd, error)),
                 }
             }
         }
@@ -448,6 +439,15 @@ impl Creation<'_> {
             let state = hook_state(record, "stopped", 0);
             let _ = hooks::run_all("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);
         }
+    }
+}
+
+/// Ends an init that does not come to be; how it ended, if that is all there is to say.
+fn end_init(pidfd: &OwnedFd, error: Error) -> Error {
+    let _ = sys::pidfd::send_signal(pidfd, sys::Signal::KILL);
+    match (error, sys::process::wait_pidfd(pidfd)) {
+        (Error::InitDied { .. }, Ok(status)) => Error::InitDied { status: end_of(status) },
+        (error, _) => error,
     }
 }
 

@@ -48,20 +48,15 @@ fn exec_while_it_lives(
     let init = sys::pidfd::open(record.pid).map_err(Error::system("open init's descriptor"))?;
     let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
     let namespaces = namespaces_of(record);
-    let pid_namespace = match namespaces.contains(Namespace::Pid) {
-        true => Some(
-            sys::namespace::open_of(Some(record.pid), Namespace::Pid)
-                .map_err(Error::system("open the container's PID namespace"))?,
-        ),
-        false => None,
+    let open = |kind, what| {
+        let opened = || sys::namespace::open_of(Some(record.pid), kind).map_err(Error::system(what));
+        namespaces.contains(kind).then(opened).transpose()
     };
+    let pid_namespace = open(Namespace::Pid, "open the container's PID namespace")?;
     // An ordinary user has rights in his user namespace only, and over a PID namespace only from there.
-    let user = match sys::user::effective_uid() != 0 && namespaces.contains(Namespace::User) {
-        true => Some(
-            sys::namespace::open_of(Some(record.pid), Namespace::User)
-                .map_err(Error::system("open the container's user namespace"))?,
-        ),
-        false => None,
+    let user = match sys::user::effective_uid() {
+        0 => None,
+        _ => open(Namespace::User, "open the container's user namespace")?,
     };
     // What was opened is of the process that was recorded, or of a stranger with its id.
     if !record.init_lives() {
