@@ -155,16 +155,20 @@ impl Engine {
         let name = locked.record.name.clone();
         let state_dir = self.paths().state_dir(&locked.record.id);
         if let Some(mut client) = reach(&state_dir).map_err(Error::shim(&name))? {
-            let status = client.status().map_err(Error::shim(&name))?;
-            match status.phase {
-                Phase::Running | Phase::Paused => {
+            let status = match client.status() {
+                // It has ended while it was asked.
+                Err(error) if error.is_gone() => None,
+                status => Some(status.map_err(Error::shim(&name))?),
+            };
+            match status {
+                Some(status) if matches!(status.phase, Phase::Running | Phase::Paused) => {
                     let at = status.started_at.unwrap_or_else(Timestamp::now);
                     let event = Event::Started { pid: status.pid, start_time: status.start_time, at };
                     return self.advance(locked, event);
                 }
                 // Killed before it was held it would be gone with its supervisor while we ask.
-                Phase::Created => end_unstarted(client),
-                Phase::Exited => {}
+                Some(status) if matches!(status.phase, Phase::Created) => end_unstarted(client),
+                _ => {}
             }
         }
         // An end that was recorded after the gate was opened is the end of a run; that of the run
