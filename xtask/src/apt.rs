@@ -44,6 +44,7 @@ pub(crate) const TESTS: &[&str] = &[
     "strace",
     "systemd",
     "tar",
+    "uidmap",
     "unzip",
     "util-linux",
 ];

@@ -57,7 +57,7 @@ fn namespaces_are_made_or_joined_in_order() {
 fn new_file_systems_have_the_mount_label() {
     let json = MINIMAL.replace("PROCESS", "").replace(
         "LINUX",
-        r#", "linux":{"mountLabel":"u:r:t:s0:c1,c2"}, "mounts":[{"destination":"/a","type":"tmpfs"},
+        r#", "linux":{"mountLabel":"u:r:t:s0:c1,c2","namespaces":[{"type":"mount"}]}, "mounts":[{"destination":"/a","type":"tmpfs"},
             {"destination":"/b","type":"proc"}, {"destination":"/c","source":"/c","options":["bind"]},
             {"destination":"/d","type":"tmpfs","options":["context=own"]}]"#,
     );
