@@ -258,13 +258,9 @@ impl Networks {
             done.released.push(id);
         }
         let bridges = self.bridges(&mut host)?;
-        for link in host.all()? {
-            let ours = link.master.is_some_and(|master| bridges.contains(&master));
-            let held = ledger.holders.iter().any(|holder| holder.host_link == link.name);
-            if ours && links::is_host_link(&link) && !held {
-                host.delete(&link.name)?;
-                done.links_deleted.push(link.name);
-            }
+        for link in self.stray_links(&ledger, &mut host)? {
+            host.delete(&link)?;
+            done.links_deleted.push(link);
         }
         done.warnings.extend(self.sweep_chains(&ledger));
         for id in self.recorded()? {

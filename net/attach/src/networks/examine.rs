@@ -2,11 +2,13 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base::ContainerId;
 
 use super::Networks;
 use crate::error::Error;
+use crate::ledger::Ledger;
 use crate::links::{self, HostLinks};
 
 /// One thing that [`Networks::reconcile`] would put right.
@@ -53,6 +55,7 @@ impl Networks {
     /// Looks for what containers that are not live have left; `is_live` as for
     /// [`Networks::reconcile`].
     pub fn examine(&self, is_live: impl Fn(&ContainerId) -> bool) -> Result<Vec<Leftover>, Error> {
+        self.await_links()?;
         let _lock = self.lock()?;
         let ledger = self.ledger()?;
         let mut found = Vec::new();
@@ -65,16 +68,7 @@ impl Networks {
             });
         }
         let mut host = HostLinks::open()?;
-        let bridges = self.bridges(&mut host)?;
-        if !bridges.is_empty() {
-            for link in host.all()? {
-                let ours = link.master.is_some_and(|master| bridges.contains(&master));
-                let held = ledger.holders.iter().any(|holder| holder.host_link == link.name);
-                if ours && links::is_host_link(&link) && !held {
-                    found.push(Leftover::Link { name: link.name });
-                }
-            }
-        }
+        found.extend(self.stray_links(&ledger, &mut host)?.into_iter().map(|name| Leftover::Link { name }));
         let chains = self.stray_chains(&ledger).into_iter();
         found.extend(chains.map(|(id, network, link)| Leftover::Chain { id, network, link }));
         found.extend(self.stray_pins(&ledger).into_iter().map(|path| Leftover::Pin { path }));
@@ -85,4 +79,38 @@ impl Networks {
         }
         Ok(found)
     }
+
+    /// The links of a container that has just ended go with its namespace, which the kernel takes down
+    /// in its own time: they are given that.
+    fn await_links(&self) -> Result<(), Error> {
+        for _ in 0..LOOKS_MAX {
+            let stray = {
+                let _lock = self.lock()?;
+                self.stray_links(&self.ledger()?, &mut HostLinks::open()?)?
+            };
+            if stray.is_empty() {
+                break;
+            }
+            std::thread::sleep(BETWEEN_LOOKS);
+        }
+        Ok(())
+    }
+
+    /// The hosts' ends on bridges of ours that no container holds.
+    pub(super) fn stray_links(&self, ledger: &Ledger, host: &mut HostLinks) -> Result<Vec<String>, Error> {
+        let bridges = self.bridges(host)?;
+        if bridges.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stray = |link: &netlink::route::Link| {
+            let ours = link.master.is_some_and(|master| bridges.contains(&master));
+            let held = ledger.holders.iter().any(|holder| holder.host_link == link.name);
+            ours && links::is_host_link(link) && !held
+        };
+        Ok(host.all()?.into_iter().filter(stray).map(|link| link.name).collect())
+    }
 }
+
+/// Two seconds in all: what is there then stays.
+const LOOKS_MAX: u32 = 40;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
