@@ -249,8 +249,10 @@ fn cg_09_disk_writes_are_limited_and_accounted() {
         // The kernel's own account says how much went through while the writer was at it.
         let written = || {
             let text = std::fs::read_to_string(group.join("blkio.throttle.io_service_bytes")).unwrap();
-            let line = text.lines().find(|line| line.contains(" Write ")).unwrap_or(": Write 0").to_owned();
-            line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()
+            // Of this disk: the container's log and layer are on another.
+            let device = rule.split_once(' ').unwrap().0;
+            let line = text.lines().find_map(|line| line.strip_prefix(&format!("{device} Write ")));
+            line.map_or(0, |bytes| bytes.parse::<u64>().unwrap())
         };
         // Whoever shares the machine may slow a try down, never speed it up.
         let rate = (0..5).map(|_| {
