@@ -28,8 +28,8 @@ impl Traces {
     pub(crate) fn settled(strake: &Strake) -> Self {
         let links_of_containers =
             || Self::of(strake).links.iter().filter(|link| link.starts_with("sk")).count();
-        // A supervisor ends a moment after it was told that its container is cleaned up.
-        let supervisors = || processes().iter().filter(|process| process.contains("(strake-shim")).count();
+        // A supervisor ends a moment after it was told that its container is cleaned up, and so does who cleaned up.
+        let supervisors = || processes().iter().filter(|process| process.contains("(strake")).count();
         let living = strake.ok(&["ps", "-q"]).lines().count();
         testkit::wait_until(Duration::from_secs(20), || {
             links_of_containers() <= living && supervisors() <= living
