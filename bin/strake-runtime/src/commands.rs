@@ -37,7 +37,7 @@ pub(crate) fn run(invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
         "start" => done(runtime.start(&id(invocation)?)),
         "state" => state(&runtime, invocation),
         "kill" => kill(&runtime, invocation),
-        "delete" => done(runtime.delete(&id(invocation)?, invocation.has("force"))),
+        "delete" => delete(&runtime, invocation, log),
         "ps" => ps(&runtime, invocation),
         "list" => list(&runtime, invocation),
         "pause" => done(runtime.pause(&id(invocation)?)),
@@ -72,6 +72,13 @@ fn runtime(invocation: &Invocation) -> anyhow::Result<Runtime> {
 pub(crate) fn id(invocation: &Invocation) -> anyhow::Result<ContainerId> {
     let raw = invocation.operands.first().map_or("", String::as_str);
     Ok(ContainerId::parse(raw)?)
+}
+
+fn delete(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
+    for warning in runtime.delete(&id(invocation)?, invocation.has("force"))? {
+        log.warn(&warning);
+    }
+    Ok(0)
 }
 
 fn done(result: Result<(), oci_runtime::Error>) -> anyhow::Result<u8> {

@@ -437,7 +437,7 @@ impl Creation<'_> {
         }
         if let Some(hooks) = self.spec.hooks() {
             let state = hook_state(record, "stopped", 0);
-            let _ = hooks::run_all("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);
+            let _ = hooks::run_each("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);
         }
     }
 }

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use cgroup::{Cgroup, Layout};
 use oci_spec::runtime::Linux;
+use rustix::fs::{Mode, OFlags};
 use sys::clone::Forked;
 use sys::{Namespace, NamespaceSet};
 
@@ -58,6 +59,7 @@ fn exec_while_it_lives(
         0 => None,
         _ => open(Namespace::User, "open the container's user namespace")?,
     };
+    let root = root_of_init(record)?;
     // What was opened is of the process that was recorded, or of a stranger with its id.
     if !record.init_lives() {
         return Err(NOT_RUNNING);
@@ -73,8 +75,8 @@ fn exec_while_it_lives(
             drop(ours);
             let filter = filter.as_ref();
             let joined = user.is_some();
-            let child =
-                Child { init, namespaces, joined, plan: &plan, filter, record, cgroup: cgroup.as_ref() };
+            let cgroup = cgroup.as_ref();
+            let child = Child { init, namespaces, joined, root, plan: &plan, filter, record, cgroup };
             child.run(options, &InitEnd(theirs))
         }
         Forked::Parent { pid, pidfd } => {
@@ -100,6 +102,18 @@ fn exec_while_it_lives(
 
 /// Init has ended, and all else in the container with it.
 const NOT_RUNNING: Error = Error::State { operation: "exec in", status: ContainerStatus::Stopped };
+
+/// The root directory of a container that has no mount namespace of its own: init has changed into it.
+fn root_of_init(record: &ContainerRecord) -> Result<Option<OwnedFd>, Error> {
+    let made = record.namespaces.get(Namespace::Mount.proc_name()).is_some_and(String::is_empty);
+    if made {
+        return Ok(None);
+    }
+    let path = format!("/proc/{}/root", record.pid);
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(&path, flags, Mode::empty()).map_err(std::io::Error::from);
+    Ok(Some(root.map_err(Error::path("open init's root", std::path::Path::new(&path)))?))
+}
 
 /// Forks into the container's cgroup: into v2's at birth. v1's are left to the child, see
 /// [`cgroup::Entrance`].
@@ -141,6 +155,8 @@ struct Child<'a> {
     namespaces: NamespaceSet,
     /// It is in the user namespace already.
     joined: bool,
+    /// Init's root, where the mount namespace does not have it as its own.
+    root: Option<OwnedFd>,
     plan: &'a ProcessPlan,
     filter: Option<&'a sys::seccomp::Filter>,
     record: &'a ContainerRecord,
@@ -199,6 +215,9 @@ impl Child<'_> {
                 rustix::process::setsid().doing(|| "start a session".to_owned())?;
                 init::place_streams(&options.stdio)?;
             }
+        }
+        if let Some(root) = &self.root {
+            init::change_root_to(root)?;
         }
         let entry = Entry {
             process: self.plan,

@@ -54,14 +54,34 @@ pub enum HookError {
     },
 }
 
-/// Runs hooks of the host's side one after the other; the first failure ends it. They get none of the
-/// descriptors that our caller has left open.
+impl HookError {
+    /// With its cause.
+    pub(crate) fn in_full(&self) -> String {
+        match std::error::Error::source(self) {
+            Some(source) => format!("{self}: {source}"),
+            None => self.to_string(),
+        }
+    }
+}
+
+/// Runs hooks of the host's side one after the other; the first failure ends it.
 pub(crate) fn run_all(kind: &'static str, hooks: &[Hook], state: &[u8]) -> Result<(), HookError> {
+    close_for(hooks);
+    run_all_with(kind, hooks, state, &[])
+}
+
+/// Runs all hooks of `kind`, also after one that failed. Gives why those failed.
+pub(crate) fn run_each(kind: &'static str, hooks: &[Hook], state: &[u8]) -> Vec<HookError> {
+    close_for(hooks);
+    hooks.iter().enumerate().filter_map(|(at, hook)| run((kind, at), hook, state, &[]).err()).collect()
+}
+
+/// Hooks get none of the descriptors that our caller has left open.
+fn close_for(hooks: &[Hook]) {
     if !hooks.is_empty() {
         // Linux 5.11; what is open otherwise is the caller's own doing.
         let _ = sys::fd::cloexec_from(3);
     }
-    run_all_with(kind, hooks, state, &[])
 }
 
 /// As [`run_all`], in init, where only descriptors are left that are passed on; a hook without an

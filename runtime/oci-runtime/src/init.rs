@@ -33,6 +33,7 @@ use crate::state::StepRecord;
 
 pub(crate) use credentials::become_root;
 pub(crate) use program::{Entry, Program, enter, errno_text};
+pub(crate) use root::change_root_to;
 pub(crate) use terminal::make_for as make_terminal;
 
 /// Everything init needs, made ready by the runtime before the clone.
@@ -278,8 +279,7 @@ fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
 }
 
 fn hook_failure(error: &crate::hooks::HookError) -> InitError {
-    let source = std::error::Error::source(error).map(|source| format!(": {source}")).unwrap_or_default();
-    InitError::plain(format!("{error}{source}"))
+    InitError::plain(error.in_full())
 }
 
 /// Dies with the runtime while nothing is recorded, and cannot be traced by those whose
@@ -397,12 +397,10 @@ fn set_up_root(
 
 fn without_mount_namespace(prepared: &Prepared<'_>) -> Result<Option<Procfs>, InitError> {
     enter_cgroup(prepared)?;
-    let joined = prepared.plan.namespaces.joins(Namespace::Mount);
     // From the devpts that is here: a root directory that nothing is mounted in has none.
     terminal::attach_without_mounts(&prepared.plan.process, prepared)?;
-    if !joined {
-        root::change_root(&prepared.plan.root.path)?;
-    }
+    // In a namespace that is joined, what is there under that path.
+    root::change_root(&prepared.plan.root.path)?;
     run_create_hooks(prepared, None)?;
     set_names(prepared.plan)?;
     write_sysctls(prepared.plan, None)?;

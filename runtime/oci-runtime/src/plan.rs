@@ -4,6 +4,7 @@
 //! anything was made.
 
 mod devices;
+mod hooks;
 mod memory;
 mod mounts;
 mod namespaces;
@@ -124,6 +125,7 @@ impl SpecError {
 /// Decides what `create` does for `spec` in `bundle`.
 pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     check_version(spec)?;
+    hooks::check(spec)?;
     let linux = spec.linux().clone().unwrap_or_default();
     let mut warnings = Vec::new();
     let namespaces = namespaces::namespaces(&linux)?;
@@ -146,8 +148,8 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         root,
         devices: Vec::new(),
         links: Vec::new(),
-        masked: absolute("linux.maskedPaths", linux.masked_paths().as_deref())?,
-        readonly: absolute("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
+        masked: in_root("linux.maskedPaths", linux.masked_paths().as_deref(), &mut warnings)?,
+        readonly: in_root("linux.readonlyPaths", linux.readonly_paths().as_deref(), &mut warnings)?,
         sysctl: namespaces::sysctls(&linux, &namespaces)?,
         hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
@@ -239,13 +241,20 @@ fn root(spec: &Spec, linux: &oci_spec::runtime::Linux, bundle: &Path) -> Result<
     Ok(RootPlan { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false), propagation })
 }
 
-fn absolute(field: &'static str, paths: Option<&[String]>) -> Result<Vec<PathBuf>, SpecError> {
+/// Relative paths, which the specification forbids, count from the root, as others have it.
+fn in_root(
+    field: &'static str,
+    paths: Option<&[String]>,
+    warnings: &mut Vec<String>,
+) -> Result<Vec<PathBuf>, SpecError> {
     let one = |path: &String| {
-        if path.starts_with('/') {
-            Ok(PathBuf::from(path))
-        } else {
-            Err(SpecError::invalid(field, path, "use an absolute path"))
+        if path.is_empty() {
+            return Err(SpecError::invalid(field, path, "use an absolute path"));
         }
+        if !path.starts_with('/') {
+            warnings.push(format!("{field} {path} is not absolute: taken from the root"));
+        }
+        Ok(Path::new("/").join(path))
     };
     let mut seen = std::collections::HashSet::new();
     paths.unwrap_or_default().iter().filter(|path| seen.insert(path.as_str())).map(one).collect()

@@ -10,7 +10,7 @@ use sys::Signal;
 
 use crate::error::Error;
 use crate::gate::{self, Opened};
-use crate::hooks;
+use crate::hooks::{self, HookError};
 use crate::options::{CreateOptions, Created, ExecOptions};
 use crate::state::{ContainerRecord, ContainerStatus, hook_state};
 use crate::store::{StateDir, lives};
@@ -195,13 +195,15 @@ impl Runtime {
     }
 
     /// Removes what is left of a stopped container; with `force` kills it first and
-    /// takes a missing one for done.
-    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<(), Error> {
+    /// takes a missing one for done. Returns what went wrong after it was removed.
+    pub fn delete(&self, id: &ContainerId, force: bool) -> Result<Vec<String>, Error> {
         let dir = StateDir::of(&self.root, id);
         let record = match dir.read() {
             // A runtime that was killed early leaves a directory without a record.
-            Err(Error::NotFound { .. } | Error::Json { .. }) if force => return dir.remove(),
-            Err(Error::NotFound { .. }) if dir.exists() => return dir.remove(),
+            Err(Error::NotFound { .. } | Error::Json { .. }) if force => {
+                return dir.remove().map(|()| Vec::new());
+            }
+            Err(Error::NotFound { .. }) if dir.exists() => return dir.remove().map(|()| Vec::new()),
             read => read?,
         };
         let record = if force { settled(&dir, record) } else { record };
@@ -231,13 +233,10 @@ impl Runtime {
         failpoint::hit("delete.cgroup");
         let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
         dir.remove()?;
-        match hooks {
-            Some(hooks) => {
-                let state = hook_state(&record, ContainerStatus::Stopped.as_str(), 0);
-                Ok(hooks::run_all("poststop", hooks, &state)?)
-            }
-            None => Ok(()),
-        }
+        let Some(hooks) = hooks else { return Ok(Vec::new()) };
+        // runtime.md, "Lifecycle", step 13: a warning, and all goes on.
+        let state = hook_state(&record, ContainerStatus::Stopped.as_str(), 0);
+        Ok(hooks::run_each("poststop", hooks, &state).iter().map(HookError::in_full).collect())
     }
 
     /// Kills everything in the container and waits for init's end.

@@ -45,7 +45,9 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     let Some(signals) = signals else { return Ok(0) };
     let status = foreground::wait(&created, &signals).context("wait for the container")?;
     if !invocation.has("keep") {
-        runtime.delete(&id, true)?;
+        for warning in runtime.delete(&id, true)? {
+            log.warn(&warning);
+        }
     }
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }

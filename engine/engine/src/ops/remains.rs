@@ -25,7 +25,7 @@ impl Engine {
         match self.runtime().delete(id, true) {
             // Its shim has just done it.
             Err(_) if !kept.exists() => Ok(()),
-            deleted => deleted.map_err(Error::runtime(id.short())),
+            deleted => deleted.map(drop).map_err(Error::runtime(id.short())),
         }
     }
 

@@ -102,9 +102,15 @@ fn set_propagation(setup: &Setup, plan: &Plan) -> Result<(), InitError> {
 
 /// Without a mount namespace of its own, a container only gets another root directory.
 pub(super) fn change_root(path: &Path) -> Result<(), InitError> {
-    rustix::process::chdir(path).doing(|| format!("enter the root {}", path.display()))?;
-    rustix::process::chroot(".").doing(|| format!("change the root to {}", path.display()))?;
-    rustix::process::chdir("/").doing(|| "enter the new root".to_owned())
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::open(path, flags, Mode::empty());
+    change_root_to(&root.doing(|| format!("open the root {}", path.display()))?)
+}
+
+/// The same, by its descriptor.
+pub(crate) fn change_root_to(root: &OwnedFd) -> Result<(), InitError> {
+    rustix::process::fchdir(root).doing(|| "enter the new root".to_owned())?;
+    rustix::process::chroot(".").doing(|| "change the root".to_owned())
 }
 
 #[cfg(test)]

@@ -110,9 +110,42 @@ fn odd_namespaces_and_maps_are_refused() {
         ),
         (r#"{"timeOffsets":{"monotonic":{"secs":1}}}"#, "no new time namespace"),
         (r#"{"rootfsPropagation":"sideways"}"#, "rootfsPropagation"),
-        (r#"{"maskedPaths":["proc/kcore"]}"#, "absolute"),
+        (r#"{"maskedPaths":[""]}"#, "absolute"),
     ] {
         check_linux(linux, Err(part));
+    }
+}
+
+#[test]
+fn hidden_paths_count_from_the_root() {
+    let plan = check_linux(
+        r#"{"maskedPaths":["proc/kcore","/a"],"readonlyPaths":["b/c"],"namespaces":[{"type":"mount"}]}"#,
+        Ok(()),
+    );
+    let plan = plan.unwrap();
+    assert_eq!((plan.masked, plan.readonly), (vec!["/proc/kcore".into(), "/a".into()], vec!["/b/c".into()]));
+    assert!(
+        plan.warnings.iter().any(|warning| warning.contains("b/c is not absolute")),
+        "{:?}",
+        plan.warnings
+    );
+}
+
+#[test]
+fn hooks_that_could_not_run_in_their_turn_are_refused() {
+    let check = |kind: &str, hook: &str, expect: Option<&str>| {
+        let json =
+            MINIMAL.replace("PROCESS", "").replace("LINUX", &format!(r#", "hooks":{{"{kind}":[{hook}]}}"#));
+        let got = plan(&spec(&json), Path::new("/b")).err().map(|error| error.to_string());
+        assert_eq!(got.is_some(), expect.is_some(), "{kind} {hook}: {got:?}");
+        assert!(got.unwrap_or_default().contains(expect.unwrap_or_default()), "{kind} {hook}");
+    };
+    for kind in ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"] {
+        check(kind, r#"{"path":"bin/hook"}"#, Some("absolute"));
+        check(kind, r#"{"path":""}"#, Some("absolute"));
+        check(kind, r#"{"path":"/hook","timeout":0}"#, Some("above zero"));
+        check(kind, r#"{"path":"/hook","timeout":-1}"#, Some("above zero"));
+        check(kind, r#"{"path":"/hook","timeout":1}"#, None);
     }
 }
 

@@ -93,6 +93,30 @@ fn a_failing_hook_at_the_start_stops_the_container() {
 }
 
 #[test]
+fn after_a_failing_hook_at_the_end_the_rest_goes_on() {
+    isolated(|| {
+        let bundle = Bundle::new();
+        let fails = json!({ "path": "/bin/sh", "args": ["sh", "-c", "echo because >&2; exit 3"] });
+        let missing = json!({ "path": "/nonexistent" });
+        let works = &hook(&bundle, "poststop")[0];
+        let poststop = json!([fails, missing, works]);
+        let bundle = bundle.with(|spec| spec["hooks"] = json!({ "poststop": poststop }));
+        bundle.create().ok();
+        let deleted = bundle.runtime(&["delete", "c"]);
+        deleted
+            .exits(0)
+            .says("poststop hook #0")
+            .says("because")
+            .says("poststop hook #1")
+            .says("/nonexistent");
+        bundle.assert_nothing_left();
+        bundle.run().exits(0).says("poststop hook #0");
+        let after = std::fs::read_to_string(bundle.dir.join("order")).unwrap();
+        assert_eq!(statuses(&after), vec![("poststop".to_owned(), "stopped".to_owned()); 2]);
+    });
+}
+
+#[test]
 fn a_hook_that_takes_too_long_is_killed() {
     isolated(|| {
         let slow = json!([{ "path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1 }]);

@@ -111,7 +111,7 @@ fn masked_and_read_only_paths() {
         let bundle = Bundle::new()
             .with(|spec| {
                 spec["linux"]["maskedPaths"] = json!(["/proc/timer_list", "/sys/firmware", "/nope", "/etc/secret", "/etc/dir"]);
-                spec["linux"]["readonlyPaths"] = json!(["/proc/sys", "/etc/ro", "/nope"]);
+                spec["linux"]["readonlyPaths"] = json!(["/proc/sys", "etc/ro", "/nope", "nope"]);
             })
             .script(
                 "wc -c < /proc/timer_list; ls /sys/firmware | wc -l; wc -c < /etc/secret; ls /etc/dir | wc -l;

@@ -135,10 +135,6 @@ fn ns_10_every_namespace_can_be_joined() {
                 remove(spec, kind);
                 add(spec, json!({ "type": kind, "path": path }));
                 spec["process"]["args"] = json!(["sleep", "1000"]);
-                if *kind == "mount" {
-                    // The donor sees the host's files.
-                    spec["process"]["args"] = json!(["/bin/sleep", "1000"]);
-                }
             });
             bundle.start();
             assert_eq!(of_container(&bundle, file), ns(&pid, file), "{kind}");
@@ -148,6 +144,36 @@ fn ns_10_every_namespace_can_be_joined() {
                 assert_ne!(of_container(&bundle, file), ns(&pid, file), "{kind} joined, {other} too");
             }
         }
+    });
+}
+
+/// The root is that of config.json also where no mount namespace is made, for `exec` too.
+#[test]
+fn ns_10_without_a_mount_namespace_of_its_own_a_container_has_its_root() {
+    isolated(|| {
+        let donor = Donor::new();
+        let joined = json!({ "type": "mount", "path": format!("/proc/{}/ns/mnt", donor.pid()) });
+        for namespace in [None, Some(&joined)] {
+            let bundle = Bundle::new().script("ls /; sleep 1000").with(|spec| {
+                remove(spec, "mount");
+                namespace.into_iter().for_each(|entry| add(spec, entry.clone()));
+            });
+            std::fs::write(bundle.in_root("only-here"), "").unwrap();
+            bundle.start();
+            assert!(wait_until(std::time::Duration::from_secs(5), || bundle.printed().contains("only-here")));
+            assert!(bundle.runtime(&["exec", "c", "ls", "/"]).ok().contains("only-here"));
+            assert_eq!(bundle.runtime(&["exec", "c", "pwd"]).ok(), "/");
+        }
+        let elsewhere = Bundle::new().with(|spec| {
+            remove(spec, "mount");
+            add(spec, joined.clone());
+        });
+        let root = elsewhere.dir.join("rootfs").display().to_string();
+        let hide = ["--target", donor.pid().as_str(), "--mount", "mount", "-t", "tmpfs", "t", &root]
+            .map(str::to_owned);
+        testkit::run(Command::new("nsenter").args(hide)).ok();
+        elsewhere.run().exits(1).says("true");
+        elsewhere.assert_nothing_left();
     });
 }
 

@@ -120,7 +120,7 @@ impl Container {
 
     /// Removes what the runtime keeps of a container whose init is gone.
     pub(super) fn delete_remains(setup: &Setup) -> Result<(), Failure> {
-        runtime_of(setup).delete(&setup.id, true).map_err(|e| failed(&e))
+        runtime_of(setup).delete(&setup.id, true).map(drop).map_err(|e| failed(&e))
     }
 
     /// The cgroup that the runtime made, if it did.
@@ -180,10 +180,11 @@ impl Container {
         self.runtime.resume(&self.id).map_err(|e| failed(&e))
     }
 
-    pub(super) fn delete(&self) -> Result<(), Failure> {
+    /// Gives what went wrong after it was removed.
+    pub(super) fn delete(&self) -> Result<Vec<String>, Failure> {
         // The end is known already: it may have been started again, with another init.
         if self.runtime.state(&self.id).is_ok_and(|(record, _)| record.pid != self.pid) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         self.runtime.delete(&self.id, true).map_err(|e| failed(&e))
     }

@@ -47,11 +47,12 @@ impl Supervisor {
         }
         self.answer_waits(&exit);
         base::failpoint::hit("shim.waiters-answered");
-        if let Err(failure) = self.container.delete() {
-            self.note(&format!(
+        match self.container.delete() {
+            Ok(warnings) => warnings.iter().for_each(|warning| self.note(warning)),
+            Err(failure) => self.note(&format!(
                 "remove what the runtime keeps of container {}: {failure}",
                 self.container.id
-            ));
+            )),
         }
         base::failpoint::hit("shim.deleted");
         self.deleted = true;
