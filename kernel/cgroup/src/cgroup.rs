@@ -143,10 +143,6 @@ impl Cgroup {
     /// born into. With [`Cgroup::create_v1`] the other half is made while that one works.
     pub fn create_v2(path: &CgroupPath, layout: &Layout) -> Result<Self, Error> {
         let cgroup = Self::locate(path, layout);
-        // Told before anything is born into it.
-        for dir in cgroup.v1.iter().map(|v1| v1.dir.as_path()).filter(|dir| dir.is_dir()) {
-            refuse_others(dir)?;
-        }
         cgroup.undo_on_error(|made| cgroup.make_v2(made))?;
         Ok(cgroup)
     }
@@ -154,6 +150,12 @@ impl Cgroup {
     /// The second half of [`Cgroup::create`]: v1's directories.
     pub fn create_v1(&self) -> Result<(), Error> {
         self.undo_on_error(|made| self.make_v1(made))
+    }
+
+    /// It without v1's directories: what is ours when those turn out to be another's.
+    #[must_use]
+    pub fn without_v1(self) -> Self {
+        Self { v1: Vec::new(), ..self }
     }
 
     /// Refuses one that has processes of others.
@@ -388,12 +390,13 @@ fn fill_cpuset(dir: &Path, mount_point: &Path, file: &str, is_new: bool) -> Resu
     let parent = dir.parent().filter(|_| dir != mount_point);
     let (true, Some(parent)) = (own.is_empty(), parent) else { return Ok(own) };
     let value = fill_cpuset(parent, mount_point, file, false)?;
-    fs::write(&path, &value).map_err(|source| Error::Write { path, value: value.clone(), source })?;
+    crate::write::write_file(&path, &value)?;
     Ok(value)
 }
 
 pub(crate) fn read_trimmed(path: &Path) -> Result<String, Error> {
-    let text = fs::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
+    let text =
+        sys::file::read_to_string(path).map_err(|source| Error::Read { path: path.to_owned(), source })?;
     Ok(text.trim().to_owned())
 }
 

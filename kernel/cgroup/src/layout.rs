@@ -1,9 +1,9 @@
 //! Which cgroup hierarchies this machine has, and where this process is in them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use sys::file::read_to_string;
 
 use crate::error::Error;
 
@@ -58,13 +58,13 @@ impl Layout {
     /// Reads the layout that this process sees.
     pub fn detect() -> Result<Self, Error> {
         let read = |path: &str| {
-            fs::read_to_string(path).map_err(|source| Error::Read { path: PathBuf::from(path), source })
+            read_to_string(Path::new(path))
+                .map_err(|source| Error::Read { path: PathBuf::from(path), source })
         };
         let mut layout = Self::parse(&read("/proc/self/mountinfo")?, &read("/proc/self/cgroup")?);
         if let Some(v2) = &mut layout.v2 {
             // The root has this file, too; a mount that vanished in between has no controllers.
-            let controllers =
-                fs::read_to_string(v2.mount_point.join("cgroup.controllers")).unwrap_or_default();
+            let controllers = read_to_string(&v2.mount_point.join("cgroup.controllers")).unwrap_or_default();
             v2.controllers = controllers.split_whitespace().map(str::to_owned).collect();
         }
         if layout.v1.is_empty() && layout.v2.is_none() {

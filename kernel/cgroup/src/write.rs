@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
@@ -81,8 +81,15 @@ impl Cgroup {
     /// Device rules: v1's files, or an eBPF program on v2.
     fn apply_devices(&self, policy: &DevicePolicy) -> Result<Option<Warning>, Error> {
         if let Some(dir) = self.v1_dir("devices") {
-            for (file, value) in policy.v1_writes() {
-                write_file(&dir.join(file), &value)?;
+            // Many for two files.
+            let mut last: Option<(&str, ValueFile)> = None;
+            for (name, value) in policy.v1_writes() {
+                let file = match last.take() {
+                    Some((of, file)) if of == name => file,
+                    _ => ValueFile::open(dir.join(name), &value)?,
+                };
+                file.write(&value)?;
+                last = Some((name, file));
             }
             return Ok(None);
         }
@@ -122,15 +129,36 @@ fn attach_program(dir: &Path, policy: &DevicePolicy) -> io::Result<()> {
     old.iter().try_for_each(|old| sys::bpf::detach_device_program(cgroup.as_fd(), old.as_fd()))
 }
 
-/// Opens without O_CREAT and O_TRUNC: a missing file is ENOENT, not EACCES.
-fn write_file(path: &Path, value: &str) -> Result<(), Error> {
-    let write = || -> io::Result<()> {
-        let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
-        // One write: the kernel takes each as a whole value.
-        rustix::io::retry_on_intr(|| rustix::io::write(&file, value.as_bytes()))?;
-        Ok(())
-    };
-    write().map_err(|source| Error::Write { path: path.to_owned(), value: value.to_owned(), source })
+pub(crate) fn write_file(path: &Path, value: &str) -> Result<(), Error> {
+    ValueFile::open(path.to_owned(), value)?.write(value)
+}
+
+/// A file of the kernel's that takes values.
+struct ValueFile {
+    path: PathBuf,
+    file: OwnedFd,
+}
+
+impl ValueFile {
+    /// Opens without O_CREAT and O_TRUNC: a missing file is ENOENT, not EACCES.
+    fn open(path: PathBuf, value: &str) -> Result<Self, Error> {
+        match rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(errno) => Err(refused(&path, value, errno)),
+        }
+    }
+
+    /// One write: the kernel takes each as a whole value.
+    fn write(&self, value: &str) -> Result<(), Error> {
+        match rustix::io::retry_on_intr(|| rustix::io::pwrite(&self.file, value.as_bytes(), 0)) {
+            Ok(_) => Ok(()),
+            Err(errno) => Err(refused(&self.path, value, errno)),
+        }
+    }
+}
+
+fn refused(path: &Path, value: &str, errno: Errno) -> Error {
+    Error::Write { path: path.to_owned(), value: value.to_owned(), source: errno.into() }
 }
 
 fn check_usage(path: &Path, value: &str, usage: &Path) -> Result<(), Error> {

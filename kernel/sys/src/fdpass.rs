@@ -58,6 +58,17 @@ pub fn receive<Fd: AsFd>(socket: Fd, buffer: &mut [u8], fds_max: usize) -> io::R
     }
 }
 
+/// Waits for the next message of a socket that keeps borders, and tells how long it is. 0: the peer closed.
+pub fn next_size<Fd: AsFd>(socket: Fd) -> io::Result<usize> {
+    let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+    loop {
+        match rustix::net::recv(socket.as_fd(), &mut [0u8; 1], flags) {
+            Err(rustix::io::Errno::INTR) => {}
+            result => return Ok(result?.1),
+        }
+    }
+}
+
 /// Who is at the other end of a connected unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -122,7 +133,11 @@ mod tests {
     #[test]
     fn the_end_is_zero_bytes() {
         let (a, b) = message_pair().unwrap();
+        send(&a, b"four", &[a.as_fd()]).unwrap();
+        assert_eq!(next_size(&b).unwrap(), 4);
+        assert_eq!(receive(&b, &mut [0; 8], 1).unwrap().1.len(), 1);
         drop(a);
+        assert_eq!(next_size(&b).unwrap(), 0);
         assert_eq!(receive(&b, &mut [0; 1], 0).unwrap().0, 0);
     }
 }

@@ -13,6 +13,7 @@ pub mod exe;
 pub mod fd;
 pub mod fdpass;
 pub mod features;
+pub mod file;
 pub mod idmap;
 pub mod keyring;
 pub mod lock;

@@ -155,6 +155,12 @@ pub fn attach<Mount: AsFd, Target: AsFd>(mount: Mount, target: Target) -> io::Re
     Ok(rustix::mount::move_mount(mount.as_fd(), "", target.as_fd(), "", flags)?)
 }
 
+/// Attaches the detached mount on `name` in the open directory `dir`, which only we can change.
+pub fn attach_at<Mount: AsFd, Dir: AsFd>(mount: Mount, dir: Dir, name: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    Ok(rustix::mount::move_mount(mount.as_fd(), "", dir.as_fd(), name, flags)?)
+}
+
 /// Attaches the detached mount at a path of our own mount namespace.
 pub fn attach_path<Mount: AsFd>(mount: Mount, target: &Path) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;

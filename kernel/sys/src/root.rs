@@ -97,10 +97,23 @@ impl RootDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => return done,
         }
+        if let Some(made) = self.mkdir_last(&base.join(inside(path)), mode) {
+            return Ok(made);
+        }
         let mut walk = Walk::new(base);
         self.walk(&mut walk, None)?;
         walk.push(path);
         self.walk(&mut walk, Some(mode))
+    }
+
+    /// The usual case: the parent is there, and nothing of that name in it. Whatever else it is, the
+    /// walk does, or tells.
+    fn mkdir_last(&self, path: &Path, mode: u32) -> Option<OwnedFd> {
+        let directory = OFlags::PATH | OFlags::DIRECTORY;
+        let parent = self.open_at(path.parent()?, directory, Mode::empty()).ok()?;
+        let name = path.file_name()?;
+        rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode)).ok()?;
+        open_dir(&parent, name).ok()
     }
 
     /// Goes on to the walk's end; what is missing is made with this mode, or an error without one.
@@ -276,7 +289,11 @@ fn make_dir(parent: &OwnedFd, name: &OsStr, mode: u32) -> io::Result<OwnedFd> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno.into()),
     }
-    // Somebody may have put a symlink there meanwhile: that is not followed.
+    open_dir(parent, name)
+}
+
+/// A directory in an open one. Somebody may have put a symlink there meanwhile: that is not followed.
+fn open_dir(parent: &OwnedFd, name: &OsStr) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     Ok(rustix::fs::openat(parent, name, flags, Mode::empty())?)
 }

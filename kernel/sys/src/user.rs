@@ -4,6 +4,7 @@
 //! all threads, and our callers have one.
 
 use std::io;
+use std::path::Path;
 
 use rustix::process::{Gid, Uid};
 
@@ -46,7 +47,12 @@ pub fn mapped() -> Option<Mapped> {
 }
 
 fn read_maps() -> Option<Mapped> {
-    let read = |file: &str| std::fs::read_to_string(format!("/proc/self/{file}")).ok();
+    // The kernel gives the first one this number (`include/linux/proc_ns.h`, PROC_USER_INIT_INO).
+    let first = rustix::fs::stat("/proc/self/ns/user").is_ok_and(|stat| stat.st_ino == 0xEFFF_FFFD);
+    if first {
+        return None;
+    }
+    let read = |file: &str| crate::file::read_to_string(Path::new(&format!("/proc/self/{file}"))).ok();
     let count = |text: String| known_from_zero(&text);
     let (uids, gids) = (count(read("uid_map")?), count(read("gid_map")?));
     (uids != u32::MAX || gids != u32::MAX).then_some(Mapped { uids, gids })

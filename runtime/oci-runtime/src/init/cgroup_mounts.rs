@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use cgroup::{Layout, Mode};
-use rustix::fs::{Mode as FileMode, OFlags};
+use rustix::fs::Mode as FileMode;
 use sys::Namespace;
 use sys::mount::{self, Change, Propagation, attr};
 
@@ -112,7 +112,5 @@ fn v1_options(controllers: &[String]) -> Vec<FsOption> {
 fn place(tmpfs: &OwnedFd, name: &Path, mount: &OwnedFd) -> Result<(), InitError> {
     let doing = || format!("place hierarchy {}", name.display());
     rustix::fs::mkdirat(tmpfs, name, FileMode::from_raw_mode(0o755)).doing(doing)?;
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(tmpfs, name, flags, FileMode::empty()).doing(doing)?;
-    mount::attach(mount, &target).doing(doing)
+    mount::attach_at(mount, tmpfs, name).doing(doing)
 }
