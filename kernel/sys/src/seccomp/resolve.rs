@@ -115,8 +115,8 @@ impl Ranges {
         let mut next = arch.number_base();
         let mut newest = None;
         let calls = calls(named, arch);
-        for call in calls.chunk_by(|a, b| a.0 == b.0) {
-            let number = call[0].0;
+        for call in calls.chunk_by(|a, b| a.number() == b.number()) {
+            let number = call[0].number();
             if number > next {
                 ranges.push(next, default.clone());
             }
@@ -152,15 +152,38 @@ impl Ranges {
     }
 }
 
-/// Number, index in `named`, and whether it is the way through the multiplexer; by number,
-/// then in the policy's order.
-fn calls(named: &[Named], arch: Arch) -> Vec<(u32, usize, bool)> {
+/// A call: its number, its index in `named`, and whether it is the way through the multiplexer. One
+/// word, from the highest bit on, since a policy has hundreds and they are sorted for each architecture.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Numbered(u64);
+
+impl Numbered {
+    fn new(number: u32, index: usize, through: bool) -> Self {
+        debug_assert!(index < 1 << 31);
+        Self(u64::from(number) << 32 | (index as u64) << 1 | u64::from(through))
+    }
+
+    fn number(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn index(self) -> usize {
+        (self.0 as u32 >> 1) as usize
+    }
+
+    fn is_through(self) -> bool {
+        self.0 & 1 != 0
+    }
+}
+
+/// By number, then in the policy's order.
+fn calls(named: &[Named], arch: Arch) -> Vec<Numbered> {
     let mut calls = Vec::with_capacity(named.len());
     for (index, name) in named.iter().enumerate() {
-        calls.extend(name.numbers.on(arch).map(|number| (number, index, false)));
+        calls.extend(name.numbers.on(arch).map(|number| Numbered::new(number, index, false)));
         if arch == Arch::X86 {
             let through = name.through.as_ref().and_then(|(numbers, _)| numbers.on(arch));
-            calls.extend(through.map(|number| (number, index, true)));
+            calls.extend(through.map(|number| Numbered::new(number, index, true)));
         }
     }
     calls.sort_unstable();
@@ -168,17 +191,17 @@ fn calls(named: &[Named], arch: Arch) -> Vec<(u32, usize, bool)> {
 }
 
 /// What happens for the call that `named` has at these places.
-fn outcome(policy: &Policy<'_>, named: &[Named], arch: Arch, call: &[(u32, usize, bool)]) -> Outcome {
+fn outcome(policy: &Policy<'_>, named: &[Named], arch: Arch, call: &[Numbered]) -> Outcome {
     let rule = |index: usize| &policy.rules[named[index].rule];
-    let always = call.iter().find(|(_, index, through)| !through && rule(*index).conditions.is_empty());
-    if let Some((_, index, _)) = always {
-        return Outcome::Always(rule(*index).action);
+    let always = call.iter().find(|call| !call.is_through() && rule(call.index()).conditions.is_empty());
+    if let Some(call) = always {
+        return Outcome::Always(rule(call.index()).action);
     }
     let mut all = Vec::new();
-    for (_, index, through) in call {
-        let rule = rule(*index);
-        match &named[*index].through {
-            Some((_, condition)) if *through => {
+    for call in call {
+        let rule = rule(call.index());
+        match &named[call.index()].through {
+            Some((_, condition)) if call.is_through() => {
                 all.push(Case { conditions: vec![*condition], action: rule.action });
             }
             _ => {
