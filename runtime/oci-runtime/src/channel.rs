@@ -135,9 +135,13 @@ impl RuntimeEnd {
 
     /// The next message.
     pub(crate) fn receive(&self) -> io::Result<FromInit> {
-        let mut buffer = vec![0; MESSAGE_MAX];
+        let mut buffer = Vec::new();
         let (count, mut fds) = loop {
-            match fdpass::receive(self.0.as_fd(), &mut buffer, 1) {
+            let received = fdpass::next_size(self.0.as_fd()).and_then(|size| {
+                buffer.resize(size.min(MESSAGE_MAX), 0);
+                fdpass::receive(self.0.as_fd(), &mut buffer, 1)
+            });
+            match received {
                 // Init ended with a message of ours unread. That is told once, before
                 // what it has sent itself.
                 Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {}

@@ -11,6 +11,7 @@
 
 mod joins;
 mod maps;
+mod outside;
 mod units;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -22,16 +23,15 @@ use cgroup::{Cgroup, CgroupPath, Driver, Layout};
 use oci_spec::runtime::{Hooks, LinuxResources, Spec};
 use sys::Namespace;
 use sys::clone::Forked;
-use sys::procfs::Procfs;
-use sys::rlimit::{self, Limit};
 use sys::seccomp::Filter;
 
 use crate::channel::{FromInit, InitEnd, Report, RuntimeEnd};
 use crate::error::Error;
 use crate::gate::Gate;
+use crate::held::Held;
 use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
-use crate::plan::{DeviceKind, Plan, RlimitPlan, plan};
+use crate::plan::{DeviceKind, Plan, plan};
 use crate::rdt::Resctrl;
 use crate::runtime::Settings;
 use crate::spawn::{Birth, spawn};
@@ -41,6 +41,8 @@ use crate::{hooks, network, sources};
 
 pub(crate) use joins::namespaces_of;
 use joins::{Joins, check_sysctls, open_joins};
+use outside::raise_hard_limits;
+pub(crate) use outside::{relay, set_oom_score};
 pub(crate) use units::PROPERTY_ANNOTATION;
 
 /// Points at which a test may kill the runtime.
@@ -63,6 +65,8 @@ pub(crate) struct Creation<'a> {
     pub(crate) spec: &'a Spec,
     pub(crate) settings: &'a Settings,
     pub(crate) rootless: bool,
+    /// Init waits at a gate for another process, and not for us.
+    pub(crate) gated: bool,
 }
 
 /// Decided and opened; nothing is made yet that needs unmaking.
@@ -90,32 +94,64 @@ pub(crate) fn create(
     options: CreateOptions,
     settings: &Settings,
 ) -> Result<Created, Error> {
+    let held = make(root, id, spec, options, settings, true)?;
+    Ok(held.created)
+}
+
+/// As [`create`], with or without a gate. Without one init goes on when the result says so.
+pub(crate) fn make(
+    root: &Path,
+    id: &base::ContainerId,
+    spec: &Spec,
+    options: CreateOptions,
+    settings: &Settings,
+    gated: bool,
+) -> Result<Held, Error> {
     let mut plan = plan(spec, &options.bundle)?;
     if sys::user::mapped().is_some() {
         bind_devices(&mut plan);
     }
     let dir = StateDir::claim(root, id)?;
     failpoint::hit("create.claimed");
-    let creation = Creation { dir: &dir, spec, settings, rootless: settings.rootless };
-    let result = creation.run(id, &plan, options);
-    if result.is_err() {
-        let _ = dir.remove();
+    let creation = Creation { dir: &dir, spec, settings, rootless: settings.rootless, gated };
+    match creation.run(id, &plan, options) {
+        Ok((made, record)) => {
+            Ok(Held { created: made.created, channel: made.channel, file: made.file, dir, record })
+        }
+        Err(error) => {
+            let _ = dir.remove();
+            Err(error)
+        }
     }
-    result
+}
+
+/// An init that is recorded.
+struct Made {
+    created: Created,
+    channel: RuntimeEnd,
+    /// The record's file.
+    file: OwnedFd,
 }
 
 impl Creation<'_> {
-    fn run(&self, id: &base::ContainerId, plan: &Plan, mut options: CreateOptions) -> Result<Created, Error> {
+    fn run(
+        &self,
+        id: &base::ContainerId,
+        plan: &Plan,
+        mut options: CreateOptions,
+    ) -> Result<(Made, ContainerRecord), Error> {
         let rootfs = std::mem::take(&mut options.rootfs);
         let mut ready = self.ready(id, plan, rootfs, &options)?;
         self.dir.write_first(&ready.record)?;
         failpoint::hit("create.recorded");
         ready.timeline.mark("plan and record");
-        let result = self.make(&mut ready, &options);
-        if result.is_err() {
-            self.unmake(&ready.record);
+        match self.make(&mut ready, &options) {
+            Ok(made) => Ok((made, ready.record)),
+            Err(error) => {
+                self.unmake(&ready.record);
+                Err(error)
+            }
         }
-        result
     }
 
     fn ready<'a>(
@@ -268,7 +304,7 @@ impl Creation<'_> {
         plan.namespaces.makes(Namespace::User) && (self.rootless || sys::user::setgroups_denied())
     }
 
-    fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Created, Error> {
+    fn make(&self, ready: &mut Ready<'_>, options: &CreateOptions) -> Result<Made, Error> {
         // Init is born into v2's cgroup; v1's are made while init works, and entered by init:
         // moving another process can take the kernel many milliseconds.
         // systemd needs init for its scope: with it all comes later.
@@ -280,8 +316,8 @@ impl Creation<'_> {
         let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some() && !by_systemd);
         let into_cgroup = cgroup.map(Cgroup::fd_for_clone_into).transpose()?.flatten();
         let entrance = cgroup.filter(|_| early).map(Cgroup::entrance).transpose()?;
-        let gate =
-            Gate::make(&self.dir.path).map_err(Error::path("make the start gate in", &self.dir.path))?;
+        let gate = self.gated.then(|| Gate::make(&self.dir.path)).transpose();
+        let gate = gate.map_err(Error::path("make the start gate in", &self.dir.path))?;
         let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
         let Joins { user, pid, first, later } = Joins::of(std::mem::take(&mut ready.joins), ready.plan);
         ready.joins = later;
@@ -316,15 +352,13 @@ impl Creation<'_> {
                 let channel = RuntimeEnd(ours);
                 let relayed = options.relayed;
                 let parent = Parent { creation: self, channel, pid, pidfd: &pidfd, relayed };
-                let made = parent.finish(ready, early, is_moved);
-                match made {
-                    Ok((console, start_time)) => Ok(Created {
-                        pid,
-                        start_time,
-                        console,
-                        warnings: std::mem::take(&mut ready.record.warnings),
-                        pidfd,
-                    }),
+                match parent.finish(ready, early, is_moved) {
+                    Ok(Finished { console, start_time, file }) => {
+                        let channel = parent.channel;
+                        let warnings = std::mem::take(&mut ready.record.warnings);
+                        let created = Created { pid, start_time, console, warnings, pidfd };
+                        Ok(Made { created, channel, file })
+                    }
                     Err(error) => Err(end_init(&pidfd, error)),
                 }
             }
@@ -336,7 +370,7 @@ impl Creation<'_> {
         ready: &mut Ready<'_>,
         options: &CreateOptions,
         channel: InitEnd,
-        gate: Gate,
+        gate: Option<Gate>,
         way: Way,
     ) -> ! {
         let empty = Hooks::default();
@@ -386,8 +420,7 @@ impl Creation<'_> {
         let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
         let made = if whole { Cgroup::create(path, layout) } else { Cgroup::create_v2(path, layout) };
         let cgroup = made.inspect_err(|error| {
-            if matches!(error, cgroup::Error::InUse { .. } | cgroup::Error::Frozen { .. }) {
-                // It is somebody else's: cleaning up must not touch it.
+            if is_anothers(error) {
                 ready.record.cgroup = None;
             }
         })?;
@@ -399,7 +432,12 @@ impl Creation<'_> {
     fn complete_cgroup(&self, ready: &mut Ready<'_>) -> Result<(), Error> {
         let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some());
         let Some(cgroup) = cgroup else { return Ok(()) };
-        cgroup.create_v1()?;
+        if let Err(error) = cgroup.create_v1() {
+            if is_anothers(&error) {
+                ready.record.cgroup = ready.record.cgroup.take().map(Cgroup::without_v1);
+            }
+            return Err(error.into());
+        }
         self.limit(ready)
     }
 
@@ -442,6 +480,11 @@ impl Creation<'_> {
     }
 }
 
+/// It is somebody else's: cleaning up must not touch it.
+fn is_anothers(error: &cgroup::Error) -> bool {
+    matches!(error, cgroup::Error::InUse { .. } | cgroup::Error::Frozen { .. })
+}
+
 /// Ends an init that does not come to be; how it ended, if that is all there is to say.
 fn end_init(pidfd: &OwnedFd, error: Error) -> Error {
     let _ = sys::pidfd::send_signal(pidfd, sys::Signal::KILL);
@@ -475,14 +518,21 @@ struct Parent<'a> {
     relayed: bool,
 }
 
+/// What is known of an init that is recorded.
+struct Finished {
+    console: Option<OwnedFd>,
+    start_time: u64,
+    file: OwnedFd,
+}
+
 impl Parent<'_> {
-    /// Serves init until it stands at the gate and is recorded.
+    /// Serves init until it stands at the gate, or waits for us, and is recorded.
     fn finish(
         &self,
         ready: &mut Ready<'_>,
         cgroup_is_made: bool,
         init_is_moved: bool,
-    ) -> Result<(Option<OwnedFd>, u64), Error> {
+    ) -> Result<Finished, Error> {
         if ready.plan.namespaces.makes(Namespace::User) {
             self.write_maps(ready)?;
         }
@@ -520,11 +570,7 @@ impl Parent<'_> {
     }
 
     /// From the moment when all is there that init needs.
-    fn finish_init(
-        &self,
-        ready: &mut Ready<'_>,
-        init_is_moved: bool,
-    ) -> Result<(Option<OwnedFd>, u64), Error> {
+    fn finish_init(&self, ready: &mut Ready<'_>, init_is_moved: bool) -> Result<Finished, Error> {
         self.join_cgroup(ready, init_is_moved)?;
         failpoint::hit("create.joined");
         let (console, report) = self.serve(ready)?;
@@ -539,10 +585,12 @@ impl Parent<'_> {
         record.steps.extend(
             report.steps.into_iter().map(|step| StepRecord { name: format!("init: {}", step.name), ..step }),
         );
-        self.creation.dir.write(record)?;
+        let file = self.creation.dir.write(record)?;
         failpoint::hit("create.committed");
-        self.channel.go().map_err(Error::system("release init"))?;
-        Ok((console, stat.start_time))
+        if self.creation.gated {
+            self.channel.go().map_err(Error::system("release init"))?;
+        }
+        Ok(Finished { console, start_time: stat.start_time, file })
     }
 
     fn write_maps(&self, ready: &Ready<'_>) -> Result<(), Error> {
@@ -615,42 +663,4 @@ impl From<crate::channel::Failure> for Error {
 fn clone_error(source: std::io::Error, plan: &Plan) -> Error {
     let kinds: Vec<String> = plan.namespaces.make.iter().map(|kind| kind.to_string()).collect();
     Error::System { what: format!("clone init with new namespaces {}", kinds.join(", ")), source }
-}
-
-/// Raises hard limits from outside, where the privileges of the host are: root of a user
-/// namespace has none of them. What is refused, init tells.
-fn raise_hard_limits(pid: i32, rlimits: &[RlimitPlan]) {
-    for wanted in rlimits {
-        let Ok(now) = rlimit::prlimit(pid, wanted.resource, None) else { continue };
-        if wanted.limit.hard > now.hard {
-            let raised = Limit { soft: now.soft, hard: wanted.limit.hard };
-            let _ = rlimit::prlimit(pid, wanted.resource, Some(raised));
-        }
-    }
-}
-
-/// The master of a terminal, before the program can print. Where another terminal ends the lines, and
-/// where output is no terminal at all, this one must not.
-pub(crate) fn relay(master: OwnedFd, relayed: bool) -> OwnedFd {
-    if relayed {
-        // Output with a carriage return too many is better than none.
-        let _ = sys::tty::disable_crlf(&master);
-    }
-    master
-}
-
-/// Set from outside as well: lowering it is the host's privilege, too.
-pub(crate) fn set_oom_score(pid: i32, score: Option<i32>, warnings: &mut Vec<String>) -> Result<(), Error> {
-    let Some(score) = score else { return Ok(()) };
-    let file = format!("{pid}/oom_score_adj");
-    let proc = Procfs::host().map_err(Error::system("open /proc"))?;
-    match proc.write(Path::new(&file), score.to_string().as_bytes()) {
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-            warnings.push(format!(
-                "oomScoreAdj {score} is left out: lowering it needs CAP_SYS_RESOURCE, which the runtime does not have"
-            ));
-            Ok(())
-        }
-        result => result.map_err(Error::system(format!("set oomScoreAdj to {score}"))),
-    }
 }

@@ -38,32 +38,31 @@ fn exec_while_it_lives(
     linux: &Linux,
     options: &ExecOptions,
 ) -> Result<Created, Error> {
+    let namespaces = namespaces_of(record);
+    let init = sys::pidfd::open(record.pid);
+    let open = |kind, what| {
+        let opened = || sys::namespace::open_of(Some(record.pid), kind).map_err(Error::system(what));
+        namespaces.contains(kind).then(opened).transpose()
+    };
+    let pid_namespace = open(Namespace::Pid, "open the container's PID namespace");
+    // An ordinary user has rights in his user namespace only, and over a PID namespace only from there.
+    let user = match sys::user::effective_uid() {
+        0 => Ok(None),
+        _ => open(Namespace::User, "open the container's user namespace"),
+    };
+    let root = root_of_init(record);
+    // After that: what was opened is of the process that was recorded, or of a stranger with its id.
     match dir.status(record) {
         ContainerStatus::Paused if options.ignore_paused => {}
         ContainerStatus::Created | ContainerStatus::Running => {}
         status => return Err(Error::State { operation: "exec in", status }),
     }
+    let (pid_namespace, user, root) = (pid_namespace?, user?, root?);
+    let init = init.map_err(Error::system("open init's descriptor"))?;
     let mut warnings = Vec::new();
     let plan = process(&options.process, linux, &mut warnings)?;
     let filter = linux.seccomp().as_ref().map(crate::seccomp::compile).transpose()?;
-    let init = sys::pidfd::open(record.pid).map_err(Error::system("open init's descriptor"))?;
     let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
-    let namespaces = namespaces_of(record);
-    let open = |kind, what| {
-        let opened = || sys::namespace::open_of(Some(record.pid), kind).map_err(Error::system(what));
-        namespaces.contains(kind).then(opened).transpose()
-    };
-    let pid_namespace = open(Namespace::Pid, "open the container's PID namespace")?;
-    // An ordinary user has rights in his user namespace only, and over a PID namespace only from there.
-    let user = match sys::user::effective_uid() {
-        0 => None,
-        _ => open(Namespace::User, "open the container's user namespace")?,
-    };
-    let root = root_of_init(record)?;
-    // What was opened is of the process that was recorded, or of a stranger with its id.
-    if !record.init_lives() {
-        return Err(NOT_RUNNING);
-    }
     let birth = Birth {
         pid: pid_namespace.as_ref().map(AsFd::as_fd),
         user: user.as_ref().map(AsFd::as_fd),

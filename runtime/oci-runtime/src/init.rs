@@ -42,8 +42,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) plan: &'a Plan,
     /// The way back.
     pub(crate) channel: InitEnd,
-    /// Where to wait for `start`.
-    pub(crate) gate: Gate,
+    /// Where to wait for `start`; without one the runtime that has made us starts us, too.
+    pub(crate) gate: Option<Gate>,
     /// The root filesystem, detached; `None` without a mount namespace.
     pub(crate) root: Option<OwnedFd>,
     /// For each mount its detached source, when it is a bind mount.
@@ -183,8 +183,14 @@ pub(crate) fn run(mut prepared: Prepared<'_>) -> ! {
     match begun.and_then(|setgroups_denied| set_up(prepared, setgroups_denied, timeline)) {
         // Nobody hears it if the runtime is dead, and then nobody needs to.
         Err(error) => drop(prepared.channel.failed(&error.failure())),
-        // The runtime is gone by now: `start` listens.
-        Ok(ready) => prepared.gate.report(&ready.go(prepared).failure()),
+        Ok(ready) => {
+            let failure = ready.go(prepared).failure();
+            match &prepared.gate {
+                // The runtime is gone by now: `start` listens.
+                Some(gate) => gate.report(&failure),
+                None => drop(prepared.channel.failed(&failure)),
+            }
+        }
     }
     sys::process::exit_now(1)
 }
@@ -205,8 +211,13 @@ impl Prepared<'_> {
 
 /// Takes up its place. Gives whether `setgroups(2)` is denied from now on.
 fn begin(prepared: &Prepared<'_>) -> Result<bool, InitError> {
-    // The caller's would be held open until `start`, which may be long.
-    sys::fd::close_inherited(3 + prepared.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
+    let first = 3 + prepared.preserve_fds;
+    let closed = match &prepared.gate {
+        // The caller's would be held open until `start`, which may be long.
+        Some(_) => sys::fd::close_inherited(first),
+        None => sys::fd::cloexec_from(first),
+    };
+    closed.doing(|| "close inherited descriptors".to_owned())?;
     protect_ourselves(prepared)?;
     join_namespaces(prepared)
 }
@@ -220,14 +231,10 @@ struct AtGate<'a> {
 impl AtGate<'_> {
     /// Waits for `start` and becomes the program. Returns why that failed.
     fn go(&self, prepared: &Prepared<'_>) -> InitError {
-        // Who ends a container that was never started need not know that. The exec resets them.
-        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
-            let _ = sys::signal::exit_on(signal);
-        }
         let passed = prepared
             .gate
-            .wait()
-            .doing(|| "wait for start".to_owned())
+            .as_ref()
+            .map_or(Ok(()), wait_at)
             .and_then(|()| program::load_filter_late(&self.entry))
             .and_then(|()| run_start_hooks(prepared));
         match passed {
@@ -235,6 +242,10 @@ impl AtGate<'_> {
             Err(error) => error,
         }
     }
+}
+
+fn wait_at(gate: &Gate) -> Result<(), InitError> {
+    gate.wait().doing(|| "wait for start".to_owned())
 }
 
 fn set_up<'a>(
@@ -260,6 +271,13 @@ fn set_up<'a>(
     let program = program::settle(&entry, &mut report.warnings)?;
     timeline.mark("credentials");
     report.steps = timeline.into_steps();
+    if prepared.gate.is_some() {
+        // Who ends a container that was never started need not know that; he may as soon as the
+        // runtime has heard of us. The exec resets them.
+        for signal in [Signal::HUP, Signal::INT, Signal::QUIT, Signal::TERM] {
+            let _ = sys::signal::exit_on(signal);
+        }
+    }
     // Before the runtime may end in peace. From here its death shows as the channel's end.
     sys::prctl::set_parent_death_signal(None).doing(|| "outlive the runtime".to_owned())?;
     prepared.channel.ready(&report).doing(|| "tell the runtime that init is ready".to_owned())?;
@@ -384,7 +402,7 @@ fn set_up_root(
     // Before the masks: they cover parts of the procfs that we write through.
     write_sysctls(plan, setup.proc.as_ref())?;
     timeline.mark("names and sysctl");
-    masks::hide(&mut setup, plan)?;
+    masks::hide(&mut setup, plan, prepared.no_pivot)?;
     timeline.mark("masked and read-only paths");
     for mount in &setup.readonly_later {
         masks::make_readonly(mount).doing(|| "make a tmpfs read-only".to_owned())?;

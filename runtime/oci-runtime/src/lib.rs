@@ -17,6 +17,7 @@ pub mod error;
 mod exec;
 pub mod features;
 mod gate;
+mod held;
 pub mod hooks;
 mod init;
 mod listener;
@@ -33,6 +34,7 @@ mod store;
 
 pub use create::FAILPOINTS;
 pub use error::Error;
+pub use held::Held;
 pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};
 pub use runtime::{Container, Runtime};
 pub use state::{ContainerRecord, ContainerStatus, OciState, StepRecord};

@@ -10,6 +10,7 @@ use sys::Signal;
 
 use crate::error::Error;
 use crate::gate::{self, Opened};
+use crate::held::Held;
 use crate::hooks::{self, HookError};
 use crate::options::{CreateOptions, Created, ExecOptions};
 use crate::state::{ContainerRecord, ContainerStatus, hook_state};
@@ -83,6 +84,36 @@ impl Runtime {
         crate::create::create(&self.root, id, spec, options, &self.settings)
     }
 
+    /// As [`Runtime::create`], for a caller that also starts the container, waits for its end and
+    /// deletes it: with [`Runtime::start_held`] and [`Runtime::delete_held`].
+    pub fn hold(&self, id: &ContainerId, spec: &Spec, options: CreateOptions) -> Result<Held, Error> {
+        crate::create::make(&self.root, id, spec, options, &self.settings, false)
+    }
+
+    /// As [`Runtime::start`].
+    pub fn start_held(&self, held: &Held) -> Result<(), Error> {
+        let released = held.release();
+        failpoint::hit("start.opened");
+        if released.is_err() {
+            // It is about to end: when we say so, it has.
+            wait_readable(&held.created.pidfd, KILL_LIMIT).map_err(Error::system("wait for init's end"))?;
+        }
+        released?;
+        self.run_poststart(&held.record)
+    }
+
+    /// As [`Runtime::delete`], once the caller has seen the end of init.
+    pub fn delete_held(&self, held: &Held) -> Result<Vec<String>, Error> {
+        if !held.is_recorded() {
+            return Ok(Vec::new());
+        }
+        failpoint::hit("delete.killed");
+        self.release(&held.record)?;
+        failpoint::hit("delete.cgroup");
+        held.dir.remove_recorded()?;
+        Ok(run_poststop(&held.record))
+    }
+
     /// Lets init run the user's program. Returns once the program runs, or with the
     /// reason why it could not be executed.
     pub fn start(&self, id: &ContainerId) -> Result<(), Error> {
@@ -109,13 +140,17 @@ impl Runtime {
             Opened::Nobody => return Err(Error::State { operation: "start", status: dir.status(&record) }),
         }
         gate::remove(&dir.path);
+        self.run_poststart(&record)
+    }
+
+    fn run_poststart(&self, record: &ContainerRecord) -> Result<(), Error> {
         let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststart().as_ref()) else {
             return Ok(());
         };
-        let state = hook_state(&record, ContainerStatus::Running.as_str(), record.pid);
+        let state = hook_state(record, ContainerStatus::Running.as_str(), record.pid);
         hooks::run_all("poststart", hooks, &state).map_err(|error| {
             // runtime.md, "Lifecycle", step 9: the container is stopped.
-            let _ = self.kill_init(&record, Signal::KILL);
+            let _ = self.kill_init(record, Signal::KILL);
             error.into()
         })
     }
@@ -217,7 +252,15 @@ impl Runtime {
             status => return Err(Error::NotStopped { id: id.to_string(), status }),
         }
         failpoint::hit("delete.killed");
-        if let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| !is_anothers(&record, cgroup)) {
+        self.release(&record)?;
+        failpoint::hit("delete.cgroup");
+        dir.remove()?;
+        Ok(run_poststop(&record))
+    }
+
+    /// Removes its groups of the kernel's.
+    fn release(&self, record: &ContainerRecord) -> Result<(), Error> {
+        if let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| !is_anothers(record, cgroup)) {
             if !record.has_own_pid_namespace() {
                 // Init's end does not end the others when it is not PID 1.
                 cgroup.kill_all()?;
@@ -230,13 +273,7 @@ impl Runtime {
         if let Some(group) = &record.rdt {
             group.remove()?;
         }
-        failpoint::hit("delete.cgroup");
-        let hooks = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref());
-        dir.remove()?;
-        let Some(hooks) = hooks else { return Ok(Vec::new()) };
-        // runtime.md, "Lifecycle", step 13: a warning, and all goes on.
-        let state = hook_state(&record, ContainerStatus::Stopped.as_str(), 0);
-        Ok(hooks::run_each("poststop", hooks, &state).iter().map(HookError::in_full).collect())
+        Ok(())
     }
 
     /// Kills everything in the container and waits for init's end.
@@ -368,6 +405,15 @@ impl Container {
         let linux = self.spec.linux().as_ref().unwrap_or(&none);
         crate::exec::exec(&self.dir, &self.record, linux, options)
     }
+}
+
+/// Gives what failed: runtime.md, "Lifecycle", step 13: a warning, and all goes on.
+fn run_poststop(record: &ContainerRecord) -> Vec<String> {
+    let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref()) else {
+        return Vec::new();
+    };
+    let state = hook_state(record, ContainerStatus::Stopped.as_str(), 0);
+    hooks::run_each("poststop", hooks, &state).iter().map(HookError::in_full).collect()
 }
 
 /// Names of major numbers, as systemd takes them.

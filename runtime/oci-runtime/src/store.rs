@@ -2,10 +2,12 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use base::ContainerId;
+use rustix::fs::{Mode, OFlags};
 
 use crate::error::Error;
 use crate::gate;
@@ -64,17 +66,30 @@ impl StateDir {
     /// Writes the first record: nobody else writes to a directory that is being made.
     pub(crate) fn write_first(&self, record: &ContainerRecord) -> Result<(), Error> {
         let path = self.path.join("state.json");
-        write_new(&path, record).map_err(Error::path("write", path))
+        write_new(&path, record).map(drop).map_err(Error::path("write", path))
     }
 
-    /// Replaces the record at once.
-    pub(crate) fn write(&self, record: &ContainerRecord) -> Result<(), Error> {
+    /// Replaces the record at once. Gives its file.
+    pub(crate) fn write(&self, record: &ContainerRecord) -> Result<OwnedFd, Error> {
         let new = self.path.join("state.json.new");
-        // Left by a runtime that was killed here.
-        let _ = fs::remove_file(&new);
-        write_new(&new, record).map_err(Error::path("write", &new))?;
+        let file = match write_new(&new, record) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Left by a runtime that was killed here.
+                let _ = fs::remove_file(&new);
+                write_new(&new, record)
+            }
+            written => written,
+        };
+        let file = file.map_err(Error::path("write", &new))?;
         let path = self.path.join("state.json");
-        fs::rename(&new, &path).map_err(Error::path("replace", path))
+        fs::rename(&new, &path).map_err(Error::path("replace", path))?;
+        Ok(file)
+    }
+
+    /// Removes a directory that has the record and nothing else.
+    pub(crate) fn remove_recorded(&self) -> Result<(), Error> {
+        let _ = fs::remove_file(self.path.join("state.json"));
+        fs::remove_dir(&self.path).or_else(|_| self.remove())
     }
 
     pub(crate) fn remove(&self) -> Result<(), Error> {
@@ -141,7 +156,10 @@ pub(crate) fn lives(pid: i32, start_time: u64) -> bool {
             .is_ok_and(|stat| stat.start_time == start_time && !stat.is_zombie())
 }
 
-fn write_new(path: &Path, record: &ContainerRecord) -> io::Result<()> {
+fn write_new(path: &Path, record: &ContainerRecord) -> io::Result<OwnedFd> {
     let bytes = serde_json::to_vec(record)?;
-    fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?.write_all(&bytes)
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let mut file = fs::File::from(rustix::fs::open(path, flags, Mode::from_raw_mode(0o644))?);
+    file.write_all(&bytes)?;
+    Ok(file.into())
 }

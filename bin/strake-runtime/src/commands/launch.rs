@@ -16,9 +16,15 @@ use crate::log::Log;
 
 /// `create`.
 pub(crate) fn create(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
-    let created = make(runtime, invocation, log, false)?;
+    let id = id(invocation)?;
+    let asked = Asked::read(invocation, log, false)?;
+    let mut created = runtime.create(&id, &asked.spec, asked.options)?;
+    tell(log, &created);
+    if let Err(error) = hand_over(invocation, &mut created, asked.socket) {
+        drop(runtime.delete(&id, true));
+        return Err(error);
+    }
     debug_steps(runtime, invocation, log);
-    drop(created);
     Ok(0)
 }
 
@@ -29,9 +35,15 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
         sys::prctl::set_child_subreaper(true).context("become a subreaper")?;
     }
     let signals = if detach { None } else { Some(Signals::block().context("block signals")?) };
-    let created = make(runtime, invocation, log, !detach)?;
     let id = id(invocation)?;
-    if let Err(error) = runtime.start(&id) {
+    let asked = Asked::read(invocation, log, !detach)?;
+    let mut held = runtime.hold(&id, &asked.spec, asked.options)?;
+    tell(log, &held.created);
+    if let Err(error) = hand_over(invocation, &mut held.created, asked.socket) {
+        drop(runtime.delete(&id, true));
+        return Err(error);
+    }
+    if let Err(error) = runtime.start_held(&held) {
         drop(runtime.delete(&id, true));
         return match &error {
             oci_runtime::Error::Init { reason, .. } if reason.starts_with("exec ") => {
@@ -43,47 +55,53 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     }
     log.debug("init: closing the pipe to signal completion: its program runs");
     let Some(signals) = signals else { return Ok(0) };
-    let status = foreground::wait(&created, &signals).context("wait for the container")?;
+    let status = foreground::wait(&held.created, &signals).context("wait for the container")?;
     if !invocation.has("keep") {
-        for warning in runtime.delete(&id, true)? {
+        for warning in runtime.delete_held(&held)? {
             log.warn(&warning);
         }
     }
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 
-fn make(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Created> {
-    let id = id(invocation)?;
-    let bundle = bundle(invocation)?;
-    let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
-    warnings.iter().for_each(|warning| log.warn(warning));
-    let preserve_fds = preserved(invocation)?;
-    pass_listen_fds(&mut spec);
-    let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
-    let socket = console_socket(invocation, terminal, foreground)?;
-    let options = CreateOptions {
-        bundle,
-        stdio: Stdio::Inherit,
-        preserve_fds,
-        console_size: own_size(foreground && terminal && socket.is_none()),
-        relayed: foreground && socket.is_none(),
-        no_pivot: invocation.has("no-pivot"),
-        no_new_keyring: invocation.has("no-new-keyring"),
-        ..CreateOptions::default()
-    };
-    if invocation.globals.debug {
-        debug_filter(&spec, log);
+/// What a container is made from.
+struct Asked {
+    spec: Spec,
+    options: CreateOptions,
+    /// Who gets the terminal.
+    socket: Option<UnixStream>,
+}
+
+impl Asked {
+    fn read(invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Self> {
+        let bundle = bundle(invocation)?;
+        let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
+        warnings.iter().for_each(|warning| log.warn(warning));
+        let preserve_fds = preserved(invocation)?;
+        pass_listen_fds(&mut spec);
+        let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
+        let socket = console_socket(invocation, terminal, foreground)?;
+        let options = CreateOptions {
+            bundle,
+            stdio: Stdio::Inherit,
+            preserve_fds,
+            console_size: own_size(foreground && terminal && socket.is_none()),
+            relayed: foreground && socket.is_none(),
+            no_pivot: invocation.has("no-pivot"),
+            no_new_keyring: invocation.has("no-new-keyring"),
+            ..CreateOptions::default()
+        };
+        if invocation.globals.debug {
+            debug_filter(&spec, log);
+        }
+        log.debug("nsexec container setup: init is cloned with its namespaces");
+        Ok(Self { spec, options, socket })
     }
-    log.debug("nsexec container setup: init is cloned with its namespaces");
-    let mut created = runtime.create(&id, &spec, options)?;
-    warn(log, &created);
+}
+
+fn tell(log: &Log, created: &Created) {
+    warn(log, created);
     log.debug(&format!("child process in init(): {}", created.pid));
-    let handed_over = hand_over(invocation, &mut created, socket);
-    if let Err(error) = handed_over {
-        drop(runtime.delete(&id, true));
-        return Err(error);
-    }
-    Ok(created)
 }
 
 /// The size of our own terminal, for one that we relay: set before the program can ask.

@@ -81,12 +81,15 @@ fn limit_bounding(wanted: CapSet) -> Result<(), InitError> {
         if wanted.contains(number) {
             continue;
         }
+        let Err(error) = capability::bounding_drop(number) else { continue };
         match capability::bounding_has(number) {
             // The kernel's capabilities end here.
             None => break,
             Some(false) => {}
-            Some(true) => capability::bounding_drop(number)
-                .doing(|| format!("drop {} from the bounding set", capability::name(number)))?,
+            Some(true) => {
+                return Err(error)
+                    .doing(|| format!("drop {} from the bounding set", capability::name(number)));
+            }
         }
     }
     Ok(())

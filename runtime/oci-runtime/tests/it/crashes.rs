@@ -41,6 +41,35 @@ fn r3_create_killed_at_every_point_leaves_nothing_after_delete() {
 }
 
 #[test]
+fn r3_run_killed_at_every_point_leaves_nothing_after_delete() {
+    isolated(|| {
+        for point in oci_runtime::FAILPOINTS.iter().filter(|point| !point.starts_with("delete.")) {
+            let bundle = Bundle::new().script("sleep 1000");
+            bundle.write_config();
+            let path = bundle.dir.path().to_str().unwrap().to_owned();
+            killed_at(&bundle, point, &["run", "--bundle", &path, "c"]);
+            if *point == "start.opened" {
+                assert_eq!(bundle.state()["status"], "running");
+            } else {
+                // Nobody has recorded init, or nobody has released it: it ends by itself.
+                assert!(wait_until(SHORTLY, || others().is_empty()), "{point}: init lives on");
+            }
+            bundle.runtime(&["delete", "--force", "c"]).ok();
+            assert!(wait_until(SHORTLY, || others().is_empty()), "{point}: init lives after delete");
+            bundle.assert_nothing_left();
+        }
+        for point in ["delete.killed", "delete.cgroup"] {
+            let bundle = Bundle::new().script("true");
+            bundle.write_config();
+            let path = bundle.dir.path().to_str().unwrap().to_owned();
+            killed_at(&bundle, point, &["run", "--bundle", &path, "c"]);
+            bundle.runtime(&["delete", "--force", "c"]).ok();
+            bundle.assert_nothing_left();
+        }
+    });
+}
+
+#[test]
 fn a_creation_that_was_killed_gives_no_right_to_anothers_cgroup() {
     isolated(|| {
         let victim = Bundle::new().script("sleep 1000");

@@ -275,3 +275,45 @@ fn features_and_spec_print_what_can_be_used() {
         bundle.runtime(&["spec", "--bundle", &path]).exits(1).says("remove it first");
     });
 }
+
+#[test]
+fn others_see_a_container_that_runs_in_the_foreground() {
+    isolated(|| {
+        let bundle =
+            Bundle::new().script("trap 'exit 7' TERM; echo up > /tmp/up; while :; do sleep 0.1; done");
+        bundle.write_config();
+        let path = bundle.dir.path().to_str().unwrap().to_owned();
+        let mut run = bundle.command(&["run", "--bundle", &path, "c"]).spawn().unwrap();
+        let up = || bundle.in_root("tmp/up").exists();
+        assert!(wait_until(std::time::Duration::from_secs(30), up));
+        assert_eq!(bundle.state()["status"], "running");
+        assert!(bundle.runtime(&["list", "--quiet"]).ok().contains('c'));
+        bundle.runtime(&["start", "c"]).exits(1).says("already running");
+        bundle.runtime(&["exec", "c", "true"]).ok();
+        bundle.runtime(&["kill", "c", "TERM"]).ok();
+        assert_eq!(run.wait().unwrap().code(), Some(7));
+        bundle.runtime(&["state", "c"]).exits(1);
+        bundle.assert_nothing_left();
+    });
+}
+
+#[test]
+fn a_run_deletes_its_own_container_and_not_the_next_one_of_that_id() {
+    isolated(|| {
+        let bundle = Bundle::new().script("echo up > /tmp/up; sleep 1000");
+        bundle.write_config();
+        let path = bundle.dir.path().to_str().unwrap().to_owned();
+        let mut run = bundle.command(&["run", "--bundle", &path, "c"]).spawn().unwrap();
+        let up = || bundle.in_root("tmp/up").exists();
+        assert!(wait_until(std::time::Duration::from_secs(30), up));
+        // It learns of the end only when another container has the id.
+        let pid = i32::try_from(run.id()).unwrap();
+        sys::signal::kill(pid, sys::Signal::STOP).unwrap();
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+        bundle.create().ok();
+        sys::signal::kill(pid, sys::Signal::CONT).unwrap();
+        assert_eq!(run.wait().unwrap().code(), Some(137));
+        assert_eq!(bundle.state()["status"], "created");
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+    });
+}
