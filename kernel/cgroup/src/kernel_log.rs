@@ -29,6 +29,14 @@ pub struct Victim {
     pub usage_bytes: Option<u64>,
     /// See there.
     pub limit_bytes: Option<u64>,
+    /// What of that no file backed.
+    pub anon_bytes: Option<u64>,
+    /// What of that was page cache, shared memory included.
+    pub file_bytes: Option<u64>,
+    /// All processes of its group were killed with it (`memory.oom.group`).
+    pub whole_group: bool,
+    /// The kernel takes the one that it chose once more among the others of its group, and counts it again.
+    pub again: bool,
 }
 
 impl Cgroup {
@@ -53,11 +61,24 @@ impl Cgroup {
 }
 
 /// The kills that a log tells of. The kernel writes of one at a time: first what the cgroup holds,
-/// then whom it chose, then that it killed it.
+/// then whom it chose, then that it killed it, then that the others of its group go with it.
 #[derive(Debug, Default)]
 struct Kills {
-    memory: Option<(u64, u64)>,
+    held: Held,
+    /// The last that was killed, whether it was chosen or not.
+    killed: Option<i32>,
+    /// What is killed now goes with the last victim.
+    whole_group: bool,
     victims: Vec<Victim>,
+}
+
+/// What the cgroup whose limit was hit held.
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    /// And its limit.
+    usage: Option<(u64, u64)>,
+    anon: Option<u64>,
+    file: Option<u64>,
 }
 
 impl Kills {
@@ -66,20 +87,75 @@ impl Kills {
         let Some((_, message)) = record.split_once(';') else { return };
         let message = message.lines().next().unwrap_or_default();
         if message.contains(" invoked oom-killer: ") {
-            self.memory = None;
+            (self.held, self.whole_group) = (Held::default(), false);
         } else if let Some(figures) = message.strip_prefix("memory: usage ") {
-            self.memory = parse_memory(figures);
+            self.held.usage = parse_memory(figures);
         } else if let Some(victim) = parse_victim(record) {
-            let (usage_bytes, limit_bytes) = self.memory.take().unzip();
-            self.victims.push(Victim { usage_bytes, limit_bytes, ..victim });
-        } else if let Some((_, killed)) = message.split_once("Killed process ")
-            && let Some(victim) = self.victims.last_mut()
-            && killed.strip_prefix(&victim.pid.to_string()).is_some_and(|rest| rest.starts_with(' '))
+            let Held { usage, anon, file } = std::mem::take(&mut self.held);
+            let (usage_bytes, limit_bytes) = usage.unzip();
+            let victim = Victim { usage_bytes, limit_bytes, anon_bytes: anon, file_bytes: file, ..victim };
+            self.whole_group = false;
+            self.victims.push(victim);
+        } else if let Some((_, killed)) = message.split_once("Killed process ") {
+            self.killed(killed, parse_time(record));
+        } else if message.ends_with(" are going to be killed due to memory.oom.group set")
+            && let Some(chosen) = self.victims.last_mut().filter(|victim| Some(victim.pid) == self.killed)
         {
-            victim.oom_score_adj =
-                killed.rsplit_once("oom_score_adj:").and_then(|(_, adjust)| adjust.trim().parse().ok());
+            (chosen.whole_group, self.whole_group) = (true, true);
+        } else if self.held.usage.is_some() {
+            self.held.take(message);
         }
     }
+
+    /// Takes `12 (sh) total-vm:1kB, … UID:0 pgtables:1kB oom_score_adj:0`.
+    fn killed(&mut self, text: &str, at_us: Option<u64>) {
+        let Some((pid, rest)) = text.split_once(" (") else { return };
+        let Ok(pid) = pid.parse() else { return };
+        self.killed = Some(pid);
+        let Some(chosen) = self.victims.last_mut() else { return };
+        let oom_score_adj =
+            rest.rsplit_once("oom_score_adj:").and_then(|(_, adjust)| adjust.trim().parse().ok());
+        if !self.whole_group {
+            if chosen.pid == pid {
+                chosen.oom_score_adj = oom_score_adj;
+            }
+            return;
+        }
+        let name = rest.rsplit_once(") ").map_or(rest, |(name, _)| name).to_owned();
+        let uid = rest.rsplit_once(" UID:").and_then(|(_, uid)| uid.split(' ').next()?.parse().ok());
+        let victim = Victim {
+            pid,
+            name,
+            uid: uid.unwrap_or(chosen.uid),
+            at_us: at_us.unwrap_or(chosen.at_us),
+            oom_score_adj,
+            ..chosen.clone()
+        };
+        let of_group = self.victims.iter().rev().take_while(|known| known.whole_group);
+        let again = of_group.into_iter().any(|known| known.pid == pid);
+        self.victims.push(Victim { again, ..victim });
+    }
+}
+
+impl Held {
+    /// Takes a line of the cgroup's `memory.stat`. Kernels before 6.4 write all of them as one message, whose
+    /// ends of lines `/dev/kmsg` escapes; on v1 what is below the cgroup is in the `total_` ones.
+    fn take(&mut self, message: &str) {
+        for line in message.split("\\x0a") {
+            let Some((key, bytes)) = line.split_once(' ') else { continue };
+            let to = match key {
+                "anon" | "total_rss" => &mut self.anon,
+                "file" | "total_cache" => &mut self.file,
+                _ => continue,
+            };
+            *to = bytes.trim().parse().ok();
+        }
+    }
+}
+
+/// Microseconds since the machine's start.
+fn parse_time(record: &str) -> Option<u64> {
+    record.split_once(';')?.0.split(',').nth(2)?.parse().ok()
 }
 
 /// `65536kB, limit 65536kB, failcnt 9`.
@@ -91,9 +167,9 @@ fn parse_memory(figures: &str) -> Option<(u64, u64)> {
 
 /// Reads a record of `/dev/kmsg` that tells who was chosen.
 fn parse_victim(record: &str) -> Option<Victim> {
-    let (prefix, message) = record.split_once(';')?;
+    let (_, message) = record.split_once(';')?;
     let fields = message.lines().next()?.strip_prefix("oom-kill:")?;
-    let mut victim = Victim { at_us: prefix.split(',').nth(2)?.parse().ok()?, ..Victim::default() };
+    let mut victim = Victim { at_us: parse_time(record)?, ..Victim::default() };
     // A name may contain commas and equal signs: what stands around it is known.
     let (head, tail) = fields.split_once(",task=")?;
     let (name_and_pid, uid) = tail.rsplit_once(",uid=")?;
@@ -185,6 +261,53 @@ mod tests {
             kills.victims.iter().map(|v| (v.pid, v.oom_score_adj, v.usage_bytes, v.limit_bytes)).collect();
         assert_eq!(found, [(7, Some(-5), Some(65532 << 10), Some(64 << 20)), (8, None, None, None)]);
         assert_eq!(parse_memory("18446744073709551615kB, limit 1kB, x"), None);
+    }
+
+    #[test]
+    fn what_was_held_is_split_in_each_kernels_way() {
+        let check = |stat: &[&str]| {
+            let mut kills = Kills::default();
+            kills.take("6,1,5,-;anon 1");
+            kills.take("6,2,6,-;memory: usage 96kB, limit 96kB, failcnt 28");
+            for line in stat {
+                kills.take(&format!("6,2,6,-;{line}"));
+            }
+            kills.take("6,3,7,-;oom-kill:constraint=X,oom_memcg=/a,task_memcg=/a,task=st,pid=7,uid=0");
+            (kills.victims[0].anon_bytes, kills.victims[0].file_bytes)
+        };
+        let split = (Some(65536), Some(32768));
+        assert_eq!(check(&["Memory cgroup stats for /a:", "anon 65536", "file 32768", "anon_thp 0"]), split);
+        assert_eq!(check(&["cache 1", "rss 2", "total_cache 32768", "total_rss 65536", "total_x 0"]), split);
+        assert_eq!(check(&[r"anon 65536\x0afile 32768\x0akernel 5\x0a"]), split);
+        assert_eq!(check(&["anon x", "nothing"]), (None, None));
+    }
+
+    #[test]
+    fn all_of_a_group_are_named() {
+        let killed = |at, pid| {
+            format!(
+                "3,4,{at},-;Memory cgroup out of memory: Killed process {pid} (a) b{pid}) total-vm:1kB, UID:{pid} pgtables:1kB oom_score_adj:3"
+            )
+        };
+        let group = "6,3,9,-;Tasks in /a are going to be killed due to memory.oom.group set";
+        let chosen = "6,3,7,-;oom-kill:constraint=X,oom_memcg=/a,task_memcg=/a,task=st,pid=7,uid=0";
+        let mut kills = Kills::default();
+        // The first is of a kill whose report was left out.
+        for record in [&killed(5, 6), group, chosen, &killed(8, 7), group, &killed(10, 7), &killed(11, 8)] {
+            kills.take(record);
+        }
+        let found: Vec<_> = kills
+            .victims
+            .iter()
+            .map(|v| (v.pid, v.name.as_str(), v.uid, v.at_us, v.whole_group, v.again))
+            .collect();
+        assert_eq!(
+            found,
+            [(7, "st", 0, 7, true, false), (7, "a) b7", 7, 10, true, true), (8, "a) b8", 8, 11, true, false)]
+        );
+        kills.take("4,5,12,-;st invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=0");
+        kills.take(&killed(13, 9));
+        assert_eq!(kills.victims.len(), 3);
     }
 
     #[test]

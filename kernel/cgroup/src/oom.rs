@@ -21,6 +21,8 @@ pub struct OomWatch {
     descriptor: OwnedFd,
     /// The file with the `oom_kill` counter.
     counter: PathBuf,
+    /// v2 tells of any change in that file, as of a limit that was met.
+    tells_all: bool,
     kills_told: u64,
 }
 
@@ -31,6 +33,8 @@ pub struct OomEvents {
     /// still be 0 at the first event: [`OomWatch::kills`] has the truth when the container
     /// has ended.
     pub kills: u64,
+    /// Memory is short: on v1 something was killed or may be next, on v2 something was killed.
+    pub out_of_memory: bool,
     /// The cgroup has been removed: there will be no more events.
     pub gone: bool,
 }
@@ -43,19 +47,19 @@ impl Cgroup {
             let counter = dir.join("memory.oom_control");
             let descriptor = subscribe_v1(dir.join("cgroup.event_control"), &counter)
                 .map_err(|source| Error::Watch { path: counter.clone(), source })?;
-            return Ok(OomWatch::new(descriptor, counter));
+            return Ok(OomWatch::new(descriptor, counter, false));
         }
         let counter = self.v2_dir().map(|dir| dir.join("memory.events")).filter(|path| path.exists());
         let Some(counter) = counter else { return Err(Error::NoMemory { cgroup: self.path().to_owned() }) };
         let descriptor =
             subscribe_v2(&counter).map_err(|source| Error::Watch { path: counter.clone(), source })?;
-        Ok(OomWatch::new(descriptor, counter))
+        Ok(OomWatch::new(descriptor, counter, true))
     }
 }
 
 impl OomWatch {
-    fn new(descriptor: OwnedFd, counter: PathBuf) -> Self {
-        let mut watch = Self { descriptor, counter, kills_told: 0 };
+    fn new(descriptor: OwnedFd, counter: PathBuf, tells_all: bool) -> Self {
+        let mut watch = Self { descriptor, counter, tells_all, kills_told: 0 };
         watch.kills_told = watch.kills().unwrap_or(0);
         watch
     }
@@ -64,11 +68,14 @@ impl OomWatch {
     pub fn events(&mut self) -> OomEvents {
         let mut buffer = [0u8; 1024];
         // An eventfd gives one number and then EAGAIN, inotify as many records as fit.
-        while rustix::io::read(&self.descriptor, &mut buffer).is_ok_and(|length| length > 0) {}
-        let Some(kills) = self.kills() else { return OomEvents { kills: 0, gone: true } };
+        let mut told = false;
+        while rustix::io::read(&self.descriptor, &mut buffer).is_ok_and(|length| length > 0) {
+            told = true;
+        }
+        let Some(kills) = self.kills() else { return OomEvents { gone: true, ..OomEvents::default() } };
         let new = kills.saturating_sub(self.kills_told);
         self.kills_told = kills;
-        OomEvents { kills: new, gone: false }
+        OomEvents { kills: new, out_of_memory: new > 0 || (told && !self.tells_all), gone: false }
     }
 
     /// All kills since the cgroup was made, `None` when it is gone.

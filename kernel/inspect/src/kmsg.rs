@@ -32,6 +32,8 @@ pub struct OomKill {
     pub task_cgroup: Option<String>,
     /// Anonymous resident memory.
     pub anon_bytes: Option<u64>,
+    /// Resident memory that files back.
+    pub file_bytes: Option<u64>,
     /// How much the process was offered to the killer.
     pub oom_score_adj: Option<i32>,
 }
@@ -87,6 +89,7 @@ fn parse_killed(rest: &str, at_micros: u64, summary: Option<OomKill>) -> Option<
         let end = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(rest.len());
         rest[..end].parse::<i64>().ok()
     };
+    let bytes = |key| figure(key).and_then(|kib| u64::try_from(kib).ok()?.checked_mul(1024));
     // The two records belong together only if they name the same victim.
     let summary = summary.filter(|summary| summary.pid == pid).unwrap_or_default();
     Some(OomKill {
@@ -94,7 +97,8 @@ fn parse_killed(rest: &str, at_micros: u64, summary: Option<OomKill>) -> Option<
         pid,
         name: name.to_owned(),
         uid: summary.uid.or(figure("UID:").and_then(|uid| u32::try_from(uid).ok())),
-        anon_bytes: figure("anon-rss:").and_then(|kib| u64::try_from(kib).ok()?.checked_mul(1024)),
+        anon_bytes: bytes("anon-rss:"),
+        file_bytes: bytes("file-rss:"),
         oom_score_adj: figure("oom_score_adj:").and_then(|adj| i32::try_from(adj).ok()),
         ..summary
     })
@@ -155,6 +159,7 @@ mod tests {
                 limited_cgroup: Some("/strake/abc".to_owned()),
                 task_cgroup: Some("/strake/abc".to_owned()),
                 anon_bytes: Some(65536 << 10),
+                file_bytes: Some(4 << 10),
                 oom_score_adj: Some(-5),
             }]
         );

@@ -337,7 +337,8 @@ fn out_of_memory(
     }
 }
 
-/// Who was killed for want of memory, with its score, and at which use of which limit.
+/// Who was killed for want of memory, with its score, and at which use of which limit: of what processes had made
+/// (anon) and what was cache of files (file).
 pub fn oom_kill(taken: &Taken) -> String {
     let mut text = match &taken.victim {
         None => "a process that the kernel's log does not name".to_owned(),
@@ -347,8 +348,14 @@ pub fn oom_kill(taken: &Taken) -> String {
             format!("{} (PID {}){score}", words::printable(&victim.command), victim.pid)
         }
     };
+    if taken.whole_group {
+        text.push_str(", with its whole group");
+    }
     if let Some(usage) = taken.usage {
         text.push_str(&format!(", {} held", words::bytes(usage)));
+    }
+    if let (Some(anon), Some(file)) = (taken.anon, taken.file) {
+        text.push_str(&format!(" ({} anon, {} file)", words::bytes(anon), words::bytes(file)));
     }
     if let Some(limit) = taken.limit {
         text.push_str(&format!(", limit {}", words::bytes(limit)));
@@ -373,7 +380,13 @@ fn kernel_log(section: &mut Section, ended: &Ended<'_>, victim: Option<&Victim>)
     let found =
         kills.value.iter().filter(ours).rfind(|kill| victim.is_none_or(|victim| victim.pid == kill.pid));
     let Some(kill) = found else { return };
-    let held = kill.anon_bytes.map(|bytes| format!(", held {}", words::bytes(bytes))).unwrap_or_default();
+    let held = match (kill.anon_bytes, kill.file_bytes) {
+        (Some(anon), Some(file)) => {
+            format!(", held {} anon, {} file", words::bytes(anon), words::bytes(file))
+        }
+        (Some(anon), None) => format!(", held {} anon", words::bytes(anon)),
+        (None, _) => String::new(),
+    };
     let adjust = kill.oom_score_adj.map(|adjust| format!(", oom_score_adj {adjust}")).unwrap_or_default();
     let value = format!("killed {} (PID {}){held}{adjust}", words::printable(&kill.name), kill.pid);
     let meaning = match kill.constraint.as_deref() {
@@ -582,7 +595,7 @@ mod tests {
         let mut exit = exit(Some(137), Some(9), cause);
         exit.oom_killed = true;
         let said =
-            ["stress (PID 77 on the host)", "64MiB", "held 63MiB", "limit of a cgroup", "exit code 137"];
+            ["stress (PID 77 on the host)", "64MiB", "held 63MiB anon", "limit of a cgroup", "exit code 137"];
         check(&exit, "the OOM killer ended it at its limit of 64MiB", &said);
     }
 
@@ -592,12 +605,19 @@ mod tests {
         exit.oom_killed = true;
         let victim = Victim { pid: 77, command: "stress".to_owned(), oom_score_adj: Some(-5) };
         let at = Timestamp::from_unix(0, 0);
-        exit.oom_kills =
-            vec![Taken { at, victim: Some(victim), limit: Some(64 << 20), usage: Some(63 << 20) }];
+        exit.oom_kills = vec![Taken {
+            victim: Some(victim),
+            limit: Some(64 << 20),
+            usage: Some(63 << 20),
+            anon: Some(62 << 20),
+            file: Some(1 << 20),
+            ..Taken::at(at)
+        }];
         let said = [
             "the OOM killer took a process",
             "killed stress (PID 77)",
-            "stress (PID 77), oom_score_adj -5, 63MiB held, limit 64MiB, at 1970-01-01T00:00:00Z",
+            "stress (PID 77), oom_score_adj -5, 63MiB held (62MiB anon, 1MiB file), limit 64MiB, \
+             at 1970-01-01T00:00:00Z",
         ];
         check(&exit, "it ended by itself with exit code 1", &said);
     }

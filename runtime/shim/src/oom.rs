@@ -28,6 +28,22 @@ pub struct OomKill {
     /// What was held in bytes below that limit then.
     #[serde(default)]
     pub usage: Option<u64>,
+    /// What of that no file backed.
+    #[serde(default)]
+    pub anon: Option<u64>,
+    /// What of that was page cache, shared memory included.
+    #[serde(default)]
+    pub file: Option<u64>,
+    /// All processes of the group were killed with it (`memory.oom.group`).
+    #[serde(default)]
+    pub whole_group: bool,
+}
+
+impl OomKill {
+    /// A kill of which nothing but that is known.
+    pub fn at(at: Timestamp) -> Self {
+        Self { at, victim: None, limit: None, usage: None, anon: None, file: None, whole_group: false }
+    }
 }
 
 /// The kills of a run.

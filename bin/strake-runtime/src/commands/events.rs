@@ -54,10 +54,13 @@ fn follow(
             ready => ready.context("wait for events")? > 0,
         };
         if ready {
-            if watch.events().gone {
+            let events = watch.events();
+            if events.gone {
                 return Ok(0);
             }
-            line(&Event { kind: "oom", id, data: None })?;
+            if events.out_of_memory {
+                line(&Event { kind: "oom", id, data: None })?;
+            }
             continue;
         }
         // Not every kernel tells when a cgroup goes.

@@ -35,6 +35,8 @@ fn cg_02_cg_03_cg_04_the_kill_is_told_with_its_victim() {
     let victim = victims.iter().find(|victim| victim.pid == pid).expect("the log names the victim");
     assert_eq!((victim.name.as_str(), victim.uid), ("tail", 0));
     assert_eq!(victim.limit_of.as_deref(), Some(victim.cgroup.as_str()));
+    let held = (victim.anon_bytes.unwrap(), victim.file_bytes.unwrap());
+    assert!(held.0 > 16 << 20 && Some(held.0 + held.1) <= victim.usage_bytes, "{victim:?}");
     assert!(victim.cgroup.ends_with(fixture.cgroup.path()), "{victim:?}");
 
     fixture.cgroup.remove().unwrap();

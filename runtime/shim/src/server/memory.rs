@@ -55,11 +55,14 @@ impl MemoryWatch {
     /// What has happened since the last look. While it is `patient`, a kill whose victim is not
     /// known yet has not happened.
     fn look(&mut self, patient: bool) -> Vec<OomKill> {
-        let count = self.count();
-        let new = usize::try_from(count.saturating_sub(self.known.count)).unwrap_or(usize::MAX).min(KEPT);
-        let Some(cgroup) = self.cgroup.as_ref().filter(|_| new > 0) else { return Vec::new() };
+        let Some(cgroup) = self.cgroup.as_ref().filter(|_| self.count() > self.known.count) else {
+            return Vec::new();
+        };
         self.read_at = Some(Instant::now());
         let mut victims = cgroup.victims();
+        // Counted before it is logged: whoever was read of is in this count.
+        let count = self.count();
+        let new = usize::try_from(count.saturating_sub(self.known.count)).unwrap_or(usize::MAX).min(KEPT);
         victims.retain(|victim| victim.at_us > self.known.log_us);
         victims.drain(..victims.len().saturating_sub(new));
         if patient && (victims.len() < new || victims.iter().any(|victim| victim.oom_score_adj.is_none())) {
@@ -67,18 +70,20 @@ impl MemoryWatch {
         }
         let log_us = victims.last().map_or(self.known.log_us, |victim| victim.at_us);
         let limit = cgroup.stats().memory.limit_bytes;
-        let at = Timestamp::now();
-        let mut kills: Vec<OomKill> =
-            (victims.len()..new).map(|_| OomKill { at, victim: None, limit, usage: None }).collect();
-        kills.extend(victims.into_iter().map(|victim| OomKill {
-            at,
+        let unnamed = OomKill { limit, ..OomKill::at(Timestamp::now()) };
+        let mut kills = vec![unnamed.clone(); new - victims.len()];
+        kills.extend(victims.into_iter().filter(|victim| !victim.again).map(|victim| OomKill {
             limit: victim.limit_bytes.or(limit),
             usage: victim.usage_bytes,
+            anon: victim.anon_bytes,
+            file: victim.file_bytes,
+            whole_group: victim.whole_group,
             victim: Some(Victim {
                 pid: victim.pid,
                 command: victim.name,
                 oom_score_adj: victim.oom_score_adj,
             }),
+            ..unnamed
         }));
         self.known.count = count;
         self.known.log_us = log_us;
@@ -142,7 +147,7 @@ impl Supervisor {
         if events.gone {
             self.poller.remove(watch.as_fd());
             self.memory.watch = None;
-        } else if self.memory.again.is_none() {
+        } else if events.out_of_memory && self.memory.again.is_none() {
             self.memory.waited = Duration::ZERO;
             let lately = self.memory.read_at.is_some_and(|at| at.elapsed() < LAST_LOOK);
             match lately {

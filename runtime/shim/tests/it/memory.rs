@@ -76,6 +76,7 @@ fn cg_03_cg_04_oom_of_a_child_that_init_survives_is_told_at_once_with_its_victim
             let kill = known.kills.last().unwrap();
             assert_eq!(kill.limit, Some(LIMIT));
             assert!(kill.usage.is_some_and(|usage| usage > LIMIT / 2 && usage <= LIMIT), "{kill:?}");
+            assert!(kill.anon.is_some_and(|anon| anon > LIMIT / 2) && kill.file.is_some(), "{kill:?}");
             let victim = kill.victim.as_ref().unwrap();
             assert_eq!((victim.command.as_str(), victim.oom_score_adj), ("tail", Some(0)));
             assert_ne!(victim.pid, started.pid);
