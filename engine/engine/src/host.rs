@@ -6,11 +6,12 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use crate::apparmor::AppArmorHost;
 use crate::error::Error;
 use crate::request::{DeviceRequest, InvalidOption, ResourceRequest};
 use crate::spec::{HostDevice, HostFacts};
 
-/// Looks at the host. Devices are listed for privileged containers only.
+/// Looks at the host, but for AppArmor. Devices are listed for privileged containers only.
 pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<HostFacts, Error> {
     let caps = (0..=sys::capability::last_cap())
         .filter(|number| sys::capability::bounding_has(*number) == Some(true));
@@ -21,7 +22,7 @@ pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<H
     let cpus = std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(1));
     Ok(HostFacts {
         capabilities: names.collect(),
-        apparmor: Path::new("/sys/kernel/security/apparmor").exists(),
+        apparmor: AppArmorHost::Off,
         cpus,
         cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         devices: if with_devices { all_devices()? } else { Vec::new() },

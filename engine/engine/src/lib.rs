@@ -8,6 +8,7 @@
 //! This crate knows no command line, no environment variable and nothing of
 //! Kubernetes.
 
+mod apparmor;
 mod companions;
 pub mod container;
 mod engine;
@@ -22,6 +23,7 @@ pub mod spec;
 mod tools_image;
 mod volumes;
 
+pub use apparmor::{APPARMOR_PROFILE, apparmor_is_on};
 pub use attach::{PortMapping, PublishPolicy, Publishing};
 pub use companions::{Companions, SHIM};
 pub use container::{Lifecycle, Record};

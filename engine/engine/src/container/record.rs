@@ -38,6 +38,9 @@ pub struct Record {
     /// What the user was warned of.
     #[serde(default)]
     pub warnings: Vec<String>,
+    /// The AppArmor profile of its last start, `unconfined` for none; missing where AppArmor is off.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<String>,
     /// How often it was started.
     #[serde(default)]
     pub starts: u32,

@@ -89,6 +89,7 @@ impl Engine {
             mounts,
             lifecycle: Lifecycle::Created { failure: None },
             warnings,
+            apparmor: None,
             starts: 0,
             restarts: 0,
             stopped_by_hand: false,

@@ -48,11 +48,11 @@ impl Engine {
             "Platform": Platform::parse(&record.image.platform).map_or_else(|_| "linux".to_owned(), |p| p.os),
             "MountLabel": "",
             "ProcessLabel": "",
-            "AppArmorProfile": match &record.request.security.apparmor {
-                AppArmor::Profile(profile) => profile.as_str(),
+            "AppArmorProfile": record.apparmor.as_deref().unwrap_or(match &record.request.security.apparmor {
+                AppArmor::Profile(profile) => profile,
                 AppArmor::Unconfined => "unconfined",
                 AppArmor::Default => "",
-            },
+            }),
             "ExecIDs": Value::Null,
             "HostConfig": host_config::host_config(record, &self.cgroup_path(record)),
             "GraphDriver": self.graph_driver(record),
@@ -153,6 +153,9 @@ fn oom_kill(kill: &OomKill) -> Value {
         "OomScoreAdj": victim.and_then(|victim| victim.oom_score_adj),
         "Limit": kill.limit,
         "Usage": kill.usage,
+        "Anon": kill.anon,
+        "File": kill.file,
+        "WholeGroup": kill.whole_group,
     })
 }
 

@@ -16,6 +16,7 @@ use sys::root::RootDir;
 
 use super::attachments::Attached;
 use super::create::hostname;
+use crate::apparmor::AppArmorHost;
 use crate::companions::SHIM;
 use crate::container::{Event, Lifecycle, Locked, MountSource, Record, StartFailure};
 use crate::engine::Engine;
@@ -60,6 +61,8 @@ struct Prepared {
     joined: Vec<Record>,
     /// Where volumes are that are no directories of ours; held until the container is made.
     volumes: VolumeSources,
+    /// Its AppArmor profile, as the record has it.
+    apparmor: Option<String>,
     warnings: Vec<String>,
 }
 
@@ -128,6 +131,7 @@ impl Engine {
         failpoint::hit("start.opened");
         let at = Timestamp::now();
         locked.record.warnings.clone_from(&warnings);
+        locked.record.apparmor = prepared.apparmor;
         self.advance(locked, Event::Started { pid: launched.pid, start_time: launched.start_time, at })?;
         failpoint::hit("start.recorded");
         debug_assert_eq!(id, locked.record.id);
@@ -209,6 +213,7 @@ impl Engine {
             own_program,
             joined: Vec::new(),
             volumes: self.volume_sources(record)?,
+            apparmor: None,
             warnings,
         })
     }
@@ -218,7 +223,11 @@ impl Engine {
         let request = &record.request;
         let copy = prepared.rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;
         let user = find_user(&RootDir::from_fd(copy), record)?;
-        let host = crate::host::facts(request.security.privileged, &request.resources)?;
+        let mut host = crate::host::facts(request.security.privileged, &request.resources)?;
+        if host.rootless.is_none() {
+            let needed = spec::needs_apparmor_profile(&request.security);
+            host.apparmor = crate::apparmor::look(needed, &self.paths().state);
+        }
         let devices = crate::host::look_up(&request.security.devices)?;
         let hostname = self.hostname_inside(record)?;
         let joined = self.joined(record, &mut prepared.joined)?;
@@ -239,6 +248,9 @@ impl Engine {
         };
         let planned = spec::plan(&input)?;
         prepared.warnings.extend(planned.warnings);
+        let profile = planned.spec.process().as_ref().and_then(|process| process.apparmor_profile().clone());
+        let without = || (host.apparmor != AppArmorHost::Off).then(|| "unconfined".to_owned());
+        prepared.apparmor = profile.or_else(without);
         self.write_probe(record, &planned.spec, &user)?;
         let path = self.paths().state_dir(&record.id).join("config.json");
         let bytes =

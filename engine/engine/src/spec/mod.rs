@@ -19,11 +19,13 @@ use base::ContainerId;
 use oci_spec::image::ContainerConfig;
 use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, Root, Spec};
 
+use crate::apparmor::AppArmorHost;
 use crate::container::MountRecord;
 use crate::request::{CreateRequest, InvalidOption, UserMode};
 
 pub use capabilities::capabilities;
 pub use namespaces::NamespacePaths;
+pub(crate) use process::needs_apparmor_profile;
 pub use process::{
     DEFAULT_PATH, ExecProcess, INIT_TARGET, PAUSE_TARGET, command_line, environment, exec_process,
 };
@@ -35,8 +37,8 @@ pub use user::{GroupLine, InvalidUser, PasswdLine, ResolvedUser, parse_group, pa
 pub struct HostFacts {
     /// Capabilities in our own bounding set, as `CAP_…`: none beyond them can be given.
     pub capabilities: Vec<String>,
-    /// Whether AppArmor is on.
-    pub apparmor: bool,
+    /// What there is of AppArmor.
+    pub apparmor: AppArmorHost,
     /// Processors that are there.
     pub cpus: u32,
     /// Whether we are in cgroup v2 only.
@@ -141,7 +143,7 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     let uts_is_private = request.namespaces.uts == crate::request::UtsMode::Private;
     spec.set_hostname(uts_is_private.then(|| input.hostname.to_owned()));
     spec.set_domainname(request.network.domainname.clone().filter(|_| uts_is_private));
-    spec.set_process(Some(process::process(input, &caps)?));
+    spec.set_process(Some(process::process(input, &caps, &mut warnings)?));
     spec.set_mounts(Some(mounts::mounts(input)));
     let annotations = &request.annotations;
     spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));

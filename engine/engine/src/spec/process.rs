@@ -7,7 +7,10 @@ use oci_spec::runtime::{Box, Capabilities, LinuxCapabilities, PosixRlimit, Posix
 
 use super::capabilities::{name, typed};
 use super::{ResolvedUser, SpecInput};
-use crate::request::{AppArmor, InvalidOption, ProcessRequest, SandboxRole, Ulimit, UserMode};
+use crate::apparmor::{APPARMOR_PROFILE, AppArmorHost};
+use crate::request::{
+    AppArmor, InvalidOption, ProcessRequest, SandboxRole, SecurityRequest, Ulimit, UserMode,
+};
 
 /// Where programs are looked for when the image does not say.
 pub const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -18,7 +21,11 @@ pub const INIT_TARGET: &str = "/sbin/docker-init";
 /// Where our program is in a sandbox's holder.
 pub const PAUSE_TARGET: &str = "/pause";
 
-pub(super) fn process(input: &SpecInput<'_>, caps: &[String]) -> Result<Process, InvalidOption> {
+pub(super) fn process(
+    input: &SpecInput<'_>,
+    caps: &[String],
+    warnings: &mut Vec<String>,
+) -> Result<Process, InvalidOption> {
     let request = &input.request.process;
     let is_holder = input.request.sandbox == Some(SandboxRole::Holder);
     let mut args = match is_holder {
@@ -43,17 +50,28 @@ pub(super) fn process(input: &SpecInput<'_>, caps: &[String]) -> Result<Process,
         .set_capabilities(Some(capability_sets(caps, input.user.uid == 0)))
         .set_rlimits(Some(rlimits(&input.request.resources.ulimits)).filter(|limits| !limits.is_empty()))
         .set_no_new_privileges(Some(input.request.security.no_new_privileges))
-        .set_apparmor_profile(apparmor(input))
+        .set_apparmor_profile(apparmor(input, warnings))
         .set_oom_score_adj(input.request.resources.oom_score_adj);
     Ok(process)
 }
 
-fn apparmor(input: &SpecInput<'_>) -> Option<String> {
-    match &input.request.security.apparmor {
-        // No profile of ours is loaded into the kernel; the host's default stays.
-        AppArmor::Default | AppArmor::Unconfined => None,
-        AppArmor::Profile(profile) => Some(profile.clone()),
+/// As docker has it: ours, unless another or none is asked for, or the walls are down.
+fn apparmor(input: &SpecInput<'_>, warnings: &mut Vec<String>) -> Option<String> {
+    match (&input.request.security.apparmor, &input.host.apparmor) {
+        (AppArmor::Profile(profile), _) => Some(profile.clone()),
+        _ if !needs_apparmor_profile(&input.request.security) => None,
+        (_, AppArmorHost::On) => Some(APPARMOR_PROFILE.to_owned()),
+        (_, AppArmorHost::Off) => None,
+        (_, AppArmorHost::NoProfile { why }) => {
+            warnings.push(format!("AppArmor is on, and the container runs without a profile: {why}"));
+            None
+        }
     }
+}
+
+/// Whether the container gets [`APPARMOR_PROFILE`] where AppArmor is on.
+pub(crate) fn needs_apparmor_profile(security: &SecurityRequest) -> bool {
+    security.apparmor == AppArmor::Default && !security.privileged
 }
 
 /// Entrypoint and command, docker's way: an entrypoint of the request drops the image's command.

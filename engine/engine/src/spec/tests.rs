@@ -9,7 +9,7 @@ use crate::request::*;
 fn host() -> HostFacts {
     HostFacts {
         capabilities: known_capabilities().collect(),
-        apparmor: false,
+        apparmor: AppArmorHost::Off,
         cpus: 4,
         cgroup_v2: false,
         devices: vec![],
@@ -128,6 +128,33 @@ fn se_01_defaults_are_as_safe_as_dockers() {
         mount_at(&spec, "/dev/shm").unwrap()["options"].as_array().unwrap().contains(&json!("size=67108864"))
     );
     assert_eq!(mount_at(&spec, "/etc/hosts").unwrap()["source"], "/h");
+}
+
+#[test]
+fn se_07_containers_get_our_profile_where_apparmor_is_on() {
+    let on = HostFacts { apparmor: AppArmorHost::On, ..host() };
+    let missing = HostFacts { apparmor: AppArmorHost::NoProfile { why: "no parser".into() }, ..host() };
+    let check = |host: &HostFacts, change: fn(&mut SecurityRequest), expected: Value| {
+        let spec = planned_with(host, |request, _| change(&mut request.security)).unwrap();
+        assert_eq!(spec["process"].get("apparmorProfile").cloned().unwrap_or_default(), expected);
+    };
+    let unasked: fn(&mut SecurityRequest) = |_| {};
+    let privileged: fn(&mut SecurityRequest) = |security| security.privileged = true;
+    let unconfined: fn(&mut SecurityRequest) = |security| security.apparmor = AppArmor::Unconfined;
+    let named: fn(&mut SecurityRequest) = |security| {
+        security.privileged = true;
+        security.apparmor = AppArmor::Profile("mine".into());
+    };
+    check(&on, unasked, "strake-default".into());
+    for nothing in [privileged, unconfined] {
+        check(&on, nothing, Value::Null);
+    }
+    for without in [&host(), &missing] {
+        check(without, unasked, Value::Null);
+    }
+    for any in [&on, &host(), &missing] {
+        check(any, named, "mine".into());
+    }
 }
 
 #[test]

@@ -23,6 +23,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::lsm::AppArmorFacts;
+
 pub use cgroups::{CgroupFacts, ControllerFacts};
 pub use features::Feature;
 pub use firewall::{FirewallFacts, TableFacts};
@@ -60,6 +62,8 @@ pub struct HostFacts {
     pub cgroups: CgroupFacts,
     /// Active security modules, in their order; none where securityfs is not mounted.
     pub security_modules: Option<Vec<String>>,
+    /// AppArmor, where it is on.
+    pub apparmor: Option<AppArmorFacts>,
     /// The firewall, ours and others'.
     pub firewall: FirewallFacts,
     /// Limits of this process and of the kernel.
@@ -88,6 +92,7 @@ impl HostFacts {
             tried: features::try_all(Path::new(&storage.tried_in)),
             cgroups: CgroupFacts::gather(),
             security_modules: crate::lsm::active().map(|active| active.value),
+            apparmor: AppArmorFacts::gather(),
             firewall: FirewallFacts::gather(),
             limits: limits::all(),
             clock: ClockFacts::gather(),

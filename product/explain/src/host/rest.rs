@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use inspect::host::{CgroupFacts, Feature, HostFacts, RootlessFacts, Trial};
+use inspect::lsm::AppArmorFacts;
 
 use super::{Finding, Group, Level};
 use crate::words;
@@ -278,17 +279,46 @@ pub(super) fn security(facts: &HostFacts) -> Vec<Finding> {
             "security-modules",
             Level::Note,
             "cannot be read",
-            "securityfs is not mounted here; `--security-opt apparmor=` cannot be checked.",
+            "securityfs is not mounted here: containers get no profile of AppArmor.",
         )];
     };
-    let has = |name: &str| modules.iter().any(|module| module == name);
-    let text = match (has("apparmor"), has("selinux")) {
-        (true, _) => "Containers get AppArmor's docker-default, or the profile that is asked for.",
-        (_, true) => "Containers can be given SELinux labels.",
-        _ => "No module gives labels: containers are held by namespaces, capabilities and seccomp alone.",
+    let text = match (&facts.apparmor, modules.iter().any(|module| module == "selinux")) {
+        (Some(_), _) if facts.in_user_namespace => {
+            "AppArmor is on; containers of an ordinary user get its profiles when they are asked for only."
+        }
+        (Some(_), _) => "AppArmor is on.",
+        (None, true) => "The bare runtime gives containers SELinux labels; `strake run` gives none.",
+        (None, false) => {
+            "No module gives labels: containers are held by namespaces, capabilities and seccomp alone."
+        }
     };
-    vec![finding(group, "security-modules", Level::Ok, words::list(modules, 12), text)]
+    let mut found = vec![finding(group, "security-modules", Level::Ok, words::list(modules, 12), text)];
+    found.extend(facts.apparmor.as_ref().filter(|_| !facts.in_user_namespace).map(apparmor));
+    found
 }
+
+fn apparmor(facts: &AppArmorFacts) -> Finding {
+    let (group, id) = (Group::Security, "apparmor-profile");
+    let loaded = facts.profiles.iter().any(|profile| profile == APPARMOR_PROFILE);
+    match (loaded, facts.parser) {
+        (true, _) => {
+            finding(group, id, Level::Ok, "loaded", "Containers get it, or the profile that is asked for.")
+        }
+        (false, true) => {
+            let text =
+                "The first container has it loaded; containers get it, or the profile that is asked for.";
+            finding(group, id, Level::Ok, "not loaded yet", text)
+        }
+        (false, false) => {
+            let text = "Containers run without a profile: nothing here compiles ours for the kernel.";
+            finding(group, id, Level::Warning, "cannot be loaded", text)
+                .with_fix("install apparmor_parser (Debian: the package apparmor)")
+        }
+    }
+}
+
+/// The engine's profile.
+const APPARMOR_PROFILE: &str = "strake-default";
 
 pub(super) fn resources(facts: &HostFacts) -> Vec<Finding> {
     let group = Group::Resources;

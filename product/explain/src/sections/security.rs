@@ -158,7 +158,10 @@ fn modules(section: &mut Section, view: &View) {
     }
     match &view.label {
         Ok(Some(label)) => {
-            let meaning = "The profile or label that such a module confines it by.";
+            let meaning = match label.value.as_str() {
+                "unconfined" => "AppArmor is on, and no profile of it confines this process.",
+                _ => "The profile or label that such a module confines it by.",
+            };
             section.line("label", words::printable(&label.value), &label.source, meaning);
         }
         Ok(None) => {

@@ -88,8 +88,10 @@ fn security(record: &Record) -> Map<String, Value> {
         SeccompRequest::Profile(text) => options.push(format!("seccomp={text}")),
         SeccompRequest::Default => {}
     }
-    if let AppArmor::Profile(profile) = &security.apparmor {
-        options.push(format!("apparmor={profile}"));
+    match &security.apparmor {
+        AppArmor::Unconfined => options.push("apparmor=unconfined".to_owned()),
+        AppArmor::Profile(profile) => options.push(format!("apparmor={profile}")),
+        AppArmor::Default => {}
     }
     if security.systempaths_unconfined {
         options.push("systempaths=unconfined".to_owned());

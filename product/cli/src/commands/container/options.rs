@@ -262,6 +262,9 @@ pub struct ResourceOptions {
     /// How readily the kernel kills it for lack of memory, -1000 to 1000
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     pub oom_score_adj: Option<i32>,
+    /// File of cgroup v2 and what to write to it, as in memory.oom.group=1
+    #[arg(long, value_name = "FILE=VALUE")]
+    pub cgroup_conf: Vec<String>,
     /// Number of processors, as in 0.5; 0 for no limit
     #[arg(long, value_name = "N", allow_hyphen_values = true)]
     pub cpus: Option<String>,

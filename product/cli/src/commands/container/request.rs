@@ -298,6 +298,14 @@ fn each<T>(
     texts.iter().map(|text| parse(text)).collect()
 }
 
+/// Reads `FILE=VALUE`.
+fn cgroup_file(text: &str) -> Result<(String, String), InvalidOption> {
+    let why = "use FILE=VALUE with a file of cgroup v2, as in memory.oom.group=1";
+    let pair = text.split_once('=').filter(|(file, _)| !file.is_empty());
+    let (file, value) = pair.ok_or_else(|| InvalidOption::new("--cgroup-conf", text, why))?;
+    Ok((file.to_owned(), value.to_owned()))
+}
+
 fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
     let memory_swap_bytes = match options.memory_swap.as_deref() {
         Some("-1") => Some(-1),
@@ -323,6 +331,7 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         memory_swappiness: swappiness,
         oom_kill_disable: options.oom_kill_disable,
         oom_score_adj: options.oom_score_adj,
+        unified: each(&options.cgroup_conf, cgroup_file)?.into_iter().collect(),
         nano_cpus: options.cpus.as_deref().map(nano_cpus).transpose()?.flatten(),
         cpu_shares: options.cpu_shares,
         cpu_period_us: options.cpu_period,
@@ -377,7 +386,7 @@ fn security(options: &SecurityOptions, context: &Context) -> Result<SecurityRequ
         }
     }
     if let AppArmor::Profile(profile) = &request.apparmor
-        && !std::path::Path::new("/sys/kernel/security/apparmor").exists()
+        && !engine::apparmor_is_on()
     {
         return Err(CliError::message(format!(
             "--security-opt apparmor={profile} cannot be done: this host's kernel has AppArmor off; leave the option out"
