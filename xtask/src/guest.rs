@@ -76,6 +76,9 @@ fn machine(script: &str, tests: &Path, bin: &Path) -> Machine {
         )
         .program(&kernel.file("apparmor_parser"), "/sbin/apparmor_parser")
         .program(&kernel.file("checkpolicy"), "/sbin/checkpolicy");
+    for path in SYSTEMD.iter().map(Path::new).filter(|path| path.exists()) {
+        machine = machine.program(path, &path.to_string_lossy());
+    }
     for name in ["strake", "strake-runtime", "strake-shim"] {
         machine = machine.program(&bin.join(name), &format!("/guest/bin/{name}"));
     }
@@ -106,6 +109,14 @@ fn script(arguments: &str) -> String {
 
 /// The module of the tests for a kernel with SELinux.
 const SELINUX: &str = "selinux::";
+
+/// A systemd with a bus. The executor is a program of its own since systemd 254.
+const SYSTEMD: &[&str] = &[
+    "/lib/systemd/systemd",
+    "/usr/lib/systemd/systemd-executor",
+    "/usr/bin/systemctl",
+    "/usr/bin/dbus-daemon",
+];
 
 const MUSL: &str = "x86_64-unknown-linux-musl";
 

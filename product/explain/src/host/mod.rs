@@ -150,6 +150,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use inspect::host::{CgroupFacts, ControllerFacts, Feature, LimitFact, StorageFacts, Trial, Tried};
+    use inspect::lsm::AppArmorFacts;
 
     use super::*;
 
@@ -239,6 +240,26 @@ mod tests {
                 report.findings.iter().find(|finding| finding.value.contains("not permitted")).unwrap();
             assert!(worst.fix.is_some() || worst.level == Level::Note, "{worst:?}");
         }
+    }
+
+    #[test]
+    fn se_07_a_profile_that_cannot_be_loaded_is_warned_of() {
+        let found = |parser, profiles: &[&str], in_user_namespace| {
+            let profiles = profiles.iter().map(|profile| (*profile).to_owned()).collect();
+            let report = judge(&HostFacts {
+                security_modules: Some(vec!["apparmor".to_owned()]),
+                apparmor: Some(AppArmorFacts { parser, profiles }),
+                in_user_namespace,
+                ..good()
+            });
+            let finding = report.findings.iter().find(|finding| finding.id == "apparmor-profile");
+            finding.map(|finding| (finding.level, finding.value.clone()))
+        };
+        let ok = |value: &str| Some((Level::Ok, value.to_owned()));
+        assert_eq!(found(true, &["other"], false), ok("not loaded yet"));
+        assert_eq!(found(false, &["other", "strake-default"], false), ok("loaded"));
+        assert_eq!(found(false, &[], false), Some((Level::Warning, "cannot be loaded".to_owned())));
+        assert_eq!(found(false, &[], true), None);
     }
 
     #[test]

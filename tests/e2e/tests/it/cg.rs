@@ -1,4 +1,4 @@
-//! Rows CG-01…10, CG-12: control groups (v1 here; v2's file plan is tested as data).
+//! Rows CG-01…13: control groups (v1 here; v2's file plan is tested as data).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -59,20 +59,23 @@ fn cg_02_over_the_limit_is_137_and_said_so() {
 fn cg_03_the_victim_is_named_also_when_it_is_a_child() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        let script = format!("{EAT}; echo survived");
+        let script = format!("{SHARE} && {EAT}; echo survived");
         let options = ["run", "--name", "parent", "--network", "none", "-m", "64m"];
         let said = strake.run(&[&options[..], &["busybox", "sh", "-c", &script]].concat());
         assert_eq!(said.exits(0).stdout.trim(), "survived");
         let why = strake.ok(&["why", "dead", "parent"]);
         let line = why.lines().find(|line| line.contains("OOM kill ")).unwrap_or_else(|| panic!("{why}"));
-        for said in ["tail (PID ", "oom_score_adj 0", "held", "limit 64MiB"] {
+        for said in ["tail (PID ", "oom_score_adj 0", "held (", "MiB anon, 16", "MiB file)", "limit 64MiB"] {
             assert!(line.contains(said), "{said:?} is not in {line}");
         }
         is_told_in_full(&inspect(&strake, "parent"));
     });
 }
 
-/// What `inspect` says of the one kill in a container of 64 MiB.
+/// What no process holds, and counts as file.
+const SHARE: &str = "dd if=/dev/zero of=/dev/shm/kept bs=1M count=16 2>/dev/null";
+
+/// What `inspect` says of the one kill in a container of 64 MiB, of which 16 are no process's.
 fn is_told_in_full(inspected: &serde_json::Value) {
     let kills = inspected["State"]["OOMKills"].as_array().unwrap();
     let [kill] = kills.as_slice() else { panic!("{kills:?}") };
@@ -81,6 +84,10 @@ fn is_told_in_full(inspected: &serde_json::Value) {
         (&"tail".into(), &0.into(), &(64 << 20).into())
     );
     assert!(kill["Usage"].as_u64().is_some_and(|usage| usage > 32 << 20 && usage <= 64 << 20), "{kill}");
+    let held = |key: &str| kill[key].as_u64().unwrap_or_else(|| panic!("{kill}"));
+    assert!(held("Anon") > 32 << 20 && held("File") >= 16 << 20, "{kill}");
+    assert!(held("Anon") + held("File") <= held("Usage"), "{kill}");
+    assert_eq!(kill["WholeGroup"], false);
     assert!(
         kill["Pid"].as_i64().is_some_and(|pid| pid > 1) && kill["Pid"] != inspected["State"]["Pid"],
         "{kill}"
@@ -91,7 +98,7 @@ fn is_told_in_full(inspected: &serde_json::Value) {
 fn cg_04_an_oom_is_seen_while_the_container_lives() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        let script = format!("{EAT}; sleep 3600");
+        let script = format!("{SHARE} && {EAT}; sleep 3600");
         strake.ok(&[
             "run",
             "-d",
@@ -130,6 +137,8 @@ fn cg_04_an_oom_is_seen_while_the_container_lives() {
 fn cg_05_half_a_cpu_gets_half_a_cpu() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
+        // Before all others of the machine: what it gets is its quota, however busy they are.
+        std::fs::write(strake.cgroup().dir("cpu").join("cpu.shares"), "262144").unwrap();
         let script = "while :; do :; done";
         let options = ["run", "-d", "--name", "half", "--network", "none", "--cpus", "0.5"];
         strake.ok(&[&options[..], &["busybox", "sh", "-c", script]].concat());
@@ -269,6 +278,35 @@ fn cg_09_disk_writes_are_limited_and_accounted() {
     });
 }
 
+/// v2's half is in the guest's `io.rs`.
+#[test]
+fn cg_13_buffered_writes_escape_the_limit_on_v1() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let disk = LoopDevice::new(&strake.home().join("disk"), 64 << 20);
+        let mounted = strake.home().join("mounted");
+        std::fs::create_dir(&mounted).unwrap();
+        run(Command::new("/sbin/mke2fs").args(["-q", "-t", "ext4", &disk.device])).ok();
+        run(Command::new("mount").arg(&disk.device).arg(&mounted)).ok();
+        let limit = format!("--device-write-bps={}:1mb", disk.device);
+        let bound = format!("{}:/mnt", mounted.display());
+        sleeper(&strake, "writer", &["--network", "none", &limit, "-v", &bound]);
+        strake.ok(&["exec", "writer", "dd", "if=/dev/zero", "of=/mnt/file", "bs=1M", "count=16"]);
+        run(Command::new("sync").arg("-f").arg(&mounted)).ok();
+        let stat = format!("/sys/block/{}/stat", disk.device.trim_start_matches("/dev/"));
+        let sectors = std::fs::read_to_string(stat).unwrap().split_whitespace().nth(6).map(str::to_owned);
+        assert!(sectors.unwrap().parse::<u64>().unwrap() * 512 >= 16 << 20, "it is on the disk");
+        let account = cgroup(&strake, "writer", "blkio").join("blkio.throttle.io_service_bytes");
+        let account = std::fs::read_to_string(account).unwrap();
+        let rule = cgroup(&strake, "writer", "blkio").join("blkio.throttle.write_bps_device");
+        let rule = std::fs::read_to_string(rule).unwrap();
+        let line = format!("{} Write ", rule.split_once(' ').unwrap().0);
+        let written = account.lines().find_map(|found| found.strip_prefix(&line)).unwrap_or("0");
+        assert!(written.parse::<u64>().unwrap() < 1 << 20, "on whose account: {account}");
+        run(Command::new("umount").arg(&mounted)).ok();
+    });
+}
+
 #[test]
 fn cg_10_a_fork_bomb_stops_at_the_limit() {
     isolated(|| {
@@ -284,6 +322,23 @@ fn cg_10_a_fork_bomb_stops_at_the_limit() {
         assert!(number(dir.join("pids.current")) <= 20);
         assert!(run(&mut Command::new("true")).code == 0, "the host still forks");
         let _ = bomb.child_mut().kill();
+    });
+}
+
+#[test]
+fn cg_11_the_hierarchies_are_found_and_told() {
+    isolated(|| {
+        // By the file system's type, as the kernel has it mounted.
+        let kind = run(Command::new("stat").args(["-f", "-c", "%T", "/sys/fs/cgroup"])).ok().to_owned();
+        let has_v2 = Path::new("/sys/fs/cgroup/unified/cgroup.procs").exists();
+        let expected = match (kind.as_str(), has_v2) {
+            ("cgroup2fs", _) => "v2",
+            (_, true) => "hybrid",
+            (_, false) => "v1",
+        };
+        let said = Strake::new().run(&["check"]).stdout;
+        let line = said.lines().find(|line| line.split_whitespace().nth(1) == Some("cgroup"));
+        assert_eq!(line.and_then(|line| line.split_whitespace().nth(2)), Some(expected), "{said}");
     });
 }
 
