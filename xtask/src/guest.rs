@@ -121,4 +121,4 @@ const SYSTEMD: &[&str] = &[
 const MUSL: &str = "x86_64-unknown-linux-musl";
 
 /// For a machine that does much else meanwhile.
-const LIMIT: Duration = Duration::from_secs(900);
+const LIMIT: Duration = Duration::from_secs(1800);
