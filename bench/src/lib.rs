@@ -36,6 +36,8 @@ pub enum Scenario {
     Pull,
     /// the control plane under load, beside figures of kube-apiserver
     Api,
+    /// events of 500 creates to 100 watchers, `--rounds` times, by the processor time that they take
+    FanOut,
     /// what ten thousand watches cost the control plane, a thousand of them stalled
     Watches,
     /// a cluster of one node: how soon it is there, what it takes, how soon pods run
@@ -137,6 +139,9 @@ pub fn run(scenario: Scenario, options: &Options) -> Result<Report> {
         Scenario::Dns => return dns::measure().context("scenario dns").map(Report::Dns),
         Scenario::Bodies => {
             return api::bodies::measure().context("scenario bodies").map(Report::Bodies);
+        }
+        Scenario::FanOut => {
+            return api::measure_fan_out(options.rounds).context("scenario fan-out").map(Report::Api);
         }
         Scenario::Api => return api::measure().context("scenario api").map(Report::Api),
     };

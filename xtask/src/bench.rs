@@ -49,8 +49,8 @@ pub(crate) fn run(root: &Path, args: &Args) -> Result<()> {
 
 /// Whether what asks works as hard as what answers.
 fn is_load(scenario: bench::Scenario) -> bool {
-    use bench::Scenario::{Api, Cluster, ClusterSim, Dns, NodesSim};
-    matches!(scenario, Api | Cluster | ClusterSim | NodesSim | Dns)
+    use bench::Scenario::{Api, Cluster, ClusterSim, Dns, FanOut, NodesSim};
+    matches!(scenario, Api | Cluster | ClusterSim | FanOut | NodesSim | Dns)
 }
 
 /// This program with a load generator that takes less of the machine than what it measures.

@@ -1,11 +1,10 @@
 //! Workers that call, and watchers that wait.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use http_body_util::BodyExt;
 use tokio::sync::Barrier;
 use tokio::task::JoinSet;
@@ -79,31 +78,39 @@ pub(super) async fn each(
     Ok(Latencies::new(all, started.elapsed()))
 }
 
-/// Latency of each event to each of `watchers`, from before the create to its line.
-pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Result<Latencies> {
-    let sent: Arc<Mutex<HashMap<String, Instant>>> = Arc::default();
+/// Latency of each event to each of `watchers`, from before the create to its line. Every watcher
+/// must be told of every create, and once; the names of the pods have the number of the round.
+pub(super) async fn fan_out(pool: &Pool, round: usize, watchers: usize, creates: usize) -> Result<Latencies> {
+    let sent: Arc<Vec<AtomicU64>> = Arc::new((0..creates).map(|_| AtomicU64::new(0)).collect());
     let ready = Arc::new(Barrier::new(watchers + 1));
     let list = pool.call("GET", &format!("{PODS}?limit=1"), None).await?;
     let list: serde_json::Value = serde_json::from_slice(&list)?;
     let at = list["metadata"]["resourceVersion"].as_str().context("no resourceVersion")?.to_owned();
-    let mut tasks = JoinSet::new();
+    let (mut tasks, began) = (JoinSet::new(), Instant::now());
     for _ in 0..watchers {
         let (pool, sent, ready, at) = (pool.clone(), Arc::clone(&sent), Arc::clone(&ready), at.clone());
         tasks.spawn(async move {
             let path = format!("{PODS}?watch=true&resourceVersion={at}");
             let mut body = pool.send("GET", &path, None).await?.into_body();
             ready.wait().await;
-            let (mut took, mut lines) = (Vec::with_capacity(creates), Lines::default());
-            while took.len() < creates {
+            let mut took: Vec<Option<Duration>> = vec![None; creates];
+            let (mut lines, mut left, mark) = (Lines::default(), creates, format!("\"name\":\"fan-{round}-"));
+            while left > 0 {
                 let frame = body.frame().await.context("the watch ended")??;
-                let now = Instant::now();
+                let now = began.elapsed();
                 let Some(data) = frame.data_ref() else { continue };
                 lines.feed(data, |head| {
-                    if let Some(name) = name_of(head) {
-                        let sent = sent.lock().unwrap_or_else(PoisonError::into_inner);
-                        took.extend(sent.get(name).map(|sent| now - *sent));
+                    let Some(number) = number_of(head, mark.as_bytes()) else { return };
+                    let sent =
+                        sent.get(number).map(|sent| Duration::from_nanos(sent.load(Ordering::Relaxed)));
+                    let took = took.get_mut(number).filter(|took| took.is_none());
+                    // What nobody sent, and what was told before, is left over and counts as missing.
+                    if let (Some(sent), Some(took)) = (sent, took) {
+                        *took = Some(now.saturating_sub(sent));
+                        left -= 1;
                     }
                 });
+                ensure!(lines.count <= creates, "a watcher was told of {} creates of {creates}", lines.count);
             }
             Ok::<_, anyhow::Error>(took)
         });
@@ -111,14 +118,13 @@ pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Res
     ready.wait().await;
     let started = Instant::now();
     each(pool, CREATORS, creates, move |number| {
-        let name = format!("fan-{number}");
-        sent.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone(), Instant::now());
-        ("POST", PODS.to_owned(), Some(pod(&name)))
+        sent[number].store(began.elapsed().as_nanos() as u64, Ordering::Relaxed);
+        ("POST", PODS.to_owned(), Some(pod(&format!("fan-{round}-{number}"))))
     })
     .await?;
     let mut all = Vec::with_capacity(watchers * creates);
     while let Some(took) = tasks.join_next().await {
-        all.extend(took??);
+        all.extend(took??.into_iter().flatten());
     }
     Ok(Latencies::new(all, started.elapsed()))
 }
@@ -128,6 +134,8 @@ pub(super) async fn fan_out(pool: &Pool, watchers: usize, creates: usize) -> Res
 #[derive(Default)]
 struct Lines {
     head: Vec<u8>,
+    /// How many there were.
+    count: usize,
 }
 
 impl Lines {
@@ -135,6 +143,7 @@ impl Lines {
         while let Some(end) = memchr::memchr(b'\n', data) {
             self.keep(&data[..end]);
             line(&self.head);
+            self.count += 1;
             self.head.clear();
             data = &data[end + 1..];
         }
@@ -147,16 +156,16 @@ impl Lines {
     }
 }
 
-/// The name in the beginning of an `ADDED` line.
-fn name_of(head: &[u8]) -> Option<&str> {
+/// The number in the name behind `mark` in the beginning of an `ADDED` line.
+fn number_of(head: &[u8], mark: &[u8]) -> Option<usize> {
     if !head.starts_with(b"{\"type\":\"ADDED\"") {
         return None;
     }
-    let at = memchr::memmem::find(head, b"\"name\":\"fan-")? + b"\"name\":\"".len();
-    std::str::from_utf8(head[at..].split(|byte| *byte == b'"').next()?).ok()
+    let at = memchr::memmem::find(head, mark)? + mark.len();
+    std::str::from_utf8(head[at..].split(|byte| *byte == b'"').next()?).ok()?.parse().ok()
 }
 
 /// So many create at once while others watch.
-const CREATORS: usize = 10;
+pub(super) const CREATORS: usize = 10;
 /// The name stands within so many bytes of an event.
 const HEAD: usize = 256;

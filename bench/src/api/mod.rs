@@ -133,13 +133,55 @@ fn lists(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
 
 /// 100 watchers, 500 creates: each event to each watcher.
 fn fan_out(runtime: &Runtime, pool: &Pool, report: &mut ApiReport) -> Result<()> {
-    let (watchers, creates) = (100, 500);
-    let events: Latencies = runtime.block_on(load::fan_out(pool, watchers, creates))?;
+    let events: Latencies = runtime.block_on(load::fan_out(pool, 0, WATCHERS, FAN_CREATES))?;
     report.add("events to 100 watchers of 500 creates", "/s", events.rate(), 49_700.0);
     report.add("event p99", "ms", events.p99_ms(), 24.5);
     Ok(())
 }
 
+/// Starts a server and measures nothing but the fan-out, and what it takes of the processor: a
+/// machine with more to do makes the clock slow, but little of this dearer.
+///
+/// # Errors
+/// When the server refuses anything: a failed run is no measurement.
+pub(crate) fn measure_fan_out(rounds: usize) -> Result<ApiReport> {
+    let mut report = ApiReport::default();
+    let server = KubeServer::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let pool = runtime.block_on(Pool::connect(&server.kubeconfig()))?;
+    let cpu = || Ok::<_, anyhow::Error>((cpu_seconds(server.pid())?, cpu_seconds(std::process::id())?));
+    let micros = |before: f64, now: f64, of: usize| (now - before) / of as f64 * 1e6;
+    let creates = rounds * FAN_CREATES;
+    let alone = cpu()?;
+    let create = |number| ("POST", PODS.to_owned(), Some(pod(&format!("alone-{number}"))));
+    let latencies = runtime.block_on(each(&pool, load::CREATORS, creates, create))?;
+    let before = cpu()?;
+    report.add("creates that nobody watches", "/s", latencies.rate(), f64::NAN);
+    let cost = (micros(alone.0, before.0, creates), micros(alone.1, before.1, creates));
+    report.add("CPU of a create, server", "us", cost.0, f64::NAN);
+    report.add("CPU of a create, generator", "us", cost.1, f64::NAN);
+    let (mut rates, mut p99s) = (Vec::new(), Vec::new());
+    for round in 0..rounds {
+        let events = runtime.block_on(load::fan_out(&pool, round, WATCHERS, FAN_CREATES))?;
+        rates.push(events.rate());
+        p99s.push(events.p99_ms());
+    }
+    let now = cpu()?;
+    let median = |mut all: Vec<f64>| {
+        all.sort_unstable_by(f64::total_cmp);
+        all.get(all.len() / 2).copied().unwrap_or(f64::NAN)
+    };
+    report.add("events to 100 watchers of 500 creates, median", "/s", median(rates), 49_700.0);
+    report.add("event p99, median", "ms", median(p99s), 24.5);
+    for (what, before, now) in [("server", before.0, now.0), ("generator", before.1, now.1)] {
+        let each = micros(before, now, creates * WATCHERS);
+        report.add(format!("CPU of an event with its share of the create, {what}"), "us", each, f64::NAN);
+    }
+    Ok(report)
+}
+
+const WATCHERS: usize = 100;
+const FAN_CREATES: usize = 500;
 const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// As a Deployment's pod is: 1.2 KiB before the server adds anything.

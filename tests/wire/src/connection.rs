@@ -17,11 +17,15 @@ use hyper::client::conn::http2::{Builder, SendRequest};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 /// A server that says nothing for so long counts as dead.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+
+/// Read from a connection at a time.
+const READ_MAX: usize = 64 * 1024;
 
 /// Connections that take turns.
 #[derive(Clone, Debug)]
@@ -101,6 +105,8 @@ impl Pool {
         for _ in 0..connections {
             let tcp = TcpStream::connect(&authority).await?;
             tcp.set_nodelay(true)?;
+            // rustls reads 4 KiB at a time: without a buffer, a system call for each.
+            let tcp = BufReader::with_capacity(READ_MAX, tcp);
             let stream = connector.connect(ServerName::try_from(host.clone())?, tcp).await?;
             let mut builder = Builder::new(TokioExecutor::new());
             if let Some(Windows { stream, connection }) = windows {
