@@ -266,14 +266,22 @@ impl Item {
     /// none. The place is remembered: all calls on one object must name the same path. Texts with
     /// escapes are given as they are written.
     pub fn indexed(&self, path: &[&str]) -> &str {
-        let span = *self.indexed.get_or_init(|| {
-            let found = path.iter().try_fold(0, |at, name| find(&self.json, at, name.as_bytes()));
-            found.map_or(Span::default(), |at| Span::new(&(at..skip_value(&self.json, at))))
-        });
+        let span = *self.indexed.get_or_init(|| self.span(path));
         match span.of(&self.json) {
             [b'"', inner @ .., b'"'] => std::str::from_utf8(inner).unwrap_or_default(),
             _ => "",
         }
+    }
+
+    /// The JSON of the value at a path of members, found without decoding the rest; empty where there
+    /// is none.
+    pub fn part(&self, path: &[&str]) -> &[u8] {
+        self.span(path).of(&self.json)
+    }
+
+    fn span(&self, path: &[&str]) -> Span {
+        let found = path.iter().try_fold(0, |at, name| find(&self.json, at, name.as_bytes()));
+        found.map_or(Span::default(), |at| Span::new(&(at..skip_value(&self.json, at))))
     }
 
     fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {

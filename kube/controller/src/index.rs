@@ -191,6 +191,28 @@ impl View for Index {
         items.filter(|item| selector.matches(&item.labels())).map(|item| item.lean()).collect()
     }
 
+    fn selecting(
+        &self,
+        resource: &GroupVersionResource,
+        namespace: &str,
+        path: &[&str],
+        labels: &[BTreeMap<String, String>],
+    ) -> Vec<Key> {
+        // Every change of a pod asks all services of its namespace: they are not decoded for that.
+        let selects = |item: &Item| {
+            let wanted: BTreeMap<String, String> =
+                serde_json::from_slice(item.part(path)).unwrap_or_default();
+            let has = |labels: &BTreeMap<String, String>| {
+                wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
+            };
+            !wanted.is_empty() && labels.iter().any(has)
+        };
+        let all = self.items(resource, Some(namespace)).into_iter();
+        all.filter(|item| selects(item))
+            .map(|item| Key::new(resource, item.namespace(), item.name()))
+            .collect()
+    }
+
     fn owned(&self, resource: &GroupVersionResource, uid: &str) -> Vec<Arc<Value>> {
         let items: Vec<_> = {
             let inner = self.read();
@@ -250,6 +272,28 @@ mod tests {
         assert!(index.get(pods(), "a", "y").is_none());
         let labels = [("app", "x")];
         assert_eq!(index.select(pods(), "a", &LabelSelector::from_labels(labels)).len(), 1);
+    }
+
+    #[test]
+    fn finds_who_selects() {
+        let index = Index::default();
+        ["x", "y"].iter().for_each(|name| set(&index, &item(name, 1, &[])));
+        let selecting = |path: &[&str], labels: &[&[(&str, &str)]]| {
+            let labels: Vec<BTreeMap<String, String>> = labels
+                .iter()
+                .map(|set| {
+                    set.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+                })
+                .collect();
+            let found = index.selecting(pods(), "a", path, &labels);
+            found.into_iter().map(|key| key.name).collect::<Vec<_>>().join(" ")
+        };
+        let path = &["metadata", "labels"];
+        assert_eq!(selecting(path, &[&[("app", "x"), ("more", "1")]]), "x");
+        assert_eq!(selecting(path, &[&[("app", "x")], &[("app", "y")]]), "x y");
+        assert_eq!(selecting(path, &[&[("more", "1")], &[]]), "");
+        // What has no selector selects nothing.
+        assert_eq!(selecting(&["spec", "selector"], &[&[("app", "x")]]), "");
     }
 
     #[test]

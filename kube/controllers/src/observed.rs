@@ -1,5 +1,6 @@
 //! What a loop sees: the cache through a lens, the time, and what went wrong last time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -28,6 +29,22 @@ pub trait View: Send + Sync {
         namespace: &str,
         selector: &LabelSelector,
     ) -> Vec<Arc<Value>>;
+
+    /// Those of a namespace whose labels at a path, all of them, some of these sets have.
+    fn selecting(
+        &self,
+        resource: &GroupVersionResource,
+        namespace: &str,
+        path: &[&str],
+        labels: &[BTreeMap<String, String>],
+    ) -> Vec<Key> {
+        let all = self.list(resource, Some(namespace));
+        let selects = |object: &Value| {
+            let selector = object::map_selector(object, path);
+            labels.iter().any(|labels| selector.matches(labels))
+        };
+        all.iter().filter(|found| selects(found)).map(|found| Key::of(resource, found)).collect()
+    }
 
     /// Those that name an owner of this identity.
     fn owned(&self, resource: &GroupVersionResource, uid: &str) -> Vec<Arc<Value>>;

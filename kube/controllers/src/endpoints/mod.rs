@@ -8,7 +8,7 @@ mod slices;
 use serde_json::{Value, json};
 
 use crate::known::services;
-use crate::object::{at, flag, is_deleting, items, labels, map_selector, name, namespace, text, uid};
+use crate::object::{at, flag, is_deleting, items, labels, name, namespace, text, uid};
 use crate::observed::{Change, Key, View};
 use crate::pods::is_finished;
 
@@ -27,13 +27,8 @@ fn service_keys(change: &Change<'_>, view: &dyn View) -> Vec<Key> {
     {
         return Vec::new();
     }
-    let all = view.list(services(), Some(namespace(change.object())));
     let sides: Vec<_> = change.sides().map(labels).collect();
-    let selecting = all.iter().filter(|service| {
-        let selector = map_selector(service, &["spec", "selector"]);
-        sides.iter().any(|labels| selector.matches(labels))
-    });
-    selecting.map(|service| Key::of(services(), service)).collect()
+    view.selecting(services(), namespace(change.object()), &["spec", "selector"], &sides)
 }
 
 fn matters(old: &Value, new: &Value) -> bool {
