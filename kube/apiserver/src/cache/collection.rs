@@ -12,7 +12,7 @@ use kube_object::resource::GroupResource;
 
 use super::event::Event;
 use super::selector::Part;
-use super::wakers::{Scope, Wakers};
+use super::wakers::{Scope, Wakers, Woken};
 
 /// All objects of a resource, by key, and the ring of its recent events.
 pub(crate) struct Collection {
@@ -48,10 +48,23 @@ pub(crate) enum Look {
     Found(Arc<Event>, u64),
     /// Nothing up to this place.
     UpTo(u64),
+    /// Nothing up to this place, the end: the watcher waits.
+    Waits(u64),
     /// The ring begins later.
     Behind,
     /// The server ends.
     Closed,
+}
+
+/// A watcher that waits when a look finds nothing more.
+#[derive(Clone, Copy)]
+pub(crate) struct Waits<'a> {
+    /// What it waits for.
+    pub scope: &'a Scope,
+    pub id: u64,
+    pub waker: &'a Waker,
+    /// Gets the place of what woke it.
+    pub at: &'a Arc<AtomicU64>,
 }
 
 /// A page of objects.
@@ -87,46 +100,41 @@ impl Collection {
         }
     }
 
-    /// Adds an object that was there before the cache: no event.
-    pub(crate) fn load(&self, item: Arc<Item>) {
+    /// Takes in the objects that were there before the cache: no events. Taken in one by one, in their
+    /// order, they would leave every node of the tree half empty.
+    pub(crate) fn load(&self, items: Vec<Arc<Item>>) {
         let mut state = self.write();
         if let Some(field) = self.indexed {
-            state.reindex(item.key(), None, Some(item.indexed(field.path)));
+            items.iter().for_each(|item| state.reindex(item.key(), None, Some(item.indexed(field.path))));
         }
-        let long = item.json().len() as u64;
-        let old = state.items.insert(Arc::clone(item.key()), item);
-        state.bytes = state.bytes + long - length(old.as_ref());
+        state.bytes = items.iter().map(|item| item.json().len() as u64).sum();
+        state.items = items.into_iter().map(|item| (Arc::clone(item.key()), item)).collect();
     }
 
-    /// Sets or removes an object, and wakes whom it concerns.
-    pub(crate) fn apply(&self, revision: u64, key: &str, new: Option<Arc<Item>>) {
-        let woken: Vec<Waker> = {
-            let mut state = self.write();
-            let old = match &new {
-                Some(item) => state.items.insert(Arc::clone(item.key()), Arc::clone(item)),
-                None => state.items.remove(key),
-            };
-            state.bytes = state.bytes + length(new.as_ref()) - length(old.as_ref());
-            state.changed = revision;
-            let event = Arc::new(Event::new(revision, old, new));
-            let place = state.push(Arc::clone(&event));
-            let (Some(object), Some(change)) = (event.object(), event.change(self.indexed)) else { return };
-            let [before, after] = change.indexed;
-            state.reindex(object.key(), before, after);
-            self.wakers().concerned(&change, place)
+    /// Sets or removes an object. Whom it concerns is to be woken when no lock is held: whoever
+    /// changes more at once wakes them behind it all, and they look once.
+    pub(crate) fn apply(&self, revision: u64, key: &str, new: Option<Arc<Item>>, woken: &mut Woken) {
+        let mut state = self.write();
+        let old = match &new {
+            Some(item) => state.items.insert(Arc::clone(item.key()), Arc::clone(item)),
+            None => state.items.remove(key),
         };
-        woken.into_iter().for_each(Waker::wake);
+        state.bytes = state.bytes + length(new.as_ref()) - length(old.as_ref());
+        state.changed = revision;
+        let event = Arc::new(Event::new(revision, old, new));
+        let place = state.push(Arc::clone(&event));
+        let (Some(object), Some(change)) = (event.object(), event.change(self.indexed)) else { return };
+        let [before, after] = change.indexed;
+        state.reindex(object.key(), before, after);
+        self.wakers().concerned(&change, place, woken);
     }
 
     /// Ends all watches.
     pub(crate) fn close(&self) {
-        let woken = {
-            let mut state = self.write();
-            state.closed = true;
-            let place = state.end();
-            self.wakers().everybody(place)
-        };
-        woken.into_iter().for_each(Waker::wake);
+        let mut woken = Woken::default();
+        let mut state = self.write();
+        state.closed = true;
+        self.wakers().everybody(state.end(), &mut woken);
     }
 
     pub(crate) fn get(&self, key: &str) -> Option<Arc<Item>> {
@@ -200,8 +208,15 @@ impl Collection {
         (items.into_iter().filter(|item| fits(item)).collect(), place)
     }
 
-    /// The first event from `place` on that `concerns`; looks at no more than `most`.
-    pub(crate) fn look(&self, place: u64, most: usize, concerns: impl Fn(&Event) -> bool) -> Look {
+    /// The first event from `place` on that `concerns`; looks at no more than `most`. Where the ring
+    /// ends without one, the watcher is registered.
+    pub(crate) fn look(
+        &self,
+        place: u64,
+        most: usize,
+        concerns: impl Fn(&Event) -> bool,
+        waits: Waits<'_>,
+    ) -> Look {
         let state = self.read();
         if state.closed {
             return Look::Closed;
@@ -213,25 +228,14 @@ impl Collection {
                 return Look::Found(Arc::clone(event), state.first + at as u64 + 1);
             }
         }
-        Look::UpTo((place + most as u64).min(state.end()).max(place))
-    }
-
-    /// Registers a watcher that has seen everything before `place`; false if there is more by now.
-    pub(crate) fn wait(
-        &self,
-        place: u64,
-        scope: &Scope,
-        id: u64,
-        waker: &Waker,
-        at: &Arc<AtomicU64>,
-    ) -> bool {
-        // Changes are pushed under the lock for writing, so none slips between the look and the entry.
-        let state = self.read();
-        if state.end() != place || state.closed {
-            return false;
+        let next = (place + most as u64).min(state.end()).max(place);
+        if next != state.end() {
+            return Look::UpTo(next);
         }
+        // Changes are pushed under the lock for writing, so none slips between the look and the entry.
+        let Waits { scope, id, waker, at } = waits;
         self.wakers().register(scope, id, waker, at);
-        true
+        Look::Waits(next)
     }
 
     /// Takes a waiting watcher out. The place up to which nothing concerns it, if it still waited.
@@ -369,7 +373,9 @@ mod tests {
         fn wait(&self, collection: &Collection) {
             let waker = Waker::from(Arc::clone(&self.woken));
             collection.stop_waiting(&self.scope, self.id);
-            assert!(collection.wait(collection.end(), &self.scope, self.id, &waker, &Arc::default()));
+            let waits = Waits { scope: &self.scope, id: self.id, waker: &waker, at: &Arc::default() };
+            let look = collection.look(collection.end(), 1, |_| true, waits);
+            assert!(matches!(look, Look::Waits(place) if place == collection.end()));
         }
 
         fn wakeups(&self) -> usize {
@@ -391,7 +397,11 @@ mod tests {
     fn set(collection: &Collection, revision: u64, name: &str, node: &str) {
         let item = pod(name, node, revision);
         let key = Arc::clone(item.key());
-        collection.apply(revision, &key, Some(item));
+        change(collection, revision, &key, Some(item));
+    }
+
+    fn change(collection: &Collection, revision: u64, key: &str, item: Option<Arc<Item>>) {
+        collection.apply(revision, key, item, &mut Woken::default());
     }
 
     fn names(collection: &Collection, node: &str) -> Vec<String> {
@@ -420,7 +430,7 @@ mod tests {
         set(&collection, 104, "a", "n8");
         assert_eq!((wakeups(), nodes[7].wakeups(), nodes[8].wakeups()), (103, 102, 1));
         nodes[8].wait(&collection);
-        collection.apply(105, "shop/a", None);
+        change(&collection, 105, "shop/a", None);
         assert_eq!((wakeups(), nodes[8].wakeups()), (104, 2));
     }
 
@@ -435,17 +445,16 @@ mod tests {
     #[test]
     fn lists_of_a_node_are_those_of_its_pods() {
         let collection = pods();
-        collection.load(pod("a", "n1", 1));
-        collection.load(pod("b", "n2", 1));
+        collection.load(vec![pod("a", "n1", 1), pod("b", "n2", 1)]);
         set(&collection, 2, "c", "n1");
         assert_eq!(names(&collection, "n1"), ["a", "c"]);
         set(&collection, 3, "a", "n2");
-        collection.apply(4, "shop/b", None);
+        change(&collection, 4, "shop/b", None);
         assert_eq!(
             (names(&collection, "n1"), names(&collection, "n2")),
             (vec!["c".into()], vec!["a".into()])
         );
-        collection.apply(5, "shop/c", None);
+        change(&collection, 5, "shop/c", None);
         assert!(names(&collection, "n1").is_empty() && !collection.read().index.contains_key("n1"));
         let part = Part { namespace: "", indexed: Some("n2") };
         assert_eq!(collection.page(part, Some("shop/a"), 9, |_| true).items.len(), 0);

@@ -1,6 +1,6 @@
 //! What fills the cache: one look at everything, then one watch on the store.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,28 @@ use store::{Batch, Error, EventKind, KeyRange, KeyValue, RangeRequest, Revision,
 use tokio::sync::watch;
 
 use super::Cache;
+use super::wakers::Woken;
 use crate::storage::{PREFIX, place};
 
 /// Fills empty collections.
 pub(super) async fn load(cache: &Cache) -> Result<(), Error> {
     let revision = cache.storage.store().latest().await?;
     // Collections begin here; nobody reads them before they are full.
-    cache.revision.send_replace(revision.0);
+    cache.reach(revision.0);
     let mut range = KeyRange::prefix(PREFIX);
+    let mut found: HashMap<GroupResource, Vec<Arc<Item>>> = HashMap::new();
     loop {
         let page = cache.storage.fetch(RangeRequest::new(range).at(revision).limit(PAGE)).await?;
-        for kv in &page.kvs {
-            if let Some((resource, item)) = item(kv) {
-                cache.collection(&resource).load(Arc::new(item));
-            }
+        for (resource, item) in page.kvs.iter().filter_map(item) {
+            found.entry(resource).or_default().push(Arc::new(item));
         }
         match page.kvs.last() {
             Some(last) if page.more => range = behind(&last.key),
-            _ => return Ok(()),
+            _ => break,
         }
     }
+    found.into_iter().for_each(|(resource, items)| cache.collection(&resource).load(items));
+    Ok(())
 }
 
 /// Follows the store. When its watch breaks, what was missed is found by looking at everything.
@@ -60,28 +62,28 @@ async fn follow(cache: &Cache) -> Result<(), Error> {
             if batch.is_pending() {
                 // Others' keys move the store's revision too; who waits for it must not wait for ours.
                 let progress = changes.progress().0;
-                cache.revision.send_if_modified(|revision| {
-                    let moves = progress > *revision;
-                    *revision = progress.max(*revision);
-                    moves
-                });
+                if progress > cache.revision() {
+                    cache.reach(progress);
+                }
             }
             batch
         })
         .await?;
-        apply(cache, &batch);
-        // More may be there at once; readers that wait for a revision are woken once for all of it.
+        let mut woken = Woken::default();
+        apply(cache, &batch, &mut woken);
+        // More may be there at once; watchers, and readers that wait for a revision, are woken once
+        // for all of it.
         let mut revision = batch.revision;
         for _ in 0..BATCHES_MAX {
             let Some(batch) = changes.poll()? else { break };
-            apply(cache, &batch);
+            apply(cache, &batch, &mut woken);
             revision = batch.revision;
         }
-        cache.revision.send_replace(revision.0);
+        cache.reach(revision.0);
     }
 }
 
-fn apply(cache: &Cache, batch: &Batch) {
+fn apply(cache: &Cache, batch: &Batch, woken: &mut Woken) {
     for event in &batch.events {
         let Some((resource, key)) = place(&event.kv.key) else { continue };
         let new = match event.kind {
@@ -94,7 +96,7 @@ fn apply(cache: &Cache, batch: &Batch) {
             },
             EventKind::Delete => None,
         };
-        cache.collection(&resource).apply(batch.revision.0, key, new);
+        cache.collection(&resource).apply(batch.revision.0, key, new, woken);
     }
 }
 
@@ -119,20 +121,21 @@ async fn reload(cache: &Cache) -> Result<(), Error> {
             _ => break,
         }
     }
+    let mut woken = Woken::default();
     for (at, items) in changed {
         for (resource, item) in items {
             let key = Arc::clone(item.key());
-            cache.collection(&resource).apply(at, &key, Some(item));
+            cache.collection(&resource).apply(at, &key, Some(item), &mut woken);
         }
     }
     for collection in cache.all() {
         for key in collection.keys() {
             if !seen.contains(&(collection.resource.clone(), Arc::clone(&key))) {
-                collection.apply(revision.0, &key, None);
+                collection.apply(revision.0, &key, None, &mut woken);
             }
         }
     }
-    cache.revision.send_replace(revision.0);
+    cache.reach(revision.0);
     Ok(())
 }
 

@@ -13,6 +13,7 @@ mod wakers;
 mod watcher;
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct Cache {
     collections: RwLock<HashMap<GroupResource, Arc<Collection>>>,
     /// Every change up to here is in the collections.
     revision: watch::Sender<u64>,
+    /// The same, for those who only look.
+    known: AtomicU64,
     decoded: Decoded,
     fresh: Fresh,
 }
@@ -49,6 +52,7 @@ impl Cache {
             storage,
             collections: RwLock::default(),
             revision: watch::Sender::new(0),
+            known: AtomicU64::new(0),
             decoded: Decoded::default(),
             fresh: Fresh::default(),
         });
@@ -68,7 +72,13 @@ impl Cache {
 
     /// The revision that the cache shows.
     pub fn revision(&self) -> u64 {
-        *self.revision.borrow()
+        self.known.load(Ordering::Acquire)
+    }
+
+    /// The collections have every change up to a revision.
+    fn reach(&self, revision: u64) {
+        self.known.store(revision, Ordering::Release);
+        self.revision.send_replace(revision);
     }
 
     /// The revision as it moves.

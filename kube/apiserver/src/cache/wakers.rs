@@ -5,6 +5,7 @@
 //! on: so an idle watcher costs nothing when others' objects change, and it never falls behind.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::Waker;
@@ -62,8 +63,36 @@ pub(crate) struct Wakers {
 
 type Named = HashMap<Box<str>, Waiting>;
 
+/// Watchers that a change concerns; they are woken when this is dropped, whatever happens before.
+#[derive(Default)]
+pub(crate) struct Woken(Vec<Waker>);
+
+impl Drop for Woken {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(Waker::wake);
+    }
+}
+
 /// By the watcher's number.
-type Waiting = HashMap<u64, Registered>;
+type Waiting = HashMap<u64, Registered, BuildHasherDefault<Spread>>;
+
+/// Watchers' numbers are ours: they need no hash that strangers cannot foresee.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u64(self.0 ^ u64::from(*byte)));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
 
 struct Registered {
     waker: Waker,
@@ -102,37 +131,37 @@ impl Wakers {
     }
 
     /// Takes out whom a change at `place` concerns; wake them when no lock is held.
-    pub(crate) fn concerned(&mut self, change: &Change<'_>, place: u64) -> Vec<Waker> {
-        let mut woken = Vec::new();
-        let mut take = |waiting: Waiting| {
-            for registered in waiting.into_values() {
+    pub(crate) fn concerned(&mut self, change: &Change<'_>, place: u64, woken: &mut Woken) {
+        let mut take = |waiting: &mut Waiting| {
+            for (_, registered) in waiting.drain() {
                 registered.place.store(place, Ordering::Release);
-                woken.push(registered.waker);
+                woken.0.push(registered.waker);
             }
         };
-        take(std::mem::take(&mut self.all));
-        let [before, after] = change.indexed;
-        let named = [
-            self.namespaces.remove(change.namespace),
-            self.objects.remove(change.key),
-            self.names.remove(change.name),
-            before.and_then(|value| self.indexed.remove(value)),
-            after.and_then(|value| self.indexed.remove(value)),
-        ];
-        named.into_iter().flatten().for_each(take);
-        woken
+        take(&mut self.all);
+        // Those of one name come back together, mostly: their table stays until none has come.
+        let mut take_named = |named: &mut Named, name: &str| match named.get_mut(name) {
+            Some(waiting) if waiting.len() >= STAYS_MIN => take(waiting),
+            Some(_) => named.remove(name).iter_mut().for_each(&mut take),
+            None => {}
+        };
+        take_named(&mut self.namespaces, change.namespace);
+        take_named(&mut self.objects, change.key);
+        take_named(&mut self.names, change.name);
+        change.indexed.into_iter().flatten().for_each(|value| take_named(&mut self.indexed, value));
     }
 
     /// Takes out everybody.
-    pub(crate) fn everybody(&mut self, place: u64) -> Vec<Waker> {
+    pub(crate) fn everybody(&mut self, place: u64, woken: &mut Woken) {
         let all = std::mem::take(self);
         let named = [all.namespaces, all.objects, all.names, all.indexed];
         let waiting = named.into_iter().flat_map(HashMap::into_values).chain([all.all]);
-        let mut woken = Vec::new();
         for registered in waiting.flat_map(HashMap::into_values) {
             registered.place.store(place, Ordering::Release);
-            woken.push(registered.waker);
+            woken.0.push(registered.waker);
         }
-        woken
     }
 }
+
+/// So many waiters for one name keep the table that they wait in.
+const STAYS_MIN: usize = 8;

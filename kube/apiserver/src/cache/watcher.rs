@@ -11,7 +11,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use client::{BoxFuture, Change, EventKind, INITIAL_EVENTS_END, Item};
@@ -20,9 +20,10 @@ use kube_object::resource::GroupVersionKind;
 use kube_object::status::Status;
 use serde_json::json;
 use store::{KeyRange, WatchRequest};
+use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
-use super::collection::{Collection, Look};
+use super::collection::{Collection, Look, Waits};
 use super::event::{Event, Frame};
 use super::selector::Selector;
 use super::wakers::Scope;
@@ -78,6 +79,8 @@ pub struct Watcher {
     wait: Wait,
     end: Pin<Box<Sleep>>,
     bookmark: Option<Pin<Box<Sleep>>>,
+    /// Whom the timers wake.
+    asked: Option<Waker>,
     show: Option<Show>,
     showing: Option<(EventKind, Shown)>,
     done: bool,
@@ -92,7 +95,40 @@ enum Source {
 struct Wait {
     id: u64,
     waits: bool,
+    /// The place of what woke it, or [`NOWHERE`].
     woken_at: Arc<AtomicU64>,
+}
+
+impl Wait {
+    fn new(collection: &Collection) -> Self {
+        Self { id: collection.watcher_id(), waits: false, woken_at: Arc::new(AtomicU64::new(NOWHERE)) }
+    }
+
+    /// Whether it waits and nothing that concerns it has happened.
+    fn goes_on(&self) -> bool {
+        self.waits && !self.woken()
+    }
+
+    /// Waits no longer. Where to look from, if it waited.
+    fn end(&mut self, collection: &Collection, scope: &Scope) -> Option<u64> {
+        if !std::mem::take(&mut self.waits) {
+            return None;
+        }
+        // Who was woken is out of the others already.
+        let waited = if self.woken() { None } else { collection.stop_waiting(scope, self.id) };
+        let place = waited.unwrap_or_else(|| self.woken_at.load(Ordering::Acquire));
+        self.woken_at.store(NOWHERE, Ordering::Relaxed);
+        Some(place)
+    }
+
+    fn woken(&self) -> bool {
+        self.woken_at.load(Ordering::Acquire) != NOWHERE
+    }
+
+    /// The place in a look.
+    fn waits<'a>(&'a self, scope: &'a Scope, waker: &'a Waker) -> Waits<'a> {
+        Waits { scope, id: self.id, waker, at: &self.woken_at }
+    }
 }
 
 impl Watcher {
@@ -116,7 +152,7 @@ impl Watcher {
             Begin::Now => (collection.place_after(now), now),
             Begin::After(revision) => (collection.place_after(revision), revision),
         };
-        let wait = Wait { id: collection.watcher_id(), waits: false, woken_at: Arc::default() };
+        let wait = Wait::new(&collection);
         let end = Box::pin(tokio::time::sleep(plan.timeout));
         let mut watcher = Self {
             cache: Arc::clone(cache),
@@ -132,6 +168,7 @@ impl Watcher {
             end,
             bookmark: plan.bookmarks.then(|| Box::pin(tokio::time::sleep(BOOKMARK_EVERY))),
             selector: plan.selector,
+            asked: None,
             show: plan.show,
             showing: None,
             done: false,
@@ -166,23 +203,16 @@ impl Watcher {
     }
 
     /// The next frame of the ring; `None` when the source changed and one has to look again.
-    fn poll_ring(
-        &mut self,
-        mut place: u64,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame, Status>>> {
-        if std::mem::take(&mut self.wait.waits) {
-            let waited = self.collection.stop_waiting(&self.scope, self.wait.id);
-            place = waited.unwrap_or_else(|| self.wait.woken_at.load(Ordering::Acquire));
-        }
+    fn poll_ring(&mut self, place: u64, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        let place = self.wait.end(&self.collection, &self.scope).unwrap_or(place);
         let known = self.cache.revision();
         let indexed = self.collection.indexed;
         let concerns = |event: &Event| {
             event.revision > self.from
                 && event.change(indexed).is_some_and(|change| self.scope.concerns(&change))
         };
-        let look = self.collection.look(place, LOOK_MAX, concerns);
-        match look {
+        let waits = self.wait.waits(&self.scope, context.waker());
+        match self.collection.look(place, LOOK_MAX, concerns, waits) {
             Look::Found(event, next) => {
                 self.source = Source::Ring { place: next };
                 self.progress = self.progress.max(event.revision);
@@ -190,10 +220,10 @@ impl Watcher {
             }
             Look::UpTo(next) => {
                 self.source = Source::Ring { place: next };
-                let (id, at) = (self.wait.id, &self.wait.woken_at);
-                if !self.collection.wait(next, &self.scope, id, context.waker(), at) {
-                    return Poll::Ready(None);
-                }
+                Poll::Ready(None)
+            }
+            Look::Waits(next) => {
+                self.source = Source::Ring { place: next };
                 self.wait.waits = true;
                 self.progress = self.progress.max(known);
                 Poll::Pending
@@ -243,15 +273,30 @@ impl Watcher {
         }
     }
 
-    fn poll_bookmark(&mut self, context: &mut Context<'_>) -> Poll<Frame> {
+    /// Whether a timer has run out, or wakes somebody else.
+    fn timers_want(&self, waker: &Waker) -> bool {
+        let run_out = self.end.is_elapsed() || self.bookmark.as_ref().is_some_and(|timer| timer.is_elapsed());
+        run_out || !self.asked.as_ref().is_some_and(|asked| asked.will_wake(waker))
+    }
+
+    /// The end or a bookmark, if it is time; else the timers wake the context.
+    fn poll_timers(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame, Status>>> {
+        if !self.timers_want(context.waker()) {
+            return Poll::Pending;
+        }
+        self.asked = Some(context.waker().clone());
+        if poll_timer(&mut self.end, context).is_ready() {
+            self.done = true;
+            return Poll::Ready(None);
+        }
         let Some(timer) = &mut self.bookmark else { return Poll::Pending };
-        if timer.as_mut().poll(context).is_pending() {
+        if poll_timer(timer, context).is_pending() {
             return Poll::Pending;
         }
         timer.as_mut().reset(Instant::now() + BOOKMARK_EVERY);
         // The timer must be asked again, or it wakes nobody.
-        let _ = timer.as_mut().poll(context);
-        Poll::Ready(self.bookmark_at(self.progress, false))
+        let _ = poll_timer(timer, context);
+        Poll::Ready(Some(Ok(self.bookmark_at(self.progress, false))))
     }
 
     fn bookmark_at(&self, revision: u64, ends_initial: bool) -> Frame {
@@ -307,9 +352,16 @@ impl Watcher {
             this.initial = Vec::new().into_iter();
             return Poll::Ready(Some(Ok(this.bookmark_at(this.progress, true))));
         }
-        if this.end.as_mut().poll(context).is_ready() {
+        if this.asked.is_none() {
+            // From now on the timer runs, even if events never run out.
+            let _ = poll_timer(&mut this.end, context);
+        }
+        if this.end.is_elapsed() {
             this.done = true;
             return Poll::Ready(None);
+        }
+        if this.wait.goes_on() && !this.timers_want(context.waker()) {
+            return Poll::Pending;
         }
         for _ in 0..LOOKS_MAX {
             let found = match this.source {
@@ -324,7 +376,7 @@ impl Watcher {
                 }
                 Poll::Ready(None) if this.done => return Poll::Ready(None),
                 Poll::Ready(None) => {}
-                Poll::Pending => return this.poll_bookmark(context).map(|frame| Some(Ok(frame))),
+                Poll::Pending => return this.poll_timers(context),
             }
         }
         // Others want the thread too.
@@ -335,9 +387,7 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        if self.wait.waits {
-            self.collection.stop_waiting(&self.scope, self.wait.id);
-        }
+        let _ = self.wait.end(&self.collection, &self.scope);
     }
 }
 
@@ -350,7 +400,7 @@ pub(super) struct Changes {
 
 impl Changes {
     pub(super) fn new(collection: Arc<Collection>) -> Self {
-        let wait = Wait { id: collection.watcher_id(), waits: false, woken_at: Arc::default() };
+        let wait = Wait::new(&collection);
         Self { collection, place: None, wait }
     }
 }
@@ -361,15 +411,13 @@ impl Stream for Changes {
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Change>> {
         let this = &mut *self;
         loop {
-            let Some(mut place) = this.place else {
+            let Some(place) = this.place else {
                 this.place = Some(this.collection.end());
                 return Poll::Ready(Some(Change::Resync));
             };
-            if std::mem::take(&mut this.wait.waits) {
-                let waited = this.collection.stop_waiting(&Scope::All, this.wait.id);
-                place = waited.unwrap_or_else(|| this.wait.woken_at.load(Ordering::Acquire));
-            }
-            match this.collection.look(place, LOOK_MAX, |_| true) {
+            let place = this.wait.end(&this.collection, &Scope::All).unwrap_or(place);
+            let waits = this.wait.waits(&Scope::All, context.waker());
+            match this.collection.look(place, LOOK_MAX, |_| true, waits) {
                 Look::Found(event, next) => {
                     this.place = Some(next);
                     match (&event.old, &event.new) {
@@ -381,13 +429,11 @@ impl Stream for Changes {
                         (None, None) => {}
                     }
                 }
-                Look::UpTo(next) => {
+                Look::UpTo(next) => this.place = Some(next),
+                Look::Waits(next) => {
                     this.place = Some(next);
-                    let Wait { id, woken_at, .. } = &this.wait;
-                    if this.collection.wait(next, &Scope::All, *id, context.waker(), woken_at) {
-                        this.wait.waits = true;
-                        return Poll::Pending;
-                    }
+                    this.wait.waits = true;
+                    return Poll::Pending;
                 }
                 Look::Behind => this.place = None,
                 Look::Closed => return Poll::Ready(None),
@@ -398,10 +444,13 @@ impl Stream for Changes {
 
 impl Drop for Changes {
     fn drop(&mut self) {
-        if self.wait.waits {
-            self.collection.stop_waiting(&Scope::All, self.wait.id);
-        }
+        let _ = self.wait.end(&self.collection, &Scope::All);
     }
+}
+
+/// Polls a timer whatever the task has done before: one that is put off would wake nobody.
+fn poll_timer(timer: &mut Pin<Box<Sleep>>, context: &mut Context<'_>) -> Poll<()> {
+    Pin::new(&mut unconstrained(timer.as_mut())).poll(context)
 }
 
 /// An event of the store's history.
@@ -419,6 +468,8 @@ fn past(event: &store::Event, revision: u64) -> Option<Event> {
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
 /// Events of others that one look passes over.
 const LOOK_MAX: usize = 256;
+/// The place of what has not happened.
+const NOWHERE: u64 = u64::MAX;
 /// Looks without a result before others get the thread.
 const LOOKS_MAX: usize = 16;
 

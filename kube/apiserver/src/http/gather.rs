@@ -3,7 +3,7 @@
 //! HTTP/2 writes and flushes each frame by itself. When a change wakes the watches of a connection
 //! their events would be as many records of TLS and as many system calls; gathered they are a few.
 
-use std::future::Future;
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -13,6 +13,11 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// So much is gathered before it is written: four records of TLS.
 const GATHERED_MAX: usize = 64 * 1024;
+
+thread_local! {
+    /// Where a connection gathered last on this thread: still in the processor's cache.
+    static SPARE: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 /// The stream; clones are the same one.
 pub(super) struct Gather<S>(Arc<Mutex<Gathered<S>>>);
@@ -38,13 +43,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Gather<S> {
     }
 
     /// Polls a connection over this stream: what it writes meanwhile goes out together.
-    pub(super) fn poll<C: Future>(
+    pub(super) fn poll<T>(
         &self,
-        connection: Pin<&mut C>,
         context: &mut Context<'_>,
-    ) -> Poll<C::Output> {
+        connection: impl FnOnce(&mut Context<'_>) -> Poll<T>,
+    ) -> Poll<T> {
         self.lock().gathers = true;
-        let polled = connection.poll(context);
+        let polled = connection(context);
         let mut gathered = self.lock();
         gathered.gathers = false;
         // What fails here fails again when the connection writes or reads next.
@@ -66,14 +71,26 @@ impl<S: AsyncWrite + Unpin> Gathered<S> {
             }
             self.written += written;
         }
-        // An idle connection keeps nothing.
-        (self.bytes, self.written) = (Vec::new(), 0);
+        // An idle connection keeps nothing: what it gathered in is the next one's.
+        if self.bytes.capacity() != 0 {
+            self.bytes.clear();
+            self.written = 0;
+            SPARE.set(std::mem::take(&mut self.bytes));
+        }
         Poll::Ready(Ok(()))
     }
 
     fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_write_out(context))?;
         Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    /// What to gather in.
+    fn place(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            self.bytes = SPARE.take();
+        }
+        &mut self.bytes
     }
 
     /// Makes place for more; an error of the stream ends the connection.
@@ -104,7 +121,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         if !gathered.gathers {
             return Pin::new(&mut gathered.stream).poll_write(context, bytes);
         }
-        gathered.bytes.extend_from_slice(bytes);
+        gathered.place().extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -118,9 +135,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         if !gathered.gathers {
             return Pin::new(&mut gathered.stream).poll_write_vectored(context, slices);
         }
-        let before = gathered.bytes.len();
-        slices.iter().for_each(|slice| gathered.bytes.extend_from_slice(slice));
-        Poll::Ready(Ok(gathered.bytes.len() - before))
+        let place = gathered.place();
+        let before = place.len();
+        slices.iter().for_each(|slice| place.extend_from_slice(slice));
+        Poll::Ready(Ok(place.len() - before))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -141,7 +159,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Gather<S> {
 
 #[cfg(test)]
 mod tests {
-    use std::future::poll_fn;
+    use std::future::{Future as _, poll_fn};
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -188,7 +206,7 @@ mod tests {
                 writer.flush().await.unwrap();
             }
         });
-        poll_fn(|context| stream.poll(connection.as_mut(), context)).await;
+        poll_fn(|context| stream.poll(context, |context| connection.as_mut().poll(context))).await;
         assert_eq!(stream.lock().stream.1, 1);
         let mut read = vec![0; 30_000];
         theirs.read_exact(&mut read).await.unwrap();
@@ -214,7 +232,7 @@ mod tests {
                 assert!(writer.lock().bytes.len() <= GATHERED_MAX + 5000);
                 writer.shutdown().await.unwrap();
             });
-            poll_fn(|context| stream.poll(connection.as_mut(), context)).await;
+            poll_fn(|context| stream.poll(context, |context| connection.as_mut().poll(context))).await;
         };
         let read = async {
             let mut read = Vec::new();

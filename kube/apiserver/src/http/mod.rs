@@ -22,6 +22,7 @@ pub mod path;
 mod plain;
 pub mod query;
 mod serve;
+mod streams;
 mod verbs;
 mod warning;
 mod watch;

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use auth::authn::any_client_certificate;
+use http::{Method, Request};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -22,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use super::Front;
 use super::chain::Peer;
 use super::gather::Gather;
+use super::streams::{Driver, Streams};
 
 /// How long a client may take to say the first word, and to end a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -173,26 +175,35 @@ async fn connection<S>(front: Arc<Front>, stream: S, peer: Peer, mut shutdown: w
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let streams = Streams::default();
+    let arriving = streams.clone();
     let service = service_fn(move |request| {
+        arriving.expect(is_watch(&request));
         let (front, peer) = (Arc::clone(&front), peer.clone());
         async move { Ok::<_, Infallible>(front.handle(peer, request).await) }
     });
-    let builder = builder();
+    let builder = builder(streams.clone());
     let stream = Gather::new(stream);
     let io = TokioIo::new(stream.clone());
-    let mut connection = std::pin::pin!(builder.serve_connection_with_upgrades(io, service));
+    let mut driver = Driver::new(builder.serve_connection_with_upgrades(io, service), streams);
     tokio::select! {
         // A client that goes away or talks nonsense is no news.
-        _ = poll_fn(|context| stream.poll(connection.as_mut(), context)) => {}
+        _ = poll_fn(|context| stream.poll(context, |context| driver.poll(context))) => {}
         () = client::asked_to_end(&mut shutdown) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = poll_fn(|context| stream.poll(connection.as_mut(), context)).await;
+            driver.connection().graceful_shutdown();
+            let _ = poll_fn(|context| stream.poll(context, |context| driver.poll(context))).await;
         }
     }
 }
 
-fn builder() -> Builder<TokioExecutor> {
-    let mut builder = Builder::new(TokioExecutor::new());
+/// Whether a request looks like a watch: it is nothing more than a matter of who polls its answer.
+fn is_watch<B>(request: &Request<B>) -> bool {
+    let asks = |query: &str| query.split('&').any(|pair| matches!(pair, "watch=true" | "watch=1" | "watch"));
+    *request.method() == Method::GET && request.uri().query().is_some_and(asks)
+}
+
+fn builder(streams: Streams) -> Builder<Streams> {
+    let mut builder = Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

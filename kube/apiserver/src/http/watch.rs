@@ -1,11 +1,13 @@
 //! A watch's answer: events as they come, several in one piece when they come faster than the
 //! client reads.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::Stream as _;
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
@@ -133,8 +135,7 @@ impl HttpBody for Events {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<BodyFrame<Bytes>, BodyError>>> {
         let Some(first) = std::task::ready!(self.poll_event(context)) else { return Poll::Ready(None) };
-        let mut joined: Option<BytesMut> = None;
-        let mut len = first.len();
+        let (mut len, mut more) = (first.len(), Vec::new());
         while len < PIECE_MAX {
             let Poll::Ready(Some(next)) = self.poll_event(context) else { break };
             if len + next.len() > PIECE_MAX {
@@ -142,9 +143,68 @@ impl HttpBody for Events {
                 break;
             }
             len += next.len();
-            joined.get_or_insert_with(|| BytesMut::from(&first[..])).extend_from_slice(&next);
+            more.push(next);
         }
-        let piece = joined.map_or(first, BytesMut::freeze);
+        let piece = if more.is_empty() { first } else { join(first, more) };
         Poll::Ready(Some(Ok(BodyFrame::data(piece))))
+    }
+}
+
+/// Events in one piece. Watches that are told the same ones after each other share it.
+fn join(first: Bytes, more: Vec<Bytes>) -> Bytes {
+    JOINED.with_borrow_mut(|joined| {
+        if let Some(known) = joined.iter().find(|known| known.is_of(&first, &more)) {
+            return known.piece.clone();
+        }
+        let parts = || std::iter::once(&first).chain(&more);
+        let mut piece = Vec::with_capacity(parts().map(Bytes::len).sum());
+        parts().for_each(|part| piece.extend_from_slice(part));
+        let piece = Bytes::from(piece);
+        joined.truncate(JOINED_MAX - 1);
+        joined.push_front(Joined { piece: piece.clone(), first, more });
+        piece
+    })
+}
+
+/// A piece and what it is made of. As that is kept, nothing else can come to its place in memory.
+struct Joined {
+    piece: Bytes,
+    first: Bytes,
+    more: Vec<Bytes>,
+}
+
+impl Joined {
+    fn is_of(&self, first: &Bytes, more: &[Bytes]) -> bool {
+        let same =
+            |(one, other): (&Bytes, &Bytes)| one.as_ptr() == other.as_ptr() && one.len() == other.len();
+        self.more.len() == more.len() && same((&self.first, first)) && self.more.iter().zip(more).all(same)
+    }
+}
+
+/// Pieces that are kept: a watch that is behind is told several at once, the next one the same.
+const JOINED_MAX: usize = 4;
+
+thread_local! {
+    /// What was joined last on this thread, the newest first.
+    static JOINED: RefCell<VecDeque<Joined>> = const { RefCell::new(VecDeque::new()) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_events_are_joined_once() {
+        let events: Vec<Bytes> = (0..4).map(|at| Bytes::from(format!("event {at}\n"))).collect();
+        let joined = |from: usize, to: usize| join(events[from].clone(), events[from + 1..to].to_vec());
+        let whole = joined(0, 4);
+        assert_eq!(whole, "event 0\nevent 1\nevent 2\nevent 3\n");
+        assert_eq!(joined(0, 4).as_ptr(), whole.as_ptr());
+        assert_eq!(joined(0, 3), "event 0\nevent 1\nevent 2\n");
+        assert_eq!(joined(1, 4), "event 1\nevent 2\nevent 3\n");
+        // The same words elsewhere are another event.
+        let other = join(Bytes::from("event 1\n".to_owned()), events[2..].to_vec());
+        assert_eq!(other, joined(1, 4));
+        assert_ne!(other.as_ptr(), joined(1, 4).as_ptr());
     }
 }
