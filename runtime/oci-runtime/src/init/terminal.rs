@@ -21,7 +21,7 @@ pub(super) fn attach(
     process: &ProcessPlan,
     prepared: &Prepared<'_>,
 ) -> Result<(), InitError> {
-    let Some(size) = &process.terminal else { return place_streams(prepared.stdio) };
+    let Some(size) = &process.terminal else { return stand_alone(prepared) };
     let pty = match &setup.devpts {
         Some(devpts) => tty::open_in(devpts),
         None => tty::open(),
@@ -35,9 +35,16 @@ pub(super) fn attach(
 /// Without mounts the terminal comes from the devpts that is there.
 pub(super) fn attach_without_mounts(process: &ProcessPlan, prepared: &Prepared<'_>) -> Result<(), InitError> {
     if process.terminal.is_none() {
-        return place_streams(prepared.stdio);
+        return stand_alone(prepared);
     }
     make_for(process, &prepared.channel, prepared.console_size)
+}
+
+/// Without a terminal init leads a session as well: in the caller's, `/dev/tty` would be the caller's
+/// terminal.
+fn stand_alone(prepared: &Prepared<'_>) -> Result<(), InitError> {
+    rustix::process::setsid().doing(|| "start a session".to_owned())?;
+    place_streams(prepared.stdio)
 }
 
 /// Makes a terminal in the devpts of the mount namespace that we are in.

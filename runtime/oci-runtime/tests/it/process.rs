@@ -280,3 +280,12 @@ fn descriptors_are_passed_only_when_asked_for() {
         }
     });
 }
+
+#[test]
+fn init_leads_a_session_of_its_own() {
+    isolated(|| {
+        let bundle =
+            Bundle::new().script("read -r _ _ _ _ group session _ < /proc/self/stat; echo $group $session");
+        assert_eq!(bundle.run().ok(), "1 1");
+    });
+}
