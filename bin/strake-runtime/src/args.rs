@@ -13,6 +13,8 @@ pub(crate) struct Globals {
     pub(crate) rootless: Option<String>,
     /// `disabled`, when containers get no cgroups.
     pub(crate) cgroup_manager: Option<String>,
+    /// A name or a path.
+    pub(crate) criu: Option<String>,
 }
 
 /// A parsed command line.
@@ -132,7 +134,7 @@ pub(crate) const GLOBALS: &[Opt] = &[
     switch("systemd-cgroup", None, "let systemd make cgroups; cgroupsPath is slice:prefix:name"),
     value("cgroup-manager", None, "MANAGER", "cgroupfs, systemd, or disabled for no cgroups [cgroupfs]"),
     value("rootless", None, "true|false|auto", "go without the host's root privileges [auto]"),
-    value("criu", None, "PATH", "accepted for compatibility, without effect"),
+    value("criu", None, "PATH", "the CRIU of checkpoint and restore [criu, in $PATH]"),
 ];
 
 pub(crate) const COMMANDS: &[CommandSpec] = &[
@@ -533,6 +535,7 @@ fn set_globals(invocation: &mut Invocation) -> Result<(), UsageError> {
         systemd_cgroup: invocation.has("systemd-cgroup"),
         rootless: text("rootless"),
         cgroup_manager: text("cgroup-manager"),
+        criu: text("criu"),
     };
     for (option, value, allowed, expected) in [
         ("log-format", &globals.log_format, &["text", "json"][..], "use text or json"),

@@ -12,6 +12,7 @@
 mod joins;
 mod maps;
 mod outside;
+mod restored;
 mod units;
 
 use std::os::fd::{AsFd, OwnedFd};
@@ -70,7 +71,7 @@ pub(crate) struct Creation<'a> {
 }
 
 /// Decided and opened; nothing is made yet that needs unmaking.
-struct Ready<'a> {
+pub(crate) struct Ready<'a> {
     plan: &'a Plan,
     filter: Option<Filter>,
     layout: Option<Layout>,
@@ -81,7 +82,7 @@ struct Ready<'a> {
     device_sources: Vec<Option<OwnedFd>>,
     late_sources: bool,
     joins: Vec<(Namespace, OwnedFd)>,
-    record: ContainerRecord,
+    pub(crate) record: ContainerRecord,
     timeline: init::Timeline,
 }
 
@@ -154,7 +155,7 @@ impl Creation<'_> {
         }
     }
 
-    fn ready<'a>(
+    pub(crate) fn ready<'a>(
         &self,
         id: &base::ContainerId,
         plan: &'a Plan,
@@ -282,6 +283,7 @@ impl Creation<'_> {
             systemd_cgroup: self.settings.systemd_cgroup,
             systemd_unit: None,
             terminal: plan.process.terminal.is_some(),
+            descriptors: restored::pipes_of(plan, options),
             setgroups_denied: self.setgroups_denied(plan),
             hooks: self.later_hooks(),
             steps: Vec::new(),
@@ -416,7 +418,7 @@ impl Creation<'_> {
     }
 
     /// Makes the cgroup, or the part of it that init is born into.
-    fn make_cgroup(&self, ready: &mut Ready<'_>, whole: bool) -> Result<(), Error> {
+    pub(crate) fn make_cgroup(&self, ready: &mut Ready<'_>, whole: bool) -> Result<(), Error> {
         let (Some(layout), Some(path)) = (&ready.layout, &ready.cgroup_path) else { return Ok(()) };
         let made = if whole { Cgroup::create(path, layout) } else { Cgroup::create_v2(path, layout) };
         let cgroup = made.inspect_err(|error| {
@@ -462,7 +464,7 @@ impl Creation<'_> {
     }
 
     /// After a failure: poststop hooks, the cgroup. The directory goes last.
-    fn unmake(&self, record: &ContainerRecord) {
+    pub(crate) fn unmake(&self, record: &ContainerRecord) {
         if let Some(unit) = &record.systemd_unit {
             let _ = cgroup::Systemd::connect(&self.settings.bus).and_then(|mut systemd| systemd.stop(unit));
         }

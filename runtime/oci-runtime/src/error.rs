@@ -64,6 +64,9 @@ pub enum Error {
     /// Shares of cache or memory bandwidth could not be had.
     #[error(transparent)]
     Rdt(#[from] crate::rdt::RdtError),
+    /// CRIU failed.
+    #[error(transparent)]
+    Criu(#[from] crate::criu::CriuError),
     /// A hook failed.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -203,6 +206,7 @@ fn state_text(operation: &str, status: ContainerStatus) -> String {
         ("exec in", ContainerStatus::Paused) => {
             "cannot exec in a paused container (use --ignore-paused to override)".to_owned()
         }
+        ("checkpoint", status) => format!("container cannot be checkpointed in {} state", status.as_str()),
         ("resume", _) => "container not paused".to_owned(),
         ("pause", _) => format!("container not running or created: {}", status.as_str()),
         (operation, status) => format!("cannot {operation} a {} container", status.as_str()),
@@ -223,6 +227,7 @@ impl Classified for Error {
             Self::Cgroup(error) => error.class(),
             Self::Network(error) => error.class(),
             Self::Rdt(error) => error.class(),
+            Self::Criu(error) => error.class(),
             Self::LimitWithoutCgroup { .. } => ErrorClass::PermissionDenied,
             Self::MapHelper { .. } | Self::Hook(_) | Self::InitDied { .. } => ErrorClass::Internal,
             Self::Path { source, .. } | Self::System { source, .. } => source.class(),

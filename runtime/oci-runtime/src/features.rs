@@ -45,7 +45,7 @@ pub fn features() -> Value {
             "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": { "enabled": true }
         },
-        "potentiallyUnsafeConfigAnnotations": [crate::create::PROPERTY_ANNOTATION]
+        "potentiallyUnsafeConfigAnnotations": [crate::create::PROPERTY_ANNOTATION, crate::criu::CONFIG_ANNOTATION]
     })
 }
 

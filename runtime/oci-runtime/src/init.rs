@@ -32,6 +32,7 @@ use crate::plan::Plan;
 use crate::state::StepRecord;
 
 pub(crate) use credentials::become_root;
+pub(crate) use masks::Cover;
 pub(crate) use program::{Entry, Program, enter, errno_text};
 pub(crate) use root::change_root_to;
 pub(crate) use terminal::make_for as make_terminal;

@@ -13,6 +13,7 @@
 pub mod bundle;
 mod channel;
 mod create;
+pub mod criu;
 pub mod error;
 mod exec;
 pub mod features;
@@ -33,6 +34,7 @@ pub mod state;
 mod store;
 
 pub use create::FAILPOINTS;
+pub use criu::CriuError;
 pub use error::Error;
 pub use held::Held;
 pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};

@@ -20,7 +20,7 @@ use crate::store::{StateDir, lives};
 #[derive(Clone, Debug)]
 pub struct Runtime {
     root: PathBuf,
-    settings: Settings,
+    pub(crate) settings: Settings,
 }
 
 /// What is the same for all containers of a runtime.

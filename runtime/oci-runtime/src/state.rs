@@ -100,6 +100,9 @@ pub struct ContainerRecord {
     /// Whether init has a terminal.
     #[serde(default)]
     pub terminal: bool,
+    /// Which of init's standard streams were pipes from outside, as `/proc/PID/fd` shows them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub descriptors: Vec<String>,
     /// Its user namespace denies `setgroups(2)`.
     #[serde(default)]
     pub setgroups_denied: bool,

@@ -14,7 +14,7 @@ pub(super) fn manager_root(bus: &SystemdBus) -> Result<String, Error> {
 
 impl Creation<'_> {
     /// Has the unit made with init in it, and then does what systemd does not.
-    pub(super) fn start_unit(&self, ready: &mut Ready<'_>, init: i32) -> Result<(), Error> {
+    pub(crate) fn start_unit(&self, ready: &mut Ready<'_>, init: i32) -> Result<(), Error> {
         let started = self.ask_systemd(ready, init).inspect_err(|_| {
             // One that is there already is somebody else's: cleaning up must not touch it.
             ready.record.cgroup = None;

@@ -64,15 +64,18 @@ pub(super) fn make_readonly(mount: &OwnedFd) -> io::Result<()> {
 }
 
 /// A tmpfs with an empty directory and a null device.
-pub(super) struct Cover {
+pub(crate) struct Cover {
     tmpfs: OwnedFd,
     has_null: bool,
 }
 
 impl Cover {
-    pub(super) fn make() -> io::Result<Self> {
+    /// Its source, as the mount table shows it.
+    pub(crate) const NAME: &str = "mask";
+
+    pub(crate) fn make() -> io::Result<Self> {
         let context = FsContext::open("tmpfs")?;
-        context.set("source", "mask")?;
+        context.set("source", Self::NAME)?;
         context.set("nr_inodes", "4")?;
         context.set("mode", "0555")?;
         let tmpfs = context.mount(attr::NOSUID | attr::NOEXEC)?;
@@ -119,6 +122,11 @@ impl Cover {
         rustix::process::fchdir(&self.tmpfs)?;
         mount::unmount(Path::new("."), mount::UnmountFlags::DETACH)?;
         Ok(rustix::process::fchdir(&setup.root)?)
+    }
+
+    /// Attaches it: what covers a directory is `d` in it, what covers a file `f`.
+    pub(crate) fn attach(&self, at: &Path) -> io::Result<()> {
+        mount::attach_path(&self.tmpfs, at)
     }
 
     /// A detached mount that covers a directory or a file.

@@ -227,7 +227,9 @@ fn under_another_name_it_answers_to_that() {
         let help = run(std::process::Command::new(&link).args(["update", "-h"])).ok().to_owned();
         assert!(help.starts_with("NAME:\n   runc update - "), "{help}");
         run(std::process::Command::new(&link).args(["frob", "-h"])).exits(3).says("No help topic for 'frob'");
-        run(std::process::Command::new(&link).args(["checkpoint", "c"])).exits(1).says("checkpoint");
+        run(std::process::Command::new(&link).args(["checkpoint", "c"]))
+            .exits(1)
+            .says("container does not exist");
     });
 }
 

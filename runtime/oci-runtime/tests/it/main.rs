@@ -5,6 +5,7 @@
 
 mod bundle;
 mod crashes;
+mod criu;
 mod cves;
 mod drop_in;
 mod execs;
