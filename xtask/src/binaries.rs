@@ -53,15 +53,32 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
     let large = make("release", &["strake"])?;
     let dir = target_dir(root).join("dist");
     fs::create_dir_all(&dir)?;
-    for name in SMALL {
-        place(&fs::read(from.join(name))?, &dir.join(name))?;
+    let small = |name: &&str| {
+        let built = from.join(name);
+        let bytes = if target.static_flag { fs::read(&built)? } else { without_unwinding(&built)? };
+        Ok(((*name).to_owned(), bytes))
+    };
+    let parts = SMALL.iter().map(small).collect::<Result<Vec<_>>>()?;
+    for (name, bytes) in &parts {
+        place(bytes, &dir.join(name))?;
     }
-    let parts = SMALL.iter().map(|name| Ok(((*name).to_owned(), fs::read(from.join(name))?)));
-    let parts = parts.collect::<Result<Vec<_>>>()?;
     let mut strake = fs::read(large.join("strake"))?;
     carried::append(&mut strake, &parts);
     place(&strake, &dir.join("strake"))?;
     Ok(Built { dir })
+}
+
+/// The program without its tables for unwinding, an eighth of it. A panic ends it at once
+/// (`panic = "abort"`), so nothing reads them but a backtrace, which has no names to print either. (A
+/// static glibc registers them when a program starts, and keeps them.)
+fn without_unwinding(program: &Path) -> Result<Vec<u8>> {
+    let slim = program.with_extension("slim");
+    let mut objcopy = std::process::Command::new("objcopy");
+    for section in [".eh_frame", ".eh_frame_hdr", ".gcc_except_table"] {
+        objcopy.args(["--remove-section", section]);
+    }
+    run(objcopy.arg(program).arg(&slim))?;
+    fs::read(&slim).with_context(|| format!("read {}", slim.display()))
 }
 
 /// Puts `bytes` at `path` by rename: a running older one is left alone.
