@@ -102,10 +102,11 @@ impl Bench {
         let bundle = bundle(scratch.path(), "bundle", &program, &["/program"])?;
         let waiting = self::bundle(scratch.path(), "waiting", &floor, &["/program", "wait"])?;
         fs::copy(&program, waiting.join("rootfs/true"))?;
+        let state = in_memory(scratch.join("state")).context("make a tmpfs for the state")?;
         let runtime = |name: &str, program: PathBuf| Runtime {
             name: name.to_owned(),
             program,
-            state: scratch.join(format!("state-{name}")),
+            state: state.join(name),
         };
         let mut runtimes = vec![runtime("strake-runtime", options.bin.join("strake-runtime"))];
         let peers = PEERS.iter().filter(|peer| wanted(options, peer));
@@ -227,6 +228,14 @@ fn wait_for_init(pid: i32) -> Result<i32> {
     let status = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty())?;
     let (_, status) = status.context("no status")?;
     Ok(status.exit_status().unwrap_or(-1))
+}
+
+/// A tmpfs, as below `/run`, where engines have their runtimes' state. It goes with the directory around it.
+fn in_memory(dir: PathBuf) -> Result<PathBuf> {
+    fs::create_dir(&dir)?;
+    let tmpfs = sys::mount::FsContext::open("tmpfs")?.mount(0)?;
+    sys::mount::attach_path(&tmpfs, &dir)?;
+    Ok(dir)
 }
 
 /// A static program of a few kilobytes: what is measured is the runtime, not the program.
