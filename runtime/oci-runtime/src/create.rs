@@ -9,6 +9,7 @@
 //! unless its record is complete, and the first record names the cgroup, so `delete`
 //! finds everything.
 
+pub(crate) mod here;
 mod joins;
 mod maps;
 mod outside;
@@ -181,6 +182,7 @@ impl Creation<'_> {
             _ => None,
         };
         record.rdt = rdt;
+        record.root_mount = root.as_ref().filter(|_| plan.mounts_here()).map(here::id).transpose()?;
         record.systemd_unit = match &cgroup_path {
             Some(CgroupPath::Unit { unit, .. }) => Some(unit.unit.clone()),
             _ => None,
@@ -272,7 +274,8 @@ impl Creation<'_> {
             creator_pid: us,
             creator_start_time: sys::process::ProcStat::read(us).map_or(0, |stat| stat.start_time),
             bundle: options.bundle.clone(),
-            rootfs: if detached { Default::default() } else { plan.root.path.clone() },
+            root_mount: None,
+            rootfs: if detached && !plan.mounts_here() { Default::default() } else { plan.root.path.clone() },
             created: rfc3339(SystemTime::now()),
             owner_uid: sys::user::effective_uid(),
             annotations: self.spec.annotations().clone().unwrap_or_default(),
@@ -314,6 +317,9 @@ impl Creation<'_> {
         let early = !by_systemd && self.needs_cgroup_early(ready);
         if !by_systemd {
             self.make_cgroup(ready, early)?;
+        }
+        if let (Some(root), true) = (&ready.root, ready.plan.mounts_here()) {
+            here::attach(root, &ready.plan.root.path)?;
         }
         let cgroup = ready.record.cgroup.as_ref().filter(|_| ready.cgroup_path.is_some() && !by_systemd);
         let into_cgroup = cgroup.map(Cgroup::fd_for_clone_into).transpose()?.flatten();
@@ -475,6 +481,7 @@ impl Creation<'_> {
         if let Some(group) = &record.rdt {
             let _ = group.remove();
         }
+        let _ = here::detach(record);
         if let Some(hooks) = self.spec.hooks() {
             let state = hook_state(record, "stopped", 0);
             let _ = hooks::run_each("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);

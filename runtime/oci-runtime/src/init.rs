@@ -45,7 +45,8 @@ pub(crate) struct Prepared<'a> {
     pub(crate) channel: InitEnd,
     /// Where to wait for `start`; without one the runtime that has made us starts us, too.
     pub(crate) gate: Option<Gate>,
-    /// The root filesystem, detached; `None` without a mount namespace.
+    /// The root filesystem, detached, or attached in the runtime's mount namespace for [`Plan::mounts_here`];
+    /// `None` where nothing can be mounted.
     pub(crate) root: Option<OwnedFd>,
     /// For each mount its detached source, when it is a bind mount.
     pub(crate) sources: Vec<Option<OwnedFd>>,
@@ -373,7 +374,8 @@ fn set_up_root(
     let plan = prepared.plan;
     // Hooks find the root where config.json says, also by its path in init's mount namespace.
     let has_hooks = prepared.runtime_hooks || !prepared.create_hooks.is_empty();
-    let old_root = root::attach(tree, has_hooks.then_some(plan.root.path.as_path()))?;
+    let path = has_hooks.then_some(plan.root.path.as_path());
+    let old_root = (!plan.mounts_here()).then(|| root::attach(tree, path)).transpose()?;
     let root = RootDir::from_fd(tree.try_clone().doing(|| "keep the root".to_owned())?);
     let mut setup =
         Setup { root, proc: None, devpts: None, readonly_later: Vec::new(), warnings: Vec::new() };
@@ -403,12 +405,12 @@ fn set_up_root(
     // Before the masks: they cover parts of the procfs that we write through.
     write_sysctls(plan, setup.proc.as_ref())?;
     timeline.mark("names and sysctl");
-    masks::hide(&mut setup, plan, prepared.no_pivot)?;
+    masks::hide(&mut setup, plan, prepared.no_pivot || plan.mounts_here())?;
     timeline.mark("masked and read-only paths");
     for mount in &setup.readonly_later {
         masks::make_readonly(mount).doing(|| "make a tmpfs read-only".to_owned())?;
     }
-    root::pivot(&setup, plan, &old_root, prepared.no_pivot)?;
+    root::enter(&setup, plan, old_root.as_ref(), prepared.no_pivot)?;
     timeline.mark("pivot");
     warnings.append(&mut setup.warnings);
     Ok(setup.proc)

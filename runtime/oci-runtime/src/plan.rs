@@ -66,6 +66,14 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
+impl Plan {
+    /// Whether there is no mount namespace but the runtime's own, and the root is a mount in there.
+    pub(crate) fn mounts_here(&self) -> bool {
+        let has = |kind| self.namespaces.has(kind);
+        !has(sys::Namespace::Mount) && !has(sys::Namespace::User) && self.root.path != Path::new("/")
+    }
+}
+
 /// What becomes of the root filesystem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RootPlan {
@@ -131,7 +139,6 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     let namespaces = namespaces::namespaces(&linux)?;
     let id_maps = namespaces::id_maps(&linux, &namespaces)?;
     let time_offsets = namespaces::time_offsets(&linux, &namespaces)?;
-    let own_mounts = namespaces.makes(sys::Namespace::Mount);
     let has_user_namespace = namespaces.has(sys::Namespace::User);
     let spec_process = spec
         .process()
@@ -148,8 +155,8 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         root,
         devices: Vec::new(),
         links: Vec::new(),
-        masked: in_root("linux.maskedPaths", linux.masked_paths().as_deref(), &mut warnings)?,
-        readonly: in_root("linux.readonlyPaths", linux.readonly_paths().as_deref(), &mut warnings)?,
+        masked: in_root("linux.maskedPaths", linux.masked_paths().as_deref())?,
+        readonly: in_root("linux.readonlyPaths", linux.readonly_paths().as_deref())?,
         sysctl: namespaces::sysctls(&linux, &namespaces)?,
         hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
@@ -167,11 +174,12 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     }
     check_names(&plan)?;
     check_mapped(&plan)?;
-    if own_mounts && !mounts::brings_own_dev(&plan.mounts) {
+    let has_mounts = plan.namespaces.makes(sys::Namespace::Mount) || plan.mounts_here();
+    if has_mounts && !mounts::brings_own_dev(&plan.mounts) {
         plan.devices = devices::devices(&linux, has_user_namespace)?;
         plan.links = devices::links(&plan.mounts);
     }
-    if !own_mounts {
+    if !has_mounts {
         drop_what_needs_mounts(&mut plan, &mut warnings);
     }
     plan.warnings = warnings;
@@ -241,18 +249,11 @@ fn root(spec: &Spec, linux: &oci_spec::runtime::Linux, bundle: &Path) -> Result<
     Ok(RootPlan { path: bundle.join(root.path()), readonly: root.readonly().unwrap_or(false), propagation })
 }
 
-/// Relative paths, which the specification forbids, count from the root, as others have it.
-fn in_root(
-    field: &'static str,
-    paths: Option<&[String]>,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<PathBuf>, SpecError> {
+/// Relative paths, which the specification forbids, count from the root without a word, as others have it.
+fn in_root(field: &'static str, paths: Option<&[String]>) -> Result<Vec<PathBuf>, SpecError> {
     let one = |path: &String| {
         if path.is_empty() {
             return Err(SpecError::invalid(field, path, "use an absolute path"));
-        }
-        if !path.starts_with('/') {
-            warnings.push(format!("{field} {path} is not absolute: taken from the root"));
         }
         Ok(Path::new("/").join(path))
     };
@@ -260,12 +261,12 @@ fn in_root(
     paths.unwrap_or_default().iter().filter(|path| seen.insert(path.as_str())).map(one).collect()
 }
 
-/// In a mount namespace that is the host's or another container's nothing may be mounted.
+/// In another's mount namespace nothing is mounted, and root of a user namespace may not in the host's.
 fn drop_what_needs_mounts(plan: &mut Plan, warnings: &mut Vec<String>) {
     let count = plan.mounts.len() + plan.masked.len() + plan.readonly.len();
     if count > 0 || plan.root.readonly {
         warnings.push(format!(
-            "no mount namespace is made, so the {} mounts, {} masked and {} read-only paths are left out",
+            "no mount namespace is made to mount in, so the {} mounts, {} masked and {} read-only paths are left out",
             plan.mounts.len(),
             plan.masked.len(),
             plan.readonly.len()

@@ -258,7 +258,7 @@ impl Runtime {
         Ok(run_poststop(&record))
     }
 
-    /// Removes its groups of the kernel's.
+    /// Removes its groups of the kernel's, and its root where that is a mount here.
     fn release(&self, record: &ContainerRecord) -> Result<(), Error> {
         if let Some(cgroup) = record.cgroup.as_ref().filter(|cgroup| !is_anothers(record, cgroup)) {
             if !record.has_own_pid_namespace() {
@@ -273,7 +273,7 @@ impl Runtime {
         if let Some(group) = &record.rdt {
             group.remove()?;
         }
-        Ok(())
+        crate::create::here::detach(record)
     }
 
     /// Kills everything in the container and waits for init's end.

@@ -15,13 +15,13 @@ use crate::error::Error;
 use crate::options::Rootfs;
 use crate::plan::{DeviceKind, DevicePlan, IdmapPlan, MountKind, MountPlan, Plan, RootPlan};
 
-/// The root filesystem, when there is a mount namespace for it; for each mount its source, and for each
+/// The root filesystem, when it is a mount; for each mount its source, and for each
 /// device.
 pub(crate) type Opened = (Option<OwnedFd>, Vec<Option<OwnedFd>>, Vec<Option<OwnedFd>>);
 
 /// Opens them all.
 pub(crate) fn open(plan: &Plan, bundle: &Path, rootfs: Rootfs) -> Result<Opened, Error> {
-    let root = plan.namespaces.makes(Namespace::Mount).then(|| root(&plan.root, rootfs)).transpose()?;
+    let root = has_mounts(plan).then(|| root(&plan.root, rootfs)).transpose()?;
     Ok((root, mounts(plan, bundle)?, devices(plan)))
 }
 
@@ -64,7 +64,12 @@ fn mounts(plan: &Plan, bundle: &Path) -> Result<Vec<Option<OwnedFd>>, Error> {
 /// Where in the container's root a source lies. What was mounted there before it belongs to it, so it
 /// is opened in its turn, by init.
 pub(crate) fn in_root<'a>(plan: &Plan, source: &'a Path) -> Option<&'a Path> {
-    plan.namespaces.makes(Namespace::Mount).then(|| source.strip_prefix(&plan.root.path).ok())?
+    has_mounts(plan).then(|| source.strip_prefix(&plan.root.path).ok())?
+}
+
+/// Whether the root is a mount of the container's.
+fn has_mounts(plan: &Plan) -> bool {
+    plan.namespaces.makes(Namespace::Mount) || plan.mounts_here()
 }
 
 /// What of the plan decides about each of its bind mounts.

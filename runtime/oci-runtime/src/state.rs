@@ -72,6 +72,9 @@ pub struct ContainerRecord {
     pub bundle: PathBuf,
     /// The root filesystem's directory; empty for a detached mount.
     pub rootfs: PathBuf,
+    /// The id of the mount that is its root in the runtime's own mount namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root_mount: Option<u64>,
     /// When it was created, RFC 3339.
     pub created: String,
     /// The user who created it.

@@ -17,7 +17,7 @@ use super::{Doing, InitError, Setup};
 use crate::plan::Plan;
 
 /// Covers masked paths and makes read-only paths read-only. Missing ones are skipped.
-pub(super) fn hide(setup: &mut Setup, plan: &Plan, no_pivot: bool) -> Result<(), InitError> {
+pub(super) fn hide(setup: &mut Setup, plan: &Plan, keeps_old_root: bool) -> Result<(), InitError> {
     for path in &plan.readonly {
         readonly(setup, path)?;
     }
@@ -25,7 +25,7 @@ pub(super) fn hide(setup: &mut Setup, plan: &Plan, no_pivot: bool) -> Result<(),
         return Ok(());
     }
     let cover = Cover::make().doing(|| "make the cover of masked paths".to_owned())?;
-    let stands = (no_pivot || !cover.goes_with_the_old_root())
+    let stands = (keeps_old_root || !cover.goes_with_the_old_root())
         && cover.stand_where_it_must(setup).doing(|| "attach the cover of masked paths".to_owned())?;
     for path in &plan.masked {
         let Some(target) = existing(setup, path)? else { continue };

@@ -28,20 +28,27 @@ pub(super) fn attach(tree: &OwnedFd, path: Option<&Path>) -> Result<OwnedFd, Ini
     Ok(old)
 }
 
-/// Makes the new root `/` and lets go of the old one.
-pub(super) fn pivot(setup: &Setup, plan: &Plan, old: &OwnedFd, no_pivot: bool) -> Result<(), InitError> {
+/// Makes the new root `/` and lets go of the old one, unless it is the runtime's own: `None`.
+pub(super) fn enter(
+    setup: &Setup,
+    plan: &Plan,
+    old: Option<&OwnedFd>,
+    no_pivot: bool,
+) -> Result<(), InitError> {
     let root = setup.root.as_fd();
     if plan.root.readonly {
         let change = Change { set: attr::RDONLY, ..Change::default() };
         mount::set_attributes(&setup.root, &change).doing(|| "make the root read-only".to_owned())?;
     }
     rustix::process::fchdir(root).doing(|| "enter the new root".to_owned())?;
-    if no_pivot {
-        hide_bare(setup)?;
+    let Some(old) = old.filter(|_| !no_pivot) else {
+        if old.is_some() {
+            hide_bare(setup)?;
+        }
         rustix::process::chroot(".").doing(|| "change the root".to_owned())?;
         rustix::process::chdir("/").doing(|| "enter the new root".to_owned())?;
         return set_propagation(setup, plan);
-    }
+    };
     // The old root lands on top of the new one and is detached from there: no
     // directory in the container is needed for it (pivot_root(2), NOTES).
     rustix::process::pivot_root(".", ".").doing(|| {

@@ -177,6 +177,38 @@ fn ns_10_without_a_mount_namespace_of_its_own_a_container_has_its_root() {
     });
 }
 
+/// What is mounted in the runtime's own mount namespace is there for the container's life.
+#[test]
+fn ns_10_mounts_in_the_hosts_namespace_go_with_the_container() {
+    isolated(|| {
+        let mounts = || std::fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let before = mounts();
+        let without = |spec: &mut Value| {
+            remove(spec, "mount");
+            spec["root"]["readonly"] = json!(true);
+            spec["mounts"]
+                .as_array_mut()
+                .unwrap()
+                .push(json!({ "destination": "/tmp", "type": "tmpfs", "options": ["size=64k"] }));
+        };
+        let script = "echo x > /tmp/x && stat -f -c %T /tmp /proc /dev; touch /etc/x 2>/dev/null || echo kept; echo x > /dev/null; sleep 1000";
+        let bundle = Bundle::new().script(script).with(without);
+        bundle.start();
+        let seen = || bundle.printed().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert!(wait_until(std::time::Duration::from_secs(5), || seen().len() == 4), "{:?}", seen());
+        assert_eq!(seen(), ["tmpfs", "proc", "tmpfs", "kept"]);
+        assert_ne!(mounts(), before);
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+        assert_eq!(mounts(), before);
+        let fails = json!([{ "path": "/bin/false" }]);
+        let bundle =
+            Bundle::new().with(without).with(|spec| spec["hooks"] = json!({ "createRuntime": fails }));
+        bundle.run().exits(1).says("createRuntime");
+        assert_eq!(mounts(), before);
+        bundle.assert_nothing_left();
+    });
+}
+
 #[test]
 fn ns_10_a_joined_user_namespace_owns_what_is_made() {
     isolated(|| {
