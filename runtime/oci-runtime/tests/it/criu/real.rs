@@ -33,7 +33,7 @@ fn rt_42_a_program_goes_on_where_it_was() {
 }
 
 fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
-    let script = "i=0; while sleep 0.05; do i=$((i+1)); echo $i > /volume/count; done";
+    let script = "i=0; while sleep 0.05; do i=$((i+1)); echo $i >> /volume/count; done";
     let bundle = Bundle::new().script(script).with(|spec| {
         if !own_cgroups {
             spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|entry| entry["type"] != "cgroup");
@@ -52,8 +52,10 @@ fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
     if let Some(real) = real {
         rig.criu = real.to_owned();
     }
-    let count =
-        || fs::read_to_string(volume.join("count")).ok().and_then(|text| text.trim().parse::<u64>().ok());
+    // Appended, since a shell that is killed may leave a file that it has just emptied.
+    let count = || -> Option<u64> {
+        fs::read_to_string(volume.join("count")).ok()?.lines().next_back()?.parse().ok()
+    };
     // Its output must be within the container, or a pipe.
     rig.bundle.detached(&["run", "-d", "--bundle", rig.bundle.dir.path().to_str().unwrap(), "c"]);
     for _ in 0..2 {

@@ -152,7 +152,7 @@ def dump(peer, kind, wanted):
     return kind == PRE_DUMP and not peer.socket.recv(65536)
 
 
-def become_init(wanted, mounts, go):
+def become_init(wanted, mounts, go, ready):
     root = wanted["root"]
     given = dict(wanted.get("ext_mnt", []))
     mount("none", "/", None, 0x4000 | 0x40000)
@@ -165,6 +165,7 @@ def become_init(wanted, mounts, go):
     check(LIBC.umount2(b".", 2))
     os.chdir("/")
     mount("proc", "/proc", "proc", 0)
+    os.write(ready, b"x")
     os.read(go, 1)
     os.execv("/bin/sleep", ["sleep", "1000"])
 
@@ -182,17 +183,19 @@ def restore(peer, wanted):
         mounts = json.load(file)
     if "errno" in PLAN:
         return peer.respond(RESTORE, False, (7, PLAN["errno"]))
-    go, released = os.pipe()
+    (go, released), (is_ready, ready) = os.pipe(), os.pipe()
     # As a sibling, in new mount, UTS, IPC, PID and network namespaces.
     flags = 0x8000 | 0x20000 | 0x4000000 | 0x8000000 | 0x20000000 | 0x40000000
     pid = check(LIBC.syscall(CLONE, flags | signal.SIGCHLD, 0, 0, 0, 0))
     if pid == 0:
         os.close(released)
         try:
-            become_init(wanted, mounts, go)
+            become_init(wanted, mounts, go, ready)
         finally:
             os._exit(1)
     os.close(go)
+    os.close(ready)
+    assert os.read(is_ready, 1), "init could not be set up"
     done = peer.notify("setup-namespaces", pid)
     if done and PLAN.get("terminal"):
         done = peer.notify("orphan-pts-master", fd=os.openpty()[0])
@@ -200,7 +203,11 @@ def restore(peer, wanted):
     if not done:
         os.kill(pid, signal.SIGKILL)
         return peer.respond(RESTORE, False)
-    os.write(released, b"x")
+    try:
+        os.write(released, b"x")
+    except BrokenPipeError:
+        # Killed already by somebody who saw that it runs.
+        pass
     return peer.respond(RESTORE, True, (4, message((1, pid))))
 
 
