@@ -6,6 +6,17 @@ use crate::context::Context;
 use crate::error::CliError;
 use crate::humanize;
 
+/// What `prune` of containers, images and networks takes.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Only those that fit: until=, label=, label!=
+    #[arg(long, value_name = "FILTER")]
+    pub filter: Vec<String>,
+    /// Don't ask
+    #[arg(short = 'f', long)]
+    pub force: bool,
+}
+
 /// Asks whether to go on; `which` ends "This will remove".
 pub(super) fn confirmed(context: &Context, which: &str) -> Result<bool, CliError> {
     asked(context, &format!("WARNING! This will remove {which}."))

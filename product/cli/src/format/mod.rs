@@ -6,7 +6,7 @@ use serde_json::Value;
 use template::Template;
 
 use crate::context::Context;
-use crate::error::CliError;
+use crate::error::{CliError, Status};
 
 pub use table::Table;
 
@@ -26,6 +26,20 @@ pub struct Listing<'a> {
     pub columns: &'a [Column],
     /// Fields of the table that is printed without a format.
     pub default_fields: &'a [&'a str],
+}
+
+/// How much of each row a listing of ids shows.
+#[derive(Debug, clap::Args)]
+pub struct Shown {
+    /// json, a template, or table and a template
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Print everything in full
+    #[arg(long)]
+    pub no_trunc: bool,
+    /// Only ids
+    #[arg(short = 'q', long)]
+    pub quiet: bool,
 }
 
 /// What `--format` asked for.
@@ -120,6 +134,29 @@ fn without_methods(row: &Value) -> Value {
         map.remove("Label");
     }
     row
+}
+
+/// Looks at each of several things and prints what was found, also when something was not.
+pub fn print_each_inspected(
+    context: &Context,
+    format: Option<&str>,
+    names: &[String],
+    look: impl Fn(&str) -> Result<Value, CliError>,
+) -> Result<Status, CliError> {
+    let (mut found, mut status) = (Vec::new(), Status::SUCCESS);
+    for name in names {
+        match look(name) {
+            Ok(value) => found.push(value),
+            Err(error) => {
+                context.say(format_args!("strake: {error}"));
+                status = Status::FAILURE;
+            }
+        }
+    }
+    if !found.is_empty() || format.is_none() {
+        print_inspected(context, format, &found)?;
+    }
+    Ok(status)
 }
 
 /// Prints what `inspect` found: an array of indented JSON, or a line of a template each.

@@ -8,7 +8,7 @@ use crate::context::Context;
 use crate::error::{CliError, Status};
 
 /// Does `act` to each, one after the other; prints what it gives, or what went wrong.
-pub(super) fn each<T: Display>(
+pub(in crate::commands) fn each<T: Display>(
     context: &Context,
     names: &[String],
     mut act: impl FnMut(&str) -> Result<T, CliError>,

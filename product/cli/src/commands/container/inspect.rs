@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::commands::volume::inspect::one as inspect_volume;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::format::print_inspected;
+use crate::format::print_each_inspected;
 
 /// What the names given may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,22 +37,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context, scope: Scope) -> Result<Status, CliError> {
-    let mut found = Vec::new();
-    let mut status = Status::SUCCESS;
-    for name in &args.names {
-        match one(args, name, context, scope) {
-            Ok(value) => found.push(value),
-            Err(error) => {
-                context.say(format_args!("strake: {error}"));
-                status = Status::FAILURE;
-            }
-        }
-    }
-    // What was found is printed also when something was not.
-    if !found.is_empty() || args.format.is_none() {
-        print_inspected(context, args.format.as_deref(), &found)?;
-    }
-    Ok(status)
+    print_each_inspected(context, args.format.as_deref(), &args.names, |name| one(args, name, context, scope))
 }
 
 /// Looks for something of one kind.

@@ -6,7 +6,7 @@ pub mod commit;
 pub mod cp;
 pub mod create;
 pub mod diff;
-mod each;
+pub(super) mod each;
 pub mod exec;
 pub mod export;
 mod filter;

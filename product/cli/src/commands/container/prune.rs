@@ -13,18 +13,15 @@ use crate::error::{CliError, Status};
     after_help = "Examples:\n  strake container prune -f\n  strake container prune -f --filter until=24h --filter label!=keep"
 )]
 pub struct Args {
-    /// Only those that fit: until=, label=, label!=
-    #[arg(long, value_name = "FILTER")]
-    pub filter: Vec<String>,
-    /// Don't ask
-    #[arg(short = 'f', long)]
-    pub force: bool,
+    /// What goes, and whether to ask.
+    #[command(flatten)]
+    pub options: pruned::Options,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let filter = filter(&args.filter, context)?;
-    if !args.force && !pruned::confirmed(context, "all stopped containers")? {
+    let filter = filter(&args.options.filter, context)?;
+    if !args.options.force && !pruned::confirmed(context, "all stopped containers")? {
         return Ok(Status::SUCCESS);
     }
     let done = context.engine()?.prune_containers(&filter)?;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::remote;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::format::{Column, Format, Listing};
+use crate::format::{Column, Format, Listing, Shown};
 use crate::humanize;
 
 /// Arguments of `strake images`.
@@ -27,15 +27,9 @@ pub struct Args {
     /// Only those that fit: dangling=, label=, reference=, before=, since=, until=
     #[arg(short = 'f', long, value_name = "FILTER")]
     pub filter: Vec<String>,
-    /// json, a template, or table and a template
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Print everything in full
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Only ids
-    #[arg(short = 'q', long)]
-    pub quiet: bool,
+    /// How much of each is shown.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 const COLUMNS: &[Column] = &[
@@ -64,11 +58,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     }
     filters.extend(args.repository.clone().map(ListFilter::Reference));
     let rows = images.list(&filters)?;
-    if args.quiet && args.format.is_none() {
+    if args.shown.quiet && args.shown.format.is_none() {
         let mut last = None;
         for row in &rows {
             // An image with several names is one image.
-            let id = shown_id(row, args.no_trunc);
+            let id = shown_id(row, args.shown.no_trunc);
             if last.as_ref() != Some(&id) {
                 context.print_line(&id)?;
             }
@@ -76,11 +70,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         }
         return Ok(Status::SUCCESS);
     }
-    let rows: Vec<Value> = rows.iter().map(|row| value(row, args.no_trunc, context)).collect();
+    let rows: Vec<Value> = rows.iter().map(|row| value(row, args.shown.no_trunc, context)).collect();
     let default_fields = if args.digests { WITH_DIGESTS } else { DEFAULT };
     Listing { columns: COLUMNS, default_fields }.print(
         context,
-        &Format::parse(args.format.as_deref())?,
+        &Format::parse(args.shown.format.as_deref())?,
         &rows,
     )?;
     Ok(Status::SUCCESS)

@@ -16,19 +16,16 @@ pub struct Args {
     /// All images that no container uses, not only those without a name
     #[arg(short = 'a', long)]
     pub all: bool,
-    /// Only those that fit: until=, label=, label!=
-    #[arg(long, value_name = "FILTER")]
-    pub filter: Vec<String>,
-    /// Don't ask
-    #[arg(short = 'f', long)]
-    pub force: bool,
+    /// What goes, and whether to ask.
+    #[command(flatten)]
+    pub options: pruned::Options,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let images = remote::images(context)?;
     let mut filters = Vec::new();
-    for text in &args.filter {
+    for text in &args.options.filter {
         // `label!=x` splits as key `label!`.
         filters.push(ListFilter::parse(text, &images, context.now())?);
     }
@@ -37,7 +34,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     } else {
         "all dangling images"
     };
-    if !args.force && !pruned::confirmed(context, which)? {
+    if !args.options.force && !pruned::confirmed(context, which)? {
         return Ok(Status::SUCCESS);
     }
     let report = images.prune(args.all, &filters, &context.engine()?.image_uses()?)?;

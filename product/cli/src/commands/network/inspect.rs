@@ -2,7 +2,7 @@
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::format::print_inspected;
+use crate::format::print_each_inspected;
 
 /// Arguments of `strake network inspect`.
 #[derive(Debug, clap::Args)]
@@ -24,16 +24,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let (mut found, mut status) = (Vec::new(), Status::SUCCESS);
-    for name in &args.networks {
-        match engine.network(name).and_then(|network| engine.inspect_network(&network)) {
-            Ok(value) => found.push(value),
-            Err(error) => {
-                context.say(format_args!("strake: {}", crate::error::chain(&error)));
-                status = Status::FAILURE;
-            }
-        }
-    }
-    print_inspected(context, args.format.as_deref(), &found)?;
-    Ok(status)
+    print_each_inspected(context, args.format.as_deref(), &args.networks, |name| {
+        Ok(engine.inspect_network(&engine.network(name)?)?)
+    })
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::commands::container::row::to_system_time;
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::format::{Column, Format, Listing};
+use crate::format::{Column, Format, Listing, Shown};
 use crate::humanize;
 
 /// Arguments of `strake network ls`.
@@ -20,15 +20,9 @@ pub struct Args {
     /// Only those that fit: dangling=, driver=, id=, label=, name=, scope=, type=
     #[arg(short = 'f', long, value_name = "FILTER")]
     pub filter: Vec<String>,
-    /// json, a template, or table and a template
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<String>,
-    /// Print everything in full
-    #[arg(long)]
-    pub no_trunc: bool,
-    /// Only ids
-    #[arg(short = 'q', long)]
-    pub quiet: bool,
+    /// How much of each is shown.
+    #[command(flatten)]
+    pub shown: Shown,
 }
 
 const LISTING: Listing<'_> = Listing {
@@ -59,16 +53,16 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         };
         networks.retain(|network| takes(&filters, network, used.contains(&network.name)));
     }
-    let id = |network: &Network| match args.no_trunc {
+    let id = |network: &Network| match args.shown.no_trunc {
         true => network.id.clone(),
         false => network.id.get(..12).unwrap_or(&network.id).to_owned(),
     };
-    if args.quiet {
+    if args.shown.quiet {
         networks.iter().try_for_each(|network| context.print_line(id(network)))?;
         return Ok(Status::SUCCESS);
     }
     let rows: Vec<Value> = networks.iter().map(|network| row(network, &id(network))).collect();
-    LISTING.print(context, &Format::parse(args.format.as_deref())?, &rows)?;
+    LISTING.print(context, &Format::parse(args.shown.format.as_deref())?, &rows)?;
     Ok(Status::SUCCESS)
 }
 

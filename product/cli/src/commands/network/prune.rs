@@ -9,19 +9,16 @@ use crate::error::{CliError, Status};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  strake network prune -f\n  strake network prune -f --filter until=24h")]
 pub struct Args {
-    /// Only those that fit: until=, label=, label!=
-    #[arg(long, value_name = "FILTER")]
-    pub filter: Vec<String>,
-    /// Don't ask
-    #[arg(short = 'f', long)]
-    pub force: bool,
+    /// What goes, and whether to ask.
+    #[command(flatten)]
+    pub options: pruned::Options,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let filter = filter(&args.filter, context)?;
+    let filter = filter(&args.options.filter, context)?;
     let which = "all custom networks not used by at least one container";
-    if !args.force && !pruned::confirmed(context, which)? {
+    if !args.options.force && !pruned::confirmed(context, which)? {
         return Ok(Status::SUCCESS);
     }
     let done = context.engine()?.prune_networks(&filter)?;

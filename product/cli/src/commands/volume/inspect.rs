@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::format::print_inspected;
+use crate::format::print_each_inspected;
 
 /// Arguments of `strake volume inspect`.
 #[derive(Debug, clap::Args)]
@@ -22,22 +22,7 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let mut found = Vec::new();
-    let mut status = Status::SUCCESS;
-    for name in &args.volumes {
-        match one(engine, name) {
-            Ok(volume) => found.push(volume),
-            Err(error) => {
-                context.say(format_args!("strake: {}", crate::error::chain(&error)));
-                status = Status::FAILURE;
-            }
-        }
-    }
-    // What was found is printed also when something was not.
-    if !found.is_empty() || args.format.is_none() {
-        print_inspected(context, args.format.as_deref(), &found)?;
-    }
-    Ok(status)
+    print_each_inspected(context, args.format.as_deref(), &args.volumes, |name| Ok(one(engine, name)?))
 }
 
 /// Everything about a volume.

@@ -1,5 +1,6 @@
 //! `strake volume rm`.
 
+use crate::commands::container::each::each;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -18,16 +19,8 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let mut status = Status::SUCCESS;
-    for name in &args.volumes {
-        match engine.remove_volume(name) {
-            Ok(()) => context.print_line(name)?,
-            Err(error) if args.force && error.is_not_found() => context.print_line(name)?,
-            Err(error) => {
-                context.say(format_args!("strake: {}", crate::error::chain(&error)));
-                status = Status::FAILURE;
-            }
-        }
-    }
-    Ok(status)
+    each(context, &args.volumes, |name| match engine.remove_volume(name) {
+        Err(error) if args.force && error.is_not_found() => Ok(name.to_owned()),
+        done => Ok(done.map(|()| name.to_owned())?),
+    })
 }
