@@ -1,11 +1,11 @@
 //! Our plugin under runtimes of others.
 
 use std::fs;
-use std::process::Command;
 
-use testkit::{CgroupSubtree, Output, TempDir, bin, images, isolated, run, sh};
+use testkit::{CgroupSubtree, Output, TempDir, bin, images, isolated, sh};
 
 use crate::engines::own_places;
+use crate::engines::podman::podman;
 
 /// Debian's podman with its CNI back end and our plugin in its directory.
 struct Podman {
@@ -40,12 +40,7 @@ impl Podman {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", self.home.join("containers.conf"));
-        command.arg("--root").arg(self.home.join("root")).arg("--runroot").arg(self.home.join("run"));
-        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime"]);
-        command.arg(bin("strake-runtime")).args(["--tmpdir"]).arg(self.home.join("tmp"));
-        run(command.args(args))
+        podman(&self.home, args)
     }
 }
 

@@ -2,7 +2,7 @@
 
 pub(crate) mod containerd;
 mod dockerd;
-mod podman;
+pub(crate) mod podman;
 
 use std::fs;
 use std::path::Path;

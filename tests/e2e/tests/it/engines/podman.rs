@@ -23,13 +23,19 @@ impl Podman {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", self.home.join("containers.conf"));
-        command.arg("--root").arg(self.home.join("root")).arg("--runroot").arg(self.home.join("run"));
-        command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime"]);
-        command.arg(bin("strake-runtime")).args(["--tmpdir"]).arg(self.home.join("tmp"));
-        run(command.args(args))
+        podman(&self.home, args)
     }
+}
+
+/// Debian's podman with `containers.conf` and everything else of its own below `home`, over our
+/// runtime.
+pub(crate) fn podman(home: &TempDir, args: &[&str]) -> Output {
+    let mut command = Command::new("podman");
+    command.env("CONTAINERS_CONF", home.join("containers.conf"));
+    command.arg("--root").arg(home.join("root")).arg("--runroot").arg(home.join("run"));
+    command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none", "--runtime"]);
+    command.arg(bin("strake-runtime")).args(["--tmpdir"]).arg(home.join("tmp"));
+    run(command.args(args))
 }
 
 #[test]
