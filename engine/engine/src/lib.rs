@@ -32,8 +32,8 @@ pub use error::{Error, chain as error_chain};
 pub use ops::{
     Attachment, BroughtBack, DiskUsage, ExecRequest, FAILPOINTS, Flaw, FlawKind, Fsck, Identity, ImageSource,
     InspectOptions, Listed, NetCounters, Network, Part, PruneFilter, Pruned, ReachedPort, Reconciled,
-    RemoveOptions, ResourceUpdate, RunningExec, Sample, StartOptions, Started, all_failpoints, exposed_ports,
-    host_ports,
+    RemoveOptions, ResourceUpdate, RunningExec, Sample, StartOptions, Started, Top, all_failpoints,
+    exposed_ports, host_ports,
 };
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::{DeviceMount, NewVolume, Volume};

@@ -23,6 +23,7 @@ mod sample;
 mod settle;
 mod signal;
 mod start;
+mod top;
 mod update;
 mod usage;
 
@@ -42,6 +43,7 @@ pub use restart::BroughtBack;
 pub use sample::{NetCounters, Sample};
 pub use start::{StartOptions, Started};
 pub(crate) use start::{id_base, still_there};
+pub use top::Top;
 pub use update::ResourceUpdate;
 pub(crate) use usage::allocated;
 pub use usage::{DiskUsage, Part};

@@ -70,7 +70,7 @@ impl Engine {
         Ok(self.attachment(record)?.map(|attachment| attachment.address.into()).into_iter().collect())
     }
 
-    fn cgroup_of(&self, record: &Record, layout: &Layout) -> Result<Cgroup, Error> {
+    pub(super) fn cgroup_of(&self, record: &Record, layout: &Layout) -> Result<Cgroup, Error> {
         let path = self.cgroup_path(record);
         let path = CgroupPath::parse(Some(&path), record.id.as_str(), Driver::Cgroupfs)
             .map_err(|source| Error::CgroupPath { name: record.name.clone(), source })?;

@@ -9,5 +9,6 @@ mod flags;
 mod formats;
 mod room;
 mod stats;
+mod top;
 mod update;
 mod volumes;
