@@ -32,6 +32,15 @@ pub enum Error {
     /// The name is none.
     #[error(transparent)]
     Name(#[from] InvalidName),
+    /// A container is to be renamed to nothing.
+    #[error("Neither old nor new names may be empty: give the container's new name")]
+    NoName,
+    /// A container is to be renamed to what it is called.
+    #[error("Renaming a container with the same name as its current name: give another name than {name}")]
+    SameName {
+        /// The name.
+        name: String,
+    },
     /// The user is not in the image.
     #[error(transparent)]
     User(#[from] InvalidUser),
@@ -333,6 +342,8 @@ impl Classified for Error {
             Self::Store(source) => source.class(),
             Self::Option(_)
             | Self::Name(_)
+            | Self::NoName
+            | Self::SameName { .. }
             | Self::User(_)
             | Self::NoMountSource { .. }
             | Self::VolumePart { .. }

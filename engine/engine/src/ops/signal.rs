@@ -241,8 +241,14 @@ impl Engine {
 
     /// Gives a container another name.
     pub fn rename(&self, id: &ContainerId, name: &str) -> Result<(), Error> {
+        if name.is_empty() {
+            return Err(Error::NoName);
+        }
         let name = crate::container::validate_name(name)?;
         let mut locked = self.settled(id)?;
+        if name == locked.record.name {
+            return Err(Error::SameName { name: name.to_owned() });
+        }
         let old = format!("/{}", locked.record.name);
         self.containers().rename(&mut locked, name)?;
         if locked.record.request.network.mode.is_bridged() {

@@ -7,6 +7,7 @@ mod events;
 mod export;
 mod flags;
 mod formats;
+mod rename;
 mod room;
 mod stats;
 mod top;
