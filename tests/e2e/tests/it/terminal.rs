@@ -1,7 +1,7 @@
 //! A person at a terminal.
 
 use testkit::registry::Registry;
-use testkit::{Strake, Terminal, images, isolated};
+use testkit::{Strake, Terminal, images, isolated, wait_for};
 
 use crate::sleeper;
 
@@ -88,5 +88,54 @@ fn detach_keys_leave_the_container_running() {
         terminal.types("\x10\x11");
         assert_eq!(terminal.wait().1, 0);
         assert_eq!(strake.ok(&["inspect", "--format", "{{.State.Status}}", "kept"]), "running");
+    });
+}
+
+#[test]
+fn other_detach_keys_for_run_attach_and_exec() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let start = ["run", "-it", "--name", "kept", "--network", "none", "-e", "PS1=in> ", "--detach-keys"];
+        let detached = |args: &[&str], keys: &str, greeted: bool| {
+            let mut terminal = Terminal::spawn(&strake.command(args), 24, 80);
+            if !greeted {
+                terminal.types("\n");
+            }
+            terminal.expect("in> ");
+            // The usual keys mean nothing to who has chosen others.
+            terminal.types("\x10\x11");
+            terminal.types("echo st''ill\n");
+            terminal.expect("still");
+            terminal.types(keys);
+            assert_eq!(terminal.wait().1, 0, "{args:?}");
+            assert_eq!(strake.ok(&["inspect", "--format", "{{.State.Status}}", "kept"]), "running");
+        };
+        detached(&[&start[..], &["ctrl-a,x", "busybox", "sh"]].concat(), "\x01x", true);
+        detached(&["attach", "--detach-keys", "ctrl-e,q", "kept"], "\x05q", false);
+        detached(&["exec", "-it", "-e", "PS1=in> ", "--detach-keys=ctrl-b,b", "kept", "sh"], "\x02b", true);
+        let refused = strake.run(&["attach", "--detach-keys", "ctrl-frob", "kept"]);
+        refused.exits(1).says("ctrl-frob");
+    });
+}
+
+#[test]
+fn without_sig_proxy_a_signal_is_the_clients_own() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "trap 'echo told; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
+        for (proxied, code, state) in [("true", Some(9), "exited"), ("false", None, "running")] {
+            let name = format!("proxy-{proxied}");
+            let flag = format!("--sig-proxy={proxied}");
+            let args = ["run", "--name", &name, "--network", "none", &flag, "busybox", "sh", "-c", script];
+            let client = strake.background(&args);
+            wait_for("it to be ready", || {
+                strake.run(&["logs", &name]).stdout.contains("ready").then_some(())
+            });
+            let pid = rustix::process::Pid::from_raw(i32::try_from(client.pid()).unwrap()).unwrap();
+            rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+            let ended = client.wait();
+            assert_eq!(ended.status.code(), code, "{proxied}: {ended:?}");
+            assert_eq!(strake.ok(&["inspect", "--format", "{{.State.Status}}", &name]), state);
+        }
     });
 }

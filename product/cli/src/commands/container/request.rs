@@ -206,6 +206,23 @@ fn files(options: &StorageOptions) -> Result<FilesRequest, CliError> {
     })
 }
 
+/// Reads `--add-host`: a name, and an address or `host-gateway`.
+fn extra_host(text: &str) -> Result<(String, String), InvalidOption> {
+    let wrong = |what: String| {
+        let why = format!("{what}: use NAME:ADDRESS, as in db:10.0.0.7 or host:host-gateway");
+        InvalidOption::new("--add-host", text, why)
+    };
+    let parts = text.split_once('=').or_else(|| text.split_once(':'));
+    let Some((name, ip)) = parts.filter(|(name, _)| !name.is_empty() && !name.contains(':')) else {
+        return Err(wrong(format!("bad format for add-host: {text:?}")));
+    };
+    let ip = ip.strip_prefix('[').and_then(|ip| ip.strip_suffix(']')).unwrap_or(ip);
+    if ip != "host-gateway" && ip.parse::<std::net::IpAddr>().is_err() {
+        return Err(wrong(format!("invalid IP address in add-host: {ip:?}")));
+    }
+    Ok((name.to_owned(), ip.to_owned()))
+}
+
 fn network(options: &NetworkOptions, context: &Context) -> Result<NetworkRequest, CliError> {
     let mut publish = Vec::new();
     for text in &options.publish {
@@ -218,18 +235,7 @@ fn network(options: &NetworkOptions, context: &Context) -> Result<NetworkRequest
     let address = |option: &'static str, text: &String| {
         text.parse().map_err(|_| InvalidOption::new(option, text, "it is not an IP address"))
     };
-    let mut add_host = Vec::new();
-    for text in &options.add_host {
-        let usage = || {
-            InvalidOption::new("--add-host", text, "use NAME:ADDRESS, as in db:10.0.0.7 or host:host-gateway")
-        };
-        let (name, ip) = text.split_once([':', '=']).ok_or_else(usage)?;
-        let ip = ip.trim_start_matches('[').trim_end_matches(']');
-        if name.is_empty() || (ip != "host-gateway" && ip.parse::<std::net::IpAddr>().is_err()) {
-            return Err(usage().into());
-        }
-        add_host.push((name.to_owned(), ip.to_owned()));
-    }
+    let add_host = options.add_host.iter().map(|text| extra_host(text)).collect::<Result<_, _>>()?;
     let ip = |text: &String| {
         text.parse().map_err(|_| InvalidOption::new("--ip", text, "it is not an IPv4 address"))
     };

@@ -1,5 +1,6 @@
 //! Docker's container commands beyond starting and stopping: files, events, measures, room.
 
+mod addresses;
 mod commit;
 mod cp;
 mod diff;
