@@ -179,7 +179,7 @@ pub enum Error {
         problem: &'static str,
     },
     /// A filter is wrong.
-    #[error("filter {filter:?} is not valid: {problem}")]
+    #[error("invalid filter '{filter}': {problem}")]
     Filter {
         /// What was given.
         filter: String,

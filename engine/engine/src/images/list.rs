@@ -101,7 +101,7 @@ impl Images {
                 platform: image.platform(),
                 labels: image.config.config.labels.clone(),
             };
-            if filters.iter().all(|filter| filter.takes(&row)) {
+            if ListFilter::take(filters, &row) {
                 rows.push(row);
             }
         }
@@ -203,6 +203,14 @@ impl ListFilter {
                 ));
             }
         })
+    }
+
+    /// Names are alternatives, everything else must fit.
+    fn take(filters: &[Self], row: &Summary) -> bool {
+        let is_name = |filter: &&Self| matches!(filter, Self::Reference(_));
+        let (names, others): (Vec<_>, Vec<_>) = filters.iter().partition(is_name);
+        let named = names.is_empty() || names.iter().any(|filter| filter.takes(row));
+        named && others.iter().all(|filter| filter.takes(row))
     }
 
     fn takes(&self, row: &Summary) -> bool {

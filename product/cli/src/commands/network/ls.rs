@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::Network;
+use regex::Regex;
 use serde_json::{Value, json};
 
 use crate::commands::container::row::to_system_time;
@@ -98,7 +99,7 @@ enum Filter {
 
 impl Filter {
     fn parse(text: &str) -> Result<Self, CliError> {
-        let wrong = |why| CliError::message(format!("--filter {text:?} is not valid: {why}"));
+        let wrong = |why| CliError::message(format!("invalid filter '{text}': {why}"));
         let (key, value) = text.split_once('=').ok_or_else(|| wrong("use KEY=VALUE, as in driver=bridge"))?;
         Ok(match (key, value) {
             ("dangling", "true" | "1") => Self::Dangling(true),
@@ -124,15 +125,20 @@ impl Filter {
         match self {
             Self::Dangling(wanted) => is_custom && used != *wanted,
             Self::Driver(driver) => network.driver == *driver,
-            Self::Id(part) => network.id.contains(part),
+            Self::Id(pattern) => matches(pattern, &network.id),
             Self::Label(name, value) => labels(network)
                 .get(name)
                 .is_some_and(|found| value.as_ref().is_none_or(|value| value == found)),
-            Self::Name(part) => network.name.contains(part),
+            Self::Name(pattern) => matches(pattern, &network.name),
             Self::Scope(scope) => scope == "local",
             Self::Custom(wanted) => is_custom == *wanted,
         }
     }
+}
+
+/// As docker has it: any part of the text that the pattern fits.
+fn matches(pattern: &str, text: &str) -> bool {
+    Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
 }
 
 /// Filters of the same kind are alternatives, labels must all be there.
@@ -168,6 +174,8 @@ mod tests {
         check(&["name=ho"], true);
         check(&["name=x", "name=host"], true);
         check(&["name=x"], false);
+        check(&["name=^host$"], true);
+        check(&["name=^os"], false);
         check(&["driver=host", "scope=local"], true);
         check(&["driver=bridge"], false);
         check(&["type=builtin"], true);

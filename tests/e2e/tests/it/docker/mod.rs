@@ -6,6 +6,7 @@ mod cp;
 mod diff;
 mod events;
 mod export;
+mod filters;
 mod flags;
 mod formats;
 mod rename;
