@@ -83,6 +83,7 @@ pub struct Engine {
     paths: Paths,
     companions: Option<Companions>,
     cleanup_command: Vec<String>,
+    compress_command: Vec<String>,
     warden_command: Vec<String>,
     chains: Option<attach::ChainSettings>,
     cgroup_parent: String,
@@ -110,6 +111,7 @@ impl Engine {
             paths,
             companions: None,
             cleanup_command: Vec::new(),
+            compress_command: Vec::new(),
             warden_command: Vec::new(),
             chains: None,
             cgroup_parent: "/strake".to_owned(),
@@ -133,6 +135,14 @@ impl Engine {
     #[must_use]
     pub fn with_cleanup_command(mut self, command: Vec<String>) -> Self {
         self.cleanup_command = command;
+        self
+    }
+
+    /// The same engine, whose shims run `command ID` when they have rotated a log that is to be
+    /// compressed.
+    #[must_use]
+    pub fn with_compress_command(mut self, command: Vec<String>) -> Self {
+        self.compress_command = command;
         self
     }
 
@@ -262,12 +272,12 @@ impl Engine {
 
     /// What a shim runs for the container `id` when it has ended.
     pub(crate) fn exit_command(&self, id: &ContainerId) -> Vec<String> {
-        if self.cleanup_command.is_empty() {
-            return Vec::new();
-        }
-        let mut command = self.cleanup_command.clone();
-        command.push(id.to_string());
-        command
+        about(&self.cleanup_command, id)
+    }
+
+    /// What a shim runs for the container `id` when it has rotated its log.
+    pub(crate) fn compress_command(&self, id: &ContainerId) -> Vec<String> {
+        about(&self.compress_command, id)
     }
 
     pub(crate) fn shim_failpoint(&self) -> Option<String> {
@@ -288,4 +298,10 @@ impl Engine {
     pub(crate) fn lock(&self, id: &ContainerId) -> Result<Locked, Error> {
         Ok(self.containers.lock(id)?)
     }
+}
+
+/// A command that is told the container's id; none stays none.
+fn about(command: &[String], id: &ContainerId) -> Vec<String> {
+    let id = (!command.is_empty()).then(|| id.to_string());
+    command.iter().cloned().chain(id).collect()
 }

@@ -124,6 +124,7 @@ impl Context {
             .with_companions(self.environment.companions.clone())
             .with_chains(self.chains.clone())
             .with_cleanup_command(self.own_command(&["system", "cleanup"]))
+            .with_compress_command(self.own_command(&["system", "compress-log"]))
             .with_warden_command(self.own_command(&["system", "warden"]));
         if let Some(network) = &self.network {
             engine = engine.with_network_namespace(Arc::clone(network));

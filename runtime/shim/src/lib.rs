@@ -30,6 +30,7 @@ mod paths;
 pub mod protocol;
 mod restart;
 mod server;
+mod spawn;
 mod timestamp;
 
 pub use client::{Attached, Client, ClientError, ExecRequest, ExecSession, ExecWaiter, Waiter};
@@ -39,7 +40,7 @@ pub use exit::{
 pub use health::{HEALTH_FILE, Health, HealthCheck, HealthResult, HealthStatus, PROBE_FILE};
 pub use init::{InitError, init, pause};
 pub use launch::{Adopt, Adopted, Launch, LaunchError, ShimExe, adopt, is_alive, launch};
-pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream};
+pub use log::{LogEntry, LogOptions, LogReadError, LogReader, LogStream, compress_rotated};
 pub use oom::{OOM_FILE, OomKill, OomKills};
 pub use paths::{DIAGNOSTICS, LOCK, SHIM_FILE, SOCKET};
 pub use protocol::{

@@ -19,4 +19,10 @@ impl Engine {
         let reader = LogReader::open(path, &self.paths().record_dir(id), options);
         reader.map_err(|source| Error::Log { name: record.name, source })
     }
+
+    /// Compresses what is rotated of a container's log. Its shim has this done.
+    pub fn compress_log(&self, id: &ContainerId) -> Result<(), Error> {
+        let path = self.paths().log(id);
+        shim::compress_rotated(&path).map_err(Error::file("compress what is rotated of", &path))
+    }
 }

@@ -304,6 +304,7 @@ impl Engine {
             max_size: log.max_size_bytes,
             max_file: log.max_files,
             attributes: self.log_attributes(record),
+            compress_command: if log.compress { self.compress_command(&record.id) } else { Vec::new() },
         }
     }
 

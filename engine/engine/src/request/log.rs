@@ -17,6 +17,9 @@ pub struct LogRequest {
     pub max_size_bytes: Option<u64>,
     /// How many files are kept.
     pub max_files: u32,
+    /// Whether all but the current one are compressed.
+    #[serde(default)]
+    pub compress: bool,
     /// Where it goes in the CRI's form instead; whoever asked for it rotates it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cri_file: Option<PathBuf>,
@@ -45,6 +48,7 @@ impl Default for LogRequest {
             keep: true,
             max_size_bytes: Some(10 << 20),
             max_files: 3,
+            compress: false,
             cri_file: None,
             kind: LogKind::default(),
             options: BTreeMap::new(),
@@ -60,7 +64,13 @@ impl LogRequest {
             "" | "json-file" => {}
             "local" => {
                 // Docker's defaults for it.
-                log = Self { kind: LogKind::Local, max_size_bytes: Some(20 << 20), max_files: 5, ..log };
+                log = Self {
+                    kind: LogKind::Local,
+                    max_size_bytes: Some(20 << 20),
+                    max_files: 5,
+                    compress: true,
+                    ..log
+                };
             }
             "none" => {
                 log.keep = false;
@@ -78,6 +88,14 @@ impl LogRequest {
         }
         for option in options {
             log.take(option)?;
+        }
+        if log.compress && (log.max_files == 1 || log.max_size_bytes.is_none()) {
+            // Docker's too: what it compresses by default may be one file only.
+            if let Some(asked) = options.iter().find(|option| option.starts_with("compress=")) {
+                let why = "compress cannot be true when max-file is less than 2 or max-size is not set";
+                return Err(InvalidOption::new("--log-opt", asked, why));
+            }
+            log.compress = false;
         }
         let asked = |key: &str| log.options.get(key).map(String::as_str);
         if let Some(size) = asked("max-buffer-size").filter(|_| asked("mode") != Some("non-blocking")) {
@@ -114,10 +132,10 @@ impl LogRequest {
                     || wrong("max-file cannot be less than 1: use a number, as in max-file=3".to_owned());
                 self.max_files = count.ok_or_else(why)?;
             }
-            "compress" if value != "false" => {
-                return Err(wrong("compressed log files are not made here: use compress=false".to_owned()));
+            "compress" => {
+                let why = || wrong(format!("strconv.ParseBool: parsing \"{value}\": invalid syntax"));
+                self.compress = parse_bool(value).ok_or_else(why)?;
             }
-            "compress" => {}
             // A log is a file of ours, and nobody waits for its reader: both modes are one.
             "mode" if matches!(value, "blocking" | "non-blocking") => {}
             "mode" => return Err(wrong(format!("logger: logging mode not recognized: {value}"))),
@@ -165,6 +183,15 @@ impl LogRequest {
     }
 }
 
+/// As Go's `strconv.ParseBool` has it.
+fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// Less would rotate with every few lines.
 const MAX_SIZE_LEAST: u64 = 4096;
 
@@ -190,6 +217,20 @@ mod tests {
     }
 
     #[test]
+    fn compresses_when_it_is_asked_to_and_local_unless_it_is_not() {
+        for (driver, options, compresses) in [
+            ("json-file", &[][..], false),
+            ("json-file", &["compress=true"], true),
+            ("json-file", &["compress=F"], false),
+            ("local", &[], true),
+            ("local", &["compress=0"], false),
+            ("local", &["max-file=1"], false),
+        ] {
+            assert_eq!(parse(driver, options).unwrap().compress, compresses, "{driver} {options:?}");
+        }
+    }
+
+    #[test]
     fn refuses_in_dockers_words() {
         for (driver, options, why) in [
             ("splunk", &[][..], "no log driver named 'splunk' is registered"),
@@ -200,7 +241,13 @@ mod tests {
             ("json-file", &["max-size=0"], "max-size should be a positive number"),
             ("json-file", &["mode=fast"], "logging mode not recognized: fast"),
             ("json-file", &["max-buffer-size=1m"], "only supported with 'mode=non-blocking'"),
-            ("json-file", &["compress=true"], "compress=false"),
+            ("json-file", &["compress=frob"], "strconv.ParseBool: parsing \"frob\": invalid syntax"),
+            (
+                "json-file",
+                &["compress=true", "max-file=1"],
+                "compress cannot be true when max-file is less than 2",
+            ),
+            ("local", &["compress=1", "max-size=-1"], "compress cannot be true when max-file is less than 2"),
             ("json-file", &["env-regex=("], "unclosed"),
         ] {
             let error = parse(driver, options).unwrap_err().to_string();

@@ -3,14 +3,13 @@
 //! Rotated files are read oldest first. While following, the open file is read to its
 //! end before its successor is opened, and files are told apart by inode, so a rotation
 //! loses nothing unless the reader is slower than all files that are kept. Lines that are
-//! no entries (a crash cut them off) are skipped and counted.
+//! no entries (a crash cut them off) are skipped and counted. A rotated file may be compressed,
+//! also while it is followed: it keeps the number of the inode that it was written to.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use base::{Classified, ErrorClass};
@@ -18,14 +17,12 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::inotify;
 
 use super::entry::{LogEntry, LogStream, parse_entry};
-use super::{rotated, tail};
+use super::kept::{FILES_MAX, KeptFile};
 use crate::{EXIT_FILE, Timestamp};
 
 const CHUNK: usize = 32 * 1024;
 /// A line longer than this is no entry of ours (16 KiB escape to at most 96 KiB).
 const LINE_MAX: usize = 1 << 20;
-/// More rotated files than this are not looked for.
-const FILES_MAX: u32 = 1000;
 /// A rotation takes microseconds; one that a crash left unfinished stays that way.
 const LOOKS_MAX: u32 = 50;
 
@@ -83,8 +80,8 @@ pub struct LogReader {
     record_dir: PathBuf,
     options: LogOptions,
     /// Opened and not yet begun, oldest first.
-    waiting: VecDeque<File>,
-    current: Option<File>,
+    waiting: VecDeque<KeptFile>,
+    current: Option<KeptFile>,
     buffer: Vec<u8>,
     consumed: usize,
     watch: Option<OwnedFd>,
@@ -209,20 +206,18 @@ impl LogReader {
     /// Goes on to the next file, if there is one.
     fn advance(&mut self) -> io::Result<bool> {
         if let Some(current) = &mut self.current {
-            let (inode, size) = current.metadata().map(|m| (m.ino(), m.size()))?;
-            if current.stream_position()? > size {
-                current.rewind()?; // emptied: a log of one file only
+            if current.rewind_if_emptied()? {
                 self.buffer.clear();
                 return Ok(true);
             }
             if self.waiting.is_empty() && self.options.follow {
-                self.waiting = self.successors(inode)?.into();
+                self.waiting = self.successors()?.into();
                 if !self.waiting.is_empty() && self.fill()? {
                     return Ok(true); // written between our last read and the rotation
                 }
             }
         } else if self.waiting.is_empty() && self.options.follow {
-            self.waiting.extend(open_if_there(&self.path)?);
+            self.waiting.extend(KeptFile::open(&self.path, 0)?);
         }
         let Some(next) = self.waiting.pop_front() else { return Ok(false) };
         self.skipped += u64::from(!self.buffer.is_empty());
@@ -231,25 +226,26 @@ impl LogReader {
         Ok(true)
     }
 
-    /// The files written after the one with `inode`, oldest first.
-    fn successors(&self, inode: u64) -> io::Result<Vec<File>> {
-        let files = self.look()?;
-        Ok(oldest_first(files.into_iter().take_while(|(other, _)| *other != inode)))
+    /// The files written after the current one, oldest first.
+    fn successors(&self) -> io::Result<Vec<KeptFile>> {
+        let files = self.look()?.into_iter();
+        let is_current = |other: &KeptFile| self.current.as_ref().is_some_and(|current| current.is(other));
+        Ok(oldest_first(files.take_while(|other| !is_current(other))))
     }
 
     /// All files, oldest first.
-    fn open_all(&self) -> Result<Vec<File>, LogReadError> {
+    fn open_all(&self) -> Result<Vec<KeptFile>, LogReadError> {
         let files = self.look().map_err(|e| self.error("open", e))?;
         Ok(oldest_first(files.into_iter()))
     }
 
-    /// All files with their inodes, newest first. A rotation that goes on meanwhile shows as
-    /// a gap, as a file met twice, or as a difference between two looks: then looks again.
-    fn look(&self) -> io::Result<Vec<(u64, File)>> {
+    /// All files, newest first. A rotation that goes on meanwhile shows as a gap, as a file
+    /// met twice, or as a difference between two looks: then looks again.
+    fn look(&self) -> io::Result<Vec<KeptFile>> {
         let (mut files, mut whole) = self.look_once()?;
         for _ in 0..LOOKS_MAX {
             let (again, again_whole) = self.look_once()?;
-            let same = files.iter().map(|(inode, _)| inode).eq(again.iter().map(|(inode, _)| inode));
+            let same = files.iter().map(|file| file.inode).eq(again.iter().map(|file| file.inode));
             let stable = same && whole && again_whole;
             (files, whole) = (again, again_whole);
             if stable {
@@ -261,21 +257,20 @@ impl LogReader {
     }
 
     /// The files, and whether they can be all.
-    fn look_once(&self) -> io::Result<(Vec<(u64, File)>, bool)> {
-        let mut files: Vec<(u64, File)> = Vec::new();
+    fn look_once(&self) -> io::Result<(Vec<KeptFile>, bool)> {
+        let mut files: Vec<KeptFile> = Vec::new();
         let (mut missing, mut whole) = (0, true);
         for index in 0..FILES_MAX {
-            let Some(file) = open_if_there(&rotated(&self.path, index))? else {
+            let Some(file) = KeptFile::open(&self.path, index)? else {
                 missing += 1;
                 if missing == 2 {
                     break;
                 }
                 continue;
             };
-            let inode = file.metadata()?.ino();
-            whole &= missing == 0 && files.iter().all(|(other, _)| *other != inode);
+            whole &= missing == 0 && files.iter().all(|other| other.inode != file.inode);
             missing = 0;
-            files.push((inode, file));
+            files.push(file);
         }
         Ok((files, whole))
     }
@@ -283,11 +278,7 @@ impl LogReader {
     fn skip_to_tail(&mut self, lines: u64) -> io::Result<()> {
         let mut wanted = lines;
         for index in (0..self.waiting.len()).rev() {
-            let file = &mut self.waiting[index];
-            let size = file.metadata()?.size();
-            let found = tail::last_lines(file, size, wanted)?;
-            file.seek(SeekFrom::Start(found.offset))?;
-            wanted -= found.lines;
+            wanted -= self.waiting[index].skip_to_last(wanted)?;
             if wanted == 0 {
                 self.waiting.drain(..index);
                 break;
@@ -342,18 +333,10 @@ impl LogReader {
     }
 }
 
-fn oldest_first(newest_first: impl Iterator<Item = (u64, File)>) -> Vec<File> {
-    let mut files: Vec<File> = newest_first.map(|(_, file)| file).collect();
+fn oldest_first(newest_first: impl Iterator<Item = KeptFile>) -> Vec<KeptFile> {
+    let mut files: Vec<KeptFile> = newest_first.collect();
     files.reverse();
     files
-}
-
-fn open_if_there(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(e),
-    }
 }
 
 #[cfg(test)]
@@ -364,13 +347,17 @@ mod tests {
     use testkit::TempDir;
 
     use super::*;
-    use crate::log::{LogWriter, write_entry};
+    use crate::log::{LogWriter, compress_rotated, packed, rotated, write_entry};
     use crate::protocol::LogConfig;
 
     /// Writes `n` entries `line 0 …` at second `n`, even ones to stdout, odd ones to stderr.
     fn filled(dir: &TempDir, count: i64, max_size: u64, max_file: u32) -> LogWriter {
-        let config =
-            LogConfig { max_size: Some(max_size), max_file, ..LogConfig::json_file(dir.join("log")) };
+        let config = LogConfig {
+            max_size: Some(max_size),
+            max_file,
+            compress_command: vec!["by the test".to_owned()],
+            ..LogConfig::json_file(dir.join("log"))
+        };
         let mut log = LogWriter::open(config).unwrap();
         for number in 0..count {
             add(&mut log, number);
@@ -412,6 +399,57 @@ mod tests {
     }
 
     #[test]
+    fn reads_compressed_files_as_plain_ones() {
+        let dir = TempDir::new();
+        let mut log = filled(&dir, 20, 300, 10);
+        compress_rotated(&dir.join("log")).unwrap();
+        let there = |index| rotated(&dir.join("log"), index).exists();
+        let compressed = |index| packed(&dir.join("log"), index).exists();
+        assert_eq!([there(1), compressed(1), there(3), compressed(3)], [false, true, false, true]);
+        // Two more rotations: compressed and plain ones move together.
+        for number in 20..30 {
+            add(&mut log, number);
+        }
+        assert_eq!([there(1), compressed(1), there(5), compressed(5)], [true, false, false, true]);
+        for tail in [0, 1, 3, 5, 9, 12, 17, 29, 30, 50] {
+            let options = LogOptions { tail: Some(tail), ..LogOptions::default() };
+            let first = 30 - (tail as i64).min(30);
+            assert_eq!(read(&dir, options), (first..30).collect::<Vec<_>>(), "tail {tail}");
+        }
+        let since = Some(Timestamp::from_unix(2, 0));
+        assert_eq!(read(&dir, LogOptions { since, ..LogOptions::default() }), (2..30).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_file_that_is_compressed_half_is_read_once() {
+        let dir = TempDir::new();
+        let mut log = filled(&dir, 20, 300, 10);
+        let path = dir.join("log");
+        // A process was killed after it had linked the compressed file.
+        fs::write(packed(&path, 2), "whatever").unwrap();
+        assert_eq!(read(&dir, LogOptions::default()), (0..20).collect::<Vec<_>>());
+        for number in 20..25 {
+            add(&mut log, number);
+        }
+        assert_eq!(read(&dir, LogOptions::default()), (0..25).collect::<Vec<_>>());
+        compress_rotated(&path).unwrap();
+        assert_eq!(read(&dir, LogOptions::default()), (0..25).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn damage_costs_what_is_damaged() {
+        let dir = TempDir::new();
+        filled(&dir, 20, 300, 10);
+        compress_rotated(&dir.join("log")).unwrap();
+        fs::write(packed(&dir.join("log"), 2), "no gzip").unwrap();
+        let whole = fs::read(packed(&dir.join("log"), 1)).unwrap();
+        fs::write(packed(&dir.join("log"), 1), &whole[..whole.len() / 2]).unwrap();
+        let left = read(&dir, LogOptions::default());
+        assert_eq!((left.first(), left.last()), (Some(&0), Some(&19)));
+        assert!(left.len() < 20 && left.is_sorted(), "{left:?}");
+    }
+
+    #[test]
     fn chooses_by_time_and_stream() {
         let dir = TempDir::new();
         filled(&dir, 10, 1 << 20, 3);
@@ -450,12 +488,13 @@ mod tests {
         let options = LogOptions { follow: true, tail: Some(2), ..LogOptions::default() };
         let reader = LogReader::open(&dir.join("log"), dir.path(), options).unwrap();
         let writer = std::thread::spawn({
-            let record = dir.join(EXIT_FILE);
+            let (record, path) = (dir.join(EXIT_FILE), dir.join("log"));
             move || {
                 for number in 3..200 {
                     add(&mut log, number);
                     if number % 20 == 0 {
                         std::thread::park_timeout(Duration::from_millis(3));
+                        compress_rotated(&path).unwrap();
                     }
                 }
                 fs::write(record, "{}").unwrap();

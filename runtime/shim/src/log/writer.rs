@@ -6,9 +6,14 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::mem;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use super::rotated;
+use rustix::fs::FlockOperation;
+
+use super::kept::remove;
+use super::{hold_names, packed, rotated};
 use crate::protocol::{LogConfig, LogDriver};
 
 /// The open log.
@@ -19,12 +24,14 @@ pub struct LogWriter {
     size: u64,
     lost: u64,
     broken_tail: bool,
+    /// Since it was last asked.
+    rotated: bool,
 }
 
 impl LogWriter {
     /// Opens the log for appending, or for nothing with the driver `none`.
     pub fn open(config: LogConfig) -> io::Result<Self> {
-        let mut writer = Self { config, file: None, size: 0, lost: 0, broken_tail: false };
+        let mut writer = Self::closed(config);
         if writer.keeps() {
             writer.reopen(false)?;
         }
@@ -33,8 +40,11 @@ impl LogWriter {
 
     /// Opens the log; if that fails, tries again with each append and counts what is lost.
     pub(crate) fn open_or_lose(config: LogConfig) -> Self {
-        let closed = Self { config: config.clone(), file: None, size: 0, lost: 0, broken_tail: false };
-        Self::open(config).unwrap_or(closed)
+        Self::open(config.clone()).unwrap_or_else(|_| Self::closed(config))
+    }
+
+    fn closed(config: LogConfig) -> Self {
+        Self { config, file: None, size: 0, lost: 0, broken_tail: false, rotated: false }
     }
 
     /// Whether anything is kept at all.
@@ -64,6 +74,11 @@ impl LogWriter {
     /// Bytes of entries that could not be written.
     pub fn lost(&self) -> u64 {
         self.lost
+    }
+
+    /// The command that compresses, once after there is something to compress.
+    pub(crate) fn take_command(&mut self) -> Option<&[String]> {
+        mem::take(&mut self.rotated).then_some(&self.config.compress_command)
     }
 
     /// Appends whole entries; rotates first when the file is full.
@@ -98,16 +113,39 @@ impl LogWriter {
 
     /// Moves `log.N-1` to `log.N`, …, `log` to `log.1`. With one file only, empties it.
     fn rotate(&mut self) -> io::Result<()> {
-        let path = &self.config.path;
         let last = self.config.max_file.max(1) - 1;
-        for index in (0..last).rev() {
-            match fs::rename(rotated(path, index), rotated(path, index + 1)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-                _ => {}
-            }
+        let compresses = !self.config.compress_command.is_empty() && last > 0;
+        if compresses {
+            // Whoever compresses holds the names for microseconds: the next batch finds them free.
+            let _names = match hold_names(&self.config.path, FlockOperation::NonBlockingLockExclusive) {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                other => other.ok(),
+            };
+            self.shift(last, true)?;
+        } else {
+            self.shift(last, false)?;
         }
         self.file = None;
+        self.rotated = compresses;
         self.reopen(last == 0)
+    }
+
+    fn shift(&self, last: u32, compresses: bool) -> io::Result<()> {
+        let path = &self.config.path;
+        if compresses {
+            remove(&rotated(path, last))?;
+            remove(&packed(path, last))?;
+        }
+        for index in (0..last).rev() {
+            let plain = rename(&rotated(path, index), &rotated(path, index + 1))?;
+            if compresses && plain {
+                // Linked by a process that was then killed.
+                remove(&packed(path, index))?;
+            } else if compresses {
+                rename(&packed(path, index), &packed(path, index + 1))?;
+            }
+        }
+        Ok(())
     }
 
     fn reopen(&mut self, truncate: bool) -> io::Result<()> {
@@ -129,10 +167,16 @@ impl LogWriter {
     }
 }
 
+/// Renames a file that may be missing; whether it was there.
+fn rename(from: &Path, to: &Path) -> io::Result<bool> {
+    match fs::rename(from, to) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+        other => other.map(|()| true),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use testkit::TempDir;
 
     use super::*;

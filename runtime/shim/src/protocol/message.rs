@@ -174,6 +174,10 @@ pub struct LogConfig {
     /// What each entry of docker's form carries besides its text: a JSON object.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attributes: Option<String>,
+    /// Command and arguments to run after a rotation: it compresses what was rotated, and ends.
+    /// Empty: the files stay as they were written.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compress_command: Vec<String>,
 }
 
 /// The form of the log.
@@ -192,17 +196,22 @@ pub enum LogDriver {
 impl LogConfig {
     /// docker's form at `path`, three files of 10 MiB.
     pub fn json_file(path: PathBuf) -> Self {
-        Self { driver: LogDriver::JsonFile, path, max_size: Some(10 << 20), max_file: 3, attributes: None }
+        Self { max_size: Some(10 << 20), max_file: 3, ..Self::of(LogDriver::JsonFile, path) }
     }
 
     /// The Container Runtime Interface's form at `path`, rotated by whoever asked for it.
     pub fn cri(path: PathBuf) -> Self {
-        Self { driver: LogDriver::Cri, path, max_size: None, max_file: 1, attributes: None }
+        Self::of(LogDriver::Cri, path)
     }
 
     /// No log.
     pub fn none() -> Self {
-        Self { driver: LogDriver::None, path: PathBuf::new(), max_size: None, max_file: 1, attributes: None }
+        Self::of(LogDriver::None, PathBuf::new())
+    }
+
+    /// One file, never rotated.
+    fn of(driver: LogDriver, path: PathBuf) -> Self {
+        Self { driver, path, max_size: None, max_file: 1, attributes: None, compress_command: Vec::new() }
     }
 }
 

@@ -12,7 +12,7 @@ use base::Classified;
 use super::again::plan_late;
 use super::cause::{Observed, cause};
 use super::container::Container;
-use super::ending::{UNLEARNED, remove_traces, run_exit_command};
+use super::ending::{UNLEARNED, remove_traces};
 use super::keeper;
 use super::setup::{lock, started, terminal_ends};
 use super::state_file::ShimState;
@@ -106,7 +106,8 @@ fn finish(state: &ShimState, exit: Exit, lock: OwnedFd) -> Result<Begun, Failure
         // It begins when no shim lives.
         drop(lock);
         let command = &state.setup.exit_command;
-        run_exit_command(command).map_err(|e| Failure::new(e.class(), format!("run {command:?}: {e}")))?;
+        crate::spawn::detached(command)
+            .map_err(|e| Failure::new(e.class(), format!("run {command:?}: {e}")))?;
     }
     Ok(Begun::Ended(Box::new(exit)))
 }

@@ -1,13 +1,9 @@
 //! The container's end: the record first, then everybody who waits, then the remains.
 
-use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use sys::ExitStatus;
-use sys::clone::{CloneOptions, Forked, clone3};
 
 use super::again::plan;
 use super::cause::{Memory, Observed, cause};
@@ -168,7 +164,7 @@ impl Supervisor {
         let is_taken = due && self.connections.values().any(|connection| connection.holds_restart);
         if (!self.cleaned_up || due)
             && !is_taken
-            && let Err(error) = run_exit_command(&self.state.setup.exit_command)
+            && let Err(error) = crate::spawn::detached(&self.state.setup.exit_command)
         {
             self.note(&format!("run {:?}: {error}", self.state.setup.exit_command));
         }
@@ -198,21 +194,4 @@ fn remove_traces_in(dir: &OwnedFd) {
     for name in [paths::SOCKET, state_file::TEMP] {
         let _ = rustix::fs::unlinkat(dir, name, rustix::fs::AtFlags::empty());
     }
-}
-
-/// Starts the exit command and leaves it: it outlives us, and init reaps it.
-///
-/// A fork of our own, because the standard library would hand on the signals we block, and
-/// unblocking them here could end us.
-pub(super) fn run_exit_command(command: &[String]) -> io::Result<()> {
-    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
-    if let Forked::Parent { .. } = clone3(&CloneOptions::default())? {
-        return Ok(());
-    }
-    let _ = sys::signal::unblock_all();
-    let _ = rustix::process::setsid();
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    drop(command.exec());
-    sys::process::exit_now(127)
 }

@@ -238,12 +238,10 @@ impl Streams {
                     for piece in self.chunk[..count].chunks(PIECE) {
                         output.splitter.push(piece, now, &mut self.entries);
                         if self.entries.len() > CHUNK {
-                            self.log.append(&self.entries);
-                            self.entries.clear();
+                            keep(&mut self.log, &mut self.entries);
                         }
                     }
-                    self.log.append(&self.entries);
-                    self.entries.clear();
+                    keep(&mut self.log, &mut self.entries);
                 }
                 self.broadcast(index, count, poller);
                 self.shrink();
@@ -292,8 +290,7 @@ impl Streams {
         poller.remove(&output.fd);
         if self.log.keeps() {
             output.splitter.finish(Timestamp::now(), &mut self.entries);
-            self.log.append(&self.entries);
-            self.entries.clear();
+            keep(&mut self.log, &mut self.entries);
         }
         for attachment in self.attachments.values_mut() {
             if attachment.outputs[index].as_ref().is_some_and(|client| !client.is_behind()) {
@@ -344,5 +341,15 @@ impl Streams {
     /// Gives back buffers that a burst made large.
     fn shrink(&mut self) {
         self.entries.shrink_to(2 * CHUNK);
+    }
+}
+
+/// Appends entries to the log, and has compressed what that has rotated.
+fn keep(log: &mut LogWriter, entries: &mut Vec<u8>) {
+    log.append(entries);
+    entries.clear();
+    if let Some(command) = log.take_command() {
+        // What fails to be compressed stays plain until the next time.
+        let _ = crate::spawn::detached(command);
     }
 }

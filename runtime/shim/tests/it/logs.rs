@@ -1,9 +1,13 @@
 //! What the container writes, in docker's form.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::path::Path;
+use std::time::Duration;
 
-use shim::{LogConfig, LogOptions, LogReader, LogStream};
-use testkit::isolated;
+use serde_json::json;
+use shim::{LogConfig, LogOptions, LogReader, LogStream, StdinMode};
+use testkit::{Dying, TempDir, isolated, wait_until};
 
 use crate::rig::Rig;
 
@@ -46,6 +50,76 @@ fn a_flood_is_kept_whole_and_rotated() {
         let first = rig.log.path.with_file_name("log.json.1");
         assert!(fs::metadata(first).unwrap().len() >= 500_000);
     });
+}
+
+/// The process that the shim starts to compress. As a test of its own it has nothing to do.
+#[test]
+fn compressor() {
+    if let Some(dying) = Dying::here() {
+        shim::compress_rotated(Path::new(&dying.work)).unwrap();
+    }
+}
+
+/// Its command line; a shim hands on no environment.
+fn compress_command(log: &Path) -> Vec<String> {
+    let command = Dying::at("nowhere", 0, log.to_str().unwrap()).command("logs::compressor");
+    let text = |text: &OsStr| text.to_str().unwrap().to_owned();
+    let variables =
+        command.get_envs().map(|(name, value)| format!("{}={}", text(name), text(value.unwrap())));
+    let words = std::iter::once(command.get_program()).chain(command.get_args()).map(text);
+    std::iter::once("/usr/bin/env".to_owned()).chain(variables).chain(words).collect()
+}
+
+#[test]
+fn what_is_rotated_is_compressed_while_it_runs() {
+    isolated(|| {
+        let mut rig = Rig::shell("seq 1 3000; read end");
+        rig.stdin = StdinMode::Open;
+        let compress_command = compress_command(&rig.log.path);
+        rig.log = LogConfig { max_size: Some(10_000), max_file: 40, compress_command, ..rig.log };
+        let (mut client, _) = rig.run();
+        let files = || {
+            let names = fs::read_dir(rig.record_dir()).unwrap().map(|e| e.unwrap().file_name());
+            let names = names
+                .map(|name| name.into_string().unwrap())
+                .filter(|name| name.starts_with("log.") && !name.ends_with(".lock"));
+            names.partition::<Vec<_>, _>(|name| name.ends_with(".gz"))
+        };
+        let done = || {
+            let (packed, plain) = files();
+            packed.len() > 3 && plain == ["log.json"]
+        };
+        rig.wait_for_log("3000\n");
+        assert!(wait_until(Duration::from_secs(60), done), "{:?}", files());
+        let expected: String = (1..=3000).map(|n| format!("{n}\n")).collect();
+        assert!(rig.log_text() == expected, "every line, in order");
+        client.kill(9).unwrap();
+        client.wait().unwrap();
+    });
+}
+
+#[test]
+fn a_compressor_that_is_killed_costs_nothing() {
+    for point in ["log.compressed", "log.linked"] {
+        let dir = TempDir::new();
+        let path = dir.join("log");
+        for index in 1..4 {
+            let entry =
+                json!({"log": format!("{index}\n"), "stream": "stdout", "time": "2026-01-01T00:00:00Z"});
+            fs::write(dir.join(format!("log.{index}")), format!("{entry}\n")).unwrap();
+        }
+        let read = || {
+            let mut reader = LogReader::open(&path, dir.path(), LogOptions::default()).unwrap();
+            std::iter::from_fn(|| reader.next_entry().unwrap()).map(|entry| entry.text).collect::<String>()
+        };
+        for skip in 0..3 {
+            let killed = Dying::at(point, skip, path.to_str().unwrap()).is_killed("logs::compressor");
+            assert_eq!((killed, read().as_str()), (skip < 2, "3\n2\n1\n"), "{point} {skip}");
+        }
+        let mut names: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, ["log.1.gz", "log.2.gz", "log.3.gz", "log.lock"], "{point}");
+    }
 }
 
 #[test]

@@ -149,7 +149,7 @@ pub struct ProcessOptions {
     /// Where the output goes: json-file, local or none
     #[arg(long, value_name = "DRIVER", default_value = "json-file")]
     pub log_driver: String,
-    /// Option of the log: max-size=10m, max-file=3, labels=, env=, tag=
+    /// Option of the log: max-size=10m, max-file=3, compress=true, labels=, env=, tag=
     #[arg(long, value_name = "KEY=VALUE")]
     pub log_opt: Vec<String>,
 }

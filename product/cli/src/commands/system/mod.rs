@@ -1,6 +1,7 @@
 //! `strake system …`: looking after strake itself.
 
 pub mod cleanup;
+pub mod compress_log;
 pub mod df;
 pub mod events;
 pub mod failpoints;
@@ -35,6 +36,9 @@ pub enum SystemCommand {
     /// Clean up after a container that has ended (run by its supervisor)
     #[command(hide = true)]
     Cleanup(cleanup::Args),
+    /// Compress the rotated files of a container's log (run by its supervisor)
+    #[command(hide = true)]
+    CompressLog(compress_log::Args),
     /// Answer for container names and look after rules (started with the first who needs it)
     #[command(hide = true)]
     Warden(warden::Args),
@@ -54,6 +58,7 @@ impl SystemCommand {
             Self::Reconcile(args) => reconcile::run(args, context),
             Self::StartAll(args) => start_all::run(args, context),
             Self::Cleanup(args) => cleanup::run(&args, context),
+            Self::CompressLog(args) => compress_log::run(&args, context),
             Self::UserNetwork(args) => user_network::run(args, context),
             Self::Warden(args) => warden::run(args, context),
             Self::Failpoints(args) => failpoints::run(args, context),

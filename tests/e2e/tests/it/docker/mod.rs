@@ -9,6 +9,7 @@ mod export;
 mod filters;
 mod flags;
 mod formats;
+mod logs;
 mod rename;
 mod room;
 mod stats;

@@ -8,7 +8,7 @@ use testkit::{Strake, isolated, run};
 use crate::sleeper;
 
 /// The sum of `system df` and what `du` says.
-fn disk(strake: &Strake) -> (u64, u64) {
+pub(super) fn disk(strake: &Strake) -> (u64, u64) {
     let rows = strake.ok(&["system", "df", "--format", "json"]);
     let rows = rows.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
     let sum = rows.map(|row| row["Bytes"].as_u64().unwrap()).sum();
