@@ -27,6 +27,17 @@ fn named(strake: &Strake, name: &str, options: &[&str]) {
     whoami(strake, name, &[options, &["-e", &format!("WHOAMI_NAME={name}")]].concat());
 }
 
+/// Who answers a container that asks for the URL.
+fn fetched(strake: &Strake, container: &str, url: &str) -> String {
+    who(&strake.ok(&["exec", container, "wget", "-q", "-O", "-", url]))
+}
+
+/// A command in a container's network namespace, of the host's files.
+fn in_network_of(strake: &Strake, container: &str, command: &[&str]) -> testkit::Output {
+    let net = format!("--net=/proc/{}/ns/net", pid(strake, container));
+    run(Command::new("nsenter").arg(net).args(command))
+}
+
 /// How often each one answered `count` connections.
 fn answers(count: usize, connect: impl Fn() -> String) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
@@ -142,11 +153,8 @@ fn a_container_reaches_its_own_published_port_and_its_neighbours() {
         for host in ["192.0.2.1", gateway.as_str()] {
             for (port, name) in [("8080", "web"), ("8081", "other")] {
                 let url = format!("http://{host}:{port}/");
-                let said = strake.ok(&["exec", "client", "wget", "-q", "-O", "-", &url]);
-                assert_eq!(who(&said), name, "a neighbour by {url}");
-                let net = format!("--net=/proc/{}/ns/net", pid(&strake, "web"));
-                let said =
-                    run(Command::new("nsenter").args([net.as_str(), "curl", "-s", "--max-time", "3", &url]));
+                assert_eq!(fetched(&strake, "client", &url), name, "a neighbour by {url}");
+                let said = in_network_of(&strake, "web", &["curl", "-s", "--max-time", "3", &url]);
                 assert_eq!(who(said.ok()), name, "web itself by {url}");
             }
         }
@@ -241,6 +249,65 @@ fn nw_04_port_says_who_can_reach_it_and_which_rule_decides() {
     });
 }
 
+/// What `explain` says of other machines and a container's published port: the answer, and of each
+/// rule that a packet meets its hook, its text, and the chain that holds it.
+fn explained(strake: &Strake, name: &str) -> (String, Vec<[String; 3]>) {
+    let report: serde_json::Value = serde_json::from_str(&strake.ok(&["explain", name, "--json"])).unwrap();
+    let sections = report["sections"].as_array().unwrap().iter();
+    let lines = sections.flat_map(|section| section["lines"].as_array().unwrap());
+    let text = |line: &serde_json::Value, field: &str| line[field].as_str().unwrap().to_owned();
+    let mut lines = lines.skip_while(|line| !text(line, "value").starts_with("other machines by out0: "));
+    let answer = text(lines.next().unwrap(), "value");
+    let numbered = lines.enumerate().map_while(|(at, line)| {
+        let name = text(line, "name");
+        let hook = name.trim_start().strip_prefix(&format!("{}. ", at + 1))?.to_owned();
+        Some([hook, text(line, "value"), text(line, "source")])
+    });
+    (answer, numbered.collect())
+}
+
+#[test]
+fn explain_shows_the_rules_that_a_packet_meets_in_their_order() {
+    isolated(|| {
+        let strake = Strake::new();
+        let outside = Outside::new();
+        run(Command::new("nft").arg("add table inet fw; \
+             add chain inet fw early { type filter hook prerouting priority -150; policy accept; }; \
+             add rule inet fw early tcp dport 8080 counter; \
+             add chain inet fw web; add chain inet fw way { type filter hook forward priority 10; policy drop; }; \
+             add rule inet fw way ct state established accept; add rule inet fw way tcp dport 80 jump web; \
+             add rule inet fw web accept")).ok();
+        named(&strake, "web", &["-p", "8080:80"]);
+        let address = inspect(&strake, "web")["NetworkSettings"]["IPAddress"].as_str().unwrap().to_owned();
+        let (answer, rules) = explained(&strake, "web");
+        assert_eq!(answer, "other machines by out0: reached", "{rules:#?}");
+        assert_eq!(outside.curl("http://192.0.2.1:8080/").code, 0);
+        let mut hooks: Vec<&str> = rules.iter().map(|[hook, ..]| hook.as_str()).collect();
+        hooks.dedup();
+        assert_eq!(hooks, ["prerouting", "forward", "postrouting"], "{rules:#?}");
+        let at = |what: &str, fits: &dyn Fn(&[String; 3]) -> bool| {
+            rules.iter().position(fits).unwrap_or_else(|| panic!("{what}: {rules:#?}"))
+        };
+        let places = [
+            at("the host's chain before", &|[_, _, chain]| chain.contains("inet fw early")),
+            at("the rewriting", &|[_, text, chain]| text.contains(&address) && chain.contains("ip strake")),
+            at("our part of forwarding", &|[hook, _, chain]| {
+                hook == "forward" && chain.contains("ip strake")
+            }),
+            at("the host's part of it", &|[_, _, chain]| chain.contains("inet fw way")),
+            at("what that jumps to", &|[_, _, chain]| chain.contains("inet fw web")),
+        ];
+        assert!(places.is_sorted(), "{places:?}: {rules:#?}");
+
+        // The host's own chain that drops it is the last that is met.
+        run(Command::new("nft").args(["flush", "chain", "inet", "fw", "web"])).ok();
+        let (answer, rules) = explained(&strake, "web");
+        assert_eq!(answer, "other machines by out0: not reached", "{rules:#?}");
+        assert_ne!(outside.curl("http://192.0.2.1:8080/").code, 0);
+        assert!(rules.last().unwrap()[2].contains("inet fw way"), "{rules:#?}");
+    });
+}
+
 #[test]
 fn flushed_rules_are_back_at_once_and_an_event_tells() {
     isolated(|| {
@@ -300,14 +367,12 @@ fn nw_05_a_redirect_inside_a_containers_namespace_leads_to_its_sidecar() {
             let pid = pid(&strake, name);
             wait_for("the sidecar to listen", || proc_file(pid, "net/tcp").contains(&port).then_some(()));
         }
-        let net = format!("--net=/proc/{}/ns/net", pid(&strake, "app"));
         let before = run(Command::new("nft").args(["list", "ruleset"])).stdout;
-        run(Command::new("nsenter").args([net.as_str(), "nft", MESH])).ok();
+        in_network_of(&strake, "app", &["nft", MESH]).ok();
         assert_eq!(who(outside.curl("http://192.0.2.1:8080/").ok()), "inbound");
-        let said = strake.ok(&["exec", "shell", "wget", "-q", "-O", "-", "http://192.0.2.2:9000/"]);
-        assert_eq!(who(&said), "outbound");
-        let local = strake.ok(&["exec", "shell", "wget", "-q", "-O", "-", "http://127.0.0.1/"]);
-        assert_eq!(who(&local), "app", "what stays inside is not redirected");
+        assert_eq!(fetched(&strake, "shell", "http://192.0.2.2:9000/"), "outbound");
+        let local = fetched(&strake, "shell", "http://127.0.0.1/");
+        assert_eq!(local, "app", "what stays inside is not redirected");
         let after = run(Command::new("nft").args(["list", "ruleset"])).stdout;
         assert_eq!(before, after, "the host's rules know nothing of it");
     });
