@@ -1,13 +1,11 @@
-//! Names of others: whom to ask, by datagram and if need be by stream, and what they said before.
+//! Names of others: whom to ask, and what they said before.
 
-use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use names::{Cache, Code, Data, InvalidName, Name, Query, Record, Transport};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UdpSocket};
+use resolver::Patience;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -113,19 +111,7 @@ impl Upstream {
         let stub = self.stubs.iter().find(|(domain, _)| name.strip(domain).is_some());
         let servers = stub.map_or(&self.servers, |(_, servers)| servers);
         let tries = servers.iter().cycle().take(servers.len().max(TRIES_MIN).min(servers.len() * TRIES_MIN));
-        let all = async {
-            for server in tries {
-                if let Ok(Ok(message)) = timeout(TRY_WITHIN, exchange(*server, query)).await {
-                    let code = message.get(3).map_or(2, |flags| flags & 15);
-                    // Who refuses or fails may have a better neighbour.
-                    if matches!(code, 0 | 3) {
-                        return Some(message);
-                    }
-                }
-            }
-            None
-        };
-        let message = timeout(ANSWER_WITHIN, all).await.ok().flatten()?;
+        let message = resolver::first_answer(tries.copied(), query, PATIENCE, resolver::socket).await?;
         self.cache().keep(query, &message, self.started.elapsed());
         Some(message)
     }
@@ -135,50 +121,11 @@ impl Upstream {
     }
 }
 
-/// Asks one server, from a port and with a number that nobody can guess.
-async fn exchange(server: SocketAddr, query: &Query) -> io::Result<Vec<u8>> {
-    let mut random = [0; 2];
-    rustix::rand::getrandom(&mut random, rustix::rand::GetRandomFlags::empty())?;
-    let id = u16::from_be_bytes(random);
-    let question = names::question(query, id);
-    let any: IpAddr =
-        if server.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
-    let socket = UdpSocket::bind((any, 0)).await?;
-    socket.connect(server).await?;
-    socket.send(&question).await?;
-    let mut buffer = vec![0; MESSAGE_MAX];
-    loop {
-        let length = socket.recv(&mut buffer).await?;
-        let message = buffer.get(..length).unwrap_or_default();
-        if !names::is_answer(message, query, id) {
-            continue;
-        }
-        let truncated = message.get(2).is_some_and(|flags| flags & 2 != 0);
-        if truncated {
-            return by_stream(server, &question, query, id).await;
-        }
-        return Ok(message.to_vec());
-    }
-}
-
-async fn by_stream(server: SocketAddr, question: &[u8], query: &Query, id: u16) -> io::Result<Vec<u8>> {
-    let mut stream = TcpStream::connect(server).await?;
-    let length = u16::try_from(question.len()).unwrap_or(u16::MAX);
-    stream.write_all(&[&length.to_be_bytes(), question].concat()).await?;
-    let length = stream.read_u16().await?;
-    let mut message = vec![0; usize::from(length)];
-    stream.read_exact(&mut message).await?;
-    let fits = names::is_answer(&message, query, id);
-    if fits { Ok(message) } else { Err(io::ErrorKind::InvalidData.into()) }
-}
-
 /// Questions on their way at a time.
 const ASKED_MAX: usize = 1024;
-/// A server that is there answers sooner.
-const TRY_WITHIN: Duration = Duration::from_millis(800);
-/// The asker's resolver asks again after five seconds; it hears of a failure before.
-const ANSWER_WITHIN: Duration = Duration::from_millis(1900);
 /// A datagram may get lost.
 const TRIES_MIN: usize = 2;
-/// More than we say that we take.
-const MESSAGE_MAX: usize = 4096;
+/// The asker's resolver asks again after five seconds; it hears of a failure before.
+const ANSWER_WITHIN: Duration = Duration::from_millis(1900);
+/// A server that is there answers sooner.
+const PATIENCE: Patience = Patience { one: Duration::from_millis(800), all: ANSWER_WITHIN };

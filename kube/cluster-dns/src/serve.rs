@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use names::{Code, InvalidName, InvalidQuery, Name, Transport};
+use resolver::{read_message, write_message};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
@@ -254,12 +255,8 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn answer_stream(mut stream: TcpStream, address: IpAddr, shared: &Shared) -> io::Result<()> {
     stream.set_nodelay(true)?;
     loop {
-        let Ok(length) = timeout(STREAM_IDLE_MAX, stream.read_u16()).await else { return Ok(()) };
-        let mut message = vec![0; usize::from(length?)];
-        match timeout(STREAM_IDLE_MAX, stream.read_exact(&mut message)).await {
-            Ok(read) => drop(read?),
-            Err(_) => return Ok(()),
-        }
+        let Ok(message) = timeout(STREAM_IDLE_MAX, read_message(&mut stream)).await else { return Ok(()) };
+        let message = message?;
         let reply = match shared.begin(&message, address, Transport::Tcp) {
             None => return Ok(()),
             Some(Step::Reply(reply)) => reply,
@@ -268,8 +265,7 @@ async fn answer_stream(mut stream: TcpStream, address: IpAddr, shared: &Shared) 
                 shared.finish(&query, plan, Transport::Tcp).await
             }
         };
-        let length = u16::try_from(reply.len()).unwrap_or(u16::MAX).to_be_bytes();
-        match timeout(STREAM_IDLE_MAX, stream.write_all(&[&length[..], &reply].concat())).await {
+        match timeout(STREAM_IDLE_MAX, write_message(&mut stream, &reply)).await {
             Ok(written) => written?,
             Err(_) => return Ok(()),
         }

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use attach::{Networks, Process, Rewritten, RuleWatch};
 use base::ContainerId;
 use names::{Code, Transport};
+use resolver::{read_message, write_message};
 use sys::lock::FileLock;
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
@@ -24,7 +25,7 @@ use tokio::time::timeout;
 use crate::book::Book;
 use crate::records::{Changed, RecordWatch};
 use crate::resolve::{Answer, answer};
-use crate::upstream::{Upstream, read_message, write_message};
+use crate::upstream::Upstream;
 use crate::{Error, Place, namespace, summon};
 
 /// What others should hear of.
