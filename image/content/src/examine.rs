@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 
-use base::Digest;
+use base::{Digest, failpoint};
 
 use crate::Error;
 use crate::files::{TEMPORARY, list, present, remove};
@@ -156,8 +156,28 @@ impl Store {
         Ok(())
     }
 
+    /// What an image lacks to be whole: its document, or parts of a present manifest. An index
+    /// may name images of other platforms that were never pulled: those are not missing.
+    pub fn missing(&self, root: &Digest) -> Result<Vec<Digest>, Error> {
+        if !self.contains(root)? {
+            return Ok(vec![root.clone()]);
+        }
+        let Ok(document) = self.document(root)? else { return Ok(Vec::new()) };
+        let is_index = matches!(document, oci_spec::image::Document::Index { .. });
+        let mut missing = Vec::new();
+        for digest in crate::references(&document) {
+            match (self.contains(&digest)?, is_index) {
+                (true, true) => missing.extend(self.missing(&digest)?),
+                (true, false) | (false, true) => {}
+                (false, false) => missing.push(digest),
+            }
+        }
+        Ok(missing)
+    }
+
     fn remove_blob(&self, digest: &Digest) -> Result<(), Error> {
         remove(&self.blob_path(digest))?;
+        failpoint::hit("content.mend-removed-one");
         remove(&self.label_path(digest))?;
         self.journal().settle_one(&file_name(digest))
     }

@@ -21,7 +21,6 @@
 mod error;
 mod examine;
 mod files;
-mod fsck;
 mod gc;
 mod ingest;
 mod journal;
@@ -34,7 +33,6 @@ mod store;
 pub use error::Error;
 pub use examine::Flaw;
 pub use files::unique;
-pub use fsck::{Fsck, Problem};
 pub use gc::{Collected, mark, references};
 pub use ingest::{Expected, Ingest, Writer};
 pub use journal::{Journal, Pending, boot_id};
@@ -58,5 +56,5 @@ pub const FAILPOINTS: &[&str] = &[
     "content.name-removed",
     "content.gc-marked",
     "content.gc-swept-one",
-    "content.fsck-removed-one",
+    "content.mend-removed-one",
 ];

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use oci_runtime::Runtime;
 use oci_spec::runtime::LinuxResources;
 use serde_json::{Map, Value};

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Write;
 
 use base::Digest;
-use content::{LeaseKind, Problem};
+use content::{Flaw, LeaseKind};
 use oci_spec::image::{Descriptor, MediaType};
 
 use crate::images::{blobs, pull};
@@ -47,7 +47,7 @@ fn an_index_keeps_what_is_there_of_it() {
     store.remove_name("a").unwrap();
     assert_eq!(store.gc().unwrap().blobs, []);
     assert_eq!(store.missing(&digest).unwrap(), []);
-    assert_eq!(store.fsck().unwrap().problems, []);
+    assert_eq!(store.examine().unwrap(), []);
 }
 
 #[test]
@@ -123,13 +123,13 @@ fn a_check_finds_and_removes_damage() {
     let path = store.blob_path(&layer);
     fs::remove_file(&path).unwrap();
     fs::File::create(&path).unwrap().write_all(b"damage").unwrap();
-    let report = store.fsck().unwrap();
     let actual = Digest::sha256_of(b"damage");
-    let damaged = Problem::Damaged { digest: layer.clone(), actual };
-    let missing = Problem::Missing { name: "a".to_owned(), digest: layer.clone() };
-    assert_eq!(report.problems, [damaged, missing]);
-    assert_eq!(report.intact, 2);
+    let damaged = Flaw::Damaged { digest: layer.clone(), actual };
+    assert_eq!(store.examine().unwrap(), [damaged.clone()]);
+    store.mend(&damaged).unwrap();
+    let missing = Flaw::Missing { name: "a".to_owned(), digest: layer.clone() };
+    assert_eq!(store.examine().unwrap(), [missing]);
     assert_eq!(store.missing(&image).unwrap(), [layer]);
     pull(&store, "a", &["x"]).unwrap();
-    assert_eq!(store.fsck().unwrap().problems, []);
+    assert_eq!(store.examine().unwrap(), []);
 }

@@ -54,8 +54,9 @@ impl Host {
     /// Every blob has its digest and every name what it needs.
     pub(crate) fn check(&self) {
         self.usable();
-        let report = self.images.store().fsck().unwrap();
-        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        let mut flaws = self.images.store().examine().unwrap();
+        flaws.retain(|flaw| matches!(flaw, content::Flaw::Damaged { .. } | content::Flaw::Missing { .. }));
+        assert_eq!(flaws, []);
     }
 
     /// Every name has what it needs.
