@@ -1,4 +1,4 @@
-//! What the standard library lacks and every floor needs: ids, digests, sizes,
+//! What the standard library lacks and every floor needs: ids, digests, sizes, durations,
 //! the class of an error, the clock as a trait, and named failpoints.
 //!
 //! Data only: nothing here opens a file, reads the clock or the environment.
@@ -8,6 +8,7 @@ pub mod class;
 pub mod clock;
 pub mod container_id;
 pub mod digest;
+pub mod duration;
 pub mod failpoint;
 pub mod quantity;
 
@@ -16,4 +17,5 @@ pub use class::{Classified, ErrorClass};
 pub use clock::{Clock, SystemClock};
 pub use container_id::{ContainerId, InvalidContainerId};
 pub use digest::{Digest, DigestHasher, InvalidDigest};
+pub use duration::{GoDuration, InvalidDuration, parse_duration};
 pub use quantity::{InvalidQuantity, Quantity, QuantityFormat};

@@ -1,5 +1,6 @@
 //! When a cron job runs: five fields, or a descriptor such as `@daily`.
 
+use base::GoDuration;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan, Zoned};
 
@@ -226,66 +227,15 @@ fn descriptor(text: &str) -> Result<Times, String> {
             let Some(duration) = other.strip_prefix("@every ") else {
                 return Err(format!("unrecognized descriptor: {other}"));
             };
-            let fault = |why| format!("failed to parse duration {text}: time: {why} duration {duration:?}");
-            return match duration_fault(duration) {
-                Some(why) => Err(fault(why)),
-                None => Ok(Times::Every(duration_seconds(duration))),
-            };
+            let every = GoDuration::parse(duration)
+                .map_err(|error| format!("failed to parse duration {text}: {error}"))?;
+            return Ok(Times::Every((every.0 / NANOS_A_SECOND).max(1)));
         }
     };
     fields(known)
 }
 
-/// The seconds of a sound duration; at least one.
-fn duration_seconds(text: &str) -> i64 {
-    let (mut rest, mut seconds) = (text.trim_start_matches(['-', '+']), 0.0);
-    while !rest.is_empty() {
-        let (number, after) =
-            rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()));
-        let (unit, after) =
-            after.split_at(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()));
-        let one = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "ns" => 1e-9,
-            _ => 1e-6,
-        };
-        seconds += number.parse().unwrap_or(0.0) * one;
-        rest = after;
-    }
-    if text.starts_with('-') { 1 } else { (seconds as i64).max(1) }
-}
-
-/// What is wrong with a duration such as `1h30m`.
-fn duration_fault(text: &str) -> Option<String> {
-    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    if rest == "0" {
-        return None;
-    }
-    if rest.is_empty() {
-        return Some("invalid".to_owned());
-    }
-    while !rest.is_empty() {
-        let (number, after) =
-            rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len()));
-        let digits = number.bytes().filter(u8::is_ascii_digit).count();
-        if digits == 0 || number.len() > digits + 1 {
-            return Some("invalid".to_owned());
-        }
-        let (unit, after) =
-            after.split_at(after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len()));
-        if unit.is_empty() {
-            return Some("missing unit in".to_owned());
-        }
-        if !["ns", "us", "µs", "μs", "ms", "s", "m", "h"].contains(&unit) {
-            return Some(format!("unknown unit {unit:?} in"));
-        }
-        rest = after;
-    }
-    None
-}
+const NANOS_A_SECOND: i64 = 1_000_000_000;
 
 #[cfg(test)]
 mod tests {

@@ -80,32 +80,7 @@ pub fn rfc3339(time: SystemTime) -> String {
 
 /// A duration on the command line: Go's form, or 0.
 pub fn duration_argument(text: &str) -> Result<Duration, String> {
-    let zero = (text == "0").then_some(Duration::ZERO);
-    zero.or_else(|| parse_duration(text)).ok_or_else(|| "not a duration such as 10m or 1h30m".to_owned())
-}
-
-/// Reads Go's form of a duration: `1h30m`, `90s`, `1.5h`.
-pub fn parse_duration(text: &str) -> Option<Duration> {
-    let mut rest = text;
-    let mut seconds = 0.0;
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at(digits);
-        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let factor = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return None,
-        };
-        seconds += number.parse::<f64>().ok()? * factor;
-        rest = tail;
-    }
-    (!text.is_empty()).then(|| Duration::try_from_secs_f64(seconds).ok())?
+    base::parse_duration(text).ok_or_else(|| "not a duration such as 10m or 1h30m".to_owned())
 }
 
 #[cfg(test)]

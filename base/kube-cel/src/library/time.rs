@@ -43,40 +43,9 @@ pub(crate) fn print_timestamp(at: Timestamp) -> String {
     at.to_string()
 }
 
-/// Go's form: `-1.5h`, `1h30m`, `100ms`.
+/// Go's form: `-1.5h`, `1h30m`, `100ms`. Nanoseconds.
 pub(crate) fn parse_duration(text: &str) -> Option<i64> {
-    let (negative, mut rest) = match text.as_bytes().first()? {
-        b'-' => (true, &text[1..]),
-        b'+' => (false, &text[1..]),
-        _ => (false, text),
-    };
-    if rest == "0" {
-        return Some(0);
-    }
-    let mut total: i128 = 0;
-    if rest.is_empty() {
-        return None;
-    }
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
-        let (number, after) = rest.split_at(end);
-        let (unit, scale) = UNITS.iter().find(|(unit, _)| after.starts_with(unit))?;
-        let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-        if (whole.is_empty() && fraction.is_empty()) || fraction.contains('.') || whole.len() > 19 {
-            return None;
-        }
-        let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-        total += whole * scale;
-        let digits = &fraction[..fraction.len().min(15)];
-        if !digits.is_empty() {
-            total += digits.parse::<i128>().ok()? * scale / 10i128.pow(digits.len() as u32);
-        }
-        rest = &after[unit.len()..];
-        if total > 1 << 63 {
-            return None;
-        }
-    }
-    i64::try_from(if negative { -total } else { total }).ok()
+    base::GoDuration::parse(text).ok().map(|span| span.0)
 }
 
 /// Seconds: `5400s`.
@@ -153,14 +122,3 @@ const BILLION: i128 = 1_000_000_000;
 const FIRST_SECOND: i128 = -62_135_596_800;
 /// 9999-12-31T23:59:59Z; the clock's library ends a day before.
 const LAST_SECOND: i128 = 253_402_300_799;
-
-const UNITS: [(&str, i128); 8] = [
-    ("ns", 1),
-    ("us", 1_000),
-    ("µs", 1_000),
-    ("μs", 1_000),
-    ("ms", 1_000_000),
-    ("s", BILLION),
-    ("m", 60 * BILLION),
-    ("h", 3600 * BILLION),
-];

@@ -18,7 +18,9 @@ use crate::args::Invocation;
 /// `events`.
 pub(crate) fn events(runtime: &Runtime, invocation: &Invocation) -> anyhow::Result<u8> {
     let id = id(invocation)?;
-    let interval = duration(invocation.value("interval").unwrap_or("5s"))?;
+    let text = invocation.value("interval").unwrap_or("5s");
+    let invalid = || anyhow::anyhow!("invalid duration {text:?}: write it as 5s or 100ms");
+    let interval = base::parse_duration(text).ok_or_else(invalid)?;
     if interval.is_zero() {
         bail!("duration interval must be greater than 0");
     }
@@ -189,44 +191,4 @@ fn shares(group: &oci_runtime::rdt::RdtGroup) -> Value {
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let of = |resource: &str| lines.iter().find(|line| line.starts_with(resource)).copied();
     json!({ "l3_cache_schema": of("L3"), "mem_bw_schema": of("MB"), "schemata": lines })
-}
-
-/// `5s`, `100ms`, `1m30s`, as Go writes durations.
-fn duration(text: &str) -> anyhow::Result<Duration> {
-    let invalid = || anyhow::anyhow!("invalid duration {text:?}: write it as 5s or 100ms");
-    let mut rest = text;
-    let mut seconds = 0f64;
-    while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(invalid)?;
-        let (number, tail) = rest.split_at(end);
-        let unit = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at(unit);
-        let factor = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            "us" | "µs" => 1e-6,
-            "ns" => 1e-9,
-            _ => return Err(invalid()),
-        };
-        seconds += number.parse::<f64>().map_err(|_| invalid())? * factor;
-        rest = tail;
-    }
-    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_are_gos() {
-        for (text, millis) in [("5s", 5000), ("100ms", 100), ("1m30s", 90_000), ("1.5s", 1500), ("", 0)] {
-            assert_eq!(duration(text).unwrap(), Duration::from_millis(millis), "{text}");
-        }
-        for text in ["5", "s", "5x", "-1s"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 }

@@ -74,29 +74,10 @@ impl Form {
             Self::Text => text.into(),
             Self::Unsigned => text.parse::<u64>()?.into(),
             Self::Signed => text.parse::<i64>()?.into(),
-            Self::Bytes => bytes(text)?.into(),
+            Self::Bytes if text == "-1" => (-1).into(),
+            Self::Bytes => base::ByteSize::parse(text)?.0.into(),
         })
     }
-}
-
-/// `1024`, `64M`, `1.5g`, `512KiB`: powers of 1024.
-fn bytes(text: &str) -> anyhow::Result<i64> {
-    if text == "-1" {
-        return Ok(-1);
-    }
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let number: f64 = number.parse().with_context(|| format!("invalid size: '{text}'"))?;
-    let power = match unit.trim_start().to_ascii_lowercase().as_str() {
-        "" | "b" => 0,
-        "k" | "kb" | "kib" => 1,
-        "m" | "mb" | "mib" => 2,
-        "g" | "gb" | "gib" => 3,
-        "t" | "tb" | "tib" => 4,
-        "p" | "pb" | "pib" => 5,
-        _ => bail!("invalid suffix: '{unit}'"),
-    };
-    Ok((number * 1024f64.powi(power)) as i64)
 }
 
 const OPTIONS: &[(&str, &str, &str, Form)] = &[
@@ -135,14 +116,8 @@ mod tests {
         assert_eq!(got.pids().as_ref().unwrap().limit(), -1);
         assert!(of("update web --cpu-period x").is_err());
         assert!(of("update web --memory 1X").is_err());
-    }
-
-    #[test]
-    fn sizes_are_powers_of_1024() {
-        for (text, value) in
-            [("1024", 1024), ("50M", 50 << 20), ("1.5g", 3 << 29), ("2KiB", 2048), ("-1", -1)]
-        {
-            assert_eq!(bytes(text).unwrap(), value, "{text}");
-        }
+        let memory =
+            of("update web --memory 1.5g --memory-reservation 2KiB").unwrap().memory().clone().unwrap();
+        assert_eq!((memory.limit(), memory.reservation()), (Some(3 << 29), Some(2048)));
     }
 }

@@ -65,7 +65,9 @@ impl Healthcheck {
         while let Some(option) = rest.strip_prefix("--") {
             let (option, tail) = option.split_once(char::is_whitespace).ok_or("CMD or NONE is missing")?;
             let (name, value) = option.split_once('=').ok_or("write an option as --name=value")?;
-            let time = || nanos(value).ok_or("write a time as in 30s or 1m30s");
+            let nanos = |span: base::GoDuration| u64::try_from(span.0).ok();
+            let time = base::GoDuration::parse(value).ok().and_then(nanos);
+            let time = || time.ok_or("write a time as in 30s or 1m30s");
             match name {
                 "interval" => check.interval = time()?,
                 "timeout" => check.timeout = time()?,
@@ -163,28 +165,6 @@ impl Healthcheck {
         }
         Ok(())
     }
-}
-
-/// Reads Go's form of a duration: `1m30s`, `500ms`, `1.5h`.
-fn nanos(text: &str) -> Option<u64> {
-    let mut total = 0.0;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let (number, tail) = rest.split_at(rest.find(|c: char| !c.is_ascii_digit() && c != '.')?);
-        let (unit, tail) = tail.split_at(tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len()));
-        let factor = match unit {
-            "h" => 3600e9,
-            "m" => 60e9,
-            "s" => 1e9,
-            "ms" => 1e6,
-            "us" | "µs" => 1e3,
-            "ns" => 1.0,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * factor;
-        rest = tail;
-    }
-    (!text.is_empty()).then_some(total as u64)
 }
 
 const NANOS_A_MILLI: u64 = 1_000_000;

@@ -330,29 +330,8 @@ fn equal_labels(selector: &LabelSelector) -> Vec<(&str, &str)> {
 }
 
 fn timeout_of(query: &Query) -> Duration {
-    let asked = query.text("timeout").and_then(go_duration).filter(|asked| !asked.is_zero());
+    let asked = query.text("timeout").and_then(base::parse_duration).filter(|asked| !asked.is_zero());
     asked.map_or(TIMEOUT, |asked| asked.min(TIMEOUT))
-}
-
-/// `30s`, `1m30s`, `500ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let (mut total, mut rest) = (0.0, text);
-    while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let (number, tail) = rest.split_at_checked(digits)?;
-        let letters = tail.find(|c: char| c.is_ascii_digit()).unwrap_or(tail.len());
-        let (unit, tail) = tail.split_at_checked(letters)?;
-        let scale = match unit {
-            "h" => 3600.0,
-            "m" => 60.0,
-            "s" => 1.0,
-            "ms" => 1e-3,
-            _ => return None,
-        };
-        total += number.parse::<f64>().ok()? * scale;
-        rest = tail;
-    }
-    Duration::try_from_secs_f64(total).ok()
 }
 
 fn timed_out() -> Status {

@@ -5,11 +5,13 @@ use std::time::SystemTime;
 use shim::Timestamp;
 
 use crate::error::CliError;
-use crate::humanize::parse_duration;
 
 /// Reads RFC 3339 (date alone or without zone too), seconds since 1970, or a duration before now.
 pub(crate) fn parse(option: &str, text: &str, now: SystemTime) -> Result<Timestamp, CliError> {
-    if let Some(before) = parse_duration(text) {
+    // A bare 0 is the year 1970.
+    if text != "0"
+        && let Some(before) = base::parse_duration(text)
+    {
         return Ok(now.checked_sub(before).unwrap_or(SystemTime::UNIX_EPOCH).into());
     }
     if let Some((seconds, nanos)) = unix(text) {

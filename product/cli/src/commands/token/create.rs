@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::{NAMESPACE, ask, secrets};
 use crate::context::Context;
 use crate::error::{CliError, Status};
-use crate::humanize::parse_duration;
+use crate::humanize::duration_argument;
 use crate::kubeconfig::Cluster;
 
 /// Arguments of `strake token create`.
@@ -22,7 +22,7 @@ use crate::kubeconfig::Cluster;
 )]
 pub struct Args {
     /// How long it is valid, such as 30m or 24h; 0 is for ever
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = ttl)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = duration_argument)]
     pub ttl: Duration,
     /// What it is for
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -52,9 +52,4 @@ pub fn random(authority: &str) -> Result<JoinToken, CliError> {
     // The kernel gives so few bytes whole.
     getrandom(&mut bytes, GetRandomFlags::empty()).map_err(std::io::Error::from)?;
     Ok(JoinToken::new(authority, bytes))
-}
-
-fn ttl(text: &str) -> Result<Duration, String> {
-    let zero = (text == "0").then_some(Duration::ZERO);
-    zero.or_else(|| parse_duration(text)).ok_or_else(|| "not a duration such as 30m or 24h".to_owned())
 }
