@@ -4,15 +4,13 @@
 //! root, its link name may be another's and its range may collide with a route that is
 //! new. Then, and only while nobody is attached, it moves.
 
-use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use netlink::route::Link;
 
 use crate::addresses;
 use crate::cidr::Cidr;
-use crate::definition::{Chosen, Definition, Driver};
+use crate::definition::Definition;
 use crate::error::Error;
 use crate::ledger::Ledger;
 use crate::links::HostLinks;
@@ -130,25 +128,10 @@ fn define(name: &str, bridge: &str, known: Option<&Definition>, taken: &[Cidr]) 
         other => other,
     };
     Ok(Definition {
-        version: 1,
-        name: name.to_owned(),
-        id: String::new(),
-        created_nanos: 0,
-        driver: Driver::Bridge,
         bridge: bridge.to_owned(),
         table: table.to_owned(),
-        subnet,
-        gateway: subnet.nth(1).unwrap_or(Ipv4Addr::UNSPECIFIED),
-        ip_range: None,
-        ipv6: None,
-        internal: false,
-        mtu: None,
-        masquerade: true,
-        attachable: false,
-        labels: BTreeMap::new(),
-        options: BTreeMap::new(),
-        chosen: Chosen::default(),
         why,
+        ..Definition::plain(name, subnet)
     })
 }
 
@@ -161,7 +144,7 @@ mod tests {
         let taken = ["172.30.8.0/24".parse().expect("valid")];
         let moved = define("bridge", "strake0", None, &taken).expect("a range");
         assert_eq!(moved.subnet.to_string(), "172.29.0.0/16");
-        assert_eq!(moved.gateway, Ipv4Addr::new(172, 29, 0, 1));
+        assert_eq!(moved.gateway, std::net::Ipv4Addr::new(172, 29, 0, 1));
         assert!(moved.why.ends_with("172.30.0.0/16 meets 172.30.8.0/24"), "{}", moved.why);
         let again = define("bridge", "strake1", Some(&moved), &[]).expect("a range");
         assert_eq!((again.subnet, again.table.as_str()), (moved.subnet, "strake1"));

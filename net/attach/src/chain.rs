@@ -58,25 +58,13 @@ pub(crate) fn definition(name: &str, list: &NetworkList, config: PathBuf) -> Def
     let subnet = subnet.unwrap_or(Cidr::of(Ipv4Addr::UNSPECIFIED, 32));
     let id = base::Digest::sha256_of(format!("CNI network {name} of {}", config.display()).as_bytes());
     Definition {
-        version: 1,
-        name: name.to_owned(),
         id: id.hex().to_owned(),
-        created_nanos: 0,
         options: [("config".to_owned(), config.display().to_string())].into(),
         driver: Driver::Cni(Chain { config }),
-        bridge: String::new(),
-        table: String::new(),
-        subnet,
-        gateway: subnet.nth(1).unwrap_or(Ipv4Addr::UNSPECIFIED),
-        ip_range: None,
-        ipv6: None,
-        internal: false,
-        mtu: None,
         masquerade: false,
-        attachable: false,
-        labels: std::collections::BTreeMap::new(),
         chosen: Chosen { subnet: true, subnet6: true },
         why: "its configuration's".to_owned(),
+        ..Definition::plain(name, subnet)
     }
 }
 

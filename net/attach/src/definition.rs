@@ -65,6 +65,33 @@ pub struct Definition {
     pub why: String,
 }
 
+impl Definition {
+    /// A network of this range without anything that somebody chose.
+    pub(crate) fn plain(name: &str, subnet: Cidr) -> Self {
+        Self {
+            version: 1,
+            name: name.to_owned(),
+            id: String::new(),
+            created_nanos: 0,
+            driver: Driver::Bridge,
+            bridge: String::new(),
+            table: String::new(),
+            subnet,
+            gateway: subnet.nth(1).unwrap_or(Ipv4Addr::UNSPECIFIED),
+            ip_range: None,
+            ipv6: None,
+            internal: false,
+            mtu: None,
+            masquerade: true,
+            attachable: false,
+            labels: BTreeMap::new(),
+            options: BTreeMap::new(),
+            chosen: Chosen::default(),
+            why: String::new(),
+        }
+    }
+}
+
 /// What carries a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -297,25 +297,10 @@ mod tests {
 
     fn network() -> Definition {
         Definition {
-            version: 1,
-            name: "bridge".to_owned(),
-            id: String::new(),
-            created_nanos: 0,
-            driver: Driver::Bridge,
             bridge: "strake0".to_owned(),
             table: "strake".to_owned(),
-            subnet: "172.30.0.0/16".parse().expect("valid"),
-            gateway: Ipv4Addr::new(172, 30, 0, 1),
-            ip_range: None,
-            ipv6: None,
-            internal: false,
-            mtu: None,
-            masquerade: true,
-            attachable: false,
-            labels: std::collections::BTreeMap::new(),
-            options: std::collections::BTreeMap::new(),
-            chosen: crate::definition::Chosen::default(),
             why: "the default".to_owned(),
+            ..Definition::plain("bridge", "172.30.0.0/16".parse().expect("valid"))
         }
     }
 
