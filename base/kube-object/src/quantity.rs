@@ -3,16 +3,7 @@
 //! A number with a suffix of one of three formats. Read and printed in its
 //! canonical form, as the API stores it; not a type for arithmetic.
 
-/// A text is no quantity. The words are the API's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidQuantity {
-    /// Not a number followed by what may be a suffix.
-    #[error("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'")]
-    Format,
-    /// The suffix is unknown.
-    #[error("unable to parse quantity's suffix")]
-    Suffix,
-}
+pub use base::InvalidQuantity;
 
 /// The form in which the API prints a quantity: `1000m` is `1`, `0.5` is `500m`,
 /// `1.5Gi` is `1536Mi`.

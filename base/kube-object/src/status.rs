@@ -41,6 +41,51 @@ pub struct Details {
     pub continue_token: String,
 }
 
+impl Details {
+    /// Reads what another server says.
+    pub fn of(value: &Value) -> Self {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let seconds = value.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0);
+        Self {
+            name: text("name"),
+            group: text("group"),
+            kind: text("kind"),
+            uid: text("uid"),
+            causes: value.get("causes").and_then(Value::as_array).cloned().unwrap_or_default(),
+            retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
+            continue_token: String::new(),
+        }
+    }
+}
+
+/// The words that the API has for `reason`.
+const REASONS: [&str; 19] = [
+    "Unauthorized",
+    "Forbidden",
+    "NotFound",
+    "AlreadyExists",
+    "Conflict",
+    "Gone",
+    "Invalid",
+    "ServerTimeout",
+    "StoreReadError",
+    "Timeout",
+    "TooManyRequests",
+    "BadRequest",
+    "MethodNotAllowed",
+    "NotAcceptable",
+    "RequestEntityTooLarge",
+    "UnsupportedMediaType",
+    "InternalError",
+    "Expired",
+    "ServiceUnavailable",
+];
+
+/// A reason of the API as such; of another one nothing is left.
+pub fn known_reason(reason: &str) -> &'static str {
+    REASONS.into_iter().find(|known| *known == reason).unwrap_or_default()
+}
+
 /// So many faults of an object are told: a body with a fault in each of its 100,000 fields would
 /// get an answer many times its size.
 pub const CAUSES_MAX: usize = 500;

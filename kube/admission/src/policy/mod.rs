@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube_object::resource::GroupResource;
-use kube_object::status::Status;
+use kube_object::status::{Status, known_reason};
 use serde_json::{Value, json};
 
 pub(crate) use self::compiled::VARIABLES;
@@ -28,7 +28,7 @@ use crate::notes::{Notes, Outcome};
 use crate::plugin::Scene;
 use crate::read::{at, set};
 use crate::request::Request;
-use crate::webhook::{Forms, attributes, known_reason};
+use crate::webhook::{Forms, attributes};
 
 pub(crate) const MUTATING: &str = "MutatingAdmissionPolicy";
 pub(crate) const VALIDATING: &str = "ValidatingAdmissionPolicy";

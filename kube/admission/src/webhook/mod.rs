@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 pub(crate) use self::hooks::VARIABLES;
 use self::hooks::{Hook, Hooks};
+pub(crate) use self::review::attributes;
 use self::review::{Answer, answer, question, refusal};
-pub(crate) use self::review::{attributes, known_reason};
 use crate::cel::{Compiler, MATCH_BUDGET};
 use crate::cel_compiler::Asked;
 use crate::host::Host;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use kube_object::status::{Details, Status};
+use kube_object::status::{Details, Status, known_reason};
 use kube_object::user::User;
 use serde_json::{Map, Value, json};
 
@@ -196,48 +196,8 @@ pub(crate) fn refusal(webhook: &str, result: &Value) -> Status {
     let code = code.filter(|code| (400..600).contains(code)).unwrap_or(400);
     let mut status = Status::new(code, known_reason(reason), message);
     let details = at(result, &["details"]);
-    if details.is_object() {
-        let own = |name| text(details, &[name]).to_owned();
-        status.details = Some(Box::new(Details {
-            name: own("name"),
-            group: own("group"),
-            kind: own("kind"),
-            uid: own("uid"),
-            causes: items(details, &["causes"]).to_vec(),
-            retry_after_seconds: at(details, &["retryAfterSeconds"])
-                .as_u64()
-                .and_then(|seconds| u32::try_from(seconds).ok())
-                .unwrap_or_default(),
-            ..Details::default()
-        }));
-    }
+    status.details = details.is_object().then(|| Box::new(Details::of(details)));
     status
-}
-
-/// A reason of the API; another one stands in the message only.
-pub(crate) fn known_reason(reason: &str) -> &'static str {
-    const REASONS: &[&str] = &[
-        "Unauthorized",
-        "Forbidden",
-        "NotFound",
-        "AlreadyExists",
-        "Conflict",
-        "Gone",
-        "Invalid",
-        "ServerTimeout",
-        "StoreReadError",
-        "Timeout",
-        "TooManyRequests",
-        "BadRequest",
-        "MethodNotAllowed",
-        "NotAcceptable",
-        "RequestEntityTooLarge",
-        "UnsupportedMediaType",
-        "InternalError",
-        "Expired",
-        "ServiceUnavailable",
-    ];
-    REASONS.iter().find(|known| **known == reason).copied().unwrap_or_default()
 }
 
 #[cfg(test)]

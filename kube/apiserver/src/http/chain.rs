@@ -400,16 +400,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reads_durations() {
-        for (text, millis) in
-            [("30s", Some(30_000)), ("1m30s", Some(90_000)), ("500ms", Some(500)), ("x", None), ("5", None)]
-        {
-            assert_eq!(go_duration(text).map(|it| it.as_millis()), millis, "{text}");
-        }
-        assert_eq!(go_duration("99999999999999999999h"), None);
-    }
-
-    #[test]
     fn reads_tokens() {
         let mut headers = HeaderMap::new();
         assert_eq!(bearer(&headers), None);

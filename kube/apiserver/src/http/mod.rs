@@ -39,7 +39,7 @@ pub use body::{BODY_MAX, Body, BodyError};
 pub use chain::Peer;
 pub(crate) use chain::fresh_id;
 pub(crate) use plain::{hashed, matches_tag};
-pub use serve::{Listener, ServeError, Settings, TlsMaterial, serve, server_config};
+pub use serve::{Listener, PROTOCOLS, Settings, serve};
 
 use crate::aggregate::Aggregator;
 use crate::discovery::Discovery;

@@ -6,14 +6,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::authn::any_client_certificate;
 use http::{Method, Request};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{CipherSuite, ServerConfig};
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
@@ -42,6 +39,9 @@ const STREAM_WINDOW: u32 = 128 * 1024;
 /// On all streams of a connection together: those that wait must not stop the others.
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * STREAMS_MAX;
 
+/// What it speaks over TLS (ALPN), the best first.
+pub const PROTOCOLS: &[&[u8]] = &[b"h2", b"http/1.1"];
+
 /// Where connections come from.
 #[derive(Debug)]
 pub enum Listener {
@@ -62,56 +62,6 @@ impl Default for Settings {
     fn default() -> Self {
         Self { drain: Duration::from_secs(10) }
     }
-}
-
-/// What a TLS server shows and asks for, in PEM.
-#[derive(Clone)]
-pub struct TlsMaterial {
-    /// The certificate and those between it and its authority.
-    pub certificates: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Who signs clients' certificates.
-    pub client_authorities: Vec<u8>,
-}
-
-/// The listener cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum ServeError {
-    /// A certificate or key cannot be read.
-    #[error("server certificate or key")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    /// They do not belong together.
-    #[error("TLS configuration")]
-    Tls(#[source] rustls::Error),
-}
-
-/// Makes the configuration of a TLS server that asks for client certificates and takes none too.
-pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, ServeError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.certificates).collect();
-    let certificates = certificates.map_err(ServeError::Pem)?;
-    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(ServeError::Pem)?;
-    let mut provider = rustls::crypto::ring::default_provider();
-    // The order of Go's servers: 128 bits first, a third faster than 256 and as safe for long.
-    provider.cipher_suites.sort_by_key(|suite| !is_aes_128(suite.suite()));
-    let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
-        .with_safe_default_protocol_versions()
-        .map_err(ServeError::Tls)?
-        .with_client_cert_verifier(any_client_certificate(&material.client_authorities))
-        .with_single_cert(certificates, key)
-        .map_err(ServeError::Tls)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    config.ignore_client_order = true;
-    Ok(Arc::new(config))
-}
-
-fn is_aes_128(suite: CipherSuite) -> bool {
-    matches!(
-        suite,
-        CipherSuite::TLS13_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-            | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
-    )
 }
 
 /// Serves until `shutdown` is true, and then until all requests have ended or the time is over.

@@ -31,7 +31,7 @@ use sha2::{Digest, Sha256};
 
 pub use error::{AuthError, TokenError};
 pub use request_header::RequestHeader;
-pub use tls::any_client_certificate;
+pub use tls::{TlsError, TlsMaterial, any_client_certificate, server_config};
 pub use x509::{Authorities, CertificateError, Identity, identity};
 
 use cache::Cache;

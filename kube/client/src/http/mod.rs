@@ -15,7 +15,7 @@ use http::{Method, Request, header};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Incoming;
 use kube_object::resource::GroupVersionResource;
-use kube_object::status::{Details, Status};
+use kube_object::status::{Details, Status, known_reason};
 use serde_json::Value;
 
 pub use config::{Credentials, Endpoint, InvalidEndpoint};
@@ -233,21 +233,10 @@ fn status_of(code: u16, value: &Value) -> Status {
     let text =
         |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
     let reason = text(value, "reason");
-    let reason = REASONS.into_iter().find(|known| **known == reason).unwrap_or_default();
-    let mut status = Status::new(code, reason, text(value, "message"));
-    if let Some(details) = value.get("details") {
-        let causes = details.get("causes").and_then(Value::as_array).cloned().unwrap_or_default();
-        let seconds = details.get("retryAfterSeconds").and_then(Value::as_u64).unwrap_or(0);
-        status.details = Some(Box::new(Details {
-            name: text(details, "name"),
-            group: text(details, "group"),
-            kind: text(details, "kind"),
-            uid: text(details, "uid"),
-            causes,
-            retry_after_seconds: u32::try_from(seconds).unwrap_or(u32::MAX),
-            continue_token: value.get("metadata").map(|meta| text(meta, "continue")).unwrap_or_default(),
-        }));
-    }
+    let mut status = Status::new(code, known_reason(&reason), text(value, "message"));
+    let continue_token = value.get("metadata").map(|metadata| text(metadata, "continue")).unwrap_or_default();
+    status.details =
+        value.get("details").map(|details| Box::new(Details { continue_token, ..Details::of(details) }));
     status
 }
 
@@ -269,28 +258,6 @@ const JSON: &str = "application/json";
 const ANSWER_BYTES_MAX: usize = 1 << 30;
 /// Bytes of an answer that is no JSON, as a message.
 const SHOWN_MAX: usize = 1024;
-
-/// The words that the API has.
-const REASONS: [&str; 18] = [
-    "Unauthorized",
-    "Forbidden",
-    "NotFound",
-    "AlreadyExists",
-    "Conflict",
-    "Gone",
-    "Invalid",
-    "ServerTimeout",
-    "StoreReadError",
-    "Timeout",
-    "TooManyRequests",
-    "BadRequest",
-    "MethodNotAllowed",
-    "NotAcceptable",
-    "RequestEntityTooLarge",
-    "UnsupportedMediaType",
-    "InternalError",
-    "Expired",
-];
 
 #[cfg(test)]
 mod tests {

@@ -4,12 +4,9 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use auth::authn::any_client_certificate;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +20,9 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the head of a request may take.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(32);
 
+/// What it speaks over TLS (ALPN).
+pub const PROTOCOLS: &[&[u8]] = &[b"http/1.1"];
+
 /// Where connections come from; the newest configuration counts for each new connection.
 #[derive(Debug)]
 pub struct Listener {
@@ -30,43 +30,6 @@ pub struct Listener {
     pub socket: TcpListener,
     /// What the server shows.
     pub tls: watch::Receiver<Arc<ServerConfig>>,
-}
-
-/// What the server shows and asks for, in PEM.
-#[derive(Clone)]
-pub struct TlsMaterial {
-    /// The certificate and those between it and its authority.
-    pub certificates: Vec<u8>,
-    /// Its key.
-    pub key: Vec<u8>,
-    /// Who signs clients' certificates.
-    pub client_authorities: Vec<u8>,
-}
-
-/// The configuration cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub enum TlsError {
-    /// A certificate or key cannot be read.
-    #[error("kubelet's serving certificate or key")]
-    Pem(#[source] rustls::pki_types::pem::Error),
-    /// They do not belong together.
-    #[error("kubelet's TLS configuration")]
-    Tls(#[source] rustls::Error),
-}
-
-/// The configuration of a TLS server that asks for client certificates and takes none too.
-pub fn server_config(material: &TlsMaterial) -> Result<Arc<ServerConfig>, TlsError> {
-    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&material.certificates).collect();
-    let key = PrivateKeyDer::from_pem_slice(&material.key).map_err(TlsError::Pem)?;
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(TlsError::Tls)?
-        .with_client_cert_verifier(any_client_certificate(&material.client_authorities))
-        .with_single_cert(certificates.map_err(TlsError::Pem)?, key)
-        .map_err(TlsError::Tls)?;
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
 }
 
 pub(super) async fn serve(server: Arc<Server>, listener: Listener) {

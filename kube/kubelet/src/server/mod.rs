@@ -29,7 +29,7 @@ use tokio::sync::watch;
 
 pub use access::{Access, AccessError};
 pub use answer::Body;
-pub use listen::{Listener, TlsError, TlsMaterial, server_config};
+pub use listen::{Listener, PROTOCOLS};
 pub use node::Node;
 
 use access::Peer;

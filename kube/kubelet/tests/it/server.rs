@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::authn::{TlsMaterial, server_config};
 use auth::pki::{self, KeyPair, Pki, ServerNames};
 use client::http::{Identity, Trust, client_config};
 use client::{Api, Call, WatchEvent, WatchOptions};
@@ -15,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use jiff::Timestamp;
 use kube_object::resource::GroupVersionResource;
 use kube_object::status::Status as ApiStatus;
-use kubelet::server::{Access, Config, Listener, Node, Server, TlsMaterial, server_config};
+use kubelet::server::{Access, Config, Listener, Node, PROTOCOLS, Server};
 use rpc::cri::{
     BoxFuture, Container, ContainerMetadata, ContainerState, ContainerStatus, ContainerStatusRequest,
     ContainerStatusResponse, ExecRequest, ExecResponse, ImageService, ListContainersRequest,
@@ -207,7 +208,7 @@ async fn start() -> Running {
         key: pki.serving.key.clone().into_bytes(),
         client_authorities: pki.client_ca.certificate.clone().into_bytes(),
     };
-    let (_, tls) = watch::channel(server_config(&material).unwrap());
+    let (_, tls) = watch::channel(server_config(&material, PROTOCOLS).unwrap());
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
     tokio::spawn(Server::new(config, ended).serve(Listener { socket, tls }));

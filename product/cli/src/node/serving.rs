@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use auth::authn::{TlsMaterial, server_config};
 use auth::csr::Wanted;
 use auth::pki::KeyPair;
 use client::{Api, BoxFuture, Mirror};
@@ -11,7 +12,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use kube_object::resource::GroupResource;
 use kubelet::Handle;
-use kubelet::server::{Access, Config, Listener, Server, TlsMaterial, server_config};
+use kubelet::server::{Access, Config, Listener, PROTOCOLS, Server};
 use rustls::ServerConfig;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -140,11 +141,12 @@ impl Serving {
     }
 
     fn tls(&self, pair: &KeyPair) -> Result<Arc<ServerConfig>, CliError> {
-        Ok(server_config(&TlsMaterial {
+        let material = TlsMaterial {
             certificates: pair.certificate.clone().into_bytes(),
             key: pair.key.clone().into_bytes(),
             client_authorities: self.authority.clone().into_bytes(),
-        })?)
+        };
+        Ok(server_config(&material, PROTOCOLS)?)
     }
 }
 

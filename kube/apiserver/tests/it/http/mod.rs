@@ -21,9 +21,10 @@ use std::time::{Duration, Instant};
 use apiserver::aggregate::Aggregator;
 use apiserver::compose::{Setup, compose};
 use apiserver::http::limits::Limits;
-use apiserver::http::{Listener, Settings, TlsMaterial, serve, server_config};
+use apiserver::http::{Listener, PROTOCOLS, Settings, serve};
 use apiserver::{ApiServer, Config, Network};
 use audit::Audit;
+use auth::authn::{TlsMaterial, server_config};
 use auth::pki::{self, KeyPair, Pki, ServerNames};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -114,12 +115,12 @@ impl Front {
             shutdown: ended.clone(),
         };
         let composed = compose(&server, setup).unwrap();
-        let config = server_config(&TlsMaterial {
+        let material = TlsMaterial {
             certificates: pki.serving.certificate.clone().into_bytes(),
             key: pki.serving.key.clone().into_bytes(),
             client_authorities: pki.client_ca.certificate.clone().into_bytes(),
-        });
-        let (_, config) = watch::channel(config.unwrap());
+        };
+        let (_, config) = watch::channel(server_config(&material, PROTOCOLS).unwrap());
         let listener = Listener::Tls(listener, config);
         let settings = Settings { drain: Duration::from_secs(5) };
         let serving = tokio::spawn(serve(Arc::clone(&composed.front), listener, settings, ended));

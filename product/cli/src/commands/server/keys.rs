@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use apiserver::aggregate::Identity;
 use apiserver::compose::Composed;
-use apiserver::http::{ServeError, TlsMaterial, server_config};
+use apiserver::http::PROTOCOLS;
+use auth::authn::{TlsError, TlsMaterial, server_config};
 use auth::pki::{self, KeyPair, Pki, PkiError, ServerNames};
 use jiff::Timestamp;
 use rustls::ServerConfig;
@@ -169,12 +170,13 @@ pub(super) fn audiences() -> Vec<String> {
 }
 
 /// What the server shows.
-pub(super) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, ServeError> {
-    server_config(&TlsMaterial {
+pub(super) fn tls_config(pki: &Pki) -> Result<Arc<ServerConfig>, TlsError> {
+    let material = TlsMaterial {
         certificates: pki.serving.certificate.clone().into_bytes(),
         key: pki.serving.key.clone().into_bytes(),
         client_authorities: pki.client_ca.certificate.clone().into_bytes(),
-    })
+    };
+    server_config(&material, PROTOCOLS)
 }
 
 fn local(bound: IpAddr) -> IpAddr {
