@@ -115,12 +115,16 @@ impl Reference {
         format!("{}/{}", self.domain, self.path)
     }
 
-    /// The repository as people write it: `nginx`, `quay.io/x/y`.
+    /// The repository as people write it: `nginx`, `quay.io/x/y`. Where a path of Docker Hub begins
+    /// as a registry's name does (`docker.io/a.b/c`), nothing is left out.
     pub fn familiar_repository(&self) -> String {
         if self.domain != DEFAULT_DOMAIN {
             return self.repository();
         }
-        self.path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(&self.path).to_owned()
+        let short =
+            self.path.strip_prefix("library/").filter(|rest| !rest.contains('/')).unwrap_or(&self.path);
+        let means = split_domain(short);
+        if means.0 == self.domain && means.1 == self.path { short.to_owned() } else { self.repository() }
     }
 
     /// The shortest spelling that means the same.
@@ -251,6 +255,8 @@ mod tests {
         check("127.0.0.1:5000/a/b:x", "127.0.0.1:5000/a/b:x", "127.0.0.1:5000/a/b:x");
         check("[::1]:5000/a", "[::1]:5000/a:latest", "[::1]:5000/a:latest");
         check("index.docker.io/library/x", "docker.io/library/x:latest", "x:latest");
+        check("docker.io/a.b/c", "docker.io/a.b/c:latest", "docker.io/a.b/c:latest");
+        check("docker.io/localhost/c", "docker.io/localhost/c:latest", "docker.io/localhost/c:latest");
     }
 
     #[test]
