@@ -125,7 +125,7 @@ fn a_check_finds_and_removes_damage() {
     fs::File::create(&path).unwrap().write_all(b"damage").unwrap();
     let actual = Digest::sha256_of(b"damage");
     let damaged = Flaw::Damaged { digest: layer.clone(), actual };
-    assert_eq!(store.examine().unwrap(), [damaged.clone()]);
+    assert_eq!(store.examine().unwrap(), std::slice::from_ref(&damaged));
     store.mend(&damaged).unwrap();
     let missing = Flaw::Missing { name: "a".to_owned(), digest: layer.clone() };
     assert_eq!(store.examine().unwrap(), [missing]);
