@@ -1,7 +1,8 @@
 //! Published ports as a docker user meets them, and rows NW-05, NW-17 to NW-20.
 
-use std::collections::BTreeMap;
-use std::process::Command;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -438,9 +439,15 @@ fn nw_18_one_published_port_spreads_over_two_containers() {
     });
 }
 
-/// nginx in front of two, which it knows by address.
-fn upstreams(addresses: &[String]) -> String {
-    let servers: String = addresses.iter().map(|address| format!("server {address}:80;")).collect();
+/// A line of nginx's for each container that carries the label, by address and by the label's port.
+const SERVER: &str = "{{$port := index .Config.Labels \"proxy.port\"}}\
+    {{range .NetworkSettings.Networks}}server {{.IPAddress}}:{{$port}};{{end}}";
+
+/// nginx in front of whoever runs and says by a label that it wants to be behind it.
+fn upstreams(strake: &Strake) -> String {
+    let ids = strake.ok(&["ps", "-q", "--filter", "label=proxy.port"]);
+    let inspect = ["inspect", "--format", SERVER];
+    let servers = strake.ok(&[&inspect[..], &ids.lines().collect::<Vec<_>>()].concat());
     format!(
         "upstream pool {{ {servers} }} server {{ listen 8080; location / {{ proxy_pass http://pool; \
          proxy_set_header X-Forwarded-For $remote_addr; }} }}"
@@ -448,34 +455,52 @@ fn upstreams(addresses: &[String]) -> String {
 }
 
 #[test]
-fn nw_19_a_reverse_proxy_in_front_of_two_has_the_port() {
+fn nw_19_a_reverse_proxy_in_front_has_the_port_and_finds_the_others_by_label() {
     isolated(|| {
         let registry = Registry::start();
         let nginx = registry.push_layout(&images::nginx_layout(), "latest", "nginx:1");
         let strake = Strake::new();
         let outside = Outside::new();
-        for name in ["one", "two"] {
-            named(&strake, name, &["--label", "proxy.port=80"]);
-        }
-        // Who is behind it is told by a label.
-        let ids = strake.ok(&["ps", "-q", "--filter", "label=proxy.port=80"]);
-        let addresses: Vec<String> = ids
-            .lines()
-            .map(|id| inspect(&strake, id)["NetworkSettings"]["IPAddress"].as_str().unwrap().to_owned())
-            .collect();
-        assert_eq!(addresses.len(), 2);
+        let behind = |name: &str| named(&strake, name, &["--label", "proxy.port=80"]);
+        behind("one");
+        behind("two");
+        named(&strake, "apart", &[]);
         let file = strake.home().join("pool.conf");
-        std::fs::write(&file, upstreams(&addresses)).unwrap();
+        std::fs::write(&file, upstreams(&strake)).unwrap();
         let mount = format!("{}:/etc/nginx/conf.d/pool.conf:ro", file.display());
         strake.ok(&["run", "-d", "--name", "proxy", "-p", "8080:8080", "-v", &mount, &nginx]);
         wait_for("nginx to answer", || (outside.curl("http://192.0.2.1:8080/").code == 0).then_some(()));
-        let seen = answers(20, || outside.curl("http://192.0.2.1:8080/").ok().to_owned());
-        assert_eq!(seen.keys().collect::<Vec<_>>(), ["one", "two"], "{seen:?}");
+        // None while one does not answer: nginx may still know somebody who has gone.
+        let everyone = || -> Option<BTreeSet<String>> {
+            let answer = |_| Some(outside.curl("http://192.0.2.1:8080/")).filter(|said| said.code == 0);
+            (0..30).map(|at| answer(at).map(|said| who(&said.stdout))).collect()
+        };
+        let are = |names: &[&str]| everyone().filter(|seen| seen.iter().eq(names)).map(drop);
+        wait_for("the two to answer", || are(&["one", "two"]));
         let said = outside.curl("http://192.0.2.1:8080/").stdout;
         assert!(
             said.contains("X-Forwarded-For: 192.0.2.2"),
             "the proxy saw the client's own address: {said}"
         );
+
+        // Events say when the answer is another one.
+        let filters = ["--filter", "label=proxy.port", "--filter", "event=start", "--filter", "event=die"];
+        let follow = ["events", "--since", "0", "--format", "{{.Action}} {{.Actor.Attributes.name}}"];
+        let mut events = strake.command(&[&follow[..], &filters[..]].concat());
+        let mut events = events.stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(events.stdout.take().unwrap()).lines();
+        let mut changes_with = |event: &str, names: &[&str]| {
+            while lines.next().unwrap().unwrap() != event {}
+            std::fs::write(&file, upstreams(&strake)).unwrap();
+            strake.ok(&["exec", "proxy", "nginx", "-s", "reload"]);
+            wait_for("the proxy's new configuration", || are(names));
+        };
+        behind("three");
+        changes_with("start three", &["one", "three", "two"]);
+        strake.ok(&["stop", "-t", "0", "one"]);
+        changes_with("die one", &["three", "two"]);
+        events.kill().unwrap();
+        events.wait().unwrap();
     });
 }
 
