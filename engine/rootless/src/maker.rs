@@ -14,7 +14,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use base::failpoint;
-use netlink::route::{LinkChange, Place, set_link};
 use netlink::{Protocol, Socket};
 use sys::clone::{CloneOptions, Forked, clone3};
 use sys::idmap::{IdMaps, IdRange};
@@ -167,8 +166,7 @@ fn streams_to_null() -> io::Result<()> {
 
 fn loopback_up() -> Result<(), netlink::Error> {
     let mut socket = Socket::open(Protocol::Route)?;
-    let change = LinkChange { up: Some(true), ..LinkChange::default() };
-    socket.execute_all(&[set_link(Place::Index(LOOPBACK), &change)]).map(drop)
+    socket.execute_all(&[netlink::route::loopback_up()]).map(drop)
 }
 
 /// Gives the namespaces of `pid` their ids: all that the host lends, by the helpers that may, or the
@@ -222,8 +220,6 @@ pub(crate) fn has_helpers(path: Option<&OsStr>) -> bool {
     let is_there = |name: &str| directories.iter().any(|directory| directory.join(name).is_file());
     is_there("newuidmap") && is_there("newgidmap")
 }
-
-const LOOPBACK: u32 = 1;
 
 #[cfg(test)]
 mod tests {

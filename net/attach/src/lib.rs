@@ -43,7 +43,6 @@ pub use definition::{Chosen, Definition, Driver, Ipv6Half};
 pub use error::{Error, PortOwner};
 pub use firewall::Rewritten;
 pub use host_files::{HostFiles, HostFilesRequest};
-pub use links::bring_up_loopback;
 pub use macvlan::{Macvlan, MacvlanMode};
 pub use netlink::route::MacAddress;
 pub use networks::{FAILPOINTS, Leftover, Networks};

@@ -28,7 +28,6 @@ const NAME_TRIES_MAX: u32 = 64;
 const BRIDGE_LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1);
 const LINK_LOCAL_PREFIX: u8 = 64;
 const MTU_DEFAULT: u32 = 1500;
-const LOOPBACK_INDEX: u32 = 1;
 const MAIN_TABLE: u32 = 254;
 
 /// The name of a container's link on the host: told from its id, so that one finds the
@@ -277,7 +276,7 @@ pub(crate) fn configure_container(
         source,
     };
     let mut socket = Socket::open_in(netns, Protocol::Route).map_err(step)?;
-    let messages = [loopback_up(), route::link_request(Place::Name(name))];
+    let messages = [route::loopback_up(), route::link_request(Place::Name(name))];
     let answers = socket.execute_all(&messages).map_err(step)?;
     let link = answers.iter().flatten().find_map(Link::parse).map_or(0, |link| link.index);
     let up = LinkChange {
@@ -322,16 +321,11 @@ fn generation(ipv6: bool) -> AddressGeneration {
 }
 
 /// Brings loopback up in `netns`: all that `--network none` needs.
-pub fn bring_up_loopback(netns: BorrowedFd<'_>) -> Result<(), Error> {
+pub(crate) fn bring_up_loopback(netns: BorrowedFd<'_>) -> Result<(), Error> {
     let step = failed("bring loopback up in the container's network namespace");
     let mut socket = Socket::open_in(netns, Protocol::Route).map_err(&step)?;
-    socket.execute_all(&[loopback_up()]).map_err(step)?;
+    socket.execute_all(&[route::loopback_up()]).map_err(step)?;
     Ok(())
-}
-
-pub(crate) fn loopback_up() -> netlink::Message {
-    let change = LinkChange { up: Some(true), ..LinkChange::default() };
-    route::set_link(Place::Index(LOOPBACK_INDEX), &change)
 }
 
 /// With bridged packets passing netfilter, a redirection back to where the packet came

@@ -257,6 +257,10 @@ fn set_up<'a>(
 ) -> Result<AtGate<'a>, InitError> {
     let plan = prepared.plan;
     let mut warnings = Vec::new();
+    if plan.namespaces.makes(Namespace::Net) {
+        let up = crate::network::bring_up_loopback().map_err(io::Error::other);
+        up.doing(|| "bring loopback up".to_owned())?;
+    }
     let proc = match &prepared.root {
         Some(tree) => set_up_root(prepared, tree, &mut timeline, &mut warnings)?,
         None => without_mount_namespace(prepared)?,

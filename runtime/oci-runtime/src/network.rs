@@ -78,6 +78,12 @@ struct Device {
     was_up: bool,
 }
 
+/// Brings up the loopback device of the calling process's network namespace, which the container
+/// has made: a program expects it, and no specification has a field for it.
+pub(crate) fn bring_up_loopback() -> Result<(), netlink::Error> {
+    Socket::open(Protocol::Route)?.execute_all(&[route::loopback_up()]).map(drop)
+}
+
 /// Moves the devices into `target`: all of them or none.
 pub(crate) fn move_in(devices: &[NetDevicePlan], target: OwnedFd) -> Result<Moved, NetworkError> {
     let mut moved = Moved { target, devices: Vec::new() };

@@ -73,9 +73,6 @@ impl Engine {
         for join in &joins {
             found.push(networks.find(&join.network).map_err(failed())?);
         }
-        if joins.is_empty() {
-            attach::bring_up_loopback(namespace.as_fd()).map_err(failed())?;
-        }
         let gateway = gateway(&joins, &found);
         let mut all: Vec<Attachment> = Vec::new();
         let mut warnings = Vec::new();

@@ -329,14 +329,11 @@ impl Engine {
         (pid, start_time): (i32, u64),
     ) -> Result<Option<Attached>, Error> {
         let network = &record.request.network;
-        if matches!(network.mode, NetworkMode::Host | NetworkMode::Container(_)) {
+        // Of a namespace of its own the runtime has brought loopback up.
+        if matches!(network.mode, NetworkMode::Host | NetworkMode::Container(_) | NetworkMode::None) {
             return Ok(None);
         }
         let netns = self.network_namespace((pid, start_time))?;
-        if network.mode == NetworkMode::None {
-            attach::bring_up_loopback(netns.as_fd()).map_err(Error::network(&record.name))?;
-            return Ok(None);
-        }
         if network.mode == NetworkMode::Pod {
             return self.attach_pod(record, &netns).map(Some);
         }

@@ -402,6 +402,13 @@ pub struct LinkChange<'a> {
     pub netns: Option<BorrowedFd<'a>>,
 }
 
+/// Brings up `lo`, which each network namespace has as its first link.
+pub fn loopback_up() -> Message {
+    set_link(Place::Index(LOOPBACK), &LinkChange { up: Some(true), ..LinkChange::default() })
+}
+
+const LOOPBACK: u32 = 1;
+
 /// `RTM_SETLINK`: changes `place`.
 pub fn set_link(place: Place<'_>, change: &LinkChange<'_>) -> Message {
     let flags = if change.up == Some(true) { IFF_UP } else { 0 };

@@ -14,7 +14,7 @@ pub use inet6::{add_address6, addresses6, default_route6, delete_default_route6,
 pub use link::{
     AddressGeneration, BridgePortState, Ipv4Conf, Link, LinkChange, LinkKind, MacAddress, Macvlan,
     MacvlanMode, NewLink, Place, VethPeer, Vlan, Vxlan, delete_link, link_by_index, link_by_name,
-    link_request, links, links_request, new_link, set_bridge_port, set_link,
+    link_request, links, links_request, loopback_up, new_link, set_bridge_port, set_link,
 };
 pub use neighbour::{
     Neighbour, delete_forwarding, delete_neighbour, forwarding, neighbours, set_forwarding, set_neighbour,

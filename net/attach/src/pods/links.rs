@@ -11,7 +11,7 @@ use netlink::{Protocol, Socket};
 use rustix::io::Errno;
 
 use crate::error::Error;
-use crate::links::{CONTAINER_LINK, HostLinks, loopback_up, mac_of};
+use crate::links::{CONTAINER_LINK, HostLinks, mac_of};
 
 use super::{PodAttachment, PodNetworkConfig, addresses};
 
@@ -125,7 +125,7 @@ pub(super) fn configure(
         source,
     };
     let mut socket = Socket::open_in(netns, Protocol::Route).map_err(step)?;
-    let messages = [loopback_up(), route::link_request(Place::Name(CONTAINER_LINK))];
+    let messages = [route::loopback_up(), route::link_request(Place::Name(CONTAINER_LINK))];
     let answers = socket.execute_all(&messages).map_err(step)?;
     let link = answers.iter().flatten().find_map(Link::parse).unwrap_or_default();
     let change = LinkChange {

@@ -266,6 +266,22 @@ fn ns_01_the_program_is_pid_1_inside_and_another_outside() {
 }
 
 #[test]
+fn ns_03_loopback_is_up_in_a_network_namespace_of_its_own() {
+    isolated(|| {
+        let ping = "ping -c 1 -W 5 127.0.0.1 | grep -c '1 packets received'";
+        assert_eq!(Bundle::new().script(ping).run().ok(), "1");
+        let of_a_user = Bundle::new().script(ping).with(|spec| {
+            add(spec, json!({ "type": "user" }));
+            maps(spec);
+            spec["process"]["capabilities"]["effective"] = json!(["CAP_NET_RAW"]);
+            spec["process"]["capabilities"]["permitted"] = json!(["CAP_NET_RAW"]);
+            spec["process"]["capabilities"]["bounding"] = json!(["CAP_NET_RAW"]);
+        });
+        assert_eq!(of_a_user.run().ok(), "1");
+    });
+}
+
+#[test]
 fn ns_06_host_and_domain_name_are_private() {
     isolated(|| {
         let before = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
