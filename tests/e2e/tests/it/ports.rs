@@ -612,7 +612,7 @@ fn nw_20_one_that_waits_to_be_started_again_gets_no_connections() {
         }
         wait_for("both to answer again", || {
             let said = (0..20).map(|_| outside.curl("http://192.0.2.1:8080/").stdout);
-            let seen: std::collections::BTreeSet<String> =
+            let seen: BTreeSet<String> =
                 said.filter(|said| said.contains("Name: ")).map(|said| who(&said)).collect();
             (seen.len() == 2).then_some(())
         });
