@@ -116,8 +116,7 @@ mod tests {
         assert_eq!(got.pids().as_ref().unwrap().limit(), -1);
         assert!(of("update web --cpu-period x").is_err());
         assert!(of("update web --memory 1X").is_err());
-        let memory =
-            of("update web --memory 1.5g --memory-reservation 2KiB").unwrap().memory().clone().unwrap();
+        let memory = of("update web --memory 1.5g --memory-reservation 2KiB").unwrap().memory().unwrap();
         assert_eq!((memory.limit(), memory.reservation()), (Some(3 << 29), Some(2048)));
     }
 }
