@@ -13,6 +13,8 @@ use crate::{apt, carried};
 /// What `strake` carries within itself.
 const SMALL: &[&str] = &["strake-shim", "strake-runtime"];
 
+const SMALL_PROFILE: &str = "small";
+
 /// Finished binaries.
 pub(crate) struct Built {
     /// The directory that has `strake`, `strake-shim` and `strake-runtime`.
@@ -45,11 +47,15 @@ pub(crate) fn build(root: &Path) -> Result<Built> {
         }
         if target.static_flag {
             command.env("RUSTFLAGS", "-C target-feature=+crt-static");
+        } else if profile == SMALL_PROFILE {
+            // Head, code and constants in one segment: a page of padding less, in the file and in memory.
+            let flags = r#"["-C", "link-arg=-Wl,-z,noseparate-code"]"#;
+            command.args(["--config", &format!("target.{}.rustflags={flags}", target.triple)]);
         }
         run(&mut command)?;
         Ok::<_, anyhow::Error>(target_dir(root).join(&target.triple).join(profile))
     };
-    let from = make("small", SMALL)?;
+    let from = make(SMALL_PROFILE, SMALL)?;
     let large = make("release", &["strake"])?;
     let dir = target_dir(root).join("dist");
     fs::create_dir_all(&dir)?;

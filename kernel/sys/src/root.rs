@@ -97,7 +97,7 @@ impl RootDir {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             done => return done,
         }
-        if let Some(made) = self.mkdir_last(&base.join(inside(path)), mode) {
+        if let Some(made) = self.mkdir_last(base, inside(path), mode) {
             return Ok(made);
         }
         let mut walk = Walk::new(base);
@@ -107,11 +107,12 @@ impl RootDir {
     }
 
     /// The usual case: the parent is there, and nothing of that name in it. Whatever else it is, the
-    /// walk does, or tells.
-    fn mkdir_last(&self, path: &Path, mode: u32) -> Option<OwnedFd> {
+    /// walk does, or tells. Without a name below it `base` is what is missing, which nobody makes.
+    fn mkdir_last(&self, base: &Path, path: &Path, mode: u32) -> Option<OwnedFd> {
         let directory = OFlags::PATH | OFlags::DIRECTORY;
-        let parent = self.open_at(path.parent()?, directory, Mode::empty()).ok()?;
         let name = path.file_name()?;
+        let parent = base.join(path.parent()?);
+        let parent = self.open_at(&parent, directory, Mode::empty()).ok()?;
         rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(mode)).ok()?;
         open_dir(&parent, name).ok()
     }
@@ -353,7 +354,10 @@ mod tests {
     fn what_is_to_be_there_is_not_made() {
         let (dir, root) = tree();
         let below = |base: &str| root.mkdir_below(Path::new(base), Path::new("a/b"), 0o755);
-        assert_eq!(below("/gone").unwrap_err().kind(), io::ErrorKind::NotFound);
+        for path in ["", ".", "a", "a/b"] {
+            let made = root.mkdir_below(Path::new("/gone"), Path::new(path), 0o755);
+            assert_eq!(made.unwrap_err().kind(), io::ErrorKind::NotFound, "{path}");
+        }
         assert!(!dir.path().join("gone").exists());
         symlink("in", dir.path().join("link")).unwrap();
         symlink("../beside", dir.path().join("in/up")).unwrap();
