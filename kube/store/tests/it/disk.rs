@@ -163,7 +163,10 @@ impl Memory {
 
     /// Does it, and notes it in the same order.
     fn act(&self, act: Act) {
-        let mut files = self.files.lock().unwrap();
+        self.act_in(&mut self.files.lock().unwrap(), act);
+    }
+
+    fn act_in(&self, files: &mut Files, act: Act) {
         files.apply(&act);
         if let Some(trace) = self.trace.lock().unwrap().as_mut() {
             trace.push(act);
@@ -195,8 +198,10 @@ impl Storage for Memory {
 
     fn create(&self, name: &str) -> io::Result<Arc<dyn StorageFile>> {
         self.check_space(true)?;
-        let next = self.files.lock().unwrap().contents.last_key_value().map_or(0, |(number, _)| number + 1);
-        self.act(Act::Create(name.to_owned(), next));
+        // Two threads that create a file at the same time must not get the same one.
+        let mut files = self.files.lock().unwrap();
+        let next = files.contents.last_key_value().map_or(0, |(number, _)| number + 1);
+        self.act_in(&mut files, Act::Create(name.to_owned(), next));
         Ok(self.file(next))
     }
 
