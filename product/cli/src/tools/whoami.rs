@@ -2,15 +2,20 @@
 //!
 //! HTTP/1.1 with keep-alive, one thread a connection. `/` and any other path answer with
 //! host name, addresses and the request; `/health` with 200 or what was posted to it;
-//! `/data?size=N` with so many bytes; `/api` as JSON.
+//! `/data?size=N` with so many bytes; `/api` as JSON. Asked to end, it answers first what it was
+//! asked.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::{Outcome, wrong};
 
@@ -19,10 +24,33 @@ const HEAD_BYTES_MAX: u64 = 64 << 10;
 const BODY_BYTES_MAX: u64 = 1 << 20;
 const DATA_BYTES_MAX: usize = 1 << 30;
 
+/// Asked to end, it waits so long for somebody whose connection is on its way,
+const LINGER: Duration = Duration::from_millis(20);
+/// and so long at most for those that have not been answered.
+const END_WITHIN: Duration = Duration::from_secs(2);
+
 /// What every answer needs.
 struct Server {
     name: Option<String>,
     health: AtomicU16,
+    /// Connections with a request that is not answered: new ones, too.
+    busy: AtomicUsize,
+}
+
+/// One of the busy connections.
+struct Busy(Arc<Server>);
+
+impl Busy {
+    fn new(server: &Arc<Server>) -> Self {
+        server.busy.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(server))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 struct Request {
@@ -50,48 +78,69 @@ pub(super) fn run(args: &[String], variables: &BTreeMap<String, String>) -> Outc
     let port: u16 =
         port.parse().map_err(|_| wrong(format!("port {port:?} is not a number from 1 to 65535")))?;
     let listener = TcpListener::bind(("0.0.0.0", port))?;
-    let server = Arc::new(Server { name, health: AtomicU16::new(200) });
+    let server = Arc::new(Server { name, health: AtomicU16::new(200), busy: AtomicUsize::new(0) });
     // Process 1 gets no signal that it does not handle (pid_namespaces(7)).
-    end_on_signals()?;
-    for connection in listener.incoming() {
-        let Ok(connection) = connection else { continue };
-        let server = Arc::clone(&server);
-        // A connection that cannot have a thread is closed, and its client tries again.
-        let _ = thread::Builder::new().stack_size(128 << 10).spawn(move || server.serve(&connection));
+    let signals: Vec<_> = ["TERM", "INT"].into_iter().filter_map(sys::signal::Signal::parse).collect();
+    let signal = sys::signal::signalfd(&signals)?;
+    listener.set_nonblocking(true)?;
+    while let Some(connection) = next(&listener, &signal) {
+        begin(&server, connection);
     }
+    end(&listener, &server);
     Ok(0)
 }
 
-/// Ends the program on SIGTERM and SIGINT.
-fn end_on_signals() -> std::io::Result<()> {
-    let signals: Vec<_> = ["TERM", "INT"].into_iter().filter_map(sys::signal::Signal::parse).collect();
-    sys::signal::block(&signals)?;
-    let fd = sys::signal::signalfd(&signals)?;
-    thread::spawn(move || {
-        loop {
-            let mut polled = [rustix::event::PollFd::new(&fd, rustix::event::PollFlags::IN)];
-            if rustix::event::poll(&mut polled, None).is_ok()
-                && let Ok(Some(_)) = sys::signal::read_signalfd(&fd)
-            {
-                sys::process::exit_now(0);
-            }
+/// The next connection; `None` when it is asked to end.
+fn next(listener: &TcpListener, signal: &OwnedFd) -> Option<TcpStream> {
+    loop {
+        let mut polled = [PollFd::new(listener, PollFlags::IN), PollFd::new(signal, PollFlags::IN)];
+        // An interrupted call is made again.
+        let _ = poll(&mut polled, None);
+        if let Ok(Some(_)) = sys::signal::read_signalfd(signal) {
+            return None;
         }
-    });
-    Ok(())
+        if let Ok((connection, _)) = listener.accept() {
+            return Some(connection);
+        }
+    }
+}
+
+/// Answers all that have asked.
+fn end(listener: &TcpListener, server: &Arc<Server>) {
+    let until = Instant::now() + END_WITHIN;
+    let linger = Timespec { tv_sec: 0, tv_nsec: LINGER.as_nanos() as i64 };
+    while Instant::now() < until {
+        let came = poll(&mut [PollFd::new(listener, PollFlags::IN)], Some(&linger));
+        match listener.accept() {
+            Ok((connection, _)) => begin(server, connection),
+            Err(_) if came == Ok(0) && server.busy.load(Ordering::SeqCst) == 0 => return,
+            Err(_) => {}
+        }
+    }
+}
+
+fn begin(server: &Arc<Server>, connection: TcpStream) {
+    let busy = Busy::new(server);
+    let server = Arc::clone(server);
+    // A connection that cannot have a thread is closed, and its client tries again.
+    let _ = thread::Builder::new().stack_size(128 << 10).spawn(move || serve(&server, &connection, busy));
+}
+
+fn serve(server: &Arc<Server>, connection: &TcpStream, busy: Busy) {
+    let (mut reader, mut busy) = (BufReader::new(connection), Some(busy));
+    // The next request has begun with its first byte.
+    while reader.fill_buf().is_ok_and(|bytes| !bytes.is_empty()) {
+        let _busy = busy.take().unwrap_or_else(|| Busy::new(server));
+        let Ok(Some(request)) = read_request(&mut reader) else { return };
+        let keep = !request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
+            && request.version == "HTTP/1.1";
+        if server.answer(connection, &request, keep).is_err() || !keep {
+            return;
+        }
+    }
 }
 
 impl Server {
-    fn serve(&self, connection: &TcpStream) {
-        let mut reader = BufReader::new(connection);
-        while let Ok(Some(request)) = read_request(&mut reader) {
-            let keep = !request.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("close"))
-                && request.version == "HTTP/1.1";
-            if self.answer(connection, &request, keep).is_err() || !keep {
-                return;
-            }
-        }
-    }
-
     fn answer(&self, mut connection: &TcpStream, request: &Request, keep: bool) -> std::io::Result<()> {
         let path = request.target.split('?').next().unwrap_or("/");
         let (status, kind, body) = match (request.method.as_str(), path) {
