@@ -76,9 +76,7 @@ pub(crate) fn id(invocation: &Invocation) -> anyhow::Result<ContainerId> {
 }
 
 fn delete(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
-    for warning in runtime.delete(&id(invocation)?, invocation.has("force"))? {
-        log.warn(&warning);
-    }
+    log.warn_all(&runtime.delete(&id(invocation)?, invocation.has("force"))?);
     Ok(0)
 }
 

@@ -57,6 +57,11 @@ impl Log {
         self.write("warning", message);
     }
 
+    /// Each of these.
+    pub(crate) fn warn_all(&self, messages: &[String]) {
+        messages.iter().for_each(|message| self.warn(message));
+    }
+
     /// Whether `--debug` was given.
     pub(crate) fn debugs(&self) -> bool {
         self.debug

@@ -5,6 +5,7 @@ use std::ops::Bound;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use client::{Change, Item};
+use controllers::object::map_selector;
 use controllers::{Key, Resource, View};
 use kube_object::label_selector::LabelSelector;
 use kube_object::resource::GroupVersionResource;
@@ -200,12 +201,9 @@ impl View for Index {
     ) -> Vec<Key> {
         // Every change of a pod asks all services of its namespace: they are not decoded for that.
         let selects = |item: &Item| {
-            let wanted: BTreeMap<String, String> =
-                serde_json::from_slice(item.part(path)).unwrap_or_default();
-            let has = |labels: &BTreeMap<String, String>| {
-                wanted.iter().all(|(name, value)| labels.get(name) == Some(value))
-            };
-            !wanted.is_empty() && labels.iter().any(has)
+            let map: Value = serde_json::from_slice(item.part(path)).unwrap_or_default();
+            let selector = map_selector(&map, &[]);
+            labels.iter().any(|labels| selector.matches(labels))
         };
         let all = self.items(resource, Some(namespace)).into_iter();
         all.filter(|item| selects(item))

@@ -11,7 +11,7 @@ use oci_runtime::criu::{
     CgroupMode, CheckpointOptions, CriuProgram, ImageOptions, PageServer, RestoreOptions,
 };
 
-use super::launch::{console_socket, hand_over, warn};
+use super::launch::{console_socket, hand_over_or_delete, warn};
 use super::{bundle, id};
 use crate::args::Invocation;
 use crate::current_dir;
@@ -39,9 +39,12 @@ pub(crate) fn checkpoint(runtime: &Runtime, invocation: &Invocation, log: &Log) 
     };
     let goes_on = options.leave_running || options.pre_dump;
     runtime.checkpoint(&id, options)?;
-    if !goes_on && let Err(error) = runtime.delete(&id, true) {
-        // It is saved: that counts.
-        log.warn(&format!("delete the container after its checkpoint: {error}"));
+    if !goes_on {
+        match runtime.delete(&id, true) {
+            Ok(warnings) => log.warn_all(&warnings),
+            // It is saved: that counts.
+            Err(error) => log.warn(&format!("delete the container after its checkpoint: {error}")),
+        }
     }
     Ok(0)
 }
@@ -57,7 +60,7 @@ pub(crate) fn restore(runtime: &Runtime, invocation: &Invocation, log: &Log) -> 
     let id = id(invocation)?;
     let bundle = bundle(invocation)?;
     let oci_runtime::bundle::Loaded { spec, warnings } = oci_runtime::bundle::load(&bundle)?;
-    warnings.iter().for_each(|warning| log.warn(warning));
+    log.warn_all(&warnings);
     let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let socket = console_socket(invocation, terminal, foreground)?;
     let text = |option| invocation.value(option).map(str::to_owned);
@@ -70,13 +73,10 @@ pub(crate) fn restore(runtime: &Runtime, invocation: &Invocation, log: &Log) -> 
     };
     let mut restored = runtime.restore(&id, &spec, &options)?;
     warn(log, &restored);
-    if let Err(error) = hand_over(invocation, &mut restored, socket) {
-        drop(runtime.delete(&id, true));
-        return Err(error);
-    }
+    hand_over_or_delete(runtime, &id, invocation, &mut restored, socket)?;
     let Some(signals) = signals else { return Ok(0) };
     let status = foreground::wait(&restored, &signals).context("wait for the container")?;
-    runtime.delete(&id, true)?;
+    log.warn_all(&runtime.delete(&id, true)?);
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
 

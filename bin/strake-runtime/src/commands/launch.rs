@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
+use base::ContainerId;
 use oci_runtime::{ConsoleSize, CreateOptions, Created, Runtime, Stdio};
 use oci_spec::runtime::Spec;
 
@@ -20,10 +21,7 @@ pub(crate) fn create(runtime: &Runtime, invocation: &Invocation, log: &Log) -> a
     let asked = Asked::read(invocation, log, false)?;
     let mut created = runtime.create(&id, &asked.spec, asked.options)?;
     tell(log, &created);
-    if let Err(error) = hand_over(invocation, &mut created, asked.socket) {
-        drop(runtime.delete(&id, true));
-        return Err(error);
-    }
+    hand_over_or_delete(runtime, &id, invocation, &mut created, asked.socket)?;
     debug_steps(runtime, invocation, log);
     Ok(0)
 }
@@ -39,10 +37,7 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     let asked = Asked::read(invocation, log, !detach)?;
     let mut held = runtime.hold(&id, &asked.spec, asked.options)?;
     tell(log, &held.created);
-    if let Err(error) = hand_over(invocation, &mut held.created, asked.socket) {
-        drop(runtime.delete(&id, true));
-        return Err(error);
-    }
+    hand_over_or_delete(runtime, &id, invocation, &mut held.created, asked.socket)?;
     if let Err(error) = runtime.start_held(&held) {
         drop(runtime.delete(&id, true));
         return match &error {
@@ -57,9 +52,7 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     let Some(signals) = signals else { return Ok(0) };
     let status = foreground::wait(&held.created, &signals).context("wait for the container")?;
     if !invocation.has("keep") {
-        for warning in runtime.delete_held(&held)? {
-            log.warn(&warning);
-        }
+        log.warn_all(&runtime.delete_held(&held)?);
     }
     Ok(u8::try_from(status.shell_code()).unwrap_or(u8::MAX))
 }
@@ -76,7 +69,7 @@ impl Asked {
     fn read(invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Self> {
         let bundle = bundle(invocation)?;
         let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
-        warnings.iter().for_each(|warning| log.warn(warning));
+        log.warn_all(&warnings);
         let preserve_fds = preserved(invocation)?;
         pass_listen_fds(&mut spec);
         let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
@@ -133,6 +126,17 @@ pub(crate) fn warn(log: &Log, created: &Created) {
     for warning in &created.warnings {
         log.warn(warning);
     }
+}
+
+/// [`hand_over`] of a container, which goes where that fails.
+pub(crate) fn hand_over_or_delete(
+    runtime: &Runtime,
+    id: &ContainerId,
+    invocation: &Invocation,
+    created: &mut Created,
+    socket: Option<UnixStream>,
+) -> anyhow::Result<()> {
+    hand_over(invocation, created, socket).inspect_err(|_| drop(runtime.delete(id, true)))
 }
 
 /// Gives the terminal and the process id to those who asked for them.
