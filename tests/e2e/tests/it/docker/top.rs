@@ -15,8 +15,10 @@ fn the_containers_processes_and_no_others_in_the_columns_of_ps() {
             let words = |line: &str| line.split_whitespace().map(str::to_owned).collect();
             strake.ok(&[&["top"], args].concat()).lines().map(words).collect()
         };
-        wait_for("the script", || strake.ok(&["top", "web"]).contains("sleep 5678").then_some(()));
-        let all = rows(&["web"]);
+        // Both are there once no process is the shell any more, whose arguments name them, too.
+        let all = wait_for("the script", || {
+            Some(rows(&["web"])).filter(|all| all[1..].iter().all(|row| row[7] == "sleep"))
+        });
         assert_eq!(all[0], ["UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD"]);
         assert_eq!(all.len(), 3, "{all:?}");
         let init = pid(&strake, "web").to_string();

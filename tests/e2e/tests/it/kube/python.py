@@ -75,6 +75,10 @@ def crud():
 
 def watches():
     core = client.CoreV1Api()
+    # The map that every namespace is given comes before what is watched.
+    for event in watch.Watch().stream(core.list_namespaced_config_map, NAMESPACE, timeout_seconds=50):
+        if event["object"].metadata.name == "kube-root-ca.crt":
+            break
     start = core.list_namespaced_config_map(NAMESPACE).metadata.resource_version
 
     def change():
