@@ -44,7 +44,7 @@ fn table(release: &str, swagger: &Value, facts: &Facts) -> anyhow::Result<String
     let definitions = swagger["definitions"].as_object().context("the file has no definitions")?;
     let ids: BTreeMap<&str, usize> = definitions
         .iter()
-        .filter(|(_, definition)| definition["properties"].is_object())
+        .filter(|(name, definition)| definition["properties"].is_object() || sources::empty(facts, name))
         .map(|(name, _)| name.as_str())
         .collect::<BTreeSet<_>>()
         .into_iter()
@@ -304,6 +304,33 @@ mod tests {
             S log - v1 Pod get\n\
             T io.k8s.api.core.v1.Pod -\n\
             F spec []string r l=set\n";
+        assert_eq!(text, wanted);
+    }
+
+    #[test]
+    fn an_empty_message_is_a_type_and_raw_json_is_not() {
+        let mut facts = Facts::new();
+        sources::proto(
+            "package k8s.io.a;\nmessage Empty {\n}\nmessage Raw {\n  optional bytes raw = 1;\n}\n",
+            &mut facts,
+        );
+        let swagger = serde_json::json!({
+            "definitions": {
+                "io.k8s.a.Empty": {"type": "object"},
+                "io.k8s.a.Raw": {"type": "object"},
+                "io.k8s.a.Whole": {"properties": {
+                    "empty": {"$ref": "#/definitions/io.k8s.a.Empty"},
+                    "raw": {"$ref": "#/definitions/io.k8s.a.Raw"},
+                }},
+            },
+            "paths": {},
+        });
+        let text = table("1.36", &swagger, &facts).expect("a table");
+        let wanted = "strake-kube-schema 1 1.36\n\
+            T io.k8s.a.Empty -\n\
+            T io.k8s.a.Whole -\n\
+            F empty @0\n\
+            F raw any\n";
         assert_eq!(text, wanted);
     }
 

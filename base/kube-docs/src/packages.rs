@@ -55,7 +55,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package!(
         "io.k8s.api.apiserverinternal.v1alpha1",
         k8s_openapi::api::apiserverinternal::v1alpha1:
-        ServerStorageVersion, StorageVersion, StorageVersionCondition, StorageVersionStatus
+        ServerStorageVersion, StorageVersion, StorageVersionCondition, StorageVersionSpec, StorageVersionStatus
     ),
     package!(
         "io.k8s.api.apps.v1",
@@ -297,7 +297,7 @@ pub(crate) const PACKAGES: &[Package] = &[
     package!(
         "io.k8s.api.scheduling.v1alpha2",
         k8s_openapi::api::scheduling::v1alpha2:
-        GangSchedulingPolicy, PodGroup, PodGroupResourceClaim, PodGroupResourceClaimStatus,
+        BasicSchedulingPolicy, GangSchedulingPolicy, PodGroup, PodGroupResourceClaim, PodGroupResourceClaimStatus,
         PodGroupSchedulingConstraints, PodGroupSchedulingPolicy, PodGroupSpec, PodGroupStatus,
         PodGroupTemplate, PodGroupTemplateReference, TopologyConstraint, TypedLocalObjectReference,
         Workload, WorkloadPodGroupTemplateReference, WorkloadSpec

@@ -63,7 +63,9 @@ pub(crate) fn proto(text: &str, facts: &mut Facts) -> String {
             let package = package.trim_end_matches(';');
             prefix = definition(package);
         } else if let Some(name) = line.strip_prefix("message ") {
-            message = Some(format!("{prefix}.{}", name.trim_end_matches(" {")));
+            let name = format!("{prefix}.{}", name.trim_end_matches(" {"));
+            facts.entry(name.clone()).or_default();
+            message = Some(name);
         } else if line == "}" {
             message = None;
         } else if let Some(value) = line.strip_prefix("// +default=") {
@@ -90,6 +92,11 @@ fn key(name: &str) -> String {
 /// A protobuf name as OpenAPI writes it.
 fn definition(name: &str) -> String {
     name.replacen("k8s.io.", "io.k8s.", 1).replace('_', "-")
+}
+
+/// Whether a definition is known to be a message without fields, rather than raw JSON.
+pub(crate) fn empty(facts: &Facts, definition: &str) -> bool {
+    facts.get(definition).is_some_and(BTreeMap::is_empty)
 }
 
 /// The field of a definition and its numbers on the wire, joined with dots: several where Go

@@ -17,6 +17,7 @@ pub(crate) mod metadata;
 mod networking;
 mod path;
 mod pod;
+mod pod_group;
 mod policy;
 mod rbac;
 mod registration;

@@ -5,7 +5,7 @@ use kube_object::resource::GroupVersionKind;
 use super::common::{no_subresource, nothing, subdomain_name};
 use super::{
     Rules, certificates, cluster, config, device, endpoints, event, flow_control, ingress, networking, pod,
-    policy, rbac, registration, review, scheduling, service, storage, volume, webhook, workload,
+    pod_group, policy, rbac, registration, review, scheduling, service, storage, volume, webhook, workload,
 };
 
 /// Rules of a kind that has none of its own.
@@ -60,7 +60,9 @@ fn other(group: &str, kind: &str) -> Rules {
         ("resource.k8s.io", "ResourceClaim") => device::CLAIM,
         ("resource.k8s.io", "ResourceClaimTemplate") => device::TEMPLATE,
         ("resource.k8s.io", "ResourceSlice") => device::SLICE,
+        ("scheduling.k8s.io", "PodGroup") => pod_group::GROUP,
         ("scheduling.k8s.io", "PriorityClass") => scheduling::PRIORITY,
+        ("scheduling.k8s.io", "Workload") => pod_group::WORKLOAD,
         _ => PLAIN,
     }
 }

@@ -28,7 +28,7 @@ fn complete(gvk: &GroupVersionKind, mut object: Value) -> Value {
 
 /// What creating an object is refused with, after decoding and defaults.
 #[track_caller]
-fn create(api_version: &str, kind: &str, object: Value, expected: &[&str]) {
+pub(super) fn create(api_version: &str, kind: &str, object: Value, expected: &[&str]) {
     let gvk = gvk(api_version, kind);
     let mut object = complete(&gvk, object);
     crate::decode(&gvk, &mut object);
@@ -38,7 +38,7 @@ fn create(api_version: &str, kind: &str, object: Value, expected: &[&str]) {
 
 /// What replacing an object is refused with.
 #[track_caller]
-fn update(api_version: &str, kind: &str, old: Value, new: Value, expected: &[&str]) {
+pub(super) fn update(api_version: &str, kind: &str, old: Value, new: Value, expected: &[&str]) {
     let gvk = gvk(api_version, kind);
     let [mut new, mut old] = [new, old].map(|object| complete(&gvk, object));
     for object in [&mut new, &mut old] {

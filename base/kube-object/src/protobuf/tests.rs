@@ -57,6 +57,20 @@ fn objects_come_back_as_they_were() {
     }
 }
 
+/// A message without fields is no JSON in a wrapper: what Go writes is nothing but its tag.
+#[test]
+fn a_message_without_fields_is_there_or_not() {
+    let gvk = GroupVersionKind::new("scheduling.k8s.io", "v1alpha2", "PodGroup");
+    let group = json!({"apiVersion": "scheduling.k8s.io/v1alpha2", "kind": "PodGroup", "metadata": {"name": "g"},
+        "spec": {"schedulingPolicy": {"basic": {}}}, "status": {}});
+    let policy = [0x12, 4, 0x12, 2, 0x0a, 0];
+    assert!(encode_message(&gvk, &group).unwrap().windows(policy.len()).any(|part| part == policy));
+    assert_eq!(round(&group), group);
+    let crd = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": "c"},
+        "spec": {"versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}}}]}});
+    assert_eq!(round(&crd), crd);
+}
+
 /// What Go writes for `v1.ConfigMap{ObjectMeta: {Name: "a"}}`, field by field.
 #[test]
 fn zeros_that_go_writes_are_left_out() {

@@ -72,3 +72,17 @@ async fn openapi_documents() {
     assert_eq!(front.get("/openapi/v9").await.code, 404);
     front.end().await;
 }
+
+#[tokio::test]
+async fn a_type_without_fields_has_a_definition() {
+    let front = Front::new().await;
+    let document = front.get("/openapi/v3/apis/apiextensions.k8s.io/v1").await.json();
+    let package = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1";
+    let parts = &document["components"]["schemas"][format!("{package}.CustomResourceSubresources")];
+    let reference = format!("#/components/schemas/{package}.CustomResourceSubresourceStatus");
+    assert!(parts["properties"]["status"].to_string().contains(&reference), "{parts}");
+    let empty = &document["components"]["schemas"][format!("{package}.CustomResourceSubresourceStatus")];
+    assert_eq!((&empty["type"], empty.get("properties")), (&"object".into(), None));
+    assert!(empty["description"].as_str().is_some_and(|words| words.contains("status")), "{empty}");
+    front.end().await;
+}
