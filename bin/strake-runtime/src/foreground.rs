@@ -34,6 +34,7 @@ pub(crate) fn wait(created: &Created, signals: &Signals) -> io::Result<ExitStatu
     if let Some(relay) = &mut relay {
         relay.drain();
     }
+    crate::ALLOCATOR.end();
     status
 }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[derive(Debug)]
 pub struct Arena {
     busy: AtomicBool,
+    ending: AtomicBool,
     blocks: UnsafeCell<Blocks>,
 }
 
@@ -35,7 +36,13 @@ impl Arena {
     /// An empty one.
     pub const fn new() -> Self {
         let blocks = Blocks { next: ptr::null_mut(), left: 0, free: [ptr::null_mut(); SIZES] };
-        Self { busy: AtomicBool::new(false), blocks: UnsafeCell::new(blocks) }
+        Self { busy: AtomicBool::new(false), ending: AtomicBool::new(false), blocks: UnsafeCell::new(blocks) }
+    }
+
+    /// Takes nothing back from here on: for a program that is about to end. A block that is given
+    /// back is written to, and where its page is shared with a child's that is copied for it.
+    pub fn end(&self) {
+        self.ending.store(true, Ordering::Relaxed);
     }
 
     /// One thread at a time. Programs with one thread never wait here, nor does a fork of one.
@@ -126,6 +133,7 @@ unsafe impl GlobalAlloc for Arena {
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         match class(&layout) {
+            Some(_) if self.ending.load(Ordering::Relaxed) => {}
             Some(class) => self.with(|blocks| blocks.give(block, class)),
             // SAFETY: the caller's promise is the same, and the block came from there.
             None => unsafe { System.dealloc(block, layout) },

@@ -1,5 +1,7 @@
 //! Reading a bundle's `config.json`.
 
+mod members;
+
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Capability, Spec};
@@ -23,13 +25,21 @@ pub fn load_spec(bundle: &Path) -> Result<Spec, Error> {
 
 /// As [`load_spec`], and says what it left out.
 pub fn load(bundle: &Path) -> Result<Loaded, Error> {
+    load_but(bundle, &[])
+}
+
+/// As [`load`], without the member that is named from the top on.
+pub(crate) fn load_but(bundle: &Path, left_out: &[&str]) -> Result<Loaded, Error> {
     let path = bundle.join("config.json");
-    let bytes = match std::fs::read(&path) {
+    let mut bytes = match std::fs::read(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(Error::NoConfig { bundle: bundle.to_owned() });
         }
         read => read.map_err(Error::path("read", &path))?,
     };
+    if !left_out.is_empty() {
+        members::blank(&mut bytes, left_out);
+    }
     parse(&bytes, &path)
 }
 

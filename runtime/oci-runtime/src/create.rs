@@ -594,6 +594,9 @@ impl Parent<'_> {
         record.steps.extend(
             report.steps.into_iter().map(|step| StepRecord { name: format!("init: {}", step.name), ..step }),
         );
+        if let Some(filter) = &ready.filter {
+            self.creation.dir.write_filter(filter)?;
+        }
         let file = self.creation.dir.write(record)?;
         failpoint::hit("create.committed");
         if self.creation.gated {

@@ -6,6 +6,7 @@ use cgroup::{Cgroup, Layout};
 use oci_spec::runtime::Linux;
 use rustix::fs::{Mode, OFlags};
 use sys::clone::Forked;
+use sys::seccomp::Filter;
 use sys::{Namespace, NamespaceSet};
 
 use crate::channel::{FromInit, InitEnd, RuntimeEnd};
@@ -22,22 +23,22 @@ use crate::store::StateDir;
 ///
 /// What fails because init ends meanwhile, at whatever step and with whatever errno (a clone into a
 /// PID namespace without init is ENOMEM, `pid_namespaces(7)`), is told as that.
-pub(crate) fn exec(
-    dir: &StateDir,
-    record: &ContainerRecord,
-    linux: &Linux,
-    options: &ExecOptions,
-) -> Result<Created, Error> {
-    let told = |error| if record.init_is_ending() { NOT_RUNNING } else { error };
-    exec_while_it_lives(dir, record, linux, options).map_err(told)
+pub(crate) fn exec(target: &Target<'_>, options: &ExecOptions) -> Result<Created, Error> {
+    let told = |error| if target.record.init_is_ending() { NOT_RUNNING } else { error };
+    exec_while_it_lives(target, options).map_err(told)
 }
 
-fn exec_while_it_lives(
-    dir: &StateDir,
-    record: &ContainerRecord,
-    linux: &Linux,
-    options: &ExecOptions,
-) -> Result<Created, Error> {
+/// What a process is run in.
+pub(crate) struct Target<'a> {
+    pub(crate) dir: &'a StateDir,
+    pub(crate) record: &'a ContainerRecord,
+    /// Of the bundle's spec.
+    pub(crate) linux: &'a Linux,
+    pub(crate) filter: Option<&'a Filter>,
+}
+
+fn exec_while_it_lives(target: &Target<'_>, options: &ExecOptions) -> Result<Created, Error> {
+    let &Target { dir, record, linux, filter } = target;
     let namespaces = namespaces_of(record);
     let init = sys::pidfd::open(record.pid);
     let open = |kind, what| {
@@ -61,7 +62,6 @@ fn exec_while_it_lives(
     let init = init.map_err(Error::system("open init's descriptor"))?;
     let mut warnings = Vec::new();
     let plan = process(&options.process, linux, &mut warnings)?;
-    let filter = linux.seccomp().as_ref().map(crate::seccomp::compile).transpose()?;
     let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
     let birth = Birth {
         pid: pid_namespace.as_ref().map(AsFd::as_fd),
@@ -72,7 +72,6 @@ fn exec_while_it_lives(
     match forked {
         Forked::Child => {
             drop(ours);
-            let filter = filter.as_ref();
             let joined = user.is_some();
             let cgroup = cgroup.as_ref();
             let child = Child { init, namespaces, joined, root, plan: &plan, filter, record, cgroup };
@@ -88,7 +87,7 @@ fn exec_while_it_lives(
                 None => Ok(()),
             };
             match moved.and_then(|()| parent.finish(&plan, &mut warnings)) {
-                Ok((console, start_time)) => Ok(Created { pid, pidfd, start_time, console, warnings }),
+                Ok(console) => Ok(Created { pid, pidfd, start_time: 0, console, warnings }),
                 Err(error) => {
                     let _ = sys::pidfd::send_signal(&pidfd, sys::Signal::KILL);
                     let _ = sys::process::wait_pidfd(&pidfd);
@@ -133,14 +132,15 @@ fn spawn_in_cgroup(
         let cgroup = below?;
         return Ok((spawn_into(Some(&cgroup))?, Some(cgroup)));
     }
-    match (spawn_into(record.cgroup.as_ref()), &record.cgroup) {
+    let own = record.cgroup.clone();
+    match spawn_into(own.as_ref()) {
         // Init may have moved itself below its cgroup, as systemd does: v2 then allows
         // no process in the cgroup itself.
-        (Err(error), Some(_)) => {
+        Err(error) if own.is_some() => {
             let cgroup = cgroup_of_init(record).ok_or(error)?;
             Ok((spawn_into(Some(&cgroup))?, Some(cgroup)))
         }
-        (forked, cgroup) => Ok((forked?, cgroup.clone())),
+        forked => Ok((forked?, own)),
     }
 }
 
@@ -157,7 +157,7 @@ struct Child<'a> {
     /// Init's root, where the mount namespace does not have it as its own.
     root: Option<OwnedFd>,
     plan: &'a ProcessPlan,
-    filter: Option<&'a sys::seccomp::Filter>,
+    filter: Option<&'a Filter>,
     record: &'a ContainerRecord,
     cgroup: Option<&'a Cgroup>,
 }
@@ -247,11 +247,7 @@ struct Parent<'a> {
 }
 
 impl Parent<'_> {
-    fn finish(
-        &self,
-        plan: &ProcessPlan,
-        warnings: &mut Vec<String>,
-    ) -> Result<(Option<OwnedFd>, u64), Error> {
+    fn finish(&self, plan: &ProcessPlan, warnings: &mut Vec<String>) -> Result<Option<OwnedFd>, Error> {
         let mut console = None;
         let report = loop {
             match self.channel.receive().map_err(Error::system("hear from the process"))? {
@@ -268,10 +264,9 @@ impl Parent<'_> {
         if let Some(group) = &self.record.rdt {
             group.join(self.pid)?;
         }
-        let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read the start time"))?;
         self.channel.go().map_err(Error::system("release the process"))?;
         self.exec_failure()?;
-        Ok((console, stat.start_time))
+        Ok(console)
     }
 
     /// The process's end is close-on-exec: its closing without a word is success.

@@ -69,7 +69,7 @@ pub struct Created {
     pub pid: i32,
     /// Its descriptor. The caller is the parent and reaps it.
     pub pidfd: OwnedFd,
-    /// Its start time in ticks since boot (`/proc/PID/stat`, field 22).
+    /// Init's start time in ticks since boot (`/proc/PID/stat`, field 22); 0 for a further process.
     pub start_time: u64,
     /// The master of its terminal.
     pub console: Option<OwnedFd>,

@@ -7,8 +7,10 @@ use base::{ContainerId, failpoint};
 use cgroup::SystemdBus;
 use oci_spec::runtime::{Linux, LinuxResources, Spec};
 use sys::Signal;
+use sys::seccomp::Filter;
 
 use crate::error::Error;
+use crate::exec::Target;
 use crate::gate::{self, Opened};
 use crate::held::Held;
 use crate::hooks::{self, HookError};
@@ -307,8 +309,12 @@ impl Runtime {
     pub fn container(&self, id: &ContainerId) -> Result<Container, Error> {
         let dir = StateDir::of(&self.root, id);
         let record = dir.read()?;
-        let spec = crate::bundle::load_spec(&record.bundle)?;
-        Ok(Container { dir, record, spec })
+        let filter = dir.filter();
+        // Most of a usual spec, and of no use here unless there is a listener.
+        let is_made = filter.as_ref().is_some_and(|filter| !filter.notifies());
+        let left_out: &[&str] = if is_made { &["linux", "seccomp"] } else { &[] };
+        let spec = crate::bundle::load_but(&record.bundle, left_out)?.spec;
+        Ok(Container { dir, record, filter, spec })
     }
 
     /// Changes the resources that `resources` names; all others, and device rules, stay.
@@ -390,11 +396,13 @@ impl Runtime {
 pub struct Container {
     dir: StateDir,
     record: ContainerRecord,
+    /// The filter that it was made with.
+    filter: Option<Filter>,
     spec: Spec,
 }
 
 impl Container {
-    /// The spec in its bundle.
+    /// The spec in its bundle; where its filter is kept, without the section that this was made from.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
@@ -403,7 +411,10 @@ impl Container {
     pub fn exec(&self, options: &ExecOptions) -> Result<Created, Error> {
         let none = Linux::default();
         let linux = self.spec.linux().as_ref().unwrap_or(&none);
-        crate::exec::exec(&self.dir, &self.record, linux, options)
+        let of_section = || linux.seccomp().as_ref().map(crate::seccomp::compile).transpose();
+        let made = if self.filter.is_none() { of_section()? } else { None };
+        let filter = self.filter.as_ref().or(made.as_ref());
+        crate::exec::exec(&Target { dir: &self.dir, record: &self.record, linux, filter }, options)
     }
 }
 

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use base::ContainerId;
 use rustix::fs::{Mode, OFlags};
+use sys::seccomp::Filter;
 
 use crate::error::Error;
 use crate::gate;
@@ -86,15 +87,28 @@ impl StateDir {
         Ok(file)
     }
 
-    /// Removes a directory that has the record and nothing else.
+    /// Keeps the container's filter, which its later processes get.
+    pub(crate) fn write_filter(&self, filter: &Filter) -> Result<(), Error> {
+        let path = self.path.join(FILTER);
+        fs::write(&path, filter.to_bytes()).map_err(Error::path("write", path))
+    }
+
+    /// The container's filter, if one is kept.
+    pub(crate) fn filter(&self) -> Option<Filter> {
+        Filter::from_bytes(&fs::read(self.path.join(FILTER)).ok()?)
+    }
+
+    /// Removes a directory that has the record and nothing else but a filter.
     pub(crate) fn remove_recorded(&self) -> Result<(), Error> {
-        let _ = fs::remove_file(self.path.join("state.json"));
+        for name in ["state.json", FILTER] {
+            let _ = fs::remove_file(self.path.join(name));
+        }
         fs::remove_dir(&self.path).or_else(|_| self.remove())
     }
 
     pub(crate) fn remove(&self) -> Result<(), Error> {
-        // The usual three names first: no directory has to be read.
-        for name in ["exec.fifo", "state.json", "state.json.new"] {
+        // The usual names first: no directory has to be read.
+        for name in ["exec.fifo", "state.json", FILTER, "state.json.new"] {
             let _ = fs::remove_file(self.path.join(name));
         }
         match fs::remove_dir(&self.path).or_else(|_| fs::remove_dir_all(&self.path)) {
@@ -126,6 +140,9 @@ impl StateDir {
         }
     }
 }
+
+/// The name of the file with the compiled filter.
+const FILTER: &str = "seccomp.bpf";
 
 impl ContainerRecord {
     /// Whether init lives: the id alone may have been given to another process.

@@ -115,6 +115,39 @@ impl Filter {
             .any(|instruction| instruction.code == super::program::RETURN && instruction.k == notify)
     }
 
+    /// As it is kept in a file: the flags, then the instructions.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let Flags { tsync, log, spec_allow, wait_killable_recv } = self.flags;
+        let flags = [tsync, log, spec_allow, wait_killable_recv].map(u8::from);
+        let mut bytes = Vec::with_capacity(4 + self.program.len() * 8);
+        bytes.extend(flags);
+        for &Instruction { code, jt, jf, k } in &self.program {
+            let ([c, d], [e, f, g, h]) = (code.to_le_bytes(), k.to_le_bytes());
+            bytes.extend([c, d, jt, jf, e, f, g, h]);
+        }
+        bytes
+    }
+
+    /// What [`Filter::to_bytes`] gave; `None` for what is no filter.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let (&[tsync, log, spec_allow, wait_killable_recv], program) = bytes.split_first_chunk()?;
+        let flags = Flags {
+            tsync: tsync != 0,
+            log: log != 0,
+            spec_allow: spec_allow != 0,
+            wait_killable_recv: wait_killable_recv != 0,
+        };
+        let (program, rest) = program.as_chunks();
+        let of = |&[c, d, jt, jf, e, f, g, h]: &[u8; 8]| Instruction {
+            code: u16::from_le_bytes([c, d]),
+            jt,
+            jf,
+            k: u32::from_le_bytes([e, f, g, h]),
+        };
+        let fits = rest.is_empty() && (1..=LENGTH_MAX).contains(&program.len());
+        fits.then(|| Self { program: program.iter().map(of).collect(), flags, unknown: Vec::new() })
+    }
+
     /// What it does for one call.
     pub fn evaluate(&self, call: &Call) -> Action {
         evaluate(&self.program, call)

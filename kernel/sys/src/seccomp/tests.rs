@@ -386,6 +386,20 @@ fn an_unlisted_architecture_kills() {
 }
 
 #[test]
+fn a_filter_can_be_kept_as_bytes() {
+    let mut policy = allow_list(&["read", "write"]);
+    policy.flags = Flags { log: true, spec_allow: true, ..Flags::default() };
+    let filter = compile(&policy).unwrap();
+    let bytes = filter.to_bytes();
+    assert_eq!(Filter::from_bytes(&bytes), Some(filter));
+    let longest = [&bytes[..4], &[0; 8 * 4096]].concat();
+    assert!(Filter::from_bytes(&longest).is_some());
+    for bad in [&[], &bytes[..3], &bytes[..4], &bytes[..bytes.len() - 1], &[longest, vec![0; 8]].concat()] {
+        assert_eq!(Filter::from_bytes(bad), None, "{} bytes", bad.len());
+    }
+}
+
+#[test]
 fn filters_of_a_process_can_be_read_back() {
     on_thread(|| {
         let spawn = || std::process::Command::new("sleep").arg("60").spawn().unwrap();
