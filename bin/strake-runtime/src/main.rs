@@ -43,6 +43,9 @@ fn main() -> ExitCode {
     match run(&invocation, raw, &log) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
+            if let Some(oci_runtime::Error::Unmade(unmade)) = error.downcast_ref() {
+                log.warn_all(&unmade.warnings);
+            }
             log.fatal(&text_of(&error));
             // What exec gives when the process could not be run: 255, as others do.
             ExitCode::from(if invocation.command == "exec" { 255 } else { 1 })

@@ -35,7 +35,7 @@ use crate::init::{self, Prepared, Way};
 use crate::options::{CreateOptions, Created, Rootfs};
 use crate::plan::{DeviceKind, Plan, plan};
 use crate::rdt::Resctrl;
-use crate::runtime::Settings;
+use crate::runtime::{Settings, run_poststop};
 use crate::spawn::{Birth, spawn};
 use crate::state::{ContainerRecord, ContainerStatus, StepRecord, hook_state, rfc3339};
 use crate::store::StateDir;
@@ -149,10 +149,7 @@ impl Creation<'_> {
         ready.timeline.mark("plan and record");
         match self.make(&mut ready, &options) {
             Ok(made) => Ok((made, ready.record)),
-            Err(error) => {
-                self.unmake(&ready.record);
-                Err(error)
-            }
+            Err(error) => Err(error.then(self.unmake(&ready.record))),
         }
     }
 
@@ -469,8 +466,9 @@ impl Creation<'_> {
         }
     }
 
-    /// After a failure: poststop hooks, the cgroup. The directory goes last.
-    pub(crate) fn unmake(&self, record: &ContainerRecord) {
+    /// After a failure: the cgroup, poststop hooks, of which those that failed are told. The directory
+    /// goes last.
+    pub(crate) fn unmake(&self, record: &ContainerRecord) -> Vec<String> {
         if let Some(unit) = &record.systemd_unit {
             let _ = cgroup::Systemd::connect(&self.settings.bus).and_then(|mut systemd| systemd.stop(unit));
         }
@@ -482,10 +480,7 @@ impl Creation<'_> {
             let _ = group.remove();
         }
         let _ = here::detach(record);
-        if let Some(hooks) = self.spec.hooks() {
-            let state = hook_state(record, "stopped", 0);
-            let _ = hooks::run_each("poststop", hooks.poststop().as_deref().unwrap_or_default(), &state);
-        }
+        run_poststop(record, self.spec.hooks().as_ref())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What can go wrong, with the object and the way out in the text.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -30,6 +31,9 @@ pub enum Error {
     /// The spec cannot be carried out.
     #[error(transparent)]
     Spec(#[from] SpecError),
+    /// A creation failed, and so did something when what it had made was unmade.
+    #[error(transparent)]
+    Unmade(Box<Unmade>),
     /// The seccomp policy cannot be compiled.
     #[error(transparent)]
     Seccomp(#[from] crate::seccomp::Error),
@@ -186,7 +190,41 @@ pub enum Error {
     },
 }
 
+/// Why a creation failed, and what else did after that.
+#[derive(Debug)]
+pub struct Unmade {
+    /// The failure: what this says is what that says.
+    pub error: Error,
+    /// In words, for the log.
+    pub warnings: Vec<String>,
+}
+
+impl fmt::Display for Unmade {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.error.fmt(f)
+    }
+}
+
+impl std::error::Error for Unmade {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.error.source()
+    }
+}
+
 impl Error {
+    /// With what went wrong after it.
+    pub(crate) fn then(self, warnings: Vec<String>) -> Self {
+        if warnings.is_empty() { self } else { Self::Unmade(Box::new(Unmade { error: self, warnings })) }
+    }
+
+    /// What failed first.
+    pub fn first(&self) -> &Self {
+        match self {
+            Self::Unmade(unmade) => &unmade.error,
+            error => error,
+        }
+    }
+
     pub(crate) fn path(what: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Path { what, path, source }
@@ -221,6 +259,7 @@ impl Classified for Error {
             Self::Id(_) | Self::Spec(_) | Self::Json { .. } | Self::MemoryPolicy { .. } => {
                 ErrorClass::Invalid
             }
+            Self::Unmade(unmade) => unmade.error.class(),
             Self::Seccomp(error) => error.class(),
             Self::CgroupPath(error) => error.class(),
             Self::Resources(error) => error.class(),

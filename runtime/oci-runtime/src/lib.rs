@@ -35,7 +35,7 @@ mod store;
 
 pub use create::FAILPOINTS;
 pub use criu::CriuError;
-pub use error::Error;
+pub use error::{Error, Unmade};
 pub use held::Held;
 pub use options::{ConsoleSize, CreateOptions, Created, ExecOptions, Rootfs, Stdio};
 pub use runtime::{Container, Runtime};

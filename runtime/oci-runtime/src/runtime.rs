@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use base::{ContainerId, failpoint};
 use cgroup::SystemdBus;
-use oci_spec::runtime::{Linux, LinuxResources, Spec};
+use oci_spec::runtime::{Hooks, Linux, LinuxResources, Spec};
 use sys::Signal;
 use sys::seccomp::Filter;
 
@@ -113,7 +113,7 @@ impl Runtime {
         self.release(&held.record)?;
         failpoint::hit("delete.cgroup");
         held.dir.remove_recorded()?;
-        Ok(run_poststop(&held.record))
+        Ok(run_poststop(&held.record, held.record.hooks.as_ref()))
     }
 
     /// Lets init run the user's program. Returns once the program runs, or with the
@@ -257,7 +257,7 @@ impl Runtime {
         self.release(&record)?;
         failpoint::hit("delete.cgroup");
         dir.remove()?;
-        Ok(run_poststop(&record))
+        Ok(run_poststop(&record, record.hooks.as_ref()))
     }
 
     /// Removes its groups of the kernel's, and its root where that is a mount here.
@@ -419,8 +419,8 @@ impl Container {
 }
 
 /// Gives what failed: runtime.md, "Lifecycle", step 13: a warning, and all goes on.
-fn run_poststop(record: &ContainerRecord) -> Vec<String> {
-    let Some(hooks) = record.hooks.as_ref().and_then(|hooks| hooks.poststop().as_ref()) else {
+pub(crate) fn run_poststop(record: &ContainerRecord, hooks: Option<&Hooks>) -> Vec<String> {
+    let Some(hooks) = hooks.and_then(|hooks| hooks.poststop().as_ref()) else {
         return Vec::new();
     };
     let state = hook_state(record, ContainerStatus::Stopped.as_str(), 0);

@@ -71,10 +71,7 @@ impl Restoration<'_> {
         self.creation.dir.write_first(&ready.record)?;
         let mut restored = Restored::default();
         let result = self.make(&mut ready, &mut restored);
-        if result.is_err() {
-            self.creation.unmake(&ready.record);
-        }
-        result?;
+        result.map_err(|error| error.then(self.creation.unmake(&ready.record)))?;
         let Some((pid, pidfd, start_time)) = restored.init else {
             return Err(CriuError::Nobody { log: None }.into());
         };

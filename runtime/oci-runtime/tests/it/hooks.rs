@@ -117,6 +117,20 @@ fn after_a_failing_hook_at_the_end_the_rest_goes_on() {
 }
 
 #[test]
+fn after_a_failed_create_failing_hooks_are_told_too() {
+    isolated(|| {
+        let fails = |why: &str| json!([{ "path": "/bin/sh", "args": ["sh", "-c", format!("echo {why} >&2; exit 3")] }]);
+        let bundle = Bundle::new().with(|spec| {
+            spec["hooks"] = json!({ "createRuntime": fails("first"), "poststop": fails("second") });
+        });
+        let output = bundle.run();
+        output.exits(1).says("first").says("level=warning").says("poststop hook #0").says("second");
+        assert!(output.stderr.find("second") < output.stderr.find("first"), "{}", output.stderr);
+        bundle.assert_nothing_left();
+    });
+}
+
+#[test]
 fn a_hook_that_takes_too_long_is_killed() {
     isolated(|| {
         let slow = json!([{ "path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1 }]);

@@ -258,7 +258,7 @@ impl TheirEnds {
 /// A runtime error as the client gets it, with docker's exit status.
 fn failed(error: &oci_runtime::Error) -> Failure {
     let mut failure = Failure::of(error.class(), error);
-    failure.exit_code = Some(match error {
+    failure.exit_code = Some(match error.first() {
         oci_runtime::Error::Init { reason, .. } => exit_code(reason),
         _ => 125,
     });
