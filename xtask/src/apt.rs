@@ -51,7 +51,7 @@ pub(crate) const TESTS: &[&str] = &[
 
 /// What boots a guest. Its kernel is unpacked beside the system, not installed.
 pub(crate) const GUEST: &[&str] =
-    &["apt", "dbus", "dpkg", "e2fsprogs", "qemu-system-x86", "seabios", "systemd"];
+    &["apt", "dbus", "dpkg", "e2fsprogs", "qemu-system-x86", "seabios", "systemd", "xfsprogs"];
 
 /// What fetches clients from npm; a Node.js from elsewhere brings its own and conflicts with this.
 pub(crate) const NPM: &[&str] = &["npm"];

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sys::idmap::outside;
 
 use crate::files::{list, now, read_json, write_json};
-use crate::{Error, IdMap, Snapshots, finalize, idmap, tree};
+use crate::limited::Limiting;
+use crate::{Error, IdMap, Limit, Snapshots, finalize, idmap, tree};
 
 /// Whether a snapshot can be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,9 @@ pub struct Active {
     pub chain_id: Option<Digest>,
     /// The user namespace that it is for.
     pub idmap: Option<IdMap>,
+    /// The most that it may take of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<Limit>,
     /// Seconds since 1970 when it was made.
     pub created: u64,
     /// The upper directory of an active snapshot.
@@ -51,12 +55,24 @@ impl Snapshots {
         chain: Option<&Digest>,
         idmap: Option<&IdMap>,
     ) -> Result<Active, Error> {
-        self.make(key, Kind::Active, chain, idmap)
+        self.make(key, Kind::Active, chain, idmap, None)
+    }
+
+    /// As [`Snapshots::prepare`]; the container's files may take no more than `bytes` of the disk. That takes a file
+    /// system with project quotas and root.
+    pub fn prepare_limited(
+        &self,
+        key: &ContainerId,
+        chain: Option<&Digest>,
+        idmap: Option<&IdMap>,
+        bytes: u64,
+    ) -> Result<Active, Error> {
+        self.make(key, Kind::Active, chain, idmap, Some(bytes))
     }
 
     /// Makes a read-only snapshot of `chain`.
     pub fn view(&self, key: &ContainerId, chain: &Digest, idmap: Option<&IdMap>) -> Result<Active, Error> {
-        self.make(key, Kind::View, Some(chain), idmap)
+        self.make(key, Kind::View, Some(chain), idmap, None)
     }
 
     fn make(
@@ -65,6 +81,7 @@ impl Snapshots {
         kind: Kind,
         chain: Option<&Digest>,
         idmap: Option<&IdMap>,
+        max_bytes: Option<u64>,
     ) -> Result<Active, Error> {
         idmap.map_or(Ok(()), idmap::validate)?;
         let target = self.active_path(key);
@@ -80,9 +97,10 @@ impl Snapshots {
             found.ok_or_else(|| Error::ChainNotFound { chain_id: chain.clone() })
         });
         let top = top.transpose()?;
+        let mut limiting = None;
         if kind == Kind::Active {
             let upper = staging.make("fs", 0o755)?;
-            staging.make("work", 0o755)?;
+            let work = staging.make("work", 0o755)?;
             if let Some(top) = &top {
                 // A merged directory is what its topmost layer says: here, the upper.
                 let failed = Error::io("take over the root directory's metadata from", &top.path);
@@ -94,17 +112,23 @@ impl Snapshots {
                 shift_owner(&upper, idmap)
                     .map_err(Error::io("give the upper directory to its owner in", &target))?;
             }
+            if let Some(bytes) = max_bytes {
+                limiting = Some(self.start_limiting(key, bytes, upper, work)?);
+            }
         }
         let active = Active {
             key: key.clone(),
             kind,
             chain_id: chain.cloned(),
             idmap: idmap.cloned(),
+            limit: limiting.as_ref().map(|limiting| limiting.limit),
             created: now(),
             upper: None,
         };
         let record = staging.path().join(RECORD);
         write_json(&record, &active)?;
+        // With the project on record, so that whoever clears the directory away gives it back.
+        limiting.map_or(Ok(()), Limiting::finish)?;
         failpoint::hit("snapshot.active-staged");
         match staging.keep(&target) {
             Ok(()) => {}

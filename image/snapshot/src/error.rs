@@ -80,6 +80,15 @@ pub enum Error {
         /// How many are allowed.
         max: usize,
     },
+    /// The disk cannot limit what a snapshot takes of it.
+    #[error("limit a container's layer to {bytes} bytes{}", why_unlimited(source))]
+    Limit {
+        /// The limit.
+        bytes: u64,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// A map of ids is not usable.
     #[error("id map is not valid: {why}")]
     InvalidIdMap {
@@ -293,7 +302,10 @@ impl Classified for Error {
             Self::ChainNotFound { .. } | Self::NotFound { .. } => ErrorClass::NotFound,
             Self::AlreadyExists { .. } => ErrorClass::AlreadyExists,
             Self::ReadOnly { .. } => ErrorClass::Conflict,
-            Self::Mount { .. } => ErrorClass::Unsupported,
+            Self::Mount { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                ErrorClass::ResourceExhausted
+            }
+            Self::Mount { .. } | Self::Limit { .. } => ErrorClass::Unsupported,
             Self::TooManyLayers { .. } | Self::InvalidIdMap { .. } => ErrorClass::Invalid,
             Self::Format { .. } => ErrorClass::Corrupt,
             Self::Archive { .. } => ErrorClass::Internal,
@@ -319,6 +331,16 @@ pub(crate) fn printable(name: &[u8]) -> String {
     match text.char_indices().nth(NAME_SHOWN_CHARS) {
         Some((cut, _)) => format!("{}…", &text[..cut]),
         None => text.into_owned(),
+    }
+}
+
+fn why_unlimited(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => ": only root can",
+        _ => {
+            " (--storage-opt size): that is supported only for overlay over xfs with 'pquota' mount option, or over ext4 \
+             made with `-O quota,project` and mounted with prjquota"
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! <root>/chains/<hex>.json      chainID -> parent chain, diffID, layer number, sizes
 //! <root>/staging/<n>/           layers and snapshots being made; flocked by their maker
 //! <root>/active/<key>/          fs (upper), work, snapshot.json
+//! <root>/projects               flock: who chooses a quota project for a limited snapshot
 //! <root>/leases/, unsynced/     as in the content store
 //! <root>/trash/<n>              what is to be deleted: a rename is all that waits
 //! ```
@@ -30,6 +31,7 @@ mod examine;
 mod files;
 mod finalize;
 mod idmap;
+mod limited;
 mod limits;
 mod mount;
 mod overlay;
@@ -50,6 +52,7 @@ pub use diff::{DiffSummary, entry_kind};
 pub use error::{ApplyError, EntryError, Error, Refusal};
 pub use examine::Flaw;
 pub use idmap::{IdMap, IdRange};
+pub use limited::Limit;
 pub use limits::Limits;
 pub use mount::MountOptions;
 pub use part::{Part, part_of};

@@ -39,6 +39,7 @@ impl Snapshots {
             // Overlayfs needs a lower layer: without an image the upper is all there is.
             return clone(&upper, None, options.read_only);
         }
+        let _room = snapshot.limit.map(|limit| limit.make_room(&upper)).transpose()?;
         let mut overlay = Overlay::open(key.as_str(), layers.len())?;
         overlay.lower(&layers, id_map)?;
         overlay.directory("upperdir", &upper)?;

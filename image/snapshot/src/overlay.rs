@@ -106,7 +106,13 @@ impl<'a> Overlay<'a> {
     /// Mounts it, attached nowhere.
     pub(crate) fn mount(self, read_only: bool) -> Result<OwnedFd, Error> {
         let attributes = if read_only { attr::RDONLY } else { 0 };
-        self.context.mount(attributes).map_err(|error| self.failed(REFUSED, error))
+        let mount = self.context.mount(attributes).map_err(|error| self.failed(REFUSED, error))?;
+        // A full disk has no room for the directory that the kernel makes in `work`: it goes on without, read-only.
+        let shown = rustix::fs::fstatvfs(&mount).map_err(|errno| self.failed(REFUSED, errno.into()))?;
+        if !read_only && shown.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY) {
+            return Err(self.failed(NO_ROOM, Errno::NOSPC.into()));
+        }
+        Ok(mount)
     }
 
     /// Gives the kernel the layers, the topmost first.
@@ -185,6 +191,8 @@ fn idmapped(path: &Path, user_namespace: BorrowedFd<'_>) -> io::Result<(OwnedFd,
 const OPTIONS: [(&str, &str); 3] = [("metacopy", "off"), ("redirect_dir", "off"), ("index", "off")];
 
 const REFUSED: &str = "the kernel refuses it; the store must be on a file system that can hold an upper directory, such as ext4, xfs or tmpfs";
+
+const NO_ROOM: &str = "the kernel can only mount it read-only, for want of room on the disk";
 
 const TOO_OLD: &str =
     "this kernel takes some twenty layers only: use Linux 6.8 or newer, or squash the image";

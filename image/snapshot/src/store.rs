@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use base::failpoint;
 
-use crate::{Error, files, tree};
+use crate::{Error, files, limited, tree};
 
 /// A snapshot store on disk. Values are cheap; any number of processes may have one open.
 #[derive(Clone, Debug)]
@@ -64,6 +65,7 @@ impl Snapshots {
         let failed = || Error::io("empty the trash", &path);
         let trash = tree::open_directory(&path).map_err(failed())?;
         for name in tree::names(&trash).map_err(Error::io("list", &path))? {
+            limited::give_back(&path.join(std::ffi::OsStr::from_bytes(name.to_bytes())))?;
             tree::remove(trash.as_fd(), &name).map_err(failed())?;
             failpoint::hit("snapshot.trash-half");
         }

@@ -21,6 +21,8 @@ pub struct Upper {
     pub files: u64,
     /// Their sizes together.
     pub bytes: u64,
+    /// The most that all of it may take of the disk, where a project quota says so.
+    pub limit_bytes: Option<u64>,
     /// Character devices 0:0, which hide a lower file.
     pub whiteouts: u64,
     /// The biggest files, biggest first.
@@ -56,7 +58,9 @@ pub fn survey(dir: &Path, biggest: usize) -> Result<Sourced<Upper>, Error> {
     };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let top = rustix::fs::open(dir, flags, Mode::empty()).map_err(failed)?;
-    let mut upper = Upper::default();
+    let limit = sys::quota::project(&top).and_then(|project| sys::quota::quota(&top, project));
+    let limit_bytes = limit.ok().and_then(|quota| quota.limit_bytes);
+    let mut upper = Upper { limit_bytes, ..Upper::default() };
     let mut open = vec![String::new()];
     let mut seen = 0;
     while let Some(path) = open.pop() {

@@ -1,5 +1,5 @@
 //! Questions that only a system call of its own answers: does this kernel have io_uring,
-//! KVM, fs-verity, project quotas, and is its clock kept right?
+//! KVM, fs-verity, and is its clock kept right?
 #![allow(unsafe_code)]
 
 use std::io;
@@ -41,21 +41,6 @@ pub fn enable_verity<Fd: AsFd>(file: Fd) -> io::Result<()> {
     if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Counts a file to a quota project: `FS_IOC_FSSETXATTR`.
-pub fn set_project<Fd: AsFd>(file: Fd, project: u32) -> io::Result<()> {
-    // struct fsxattr: xflags, extsize, nextents, projid, cowextsize, eight bytes of nothing.
-    let mut attributes = [0u32; FSXATTR_WORDS];
-    let fd = file.as_fd().as_raw_fd();
-    // SAFETY: the kernel writes `struct fsxattr`, which has the length of `attributes`.
-    if unsafe { libc::ioctl(fd, FS_IOC_FSGETXATTR as libc::Ioctl, attributes.as_mut_ptr()) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    attributes[FSXATTR_PROJECT] = project;
-    // SAFETY: the kernel only reads the same structure.
-    let rc = unsafe { libc::ioctl(fd, FS_IOC_FSSETXATTR as libc::Ioctl, attributes.as_ptr()) };
-    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
 /// Whether something keeps the kernel's clock right (NTP, PTP): `adjtimex(2)` without
 /// `STA_UNSYNC`.
 pub fn clock_is_kept() -> io::Result<bool> {
@@ -84,12 +69,6 @@ const KVM_GET_API_VERSION: u32 = 0xae00;
 /// `_IOW('f', 133, struct fsverity_enable_arg)`: 128 bytes.
 const FS_IOC_ENABLE_VERITY: u32 = 0x4080_6685;
 const VERITY_ARG_WORDS: usize = 16;
-/// `_IOR('X', 31, struct fsxattr)`: 28 bytes.
-const FS_IOC_FSGETXATTR: u32 = 0x801c_581f;
-/// `_IOW('X', 32, struct fsxattr)`.
-const FS_IOC_FSSETXATTR: u32 = 0x401c_5820;
-const FSXATTR_WORDS: usize = 7;
-const FSXATTR_PROJECT: usize = 3;
 
 #[cfg(test)]
 mod tests {
@@ -100,7 +79,6 @@ mod tests {
         let null = std::fs::File::open("/dev/null").unwrap();
         assert_eq!(kvm_version(&null).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
         assert_eq!(enable_verity(&null).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
-        assert_eq!(set_project(&null, 1).unwrap_err().raw_os_error(), Some(libc::ENOTTY));
     }
 
     #[test]

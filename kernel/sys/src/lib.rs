@@ -25,6 +25,7 @@ pub mod pidfd;
 pub mod prctl;
 pub mod process;
 pub mod procfs;
+pub mod quota;
 pub mod rlimit;
 pub mod root;
 pub mod scheduling;

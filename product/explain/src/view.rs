@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::SystemTime;
 
+use crate::facts::ContainerFacts;
 use inspect::cgroups::{self, Mode, Placement, Resources};
 use inspect::elf::Linkage;
 use inspect::filter::FilterSummary;
@@ -182,6 +183,16 @@ impl View {
         self
     }
 
+    /// Also surveys the writable layer where it is on record. Before Linux 6.5 a mount names its layers by path only,
+    /// and the paths are those of descriptors that its maker had.
+    #[must_use]
+    pub fn with_record(mut self, facts: &ContainerFacts) -> Self {
+        if let (Some(Err(Error::Missing { .. })), Some(recorded)) = (&self.upper, &facts.upper) {
+            self.upper = Some(upper::survey(Path::new(recorded), BIGGEST_FILES));
+        }
+        self
+    }
+
     /// One of the eight.
     pub fn namespace(&self, kind: NamespaceKind) -> Option<&NamespaceView> {
         self.namespaces.as_ref().ok()?.iter().find(|view| view.namespace.value.kind == kind)
@@ -234,6 +245,10 @@ fn had_oom_kill(resources: &Resources) -> bool {
 
 fn survey(table: &[Mount]) -> Option<Seen<Upper>> {
     let upper = mounts::covering(table, "/")?.overlay()?.upper?;
+    if upper.starts_with("/dev/fd/") {
+        let why = "it is a descriptor of who mounted the overlay, as Linux before 6.5 shows it";
+        return Some(Err(Error::Missing { path: upper, why }));
+    }
     Some(upper::survey(Path::new(&upper), BIGGEST_FILES))
 }
 

@@ -85,12 +85,17 @@ impl Machine {
         let disk = dir.join("disk");
         self.system_disk(&dir.join("root"), &disk);
         let scratch = dir.join("scratch");
-        make_ext4(&scratch, SCRATCH_MIB, None);
+        make_ext4(&scratch, SCRATCH_MIB, &[]);
+        let projects = dir.join("projects");
+        make_ext4(&projects, SCRATCH_MIB, &["-O", "quota,project"]);
+        let xfs = dir.join("xfs");
+        sparse(&xfs, XFS_MIB);
+        run(Command::new("/sbin/mkfs.xfs").arg("-q").arg(&xfs)).ok();
 
         let status = dir.join("status");
         File::create(&status).and_then(|file| file.set_len(4096)).expect("status disk");
 
-        let mut qemu = self.qemu(&initramfs, &[&disk, &scratch, &status]);
+        let mut qemu = self.qemu(&initramfs, &[&disk, &scratch, &status, &projects, &xfs]);
         let mut child =
             qemu.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("qemu-system-x86_64 starts");
         let lines = read_lines(child.stdout.take().expect("a pipe"));
@@ -173,20 +178,19 @@ impl Machine {
         for (source, at) in &self.files {
             place(at, &read(source));
         }
-        make_ext4(disk, DISK_MIB, Some(root));
+        make_ext4(disk, DISK_MIB, &["-d", &root.to_string_lossy()]);
     }
 }
 
-/// An ext4 file system in a sparse file, with the contents of `root`.
-fn make_ext4(disk: &Path, mebibytes: u32, root: Option<&Path>) {
-    let file = File::create(disk).expect("disk image");
-    file.set_len(u64::from(mebibytes) << 20).expect("disk image");
+/// An ext4 file system in a sparse file.
+fn make_ext4(disk: &Path, mebibytes: u32, options: &[&str]) {
+    sparse(disk, mebibytes);
     let mut mke2fs = Command::new("/sbin/mke2fs");
-    mke2fs.args(["-q", "-t", "ext4", "-O", "^has_journal"]);
-    if let Some(root) = root {
-        mke2fs.arg("-d").arg(root);
-    }
-    run(mke2fs.arg(disk)).ok();
+    run(mke2fs.args(["-q", "-t", "ext4", "-O", "^has_journal"]).args(options).arg(disk)).ok();
+}
+
+fn sparse(file: &Path, mebibytes: u32) {
+    File::create(file).and_then(|file| file.set_len(u64::from(mebibytes) << 20)).expect("disk image");
 }
 
 /// A thread reads, so that waiting for a line can end in time.
@@ -243,3 +247,5 @@ const TAIL: usize = 40;
 
 const DISK_MIB: u32 = 768;
 const SCRATCH_MIB: u32 = 256;
+/// What mkfs.xfs makes at the least.
+const XFS_MIB: u32 = 300;

@@ -70,9 +70,12 @@ impl Engine {
         let idmap = id_map(&request);
         let name = reservation.name().unwrap_or_default().to_owned();
         let snapshots = self.snapshots()?;
-        snapshots
-            .prepare(&id, source.image.chain.as_ref(), idmap.as_ref())
-            .map_err(Error::snapshot(&name))?;
+        let chain = source.image.chain.as_ref();
+        match request.files.layer_max_bytes {
+            None => snapshots.prepare(&id, chain, idmap.as_ref()),
+            Some(bytes) => snapshots.prepare_limited(&id, chain, idmap.as_ref(), bytes),
+        }
+        .map_err(Error::snapshot(&name))?;
         let mut undo = Undo::new(self);
         undo.snapshot(&id);
         failpoint::hit("create.snapshot-prepared");

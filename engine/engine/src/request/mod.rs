@@ -170,6 +170,9 @@ pub struct FilesRequest {
     pub read_only: bool,
     /// Size of `/dev/shm`; 64 MiB when missing.
     pub shm_size_bytes: Option<u64>,
+    /// The most that the container's layer may take of the disk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer_max_bytes: Option<u64>,
 }
 
 /// What a container sees of the network.

@@ -110,11 +110,12 @@ pub(super) fn idmapped(place: &Path) -> io::Result<String> {
     Err(io::Error::other(format!("the owner of a mapped directory is {uid}")))
 }
 
-/// A file counted to a project.
+/// A file counted to a project that can have a limit.
 pub(super) fn project_quota(place: &Path) -> io::Result<String> {
     let scratch = Scratch::new(place)?;
     let file = File::create(scratch.0.join("counted"))?;
-    sys::features::set_project(&file, PROJECT).map_err(at("FS_IOC_FSSETXATTR"))?;
+    sys::quota::set_project(&file, PROJECT).map_err(at("FS_IOC_FSSETXATTR"))?;
+    sys::quota::quota(&file, PROJECT).map_err(at("quotactl_fd(2) with Q_GETQUOTA"))?;
     Ok(String::new())
 }
 

@@ -216,7 +216,7 @@ fn file_systems(feature: Feature) -> Words {
             Level::Note,
             "Files can be counted to a project, as `--storage-opt size` needs.",
             "`--storage-opt size` cannot limit a container's layer.",
-            "put the data root on xfs, or on ext4 made with `-O quota,project`, mounted with prjquota",
+            "put the data root on xfs mounted with pquota, or on ext4 made with `-O quota,project`, mounted with prjquota",
         ),
         Feature::FsVerity => (
             Level::Note,

@@ -110,7 +110,11 @@ fn writable(section: &mut Section, view: &View, overlay: &Overlay) {
         section.line("upper", "none", source, "There is no writable layer: nothing below / can be changed.");
         return;
     };
-    let source = format!("upperdir in {}/mountinfo", view.proc_path);
+    let surveyed = view.upper.as_ref().and_then(|found| found.as_ref().ok());
+    let (upper, source) = match surveyed.filter(|found| found.source != *upper) {
+        Some(found) => (&found.source, "the container's record".to_owned()),
+        None => (upper, format!("upperdir in {}/mountinfo", view.proc_path)),
+    };
     section.line("upper", upper, source, "All that the container writes lands here and goes away with it.");
     match &view.upper {
         None => {}
@@ -122,6 +126,11 @@ fn writable(section: &mut Section, view: &View, overlay: &Overlay) {
             let value = format!("{more}{files}, {}, {} deleted", words::bytes(upper.bytes), upper.whiteouts);
             let meaning = "What differs from the image; a deletion is a marker that hides the file below.";
             section.line("written", value, &found.source, meaning);
+            if let Some(limit) = upper.limit_bytes {
+                let source = format!("project quota of {}", found.source);
+                let meaning = "More than this the disk does not give to it (--storage-opt size).";
+                section.line("limit", words::bytes(limit), source, meaning);
+            }
             // Targets of mounts are empty files.
             for file in upper.biggest.iter().filter(|file| file.bytes > 0) {
                 let source = format!("{}{}", found.source, words::printable(&file.path));

@@ -13,4 +13,5 @@ mod io;
 mod limits;
 mod processes;
 mod selinux;
+mod storage;
 mod systemd;

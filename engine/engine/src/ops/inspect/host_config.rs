@@ -38,6 +38,8 @@ pub(super) fn host_config(record: &Record, cgroup: &str) -> Value {
             map.extend(part);
         }
         map.extend(present("Annotations", &request.annotations));
+        let size = request.files.layer_max_bytes.map(|bytes| ("size", bytes.to_string()));
+        map.extend(present("StorageOpt", &size.into_iter().collect::<BTreeMap<_, _>>()));
         map.extend(present("Tmpfs", &tmpfs(record)));
         map.extend(present("Mounts", &mounts(record)));
     }

@@ -92,16 +92,5 @@ pub(super) fn refuse(options: &ContainerOptions, context: &Context) -> Result<()
     if let Some(driver) = &options.storage.volume_driver {
         local_driver("--volume-driver", driver, driver)?;
     }
-    if let Some(option) = options.storage.storage_opt.first() {
-        let why = match option.split_once('=') {
-            Some(("size", _)) => {
-                "--storage-opt is supported only for overlay over xfs with 'pquota' mount option, and no \
-                 quota is used here: mount a --tmpfs or a volume of limited size where the container writes"
-            }
-            Some(_) => "unknown option: docker's overlay driver knows size only",
-            None => "invalid storage option: use KEY=VALUE, as in size=10G",
-        };
-        return wrong("--storage-opt", option, why.to_owned());
-    }
     Ok(())
 }

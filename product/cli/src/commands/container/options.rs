@@ -179,7 +179,7 @@ pub struct StorageOptions {
     /// Driver of the volumes that are made: local
     #[arg(long, value_name = "DRIVER")]
     pub volume_driver: Option<String>,
-    /// Option of the storage driver, as in size=10G where the disk has project quotas
+    /// Limit the container's layer, as size=10G; needs a disk with project quotas
     #[arg(long, value_name = "KEY=VALUE")]
     pub storage_opt: Vec<String>,
 }

@@ -203,7 +203,25 @@ fn files(options: &StorageOptions) -> Result<FilesRequest, CliError> {
         volumes_from,
         read_only: options.read_only,
         shm_size_bytes: size("--shm-size", options.shm_size.as_deref())?,
+        layer_max_bytes: layer_size(&options.storage_opt)?,
     })
+}
+
+/// Reads `--storage-opt`: of docker's overlay driver there is `size` only, and 0 is no limit.
+fn layer_size(options: &[String]) -> Result<Option<u64>, CliError> {
+    let mut bytes = None;
+    for option in options {
+        let why = match option.split_once('=') {
+            Some((key, value)) if key.eq_ignore_ascii_case("size") => {
+                bytes = size("--storage-opt", Some(value))?.filter(|bytes| *bytes > 0);
+                continue;
+            }
+            Some(_) => "unknown option: docker's overlay driver knows size only",
+            None => "invalid storage option: use KEY=VALUE, as in size=10G",
+        };
+        return Err(InvalidOption::new("--storage-opt", option, why).into());
+    }
+    Ok(bytes)
 }
 
 /// Reads `--add-host`: a name, and an address or `host-gateway`.

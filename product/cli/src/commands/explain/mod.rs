@@ -60,6 +60,9 @@ pub fn run(args: Args, context: &Context) -> Result<Status, CliError> {
         target::Target::Container(record) => Some(facts::of(context.engine()?, record, context)),
         target::Target::Process(_) => None,
     };
+    if let Some(facts) = &facts {
+        view = view.with_record(facts);
+    }
     print(&explain::explain(&view, facts.as_ref()), json, context)?;
     Ok(Status::SUCCESS)
 }
