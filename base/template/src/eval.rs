@@ -3,8 +3,8 @@
 use serde_json::Value;
 
 use super::TemplateError;
-use super::functions;
 use super::parse::{Node, Operand, Pipeline};
+use super::{functions, types};
 
 /// How a body ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,10 @@ impl Scope {
             Node::Print(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if !self.set(pipeline, value.clone())? {
-                    self.out.push_str(&functions::printed(&value));
+                    match value {
+                        Value::Null => self.out.push_str(types::nothing(fields(pipeline))),
+                        value => self.out.push_str(&functions::formatted(&value)),
+                    }
                 }
             }
             Node::Break => return Ok(Flow::Break),
@@ -80,7 +83,7 @@ impl Scope {
             other => {
                 return Err(functions::wrong(
                     "range",
-                    format!("cannot go through {}", functions::printed(&other)),
+                    format!("cannot go through {}", functions::formatted(&other)),
                 ));
             }
         };
@@ -190,18 +193,31 @@ impl Scope {
     }
 }
 
+/// The fields by which a pipeline that is nothing else gets at its value.
+fn fields(pipeline: &Pipeline) -> &[String] {
+    match pipeline.commands.as_slice() {
+        [command] => match command.as_slice() {
+            [Operand::Dot(fields) | Operand::Variable(_, fields) | Operand::Pipeline(_, fields)] => fields,
+            _ => &[],
+        },
+        _ => &[],
+    }
+}
+
 fn undefined(name: &str) -> TemplateError {
     super::lex::syntax(format!("variable ${name} is not set"))
 }
 
 fn walk(value: &Value, fields: &[String]) -> Result<Value, TemplateError> {
     let mut here = value;
-    for field in fields {
+    for (at, field) in fields.iter().enumerate() {
         let missing = |known: String| TemplateError::NoField { field: field.clone(), known };
         here = match here {
-            Value::Object(map) => {
-                map.get(field).ok_or_else(|| missing(map.keys().cloned().collect::<Vec<_>>().join(", ")))?
-            }
+            Value::Object(map) => match map.get(field) {
+                Some(value) => value,
+                None if at > 0 && types::is_map(&fields[at - 1]) => return Ok(Value::Null),
+                None => return Err(missing(map.keys().cloned().collect::<Vec<_>>().join(", "))),
+            },
             Value::Null => return Ok(Value::Null),
             _ => return Err(missing("none, it is a plain value".to_owned())),
         };

@@ -23,11 +23,6 @@ pub(super) fn is_true(value: &Value) -> bool {
     }
 }
 
-/// As an action prints it.
-pub(super) fn printed(value: &Value) -> String {
-    if value.is_null() { "<no value>".to_owned() } else { formatted(value) }
-}
-
 /// As Go's `%v` has it.
 pub(super) fn formatted(value: &Value) -> String {
     match value {
@@ -92,6 +87,8 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Result<Value, TemplateErr
     })
 }
 
+static EMPTY: Value = Value::String(String::new());
+
 fn length(value: &Value) -> Result<usize, TemplateError> {
     match value {
         Value::String(text) => Ok(text.len()),
@@ -113,8 +110,12 @@ fn index(value: &Value, keys: &[Value]) -> Result<Value, TemplateError> {
                     wrong("index", format!("{key} is out of range, there are {}", list.len()))
                 })?)
             }
+            // A map of strings gives the empty string for what it has not.
+            (Value::Object(map), Value::String(key)) if map.values().all(Value::is_string) => {
+                Some(map.get(key).unwrap_or(&EMPTY))
+            }
             (Value::Object(map), Value::String(key)) => map.get(key),
-            (Value::Null, _) => None,
+            (Value::Null, _) => Some(&EMPTY),
             (other, key) => return Err(wrong("index", format!("{} has no element {key}", formatted(other)))),
         };
         here = next.cloned().unwrap_or(Value::Null);

@@ -10,6 +10,7 @@ mod functions;
 mod lex;
 mod parse;
 mod printf;
+mod types;
 
 use serde_json::Value;
 
@@ -80,7 +81,7 @@ mod tests {
             "Name": "/web", "ID": "0123456789abcdef", "Up": true, "Pid": 42, "Ratio": 0.5, "None": null,
             "Ports": {"80/tcp": [{"HostIp": "0.0.0.0", "HostPort": "8080"}], "443/tcp": null},
             "Mounts": [{"Source": "/a", "RW": true}, {"Source": "/b", "RW": false}],
-            "Env": ["A=1", "B=2"], "Labels": {"org.x": "y"}, "State": {"Pid": 7, "Health": {"Log": []}},
+            "Env": ["A=1", "B=2"], "Labels": {"org.x": "y"}, "State": {"Pid": 7, "Health": {"Log": []}, "Binds": null, "Labels": null},
         });
         let rendered = Template::parse(template).and_then(|t| t.render(&data));
         assert_eq!(rendered.as_deref(), Ok(expected), "{template}");
@@ -91,12 +92,21 @@ mod tests {
         check("{{.Name}} is {{ .State.Pid }}!", "/web is 7!");
         check(
             "{{.}}",
-            "map[Env:[A=1 B=2] ID:0123456789abcdef Labels:map[org.x:y] Mounts:[map[RW:true Source:/a] map[RW:false Source:/b]] Name:/web None:<nil> Pid:42 Ports:map[443/tcp:<nil> 80/tcp:[map[HostIp:0.0.0.0 HostPort:8080]]] Ratio:0.5 State:map[Health:map[Log:[]] Pid:7] Up:true]",
+            "map[Env:[A=1 B=2] ID:0123456789abcdef Labels:map[org.x:y] Mounts:[map[RW:true Source:/a] map[RW:false Source:/b]] Name:/web None:<nil> Pid:42 Ports:map[443/tcp:<nil> 80/tcp:[map[HostIp:0.0.0.0 HostPort:8080]]] Ratio:0.5 State:map[Binds:<nil> Health:map[Log:[]] Labels:<nil> Pid:7] Up:true]",
         );
-        check("{{$.Pid}} {{.None}} {{.Env}}", "42 <no value> [A=1 B=2]");
+        check("{{$.Pid}} {{.None}} {{.Env}}", "42 <nil> [A=1 B=2]");
         check("a {{- /* gone */ -}} b", "ab");
         check("x  {{- .Pid -}}  y", "x42y");
         check(r#"{{"quoted \"x\"\n"}}{{`raw\n`}}"#, "quoted \"x\"\nraw\\n");
+    }
+
+    #[test]
+    fn nothing_looks_as_in_docker() {
+        // A map may lack a key, an index of it is the empty string.
+        check("{{.Labels.nope}}|{{index .Labels \"nope\"}}|{{$.Labels.nope}}", "<no value>||<no value>");
+        check("{{.State.Labels.a}}|{{index .State.Labels \"a\"}}", "<no value>|");
+        check("{{.State.Binds}} {{.State.Labels}} {{json .State.Binds}}", "[] map[] null");
+        check("{{index .Ports \"1/tcp\"}}", "<no value>");
     }
 
     #[test]

@@ -76,8 +76,9 @@ impl Socket {
     /// A socket in the network namespace that `netns` refers to.
     ///
     /// The calling thread visits that namespace and comes back; other threads are not
-    /// touched. Should the way back fail, the process is aborted: going on in a
-    /// container's network would be worse.
+    /// touched. Who may not come back, as from a user namespace whose network is the
+    /// host's, does not go: `EPERM`. Should the way back fail all the same, the process is
+    /// aborted: going on in a container's network would be worse.
     pub fn open_in(netns: BorrowedFd<'_>, protocol: Protocol) -> Result<Self, Error> {
         let kind = Some(LinkNameSpaceType::Network);
         let own = rustix::fs::open(
@@ -86,7 +87,10 @@ impl Socket {
             rustix::fs::Mode::empty(),
         )
         .map_err(|errno| Error::Enter { errno: errno.into() })?;
-        move_into_link_name_space(netns, kind).map_err(|errno| Error::Enter { errno: errno.into() })?;
+        for namespace in [own.as_fd(), netns] {
+            move_into_link_name_space(namespace, kind)
+                .map_err(|errno| Error::Enter { errno: errno.into() })?;
+        }
         let socket = Self::open(protocol);
         if move_into_link_name_space(own.as_fd(), kind).is_err() {
             std::process::abort();

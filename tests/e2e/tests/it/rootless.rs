@@ -381,6 +381,27 @@ fn control_groups_are_the_hosts_and_cannot_be_written() {
 }
 
 #[test]
+fn a_users_containers_are_explained() {
+    isolated(|| {
+        let user = User::new().with_busybox();
+        user.sleeper("alone", &["--network", "none"]);
+        user.sleeper("web", &["-p", "127.0.0.1:8080:80"]);
+        user.sleeper("wide", &["--network", "host"]);
+        for (container, interface) in [("alone", "lo"), ("web", "eth0"), ("wide", "lo")] {
+            let told = user.ok(&["explain", container]);
+            assert!(told.contains("User: private") || told.contains("overlay"), "{told}");
+            let network = told.lines().skip_while(|line| !line.starts_with("Network")).skip(1);
+            let section: Vec<&str> = network.take_while(|line| line.starts_with(' ')).collect();
+            assert!(section.iter().any(|line| line.contains(interface)), "{container}: {told}");
+        }
+        let json = user.ok(&["explain", "--json", "web"]);
+        assert!(serde_json::from_str::<Value>(&json).is_ok(), "{json}");
+        assert!(user.ok(&["explain", "--diff", "alone", "web"]).contains("IPAddress"));
+        user.run(&["why", "dead", "web"]).exits(0);
+    });
+}
+
+#[test]
 fn a_policy_restarts_a_users_container() {
     isolated(|| {
         let user = User::new().with_busybox();
