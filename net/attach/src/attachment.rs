@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cidr::Cidr;
 use crate::cidr6::Cidr6;
-use crate::publish::{PortMapping, PublishedPort, Publishing};
+use crate::publish::{Front, PortMapping, PublishedPort, Publishing};
 
 /// What a container asks for.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Request {
     pub ports: Vec<PortMapping>,
     /// How they are published.
     pub publishing: Publishing,
+    /// Who leads to them.
+    pub front: Front,
     /// A fixed address (`--ip`).
     pub address: Option<Ipv4Addr>,
     /// A fixed IPv6 address (`--ip6`).
@@ -70,6 +72,7 @@ impl Request {
             network: crate::DEFAULT_NETWORK.to_owned(),
             ports: Vec::new(),
             publishing: Publishing::default(),
+            front: Front::default(),
             address: None,
             address6: None,
             mac: None,
@@ -134,6 +137,9 @@ pub struct Attachment {
     pub mtu: u32,
     /// Published ports.
     pub ports: Vec<PublishedPort>,
+    /// The companion relays to them what is sent to `[::1]`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub relayed: bool,
     /// What the user should know (a rule of the host that could not be copied…).
     pub warnings: Vec<String>,
     /// Why the values are what they are, for `explain`.
@@ -175,6 +181,7 @@ impl Attachment {
             mac: String::new(),
             mtu: 0,
             ports: Vec::new(),
+            relayed: false,
             warnings: Vec::new(),
             decisions: Vec::new(),
         }

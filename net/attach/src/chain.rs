@@ -159,6 +159,7 @@ pub(crate) fn attachment(
         mac: inside.map(|interface| interface.mac.clone()).unwrap_or_default(),
         mtu: inside.and_then(|interface| interface.mtu).unwrap_or_default(),
         ports: ports.to_vec(),
+        relayed: false,
         warnings: Vec::new(),
         decisions: decisions(network, link, (address, prefix)),
     }

@@ -391,7 +391,7 @@ pub enum Error {
     },
     /// IPv6's loopback address cannot be translated.
     #[error(
-        "cannot publish on ::1: what is sent there never leaves the host, and the kernel translates it for IPv4 only; publish on 127.0.0.1"
+        "cannot publish on ::1: what is sent there never leaves the host, and nobody relays it to this network; publish on 127.0.0.1"
     )]
     Ipv6Loopback,
     /// The kernel translates no SCTP.

@@ -55,6 +55,9 @@ pub(crate) struct Holder {
     /// Its process has ended: the ports are kept for it, and lead nowhere.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) withdrawn: bool,
+    /// A process on another host sends what its ports get here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) outside: bool,
     /// Plugins made all of it, and publish its ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) chained: Option<Chained>,
@@ -69,10 +72,24 @@ impl Holder {
     /// Its published ports with the address of the same family that they lead to by our rules.
     pub(crate) fn published(&self) -> impl Iterator<Item = (PublishedPort, IpAddr)> + '_ {
         let ports = self.ports.iter().filter(|_| !self.withdrawn && self.chained.is_none());
-        ports.filter_map(|port| match port.host_ip {
-            IpAddr::V4(_) => Some((*port, self.address.into())),
-            IpAddr::V6(_) => Some((*port, self.address6?.into())),
+        let mut led = BTreeSet::new();
+        ports.filter_map(move |port| {
+            let port = self.as_led(port);
+            let to = match port.host_ip {
+                // The kernel does not send it anywhere.
+                IpAddr::V6(Ipv6Addr::LOCALHOST) => return None,
+                IpAddr::V4(_) => self.address.into(),
+                IpAddr::V6(_) => self.address6?.into(),
+            };
+            led.insert(port).then_some((port, to))
         })
+    }
+
+    /// A port as the rules are to have it: what comes from outside is for this namespace's own
+    /// IPv4 address, whatever it was for there.
+    pub(crate) fn as_led(&self, port: &PublishedPort) -> PublishedPort {
+        let host_ip = if self.outside { Ipv4Addr::UNSPECIFIED.into() } else { port.host_ip };
+        PublishedPort { host_ip, ..*port }
     }
 }
 
@@ -109,17 +126,19 @@ impl Ledger {
 
     /// Who publishes on a host port that meets this one.
     pub(crate) fn publisher(&self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Option<&Holder> {
-        self.holders.iter().find(|holder| holder.ports.iter().any(|p| p.meets(protocol, host_ip, port)))
+        let meets =
+            |holder: &Holder| holder.ports.iter().any(|p| holder.as_led(p).meets(protocol, host_ip, port));
+        self.holders.iter().find(|holder| meets(holder))
     }
 
     /// Who stands in the way of a port: who publishes on one that meets it and does not share
     /// the very same.
     pub(crate) fn in_the_way(&self, wanted: &PublishedPort) -> Option<&Holder> {
-        let refuses = |other: &PublishedPort| {
+        let refuses = |other: PublishedPort| {
             let shares = other.shared && wanted.shared && other.host_ip == wanted.host_ip;
             other.meets(wanted.protocol, wanted.host_ip, wanted.host_port) && !shares
         };
-        self.holders.iter().find(|holder| holder.ports.iter().any(refuses))
+        self.holders.iter().find(|holder| holder.ports.iter().any(|port| refuses(holder.as_led(port))))
     }
 
     /// All published ports with the address they lead to.

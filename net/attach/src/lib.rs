@@ -52,7 +52,7 @@ pub use pods::{
     PodNetwork, PodNetworkConfig, PodRequest, Recovered, forget_in, left_in,
 };
 pub use publish::{
-    HostPort, InvalidPortMapping, InvalidPublishPolicy, PortMapping, PortMappingProblem, Protocol,
+    Front, HostPort, InvalidPortMapping, InvalidPublishPolicy, PortMapping, PortMappingProblem, Protocol,
     PublishPolicy, PublishedPort, Publishing,
 };
 pub use watch::RuleWatch;

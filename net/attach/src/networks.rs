@@ -39,7 +39,7 @@ use crate::ledger::Ledger;
 use crate::links::{self, HostLinks, Pair};
 use crate::plan::{self, Observed};
 use crate::ports::{self, ThisHost, Wish};
-use crate::publish::{Protocol, PublishPolicy, PublishedPort};
+use crate::publish::{Front, Protocol, PublishPolicy, PublishedPort};
 use crate::{bridge, forwarding};
 
 /// Where a crash must be survivable.
@@ -108,7 +108,7 @@ impl Networks {
             }
             _ => {}
         }
-        let (ports, cursor) = ports::resolve(self.wish(request)?, &ledger, &mut ThisHost)?;
+        let (ports, cursor) = ports::resolve(self.wish(request)?, &ledger, &mut self.this_host())?;
         ledger.port_cursor = cursor;
         let (network, bridge) = self.bring_up(&request.network, &ledger, &mut host)?;
         failpoint::hit("attach.bridge-made");
@@ -205,8 +205,21 @@ impl Networks {
     /// What a request wants published: on both families where its network has both.
     fn wish<'r>(&self, request: &'r Request) -> Result<Wish<'r>, Error> {
         let network = self.definition(&request.network)?;
-        let ipv6 = network.is_some_and(|network| network.ipv6.is_some());
-        Ok(Wish { mappings: &request.ports, publishing: request.publishing, ipv6 })
+        let ipv6 = network.as_ref().is_some_and(|network| network.ipv6.is_some());
+        // Plugins publish as they can.
+        let ours = network.is_none_or(|network| network.driver == Driver::Bridge);
+        let front = if ours { request.front } else { Front::Rules };
+        Ok(Wish { mappings: &request.ports, publishing: request.publishing, ipv6, front })
+    }
+
+    /// The host that ports are published on.
+    fn this_host(&self) -> ThisHost {
+        ThisHost { companion: self.companion() }
+    }
+
+    /// Where the companion of these networks is asked, while one runs.
+    pub fn companion(&self) -> PathBuf {
+        self.state.join("warden").join("socket")
     }
 
     /// Whether `request` would be granted now: unknown network, ports or address in
@@ -215,7 +228,7 @@ impl Networks {
         let _lock = self.lock()?;
         let mut ledger = self.ledger()?;
         ledger.release(&request.id, None);
-        ports::resolve(self.wish(request)?, &ledger, &mut ThisHost)?;
+        ports::resolve(self.wish(request)?, &ledger, &mut self.this_host())?;
         if let Some(network) = self.definition(&request.network)? {
             plan::address(request, &network, &ledger)?;
         }

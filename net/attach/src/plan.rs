@@ -1,6 +1,6 @@
 //! From a request and what is there to all values of an attachment. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::addresses;
 use crate::attachment::{Attached6, Attachment, Decision, Request};
@@ -10,7 +10,7 @@ use crate::error::Error;
 use crate::firewall::endpoint_text;
 use crate::ledger::{Holder, Ledger};
 use crate::links::mac_of;
-use crate::publish::{PublishPolicy, PublishedPort};
+use crate::publish::{Front, PublishPolicy, PublishedPort};
 
 /// What was found out about the host.
 pub(crate) struct Observed {
@@ -58,6 +58,7 @@ pub(crate) fn plan(
         mac,
         mtu,
         ports: ports.clone(),
+        relayed: request.front == Front::Relay,
         warnings: Vec::new(),
         decisions: decisions(request, network, (address, ipv6), (&host_link, &link), &ports, mtu),
     };
@@ -76,6 +77,7 @@ pub(crate) fn plan(
         host_link,
         ports,
         withdrawn: false,
+        outside: request.front == Front::Outside,
         chained: None,
     });
     Ok((attachment, entered))
@@ -199,22 +201,39 @@ fn decisions(
         all.push(decision("IPv6 address", value, format!("{link} in the container"), why));
     }
     all.extend(rule_decisions(network));
-    for port in ports {
-        let what = format!("publish {}/{}", port.host(), port.protocol);
-        let to = match (port.host_ip, ipv6) {
-            (IpAddr::V6(_), Some(six)) => IpAddr::V6(six.address),
-            _ => IpAddr::V4(address),
-        };
-        let value = SocketAddr::new(to, port.container_port).to_string();
-        let why = match port.policy {
-            PublishPolicy::Host => "redirected before routing, after the host's own input rules were asked",
-            PublishPolicy::Docker => {
-                "redirected before routing; by --publish-policy docker the host's input rules are not asked"
-            }
-        };
-        all.push(decision(&what, value, endpoint_text(table, port, to), why));
-    }
+    all.extend(ports.iter().map(|port| port_decision(port, request.front, table, (address, ipv6))));
     all
+}
+
+/// How a published port leads to the container.
+fn port_decision(
+    port: &PublishedPort,
+    front: Front,
+    table: &str,
+    (address, ipv6): (Ipv4Addr, Option<Attached6>),
+) -> Decision {
+    let what = format!("publish {}/{}", port.host(), port.protocol);
+    let to = match (port.host_ip, ipv6) {
+        (IpAddr::V6(_), Some(six)) if front != Front::Outside => IpAddr::V6(six.address),
+        _ => IpAddr::V4(address),
+    };
+    let value = SocketAddr::new(to, port.container_port).to_string();
+    if port.host_ip == Ipv6Addr::LOCALHOST && front == Front::Relay {
+        let why = "the kernel does not send on what is for ::1";
+        return decision(&what, value, "a socket of the companion".to_owned(), why);
+    }
+    if front == Front::Outside {
+        let here = PublishedPort { host_ip: Ipv4Addr::UNSPECIFIED.into(), ..*port };
+        let why = "your network's process listens there, and sends it here";
+        return decision(&what, value, endpoint_text(table, &here, to), why);
+    }
+    let why = match port.policy {
+        PublishPolicy::Host => "redirected before routing, after the host's own input rules were asked",
+        PublishPolicy::Docker => {
+            "redirected before routing; by --publish-policy docker the host's input rules are not asked"
+        }
+    };
+    decision(&what, value, endpoint_text(table, port, to), why)
 }
 
 /// Which address, and who chose it.

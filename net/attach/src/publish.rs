@@ -10,7 +10,7 @@
 //! word counts about who may reach them ([`PublishPolicy`]).
 
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -123,6 +123,19 @@ pub struct Publishing {
     pub shared: bool,
 }
 
+/// Who leads to a container what reaches the host at its published ports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Front {
+    /// The kernel's rules alone, which cannot translate IPv6's loopback address.
+    #[default]
+    Rules,
+    /// The rules, and a process of this host that relays what is sent to `[::1]`.
+    Relay,
+    /// A process that listens on another host and sends all of it to this namespace: the
+    /// rules are not to look at the address, which is none of this namespace's.
+    Outside,
+}
+
 /// One port that is published: all values decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PublishedPort {
@@ -152,6 +165,12 @@ impl PublishedPort {
     /// Host address and port, an IPv6 one in brackets.
     pub const fn host(&self) -> SocketAddr {
         SocketAddr::new(self.host_ip, self.host_port)
+    }
+
+    /// Whether connections to the host's `[::1]` are for it: those the kernel does not send on.
+    pub fn is_on_loopback6(&self) -> bool {
+        let address = [Ipv6Addr::LOCALHOST, Ipv6Addr::UNSPECIFIED].map(IpAddr::V6);
+        self.protocol != Protocol::Sctp && address.contains(&self.host_ip)
     }
 
     /// Whether some packet could be for both: the same port of the same transport, on one

@@ -1,7 +1,7 @@
 //! Sockets of the host, none of which blocks.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -62,6 +62,18 @@ pub(crate) fn listen(port: &Port) -> Result<OwnedFd, Error> {
         rustix::net::listen(&socket, BACKLOG).map_err(failed)?;
     }
     Ok(socket)
+}
+
+/// Whether a port that cannot be had may be left out: that of `[::1]` on a host without IPv6, where all
+/// of IPv4 have it.
+pub(crate) fn is_dispensable(port: &Port, all: &[Port], error: &Error) -> bool {
+    let missing = matches!(error, Error::Bind { source, .. }
+        if matches!(source.kind(), io::ErrorKind::AddrNotAvailable | io::ErrorKind::Unsupported));
+    let same = |other: &Port| {
+        let everywhere = other.address.is_ipv4() && other.address.ip().is_unspecified();
+        everywhere && (other.transport, other.address.port()) == (port.transport, port.address.port())
+    };
+    missing && port.address.ip() == Ipv6Addr::LOCALHOST && all.iter().any(same)
 }
 
 /// The next connection that waits.

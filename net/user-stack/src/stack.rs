@@ -165,6 +165,9 @@ impl Stack {
                 self.watch(&copy, self.slots.token(id), EventFlags::IN)
             });
             if let Err(error) = opened {
+                if host::is_dispensable(port, ports, &error) {
+                    continue;
+                }
                 self.close(owner);
                 return Err(error);
             }

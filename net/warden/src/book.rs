@@ -1,10 +1,12 @@
 //! Who is attached to what, and by which names. Pure.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use attach::Attachment;
+use attach::{Attachment, Process};
 use base::ContainerId;
+
+use crate::relay::{Key, Target};
 
 /// All attachments, and an index of their names.
 #[derive(Debug, Default)]
@@ -93,6 +95,25 @@ impl Book {
         self.addresses.get(&(network.to_owned(), address)).map(String::as_str)
     }
 
+    /// The ports of `[::1]` that are relayed, and whom to: not to processes that have ended.
+    pub(crate) fn relayed(&self, ended: &BTreeMap<ContainerId, Process>) -> BTreeMap<Key, Vec<Target>> {
+        let mut all: BTreeMap<Key, Vec<Target>> = BTreeMap::new();
+        for attachment in self.containers.values().flatten().filter(|attachment| attachment.relayed) {
+            let process = attachment.process;
+            if process.is_some() && ended.get(&attachment.id).copied() == process {
+                continue;
+            }
+            let address = attachment.ipv6.map_or(IpAddr::V4(attachment.address), |six| six.address.into());
+            for port in attachment.ports.iter().filter(|port| port.is_on_loopback6()) {
+                let at = |address| SocketAddr::new(address, port.container_port);
+                let or = attachment.ipv6.map(|_| at(attachment.address.into()));
+                let target = Target { id: attachment.id.clone(), process, address: at(address), or };
+                all.entry((port.protocol, port.host_port)).or_default().push(target);
+            }
+        }
+        all
+    }
+
     /// Whether somebody needs us: for names, or for rules about published ports.
     pub(crate) fn is_needed(&self) -> bool {
         self.containers
@@ -147,6 +168,30 @@ pub(crate) mod tests {
         book.find(network, name).map_or_else(String::new, |found| {
             found.four.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         })
+    }
+
+    #[test]
+    fn what_is_relayed_follows_from_the_records() {
+        use attach::{Protocol, PublishedPort};
+        let port = |ip: &str, port| PublishedPort::new(Protocol::Tcp, ip.parse().expect("address"), port, 80);
+        let mut one = attachment("aaaa one bridge 172.30.0.2");
+        one.relayed = true;
+        one.process = Some(Process { pid: 7, start_time: 8 });
+        one.ports = vec![port("0.0.0.0", 8080), port("::1", 8080), port("::", 8081), port("127.0.0.1", 8082)];
+        let mut other = attachment("bbbb other bridge 172.30.0.3");
+        other.ports = vec![port("::1", 9090)];
+        let mut book = Book::default();
+        for attachment in [&one, &other] {
+            book.put(&attachment.id, vec![attachment.clone()]);
+        }
+        let shown = |ended: &BTreeMap<ContainerId, Process>| -> Vec<String> {
+            let all = book.relayed(ended);
+            all.iter().map(|((_, port), targets)| format!("{port} {}", targets[0].address)).collect()
+        };
+        assert_eq!(shown(&BTreeMap::new()), ["8080 172.30.0.2:80", "8081 172.30.0.2:80"]);
+        let before = Process { pid: 7, start_time: 1 };
+        assert_eq!(shown(&[(one.id.clone(), before)].into()).len(), 2, "another process ended");
+        assert!(shown(&[(one.id.clone(), Process { pid: 7, start_time: 8 })].into()).is_empty());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! - It answers containers of users' networks for each other's names, at 127.0.0.11 in their
 //!   own network namespace ([`namespace`]), and passes other questions on ([`upstream`]).
 //! - It hears when somebody changes the host's rules, and has ours mended.
+//! - It relays to containers what is sent to their ports at the host's `[::1]`, which the kernel
+//!   sends nowhere ([`relay`]).
 //! - It hears when a container that publishes ports ends, and has them withdrawn, so that new
 //!   connections go to others who share them.
 //!
@@ -14,7 +16,8 @@
 //!                           ▼                                     somebody asks (control socket)
 //!                        standby ── holds `standby`, waits for    rules changed (nf_tables)
 //!                                   `lock`: has it when the       the standby has ended (pidfd)
-//!                                   worker dies, and is it        …and one task for each question
+//!                                   worker dies, and is it        …and one task for each question,
+//!                                                                   port and connection
 //! ```
 //!
 //! It is crash-only: all that it knows it reads from the records that [`attach`] keeps, and all
@@ -23,7 +26,7 @@
 //! the lock, finds nothing to do, and ends too. Who attaches a container in between starts over.
 //!
 //! Idle it waits in one `epoll_wait(2)` without a timeout: a timer runs only while a question
-//! that was passed on is unanswered.
+//! that was passed on is unanswered, or datagrams were relayed a moment ago.
 //!
 //! A new source of events goes into [`serve`]: one more arm of its `select!`, one more variant
 //! of its `Event`.
@@ -33,6 +36,7 @@
 mod book;
 mod namespace;
 mod records;
+mod relay;
 mod resolve;
 mod serve;
 mod summon;
@@ -103,7 +107,7 @@ pub enum Error {
     )]
     Silent,
     /// It answers, but cannot serve the container.
-    #[error("container names are not answered: {why}")]
+    #[error("{why}")]
     Refused {
         /// What it said.
         why: String,

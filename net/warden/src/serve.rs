@@ -24,6 +24,7 @@ use tokio::time::timeout;
 
 use crate::book::Book;
 use crate::records::{Changed, RecordWatch};
+use crate::relay::Relays;
 use crate::resolve::{Answer, answer};
 use crate::upstream::Upstream;
 use crate::{Error, Place, namespace, summon};
@@ -79,6 +80,8 @@ enum Event {
     Rules,
     /// The process of a container that publishes ports has ended.
     Ended(ContainerId, Process),
+    /// A connection that was relayed to a container that has ended is over.
+    Lingered,
     /// The standby has ended.
     StandbyEnded,
 }
@@ -95,7 +98,9 @@ async fn work(place: &Place, tell: &mut dyn FnMut(Happened)) -> Result<(), Error
     if !worker.is_needed() {
         return Ok(());
     }
+    // Before any other socket: who finds a port taken asks by whom.
     let listener = bind(place)?;
+    worker.relay();
     worker.mend(tell);
     release_starter();
     let mut standby = Standby::start(place);
@@ -108,10 +113,11 @@ async fn work(place: &Place, tell: &mut dyn FnMut(Happened)) -> Result<(), Error
             },
             ready = rules.readable() => { drop(ready); Event::Rules }
             (id, process) = worker.ends.next() => Event::Ended(id, process),
+            () = worker.relays.lingered() => Event::Lingered,
             () = standby.ended() => Event::StandbyEnded,
         };
         match event {
-            Event::Records => {}
+            Event::Records | Event::Lingered => {}
             Event::Asked(stream) => {
                 worker.catch_up(&mut watch)?;
                 worker.shared.tasks.borrow_mut().spawn_local(reply(stream, Rc::clone(&worker.shared)));
@@ -204,6 +210,9 @@ struct Worker {
     shared: Rc<Shared>,
     served: BTreeMap<ContainerId, Served>,
     ends: Ends,
+    /// Processes that have ended and whose container nobody has released yet.
+    ended: BTreeMap<ContainerId, Process>,
+    relays: Relays,
 }
 
 /// A container that is answered. Dropping it closes its sockets, and with them goes what
@@ -215,21 +224,41 @@ struct Served {
 
 impl Worker {
     fn new(networks: Networks) -> Self {
-        Self { networks, shared: Rc::new(Shared::new()), served: BTreeMap::new(), ends: Ends::default() }
+        Self {
+            networks,
+            shared: Rc::new(Shared::new()),
+            served: BTreeMap::new(),
+            ends: Ends::default(),
+            ended: BTreeMap::new(),
+            relays: Relays::new(),
+        }
     }
 
     fn is_needed(&self) -> bool {
-        self.shared.book.borrow().is_needed()
+        self.shared.book.borrow().is_needed() || self.relays.is_lingering()
     }
 
     /// Takes in what has changed.
     fn catch_up(&mut self, watch: &mut AsyncFd<RecordWatch>) -> Result<(), Error> {
         let changed = taken(watch, RecordWatch::take);
         match changed.map_err(Error::runtime("hear of changed records"))? {
+            Changed::Some(ids) if ids.is_empty() => return Ok(()),
             Changed::Some(ids) => ids.iter().for_each(|id| self.look_at(id)),
             Changed::Anything => self.look_at_all()?,
         }
+        self.relay();
         Ok(())
+    }
+
+    /// Listens on the ports that are relayed now, and on no others.
+    fn relay(&mut self) {
+        let wanted = self.shared.book.borrow().relayed(&self.ended);
+        for trouble in self.relays.settle(wanted) {
+            let mut troubled = self.shared.troubled.borrow_mut();
+            for id in trouble.ids {
+                troubled.entry(id).or_insert_with(|| trouble.why.clone());
+            }
+        }
     }
 
     fn look_at_all(&mut self) -> Result<(), Error> {
@@ -246,7 +275,11 @@ impl Worker {
         let attachments = self.networks.describe_all(id).unwrap_or_default();
         let named = attachments.iter().find(|attachment| attachment.has_names()).cloned();
         let publishing = attachments.iter().find(|attachment| !attachment.ports.is_empty());
-        self.ends.watch(id, publishing.and_then(|attachment| attachment.process));
+        let process = publishing.and_then(|attachment| attachment.process);
+        self.ends.watch(id, process);
+        if self.ended.get(id).copied() != process {
+            self.ended.remove(id);
+        }
         self.shared.book.borrow_mut().put(id, attachments);
         self.shared.troubled.borrow_mut().remove(id);
         let Some(named) = named else {
@@ -259,14 +292,19 @@ impl Worker {
         self.served.remove(id);
         match serve(id, &named, &self.shared) {
             Ok(served) => drop(self.served.insert(id.clone(), served)),
-            Err(error) => drop(self.shared.troubled.borrow_mut().insert(id.clone(), error.to_string())),
+            Err(error) => {
+                let why = format!("container names are not answered: {error}");
+                self.shared.troubled.borrow_mut().insert(id.clone(), why);
+            }
         }
     }
 
     /// A container has ended: others who share its ports have them at once, also while it
     /// waits to be started again. Where that fails, its shim's cleaning up does it.
-    fn withdraw(&self, id: &ContainerId, process: Process) {
+    fn withdraw(&mut self, id: &ContainerId, process: Process) {
         let _ = self.networks.withdraw(id, process);
+        self.ended.insert(id.clone(), process);
+        self.relay();
     }
 
     /// Has the rules put right. What cannot be mended now is looked at with the next change.

@@ -120,7 +120,8 @@ pub fn ask(to: SocketAddr) -> Result<String, String> {
 
 /// The same over UDP.
 pub fn ask_udp(to: SocketAddr) -> Result<String, String> {
-    let socket = UdpSocket::bind("0.0.0.0:0").expect("bind");
+    let any = if to.is_ipv6() { "[::]:0" } else { "0.0.0.0:0" };
+    let socket = UdpSocket::bind(any).expect("bind");
     socket.set_read_timeout(Some(PATIENCE)).expect("timeout");
     socket.connect(to).map_err(|e| e.kind().to_string())?;
     socket.send(b"?").map_err(|e| e.kind().to_string())?;

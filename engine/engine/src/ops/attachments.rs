@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use attach::{Attachment, DEFAULT_NETWORK, Definition};
+use attach::{Attachment, DEFAULT_NETWORK, Definition, Front};
 use base::ContainerId;
 
 use super::create::hostname;
@@ -102,6 +102,11 @@ impl Engine {
         request.mac = join.mac_address.as_deref().and_then(super::start::mac_address);
         request.gateway_priority = join.gateway_priority;
         request.process = Some(attach::Process { pid, start_time });
+        request.front = match (self.outside(), self.warden()) {
+            (Some(_), _) => Front::Outside,
+            (None, Some(_)) => Front::Relay,
+            (None, None) => Front::Rules,
+        };
         if join.network != DEFAULT_NETWORK {
             request.aliases.clone_from(&join.aliases);
             request.aliases.push(hostname(&record.request, &record.id));

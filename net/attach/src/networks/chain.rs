@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::ledger::{Holder, Ledger};
 use crate::links::bring_up_loopback;
 use crate::plan;
-use crate::ports::{self, ThisHost};
+use crate::ports;
 
 impl Networks {
     /// The same networks, and those of CNI plugins: made ones, and the configurations of a
@@ -68,7 +68,7 @@ impl Networks {
         netns: BorrowedFd<'_>,
     ) -> Result<Attachment, Error> {
         let list = Directory::read(&settings.config).map_err(Error::cni)?;
-        let (ports, cursor) = ports::resolve(self.wish(request)?, ledger, &mut ThisHost)?;
+        let (ports, cursor) = ports::resolve(self.wish(request)?, ledger, &mut self.this_host())?;
         let link = request.link.clone().unwrap_or_else(|| plan::free_link(others));
         let chained = Chained { network: list.name.to_string(), link: link.clone() };
         let mut entered = ledger.clone();
@@ -83,6 +83,7 @@ impl Networks {
             host_link: String::new(),
             ports: ports.clone(),
             withdrawn: false,
+            outside: false,
             chained: Some(chained.clone()),
         });
         self.write_ledger(&entered)?;

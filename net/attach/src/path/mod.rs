@@ -96,6 +96,12 @@ pub enum Fate {
         /// With an address of this host instead of its own.
         masqueraded: bool,
     },
+    /// The companion takes it, and sends what it holds on in a connection of its own: the container
+    /// sees an address of this host.
+    Relayed {
+        /// To which address and port.
+        to: SocketAddr,
+    },
     /// It stays on the host: a process of the host would have to answer.
     Local,
     /// A rule drops it.
@@ -127,13 +133,13 @@ impl Path {
                 let effect = format!("to {to}");
                 self.steps.iter().find(|step| step.effect == effect)
             }
-            Fate::Local => None,
+            Fate::Local | Fate::Relayed { .. } => None,
         }
     }
 
     /// Whether it gets to a container.
     pub fn arrives(&self) -> bool {
-        matches!(self.fate, Fate::Forwarded { .. })
+        matches!(self.fate, Fate::Forwarded { .. } | Fate::Relayed { .. })
     }
 
     /// What becomes of it and why, in one line.
@@ -146,6 +152,9 @@ impl Path {
             Fate::Forwarded { to, masqueraded: false } => because(&format!("to {to}")),
             Fate::Forwarded { to, masqueraded: true } => {
                 because(&format!("to {to}, with an address of this host,"))
+            }
+            Fate::Relayed { to } => {
+                format!("to {to}, relayed by our companion, so the container sees an address of this host")
             }
             Fate::Dropped => because("dropped"),
             Fate::Rejected => because("refused"),

@@ -1,7 +1,7 @@
 //! Who may reach a published port: one packet for each kind of client.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use netlink::nft::Family;
 use netlink::route;
@@ -9,10 +9,12 @@ use serde::Serialize;
 
 use super::ruleset::Ruleset;
 use super::walk::{Surroundings, walk};
-use super::{Origin, Packet, Path};
-use crate::error::Error;
+use super::{Fate, Origin, Packet, Path};
+use crate::error::{Error, PortOwner};
+use crate::ledger::Holder;
 use crate::links::HostLinks;
 use crate::networks::Networks;
+use crate::ports::{companion_of, process_on};
 use crate::publish::PublishedPort;
 
 /// A kind of client.
@@ -59,6 +61,10 @@ struct Entrance {
 impl Networks {
     /// Who may reach `port`, and by which rules: from the rules that the kernel holds now.
     pub fn ways(&self, port: &PublishedPort) -> Result<Vec<Way>, Error> {
+        let ledger = self.ledger()?;
+        let holder = ledger.holders.iter().find(|holder| holder.ports.contains(port));
+        let led = holder.map_or(*port, |holder| holder.as_led(port));
+        let port = &led;
         let family = if port.host_ip.is_ipv4() { Family::Ip } else { Family::Ip6 };
         let rules = self.with_rules_socket(|socket| {
             Ruleset::read(socket, family)
@@ -67,10 +73,25 @@ impl Networks {
         let (around, entrances) = self.surroundings()?;
         let packets = packets(port, &entrances);
         let way = |(audience, packet): (Audience, Packet)| {
-            let path = walk(&rules, &around, &packet);
+            let mut path = walk(&rules, &around, &packet);
+            let relays = path.packet.destination.ip() == Ipv6Addr::LOCALHOST && path.fate == Fate::Local;
+            if let (true, Some(to)) = (relays, holder.and_then(|holder| self.relayed(holder, port))) {
+                path.fate = Fate::Relayed { to };
+            }
             Way { audience, path }
         };
         Ok(packets.into_iter().map(way).collect())
+    }
+
+    /// Where the companion relays what is sent to `[::1]`, if it listens there.
+    fn relayed(&self, holder: &Holder, port: &PublishedPort) -> Option<SocketAddr> {
+        let PortOwner::Process { pid, .. } = process_on(port.protocol, port.host_port) else {
+            return None;
+        };
+        let to = holder.address6.map_or(IpAddr::V4(holder.address), IpAddr::V6);
+        let listens =
+            !holder.withdrawn && port.is_on_loopback6() && companion_of(&self.companion()) == Some(pid);
+        listens.then(|| SocketAddr::new(to, port.container_port))
     }
 
     fn surroundings(&self) -> Result<(Surroundings, Vec<Entrance>), Error> {
@@ -127,7 +148,7 @@ fn packets(port: &PublishedPort, entrances: &[Entrance]) -> Vec<(Audience, Packe
     let here = match port.host_ip {
         address if !address.is_unspecified() => address,
         IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
     };
     all.push((Audience::Host, packet(Origin::Host, Some(here), here)));
     all

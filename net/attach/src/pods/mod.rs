@@ -228,6 +228,7 @@ impl PodNetwork {
             host_link,
             ports,
             withdrawn: false,
+            outside: false,
             chained: None,
         });
         self.write_ledger(&ledger)?;

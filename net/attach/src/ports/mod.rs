@@ -3,14 +3,16 @@
 mod owner;
 mod probe;
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 
 pub(crate) use owner::process_on;
 pub(crate) use probe::{Probed, ephemeral_range, probe, tracks_sctp};
 
 use crate::error::{Error, PortOwner};
 use crate::ledger::{Holder, Ledger};
-use crate::publish::{HostPort, PortMapping, Protocol, PublishedPort, Publishing};
+use crate::publish::{Front, HostPort, PortMapping, Protocol, PublishedPort, Publishing};
 
 /// What asks the host about its ports; tests answer themselves.
 pub(crate) trait Host {
@@ -20,6 +22,8 @@ pub(crate) trait Host {
     fn owner(&mut self, protocol: Protocol, port: u16) -> PortOwner;
     /// First and last port for connections without a wish.
     fn ephemeral(&mut self) -> (u16, u16);
+    /// Whether it has `[::1]`.
+    fn has_loopback6(&mut self) -> bool;
     /// Whether the kernel can lead SCTP packets elsewhere.
     fn tracks_sctp(&mut self) -> bool;
 }
@@ -33,6 +37,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) publishing: Publishing,
     /// The container has an IPv6 address.
     pub(crate) ipv6: bool,
+    /// Who leads to them.
+    pub(crate) front: Front,
 }
 
 /// Decides all values of a wish, or says who stands in the way. The second value is the new
@@ -42,13 +48,15 @@ pub(crate) fn resolve(
     ledger: &Ledger,
     host: &mut dyn Host,
 ) -> Result<(Vec<PublishedPort>, u16), Error> {
-    let mut choice = Choice { ledger, host, chosen: Vec::with_capacity(wish.mappings.len()) };
+    let loopback6 = wish.front == Front::Outside || (wish.front == Front::Relay && host.has_loopback6());
+    let chosen = Vec::with_capacity(wish.mappings.len());
+    let mut choice = Choice { ledger, host, chosen, outside: wish.front == Front::Outside };
     let mut cursor = ledger.port_cursor;
     if wish.mappings.iter().any(|mapping| mapping.protocol == Protocol::Sctp) && !choice.host.tracks_sctp() {
         return Err(Error::NoSctp);
     }
     for mapping in wish.mappings {
-        let addresses = host_addresses(mapping.host_ip, wish.ipv6)?;
+        let addresses = host_addresses(mapping, wish, loopback6)?;
         let published = |host_ip, host_port| PublishedPort {
             policy: wish.publishing.policy,
             shared: wish.publishing.shared,
@@ -76,13 +84,22 @@ pub(crate) fn resolve(
 }
 
 /// The host addresses that a mapping is about: without a wish all, of both families when the
-/// container has both.
-fn host_addresses(wanted: Option<IpAddr>, ipv6: bool) -> Result<Vec<IpAddr>, Error> {
-    match wanted {
-        None if ipv6 => Ok(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]),
+/// container has both. One that has IPv4 only is relayed to from `[::1]`, which is what
+/// `localhost` means first.
+fn host_addresses(mapping: &PortMapping, wish: Wish<'_>, loopback6: bool) -> Result<Vec<IpAddr>, Error> {
+    let loopback6 = loopback6 && mapping.protocol != Protocol::Sctp;
+    match mapping.host_ip {
+        None if wish.ipv6 => Ok(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()]),
+        None if loopback6 => Ok(vec![Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::LOCALHOST.into()]),
         None => Ok(vec![Ipv4Addr::UNSPECIFIED.into()]),
-        Some(IpAddr::V6(Ipv6Addr::LOCALHOST)) => Err(Error::Ipv6Loopback),
-        Some(address @ IpAddr::V6(_)) if !ipv6 => Err(Error::Ipv6 { address }),
+        Some(address @ IpAddr::V6(Ipv6Addr::LOCALHOST)) => match wish.front {
+            _ if loopback6 => Ok(vec![address]),
+            Front::Relay if mapping.protocol != Protocol::Sctp => Err(Error::NotOurAddress { address }),
+            _ => Err(Error::Ipv6Loopback),
+        },
+        Some(address @ IpAddr::V6(_)) if !wish.ipv6 && wish.front != Front::Outside => {
+            Err(Error::Ipv6 { address })
+        }
         Some(address) => Ok(vec![address]),
     }
 }
@@ -92,6 +109,8 @@ struct Choice<'a> {
     ledger: &'a Ledger,
     host: &'a mut dyn Host,
     chosen: Vec<PublishedPort>,
+    /// Another host's addresses are meant.
+    outside: bool,
 }
 
 impl Choice<'_> {
@@ -99,18 +118,34 @@ impl Choice<'_> {
     fn take(&mut self, wanted: PublishedPort) -> Result<(), Error> {
         let PublishedPort { protocol, host_ip, host_port: port, .. } = wanted;
         let taken = |owner| Error::PortInUse { protocol, host_ip, port, owner };
-        if let Some(holder) = self.ledger.in_the_way(&wanted) {
+        let led = PublishedPort { host_ip: self.here(host_ip), ..wanted };
+        if let Some(holder) = self.ledger.in_the_way(&led) {
             return Err(taken(container(holder)));
         }
-        if self.chosen.iter().any(|other| other.meets(protocol, host_ip, port)) {
+        // What comes from outside is known by its port alone.
+        let differs = |other: &PublishedPort| {
+            let same = (other.protocol, other.host_port) == (protocol, port);
+            self.outside && same && other.container_port != wanted.container_port
+        };
+        if self.chosen.iter().any(|other| other.meets(protocol, host_ip, port) || differs(other)) {
             let (name, id) = ("of this very request".to_owned(), "named twice".to_owned());
             return Err(taken(PortOwner::Container { name, id }));
         }
-        if self.host.probe(protocol, host_ip, port)? == Probed::Taken {
+        if self.probe(protocol, host_ip, port)? == Probed::Taken {
             return Err(taken(self.host.owner(protocol, port)));
         }
         self.chosen.push(wanted);
         Ok(())
+    }
+
+    /// Whether this namespace has the port free. Who listens outside finds out there.
+    fn probe(&mut self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error> {
+        self.host.probe(protocol, self.here(host_ip), port)
+    }
+
+    /// The address of this namespace that a host's stands for.
+    fn here(&self, host_ip: IpAddr) -> IpAddr {
+        if self.outside { Ipv4Addr::UNSPECIFIED.into() } else { host_ip }
     }
 
     /// The first port of a range that is free on all `addresses`, after `after` and around the
@@ -128,11 +163,11 @@ impl Choice<'_> {
         };
         'ports: for port in (start..=last).chain(first..start) {
             for address in addresses {
-                let claimed = self.ledger.publisher(protocol, *address, port).is_some();
+                let claimed = self.ledger.publisher(protocol, self.here(*address), port).is_some();
                 if claimed || self.chosen.iter().any(|other| other.meets(protocol, *address, port)) {
                     continue 'ports;
                 }
-                if self.host.probe(protocol, *address, port)? == Probed::Taken {
+                if self.probe(protocol, *address, port)? == Probed::Taken {
                     continue 'ports;
                 }
             }
@@ -147,11 +182,35 @@ fn container(holder: &Holder) -> PortOwner {
 }
 
 /// The host we run on.
-pub(crate) struct ThisHost;
+pub(crate) struct ThisHost {
+    /// Where the companion is asked that relays from `[::1]`.
+    pub(crate) companion: PathBuf,
+}
+
+impl ThisHost {
+    /// Whether the companion has the port: what the ledger knows nothing of any more it is
+    /// about to close, or to keep for who gets it now.
+    fn is_companions(&self, protocol: Protocol, port: u16) -> bool {
+        let PortOwner::Process { pid, .. } = process_on(protocol, port) else { return false };
+        companion_of(&self.companion) == Some(pid)
+    }
+}
+
+/// The process that serves the companion's socket.
+pub(crate) fn companion_of(socket: &Path) -> Option<u32> {
+    let stream = UnixStream::connect(socket).ok()?;
+    let peer = rustix::net::sockopt::socket_peercred(&stream).ok()?;
+    u32::try_from(peer.pid.as_raw_nonzero().get()).ok()
+}
 
 impl Host for ThisHost {
     fn probe(&mut self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error> {
-        probe(protocol, host_ip, port)
+        let probed = probe(protocol, host_ip, port)?;
+        let relayed = probed == Probed::Taken && host_ip.is_ipv6() && self.is_companions(protocol, port);
+        Ok(if relayed { Probed::Free } else { probed })
+    }
+    fn has_loopback6(&mut self) -> bool {
+        UdpSocket::bind((Ipv6Addr::LOCALHOST, 0)).is_ok()
     }
     fn owner(&mut self, protocol: Protocol, port: u16) -> PortOwner {
         process_on(protocol, port)
@@ -185,6 +244,9 @@ mod tests {
         fn ephemeral(&mut self) -> (u16, u16) {
             (32768, 32771)
         }
+        fn has_loopback6(&mut self) -> bool {
+            true
+        }
         fn tracks_sctp(&mut self) -> bool {
             false
         }
@@ -210,6 +272,7 @@ mod tests {
                 port("::", 6060, false),
             ],
             withdrawn: false,
+            outside: false,
             chained: None,
         };
         Ledger { holders: vec![holder], ..Ledger::default() }
@@ -217,9 +280,14 @@ mod tests {
 
     #[track_caller]
     fn check_as(publishing: Publishing, ipv6: bool, requests: &[&str], expected: &str) {
+        check_by(Front::Rules, publishing, ipv6, requests, expected);
+    }
+
+    #[track_caller]
+    fn check_by(front: Front, publishing: Publishing, ipv6: bool, requests: &[&str], expected: &str) {
         let mappings: Vec<_> = requests.iter().flat_map(|raw| PortMapping::parse(raw).expect(raw)).collect();
         let mut host = Fake([22, 8000, 32769].into());
-        let wish = Wish { mappings: &mappings, publishing, ipv6 };
+        let wish = Wish { mappings: &mappings, publishing, ipv6, front };
         let shown = match resolve(wish, &ledger(), &mut host) {
             Ok((ports, _)) => ports.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
             Err(error) => error.to_string(),
@@ -271,6 +339,37 @@ mod tests {
         check(&["6060:80"], "port [::]:6060/tcp is already used by container web");
         check(&["6060-6061:80"], "0.0.0.0:6061->80/tcp [::]:6061->80/tcp");
         check(&["80"], "0.0.0.0:32770->80/tcp [::]:32770->80/tcp");
+    }
+
+    #[test]
+    fn what_is_relayed_is_published_on_ipv6s_loopback_too() {
+        let check = |ipv6, requests: &[&str], expected| {
+            check_by(Front::Relay, Publishing::default(), ipv6, requests, expected);
+        };
+        check(false, &["8081:80"], "0.0.0.0:8081->80/tcp [::1]:8081->80/tcp");
+        check(true, &["8081:80"], "0.0.0.0:8081->80/tcp [::]:8081->80/tcp");
+        check(false, &["[::1]:8081-8082:80-81"], "[::1]:8081->80/tcp [::1]:8082->81/tcp");
+        check(true, &["[::1]:8081:80/udp"], "[::1]:8081->80/udp");
+        check(false, &["[::1]::80"], "[::1]:32768->80/tcp");
+        check(false, &["127.0.0.1:8081:80", "[::1]:8081:80"], "127.0.0.1:8081->80/tcp [::1]:8081->80/tcp");
+        check(false, &["[::1]:22:22"], "port [::1]:22/tcp is already used by process 7 (nginx)");
+        check(false, &["[::1]:6060:80"], "port [::1]:6060/tcp is already used by container web");
+        check(false, &["[::]:8081:80"], "cannot publish on ::: the container's network has no IPv6");
+        check(false, &["8081:80", "[::1]:8081:80"], "0.0.0.0:8081->80/tcp [::1]:8081->80/tcp");
+    }
+
+    #[test]
+    fn another_hosts_addresses_are_not_looked_for_here() {
+        let check = |requests: &[&str], expected| {
+            check_by(Front::Outside, Publishing::default(), false, requests, expected);
+        };
+        check(&["8081:80"], "0.0.0.0:8081->80/tcp [::1]:8081->80/tcp");
+        check(&["[::1]:8081:80", "[::]:8082:80"], "[::1]:8081->80/tcp [::]:8082->80/tcp");
+        check(&["192.0.2.7:8081:80"], "192.0.2.7:8081->80/tcp");
+        check(
+            &["192.0.2.7:8081:80", "[::1]:8081:81"],
+            "port [::1]:8081/tcp is already used by container of this",
+        );
     }
 
     #[test]

@@ -144,7 +144,13 @@ fn attached(section: &mut Section, network: &NetworkFacts) {
 fn published(section: &mut Section, port: &PortFacts, record: &str) {
     let value =
         format!("{}:{} → {}/{}", port.host_address, port.host_port, port.container_port, port.protocol);
-    let meaning = "Connections to the host's port are rewritten to the container's address by nftables.";
+    let meaning = match port.host_address.as_str() {
+        "::1" => {
+            "The kernel sends nothing on that comes from ::1: a process of ours takes it and relays, and the \
+             container sees an address of this host."
+        }
+        _ => "Connections to the host's port are rewritten to the container's address by nftables.",
+    };
     section.line("published", value, record, meaning);
     for way in &port.ways {
         let verdict = if way.arrives { "reached" } else { "not reached" };

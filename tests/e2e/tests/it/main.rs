@@ -20,6 +20,7 @@ mod health;
 mod images;
 mod kube;
 mod life;
+mod loopback6;
 mod networks;
 mod ns;
 mod nw;

@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -553,6 +553,38 @@ fn a_published_port_that_the_host_has_is_refused() {
         drop(taken);
         user.ok(&["start", "web"]);
         assert_eq!(user.status("web"), "running");
+    });
+}
+
+#[test]
+fn a_port_is_published_on_one_of_the_hosts_addresses() {
+    isolated(|| {
+        host_address();
+        let user = User::new().with_busybox();
+        let publish =
+            ["-p", "[::1]:8080:80", "-p", "127.0.0.1:8081:80", "-p", "192.0.2.1:8082:80", "-p", "8083:80"];
+        let serve = ["busybox", "sh", "-c", SERVE];
+        user.ok(&[&["run", "-d", "--name", "web"], &publish[..], &serve[..]].concat());
+        let (loopback, loopback6) = (IpAddr::from([127, 0, 0, 1]), "::1".parse::<IpAddr>().unwrap());
+        let all = [loopback, loopback6, HOST.into()];
+        let any = Ipv4Addr::UNSPECIFIED;
+        let welcomes =
+            |ip: IpAddr, port: u16| get(any, (ip, port).into()).is_ok_and(|text| text.contains("welcome"));
+        wait_for("the server", || welcomes(loopback, 8083).then_some(()));
+        for (port, open) in
+            [(8080, vec![loopback6]), (8081, vec![loopback]), (8082, vec![HOST.into()]), (8083, all.to_vec())]
+        {
+            let reached: Vec<IpAddr> = all.into_iter().filter(|ip| welcomes(*ip, port)).collect();
+            assert_eq!(reached, open, "{port}");
+        }
+        let taken = TcpListener::bind("[::1]:8090").unwrap();
+        let refused = user.run(&["run", "-d", "-p", "[::1]:8090:80", "busybox", "sleep", "9"]);
+        refused.exits(125).says("Bind for [::1]:8090 failed: port is already allocated");
+        drop(taken);
+        let refused = user.run(&["run", "-d", "-p", "127.0.0.1:8080:80", "busybox", "sleep", "9"]);
+        refused.exits(125).says("already used by container web");
+        user.ok(&["rm", "-f", "web"]);
+        assert!(!welcomes(loopback6, 8080), "the port is closed with its container");
     });
 }
 
