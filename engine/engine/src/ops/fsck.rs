@@ -155,6 +155,8 @@ kinds! {
     AddressWithoutContainer = "address-without-container",
     /// A cable to nobody.
     LinkWithoutContainer = "link-without-container",
+    /// Our nftables table is not as we left it.
+    RulesChanged = "rules-changed",
     /// A network's record of a container that has no network.
     AttachmentWithoutAddress = "attachment-without-address",
     /// What CNI plugins made for a container that is not there.

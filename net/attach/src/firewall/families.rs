@@ -69,6 +69,13 @@ impl Families {
         Ok(four.or(six))
     }
 
+    /// How the tables differ from how we left them, by family. Changes nothing.
+    pub(crate) fn examine(&self, wanted: &WantedOfBoth) -> Result<Vec<(Family, Rewritten)>, Error> {
+        let four = self.ipv4.examine(&wanted.ipv4)?.map(|why| (Family::Ip, why));
+        let six = wanted.ipv6.as_ref().map(|wanted| self.ipv6.examine(wanted)).transpose()?.flatten();
+        Ok(four.into_iter().chain(six.map(|why| (Family::Ip6, why))).collect())
+    }
+
     /// Deletes both tables and forgets them.
     pub(crate) fn remove(&self, table: &str) -> Result<(), Error> {
         self.ipv4.remove(Family::Ip, table)?;

@@ -82,6 +82,16 @@ struct Memory {
     /// What was wanted beside the ports.
     shape: String,
     applied: Applied,
+    /// What the table says of itself, and how many rules it has.
+    #[serde(default)]
+    written: Written,
+}
+
+/// By what a table is known to be as we wrote it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Written {
+    comment: String,
+    rules: usize,
 }
 
 /// Our table of one family and the file in which we remember what we did to it.
@@ -133,7 +143,7 @@ impl Firewall {
             let outcome = if untouched && !suspicious && generation != 0 {
                 let transaction = delta(wanted, change);
                 let applied = Applied { rewritten: None, ..memory.applied.clone() };
-                Attempt { transaction, applied, located: Vec::new() }
+                Attempt { transaction, applied, located: Vec::new(), written: memory.written.clone() }
             } else {
                 attempt(socket, wanted, change, table.as_ref(), (&refused, suspicious, legacy))?
             };
@@ -141,7 +151,8 @@ impl Firewall {
                 Ok(()) => {
                     let step = u32::from(!outcome.transaction.is_empty());
                     let generation = generation.wrapping_add(step);
-                    let now = Memory { generation, shape, applied: outcome.applied.clone() };
+                    let (applied, written) = (outcome.applied.clone(), outcome.written);
+                    let now = Memory { generation, shape, applied, written };
                     if now != memory {
                         files::write(&self.memory, &self.scratch, &now, Durable::No)?;
                     }
@@ -182,6 +193,23 @@ impl Firewall {
         Ok(memory.generation == generation && memory.shape == shape && table.is_some() && generation != 0)
     }
 
+    /// How the table differs from how we left it, and its ports from those that are `wanted`. Changes
+    /// nothing.
+    pub(crate) fn examine(&self, wanted: &Wanted) -> Result<Option<Rewritten>, Error> {
+        let memory: Memory = files::read(&self.memory)?.unwrap_or_default();
+        let Written { comment, rules } = memory.written;
+        if comment.is_empty() {
+            return Ok(None);
+        }
+        self.with_socket(|socket| {
+            let (_, table) = look(socket, (wanted.family, &wanted.table))?;
+            let Some(table) = table else { return Ok(Some(Rewritten::Missing)) };
+            let same = table.comment.as_deref() == Some(comment.as_str());
+            let intact = same && intact(socket, wanted, rules, true)?;
+            Ok((!intact).then_some(Rewritten::Changed))
+        })
+    }
+
     /// Whether we have ever written the table and not deleted it since.
     pub(crate) fn is_in_use(&self) -> bool {
         self.memory.exists()
@@ -209,6 +237,7 @@ struct Attempt {
     applied: Applied,
     /// Which message copies which rule of the host.
     located: Vec<(usize, RuleKey)>,
+    written: Written,
 }
 
 /// Generation and table in one exchange.
@@ -276,9 +305,11 @@ fn attempt(
         notes: mirror.notes.clone(),
     };
     let same = table.is_some_and(|table| table.comment.as_deref() == Some(comment.as_str()));
-    if same && intact(socket, wanted, &whole, suspicious)? {
+    let written = Written { comment: comment.clone(), rules: whole.rules() };
+    if same && intact(socket, wanted, written.rules, suspicious)? {
         let change = if suspicious { Change::Verify } else { change };
-        return Ok(Attempt { transaction: delta(wanted, change), applied, located: Vec::new() });
+        let transaction = delta(wanted, change);
+        return Ok(Attempt { transaction, applied, located: Vec::new(), written });
     }
     let mut transaction = Transaction::on(wanted.family, &wanted.table);
     if table.is_some() {
@@ -301,7 +332,7 @@ fn attempt(
         Some(_) if same => Rewritten::Changed,
         Some(_) => Rewritten::Outdated,
     };
-    Ok(Attempt { transaction, applied: Applied { rewritten: Some(why), ..applied }, located })
+    Ok(Attempt { transaction, applied: Applied { rewritten: Some(why), ..applied }, located, written })
 }
 
 /// What legacy iptables judges, when its filter table is in use.
@@ -329,19 +360,14 @@ fn legacy(family: Family) -> Result<Option<(Judgement, Judgement)>, Error> {
 
 /// Whether the rules are all there (somebody may have flushed them) and, when looking
 /// closely, the elements are exactly the wanted ones.
-fn intact(
-    socket: &mut Socket,
-    wanted: &Wanted,
-    whole: &Transaction,
-    suspicious: bool,
-) -> Result<bool, Error> {
+fn intact(socket: &mut Socket, wanted: &Wanted, expected: usize, suspicious: bool) -> Result<bool, Error> {
     let step = failed("read our own rules");
     let rules = match dump::rules(socket, wanted.family, &wanted.table) {
         Ok(rules) => rules.len(),
         Err(error) if error.is(Errno::NOENT) => return Ok(false),
         Err(error) => return Err(step(error)),
     };
-    if rules != whole.rules() {
+    if rules != expected {
         return Ok(false);
     }
     if !suspicious {

@@ -8,6 +8,7 @@ use base::ContainerId;
 
 use super::Networks;
 use crate::error::Error;
+use crate::firewall::Rewritten;
 use crate::ledger::Ledger;
 use crate::links::{self, HostLinks};
 
@@ -49,6 +50,14 @@ pub enum Leftover {
         /// The container.
         id: ContainerId,
     },
+    /// A table of ours that is not as we left it: somebody's rules or ports are in it, or some of ours are
+    /// not.
+    Rules {
+        /// Its family and name.
+        table: String,
+        /// What is wrong with it.
+        why: Rewritten,
+    },
 }
 
 impl Networks {
@@ -77,7 +86,24 @@ impl Networks {
                 found.push(Leftover::Record { id });
             }
         }
+        // Ports of those who are not there are theirs, and go with them.
+        if ledger.holders.iter().all(|holder| is_live(&holder.id)) {
+            found.extend(self.changed_rules(&ledger, &mut host)?);
+        }
         Ok(found)
+    }
+
+    /// What [`Networks::reconcile`] would find changed of our rules.
+    fn changed_rules(&self, ledger: &Ledger, host: &mut HostLinks) -> Result<Vec<Leftover>, Error> {
+        if self.bridges(host)?.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = self.wanted(ledger)?;
+        let changed = self.firewall.examine(&wanted)?.into_iter();
+        // Nobody misses what is not there while nobody is attached.
+        let changed = changed.filter(|(_, why)| *why != Rewritten::Missing || !ledger.holders.is_empty());
+        let table = |family| format!("{family} {}", wanted.ipv4.table);
+        Ok(changed.map(|(family, why)| Leftover::Rules { table: table(family), why }).collect())
     }
 
     /// The links of a container that has just ended go with its namespace, which the kernel takes down

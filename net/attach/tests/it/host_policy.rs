@@ -246,6 +246,16 @@ fn next_mend(world: &World, watch: &mut attach::RuleWatch) -> Option<attach::Rew
     world.networks.mend().expect("mend")
 }
 
+/// What is wrong with our tables, without changing anything.
+fn amiss(world: &World) -> Vec<attach::Rewritten> {
+    let left = world.networks.examine(|_| true).expect("examine").into_iter();
+    left.filter_map(|left| match left {
+        attach::Leftover::Rules { why, .. } => Some(why),
+        _ => None,
+    })
+    .collect()
+}
+
 #[test]
 fn what_others_do_to_the_rules_is_noticed_and_mended() {
     isolated(|| {
@@ -258,6 +268,7 @@ fn what_others_do_to_the_rules_is_noticed_and_mended() {
         for vandal in ["nft flush ruleset", "nft delete table ip strake"] {
             sh(vandal);
             assert!(world.outside.ask((HOST, 8080)).is_err(), "{vandal}");
+            assert_eq!(amiss(&world), [attach::Rewritten::Missing], "{vandal}");
             assert_eq!(next_mend(&world, &mut watch), Some(attach::Rewritten::Missing), "{vandal}");
             assert!(world.outside.ask((HOST, 8080)).is_ok(), "{vandal}");
             assert_eq!(next_mend(&world, &mut watch), None, "our own mending is no reason to mend");
@@ -269,7 +280,9 @@ fn what_others_do_to_the_rules_is_noticed_and_mended() {
             "nft add rule ip strake isolate drop",
         ] {
             sh(vandal);
+            assert_eq!(amiss(&world), [attach::Rewritten::Changed], "{vandal}");
             assert_eq!(next_mend(&world, &mut watch), Some(attach::Rewritten::Changed), "{vandal}");
+            assert_eq!(amiss(&world), [], "{vandal}");
             assert!(world.outside.ask((HOST, 8080)).is_ok(), "{vandal}");
             watch.changed().expect("read");
         }

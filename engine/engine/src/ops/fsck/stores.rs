@@ -1,6 +1,6 @@
 //! Flaws of images' content, of layers and of networks.
 
-use attach::Leftover;
+use attach::{Leftover, Rewritten};
 use content::Flaw as InContent;
 use snapshot::Flaw as InSnapshots;
 
@@ -140,6 +140,13 @@ impl Engine {
                     path.display().to_string(),
                     "a network namespace that is kept for no plugin's sake".to_owned(),
                 ),
+                Leftover::Rules { table, why } => {
+                    let detail = match why {
+                        Rewritten::Missing => "is gone, and containers are attached",
+                        _ => "has rules or ports of nobody, or lacks some of ours",
+                    };
+                    (FlawKind::RulesChanged, format!("table {table}"), detail.to_owned())
+                }
                 Leftover::Record { id } => (
                     FlawKind::AttachmentWithoutAddress,
                     id.to_string(),

@@ -86,7 +86,13 @@ fn write(path: &Path, text: &str) {
 /// Plants something, finds exactly it, removes exactly it, and finds nothing more.
 #[track_caller]
 fn planted(host: &Host, kind: &str, plant: impl FnOnce(&Host)) {
-    let before = host.witness();
+    planted_with(host, kind, Host::witness, plant);
+}
+
+/// The same with a witness of the caller's.
+#[track_caller]
+fn planted_with(host: &Host, kind: &str, witness: impl Fn(&Host) -> String, plant: impl FnOnce(&Host)) {
+    let before = witness(host);
     plant(host);
     let found = host.fsck(false);
     assert_eq!(kinds(&found), kind.split(' ').collect(), "{kind}: {found:#}");
@@ -95,7 +101,7 @@ fn planted(host: &Host, kind: &str, plant: impl FnOnce(&Host)) {
     assert_eq!(mended["clean"], true, "{kind}: {mended:#}");
     let after = host.fsck(false);
     assert_eq!((&after["clean"], kinds(&after)), (&true.into(), BTreeSet::new()), "{kind}: {after:#}");
-    assert_eq!(host.witness(), before, "{kind}");
+    assert_eq!(witness(host), before, "{kind}");
 }
 
 #[test]
@@ -348,6 +354,42 @@ fn fsck_finds_and_mends_what_helpers_have_left() {
         assert_eq!((kinds(&found), &found["clean"]), (stale, &true.into()), "{found:#}");
         assert!(!socket.exists() && host.fsck(false)["clean"] == true);
     });
+}
+
+#[test]
+fn fsck_finds_and_removes_what_nobody_has_in_our_table() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        // Without a port there is no companion that would put it right first.
+        let live = strake.ok(&["run", "-d", "--name", "live", "busybox", "sleep", "3600"]);
+        let host = Host { strake, live };
+        let nft = |line: &str| assert_eq!(run(Command::new("nft").arg(line)).code, 0, "{line}");
+        let table = || run(Command::new("nft").args(["list", "table", "ip", "strake"])).stdout;
+        let before = table();
+        for foreign in [
+            "add element ip strake published { tcp . 9999 : 172.30.0.77 . 80 }",
+            "add element ip strake open { udp . 53 }",
+            "add rule ip strake isolate accept",
+            "flush chain ip strake publish",
+            "delete table ip strake",
+        ] {
+            planted_with(&host, "rules-changed", strake_state, |_| nft(foreign));
+            assert_eq!(table(), before, "{foreign}");
+        }
+        // Also when nobody is attached any more.
+        host.strake.ok(&["rm", "-f", "live"]);
+        assert_eq!(host.fsck(false)["clean"], true);
+        nft("add element ip strake published { tcp . 9999 : 172.30.0.77 . 80 }");
+        assert_eq!(kinds(&host.fsck(true)), BTreeSet::from(["rules-changed"]));
+        assert_eq!(host.fsck(false)["clean"], true);
+        assert!(!table().contains("9999"), "{}", table());
+    });
+}
+
+/// What does not change of a container that is not touched.
+fn strake_state(host: &Host) -> String {
+    let seen = inspect(&host.strake, "live");
+    format!("{} {} {}", host.live, seen["State"]["Pid"], seen["NetworkSettings"])
 }
 
 #[test]
