@@ -154,6 +154,10 @@ impl Engine {
             let why = "network-scoped alias is supported only for containers in user defined networks";
             return Err(InvalidOption::new("--alias", &join.aliases.join(","), why).into());
         }
+        let address = join.ip.map(IpAddr::V4).or(join.ip6.map(IpAddr::V6));
+        if let Some(address) = address.filter(|_| network.is_default()) {
+            return Err(crate::request::address_conflict(address).into());
+        }
         let mut joins = locked.record.request.network.joined();
         let known = joins.iter().position(|other| other.network == join.network);
         if let Some(process) = running(&locked) {

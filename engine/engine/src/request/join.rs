@@ -93,6 +93,7 @@ pub fn networks(
         joins.push(NetworkJoin::of(attach::DEFAULT_NETWORK));
     }
     let mode = NetworkMode::parse(&joins[0].network)?;
+    let by_hand = |ip: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>| ip.map(IpAddr::V4).or(ip6.map(IpAddr::V6));
     let asked = first != JoinOptions::default();
     for join in &joins {
         let own = NetworkMode::parse(&join.network)?;
@@ -105,19 +106,23 @@ pub fn networks(
         if own == NetworkMode::Bridge && !join.aliases.is_empty() {
             return Err(alias_conflict(&join.aliases));
         }
+        if own == NetworkMode::Bridge
+            && let Some(address) = by_hand(join.ip, join.ip6)
+        {
+            return Err(address_conflict(address));
+        }
     }
     match &mode {
-        NetworkMode::Bridge | NetworkMode::Named(_) => {}
+        NetworkMode::Named(_) => {}
         _ if !first.aliases.is_empty() => return Err(alias_conflict(&first.aliases)),
-        _ if first.ip.is_some() || first.ip6.is_some() => {
-            let text = first.ip.map_or_else(String::new, |ip| ip.to_string());
-            let why = "user specified IP address is supported on user defined networks only";
-            return Err(InvalidOption::new("--ip", &text, why));
+        other => {
+            if let Some(address) = by_hand(first.ip, first.ip6) {
+                return Err(address_conflict(address));
+            }
+            if *other != NetworkMode::Bridge {
+                return Ok((mode, None));
+            }
         }
-        _ => return Ok((mode, None)),
-    }
-    if mode == NetworkMode::Bridge && !first.aliases.is_empty() {
-        return Err(alias_conflict(&first.aliases));
     }
     if joins.len() == 1 && mode == NetworkMode::Bridge && !asked && joins[0].gateway_priority == 0 {
         return Ok((mode, None));
@@ -148,6 +153,12 @@ pub fn networks(
 fn alias_conflict(aliases: &[String]) -> InvalidOption {
     let why = "network-scoped alias is supported only for containers in user defined networks";
     InvalidOption::new("--network-alias", aliases.first().map_or("", String::as_str), why)
+}
+
+pub(crate) fn address_conflict(address: IpAddr) -> InvalidOption {
+    let option = if address.is_ipv4() { "--ip" } else { "--ip6" };
+    let why = "user specified IP address is supported on user defined networks only";
+    InvalidOption::new(option, &address.to_string(), why)
 }
 
 /// Six bytes in hexadecimal that name one host.
@@ -206,7 +217,11 @@ mod tests {
             "web: web@10.0.0.9@fd00::9+a+b",
         );
         check(&["web"], ip("10.0.0.9"), "web: web@10.0.0.9");
-        check(&["bridge"], ip("172.30.0.9"), "bridge: bridge@172.30.0.9");
+        check(&["bridge"], ip("172.30.0.9"), "--ip \"172.30.0.9\" is not valid: user specified IP address");
+        check(&[], ip("172.30.0.9"), "supported on user defined networks only");
+        let ip6 = JoinOptions { ip6: "fd00::9".parse().ok(), ..none() };
+        check(&[], ip6, "supported on user defined networks only");
+        check(&["web", "name=bridge,ip=172.30.0.9"], none(), "supported on user defined networks only");
         check(&["bridge", "web"], none(), "bridge: bridge web");
         check(&["name=web,ip=10.0.0.9"], ip("10.0.0.8"), "conflicting options");
         check(&["web", "host"], none(), "cannot attach both user-defined and non-user-defined");

@@ -64,6 +64,8 @@ fn addresses_by_hand_are_refused_in_dockers_words() {
                 &["--network", "host", "--ip", "10.50.0.10"][..],
                 "user specified IP address is supported on user defined networks only",
             ),
+            (&["--ip", "172.30.0.9"], "user specified IP address is supported on user defined networks only"),
+            (&["--ip6", "fd00::9"], "user specified IP address is supported on user defined networks only"),
             (&["--network", "web", "--ip", "10.50.0.9"], "address 10.50.0.9 is held by container"),
             (&["--network", "web", "--ip", "10.51.0.9"], "10.51.0.9"),
             (&["--network", "web", "--ip6", "fd00::9"], "network web has no IPv6"),
@@ -77,5 +79,7 @@ fn addresses_by_hand_are_refused_in_dockers_words() {
             run.exits(125).says(why);
         }
         assert_eq!(strake.ok(&["ps", "-aq"]).lines().count(), 1, "what was refused left nothing");
+        let connect = strake.run(&["network", "connect", "--ip", "172.30.0.9", "bridge", "first"]);
+        connect.exits(1).says("user specified IP address is supported on user defined networks only");
     });
 }
