@@ -23,6 +23,7 @@ pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<H
     Ok(HostFacts {
         capabilities: names.collect(),
         apparmor: AppArmorHost::Off,
+        selinux: crate::selinux::look(),
         cpus,
         cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
         devices: if with_devices { all_devices()? } else { Vec::new() },

@@ -19,6 +19,7 @@ mod host;
 pub mod images;
 mod ops;
 pub mod request;
+mod selinux;
 pub mod spec;
 mod tools_image;
 mod volumes;
@@ -35,5 +36,6 @@ pub use ops::{
     RemoveOptions, ResourceUpdate, RunningExec, Sample, StartOptions, Started, Top, all_failpoints,
     exposed_ports, host_ports,
 };
+pub use selinux::{SelinuxHost, selinux_is_on};
 pub use tools_image::{TOOLS_IMAGE, ToolsImageError};
 pub use volumes::{DeviceMount, NewVolume, Volume};

@@ -11,7 +11,7 @@ use crate::overlay::Overlay;
 use crate::{Error, IdMap, LayerInfo, Snapshots, idmap};
 
 /// How a snapshot is mounted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MountOptions {
     /// Never wait for the disk, neither on `fsync` inside nor when the mount goes away
     /// (overlayfs' `volatile`). For containers that are removed when they end: without it
@@ -19,6 +19,8 @@ pub struct MountOptions {
     pub volatile: bool,
     /// Mount it read-only.
     pub read_only: bool,
+    /// SELinux's label of all its files.
+    pub context: Option<String>,
 }
 
 impl Snapshots {
@@ -46,6 +48,9 @@ impl Snapshots {
         overlay.directory("workdir", &work)?;
         if options.volatile {
             overlay.flag("volatile")?;
+        }
+        if let Some(context) = options.context {
+            overlay.option("context", &context)?;
         }
         overlay.mount(options.read_only)
     }

@@ -103,6 +103,11 @@ impl<'a> Overlay<'a> {
         self.context.set_flag(key).map_err(|error| self.failed("set an option", error))
     }
 
+    /// Sets an option.
+    pub(crate) fn option(&self, key: &str, value: &str) -> Result<(), Error> {
+        self.context.set(key, value).map_err(|error| self.failed("set an option", error))
+    }
+
     /// Mounts it, attached nowhere.
     pub(crate) fn mount(self, read_only: bool) -> Result<OwnedFd, Error> {
         let attributes = if read_only { attr::RDONLY } else { 0 };

@@ -66,8 +66,8 @@ impl Engine {
             }
             Ok(locked) => {
                 // What is only read need not reach the disk when the mount goes.
-                let options =
-                    MountOptions { volatile: access == Access::Read, read_only: access == Access::Read };
+                let is_read = access == Access::Read;
+                let options = MountOptions { volatile: is_read, read_only: is_read, context: None };
                 let rootfs =
                     self.snapshots()?.mount(id, options).map_err(Error::snapshot(&locked.record.name))?;
                 let place = locked.dir().to_owned();
@@ -107,7 +107,7 @@ impl Engine {
                 act(&View::new(RootDir::from_fd(rootfs), record))
             }
             Ok(locked) => {
-                let options = MountOptions { volatile: true, read_only: true };
+                let options = MountOptions { volatile: true, read_only: true, context: None };
                 let rootfs =
                     self.snapshots()?.mount(id, options).map_err(Error::snapshot(&locked.record.name))?;
                 // The lock itself is held to the end.

@@ -27,6 +27,8 @@ impl Engine {
     pub fn inspect(&self, record: &Record, options: InspectOptions) -> Result<Value, Error> {
         let attachments = self.attachments(record)?;
         let id = record.id.as_str();
+        let (security, host) = (&record.request.security, crate::selinux::look());
+        let labels = crate::selinux::labels(security, host.as_ref(), &record.id).ok().flatten();
         let args = record.command_line();
         let record_dir = self.paths().record_dir(&record.id);
         let state_dir = self.paths().state_dir(&record.id);
@@ -46,8 +48,8 @@ impl Engine {
             "RestartCount": record.restarts,
             "Driver": "overlay2",
             "Platform": Platform::parse(&record.image.platform).map_or_else(|_| "linux".to_owned(), |p| p.os),
-            "MountLabel": "",
-            "ProcessLabel": "",
+            "MountLabel": labels.as_ref().map_or("", |labels| labels.mount.as_str()),
+            "ProcessLabel": labels.as_ref().and_then(|labels| labels.process.as_deref()).unwrap_or_default(),
             "AppArmorProfile": record.apparmor.as_deref().unwrap_or(match &record.request.security.apparmor {
                 AppArmor::Profile(profile) => profile,
                 AppArmor::Unconfined => "unconfined",

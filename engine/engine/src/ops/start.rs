@@ -174,7 +174,10 @@ impl Engine {
 
     /// Everything that is done in the root file system before it becomes one.
     fn prepare(&self, record: &Record) -> Result<Prepared, Error> {
-        let options = MountOptions { volatile: record.request.auto_remove, read_only: false };
+        let host = crate::selinux::look();
+        let labels = crate::selinux::labels(&record.request.security, host.as_ref(), &record.id)?;
+        let context = labels.map(|labels| labels.mount);
+        let options = MountOptions { volatile: record.request.auto_remove, read_only: false, context };
         let snapshots = self.snapshots()?;
         let rootfs = snapshots.mount(&record.id, options).map_err(Error::snapshot(&record.name))?;
         let copy = rootfs.try_clone().map_err(Error::file("open", Path::new("rootfs")))?;

@@ -271,6 +271,8 @@ pub struct SecurityRequest {
     pub seccomp: SeccompRequest,
     /// The AppArmor profile.
     pub apparmor: AppArmor,
+    /// What is asked of SELinux's labels: `disable`, `type:spc_t`.
+    pub labels: Vec<String>,
     /// Whether `execve(2)` can give no privileges.
     pub no_new_privileges: bool,
     /// Whether nothing of `/proc` and `/sys` is masked or read-only.

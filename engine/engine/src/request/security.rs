@@ -43,8 +43,8 @@ pub enum SecurityOption {
     AppArmor(AppArmor),
     /// `systempaths=unconfined`.
     SystemPathsUnconfined,
-    /// `label=…`: SELinux, which is not used; the caller says so.
-    Label,
+    /// `label=…`: one part of SELinux's labels, or none at all.
+    Label(String),
 }
 
 impl SecurityOption {
@@ -65,9 +65,9 @@ impl SecurityOption {
                 Ok(Self::AppArmor(AppArmor::Profile(profile.to_owned())))
             }
             ("systempaths", Some("unconfined")) => Ok(Self::SystemPathsUnconfined),
-            ("label", _) => Ok(Self::Label),
+            ("label", Some(value)) if !value.is_empty() => Ok(Self::Label(value.to_owned())),
             _ => Err(wrong(
-                "use seccomp=unconfined, seccomp=FILE, no-new-privileges, apparmor=PROFILE or systempaths=unconfined",
+                "use seccomp=unconfined, seccomp=FILE, no-new-privileges, apparmor=PROFILE, label=disable, label=KEY:VALUE or systempaths=unconfined",
             )),
         }
     }
@@ -111,7 +111,10 @@ mod tests {
         assert_eq!(read("seccomp=unconfined"), SecurityOption::SeccompUnconfined);
         assert_eq!(read("seccomp=/a/b.json"), SecurityOption::SeccompFile("/a/b.json".to_owned()));
         assert_eq!(read("apparmor:x"), SecurityOption::AppArmor(AppArmor::Profile("x".to_owned())));
-        assert_eq!(read("label=disable"), SecurityOption::Label);
+        assert_eq!(read("label=disable"), SecurityOption::Label("disable".to_owned()));
+        assert_eq!(read("label=level:s0:c1,c2"), SecurityOption::Label("level:s0:c1,c2".to_owned()));
+        assert_eq!(read("label:type:spc_t"), SecurityOption::Label("type:spc_t".to_owned()));
+        assert!(SecurityOption::parse("label").is_err());
         assert!(SecurityOption::parse("frob").is_err());
         assert!(SecurityOption::parse("seccomp=").is_err());
     }

@@ -22,6 +22,7 @@ use oci_spec::runtime::{Linux, LinuxDevice, LinuxDeviceCgroup, Root, Spec};
 use crate::apparmor::AppArmorHost;
 use crate::container::MountRecord;
 use crate::request::{CreateRequest, InvalidOption, UserMode};
+use crate::selinux::{self, SelinuxHost};
 
 pub use capabilities::capabilities;
 pub use namespaces::NamespacePaths;
@@ -39,6 +40,8 @@ pub struct HostFacts {
     pub capabilities: Vec<String>,
     /// What there is of AppArmor.
     pub apparmor: AppArmorHost,
+    /// The labels of SELinux for containers, where it is on.
+    pub selinux: Option<SelinuxHost>,
     /// Processors that are there.
     pub cpus: u32,
     /// Whether we are in cgroup v2 only.
@@ -143,7 +146,10 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     let uts_is_private = request.namespaces.uts == crate::request::UtsMode::Private;
     spec.set_hostname(uts_is_private.then(|| input.hostname.to_owned()));
     spec.set_domainname(request.network.domainname.clone().filter(|_| uts_is_private));
-    spec.set_process(Some(process::process(input, &caps, &mut warnings)?));
+    let labels = selinux::labels(&request.security, input.host.selinux.as_ref(), input.id)?;
+    let mut process = process::process(input, &caps, &mut warnings)?;
+    process.set_selinux_label(labels.as_ref().and_then(|labels| labels.process.clone()));
+    spec.set_process(Some(process));
     spec.set_mounts(Some(mounts::mounts(input)));
     let annotations = &request.annotations;
     spec.set_annotations((!annotations.is_empty()).then(|| annotations.clone().into_iter().collect()));
@@ -165,6 +171,7 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     } else {
         warnings.extend(resources::left_out(&request.resources));
     }
+    linux.set_mount_label(labels.map(|labels| labels.mount));
     linux.set_seccomp(seccomp::seccomp(&request.security, &caps)?);
     let masks = !privileged && !request.security.systempaths_unconfined;
     let security = &request.security;

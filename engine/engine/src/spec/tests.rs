@@ -10,6 +10,7 @@ fn host() -> HostFacts {
     HostFacts {
         capabilities: known_capabilities().collect(),
         apparmor: AppArmorHost::Off,
+        selinux: None,
         cpus: 4,
         cgroup_v2: false,
         devices: vec![],
@@ -155,6 +156,34 @@ fn se_07_containers_get_our_profile_where_apparmor_is_on() {
     for any in [&on, &host(), &missing] {
         check(any, named, "mine".into());
     }
+}
+
+#[test]
+fn labels_of_selinux_are_handed_on_where_it_is_on() {
+    let on = HostFacts {
+        selinux: Some(SelinuxHost {
+            process: "system_u:system_r:container_t:s0".to_owned(),
+            file: "system_u:object_r:container_file_t:s0".to_owned(),
+        }),
+        ..host()
+    };
+    let labelled = |host: &HostFacts, labels: &[&str]| {
+        let labels: Vec<String> = labels.iter().map(|label| (*label).to_owned()).collect();
+        let spec = planned_with(host, |request, _| request.security.labels = labels).unwrap();
+        let text = |value: &Value| value.as_str().map(str::to_owned);
+        (text(&spec["process"]["selinuxLabel"]), text(&spec["linux"]["mountLabel"]))
+    };
+    let asked = ["type:spc_t", "level:s0:c1,c2"];
+    let expected = (
+        Some("system_u:system_r:spc_t:s0:c1,c2".to_owned()),
+        Some("system_u:object_r:container_file_t:s0:c1,c2".to_owned()),
+    );
+    assert_eq!(labelled(&on, &asked), expected);
+    assert_eq!(labelled(&on, &["disable"]).0, None);
+    assert_eq!(labelled(&on, &[]), (None, None), "who asks for nothing has none");
+    assert_eq!(labelled(&host(), &asked), (None, None), "without SELinux they are ignored");
+    let wrong = |r: &mut CreateRequest, _: &mut _| r.security.labels = vec!["frob".to_owned()];
+    assert!(planned_with(&on, wrong).is_err());
 }
 
 #[test]

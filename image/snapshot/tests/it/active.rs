@@ -86,7 +86,7 @@ fn a_volatile_snapshot_can_be_mounted_again() {
     store.prepare(&key("c"), Some(&chain), None).unwrap();
     let options = MountOptions { volatile: true, ..MountOptions::default() };
     for _ in 0..3 {
-        let mount = store.mount(&key("c"), options).unwrap();
+        let mount = store.mount(&key("c"), options.clone()).unwrap();
         write(&mount, "b", "2");
         assert_eq!(show(&mount), "a=1 b=2");
     }

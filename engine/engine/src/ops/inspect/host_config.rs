@@ -95,6 +95,7 @@ fn security(record: &Record) -> Map<String, Value> {
         AppArmor::Profile(profile) => options.push(format!("apparmor={profile}")),
         AppArmor::Default => {}
     }
+    options.extend(security.labels.iter().map(|label| format!("label={label}")));
     if security.systempaths_unconfined {
         options.push("systempaths=unconfined".to_owned());
     }

@@ -404,8 +404,13 @@ fn security(options: &SecurityOptions, context: &Context) -> Result<SecurityRequ
             }
             SecurityOption::AppArmor(profile) => request.apparmor = profile,
             SecurityOption::SystemPathsUnconfined => request.systempaths_unconfined = true,
-            SecurityOption::Label => {
-                context.warn(format_args!("--security-opt {text} does nothing: SELinux is not used"));
+            SecurityOption::Label(label) => {
+                if !engine::selinux_is_on() {
+                    context.warn(format_args!(
+                        "--security-opt {text} does nothing: SELinux is off on this host"
+                    ));
+                }
+                request.labels.push(label);
             }
         }
     }
