@@ -233,7 +233,7 @@ impl Task {
             hosts: Some(&files.hosts),
             termination: files.termination.as_deref(),
             target: target.as_deref(),
-            node_memory: view.memory,
+            machine: self.machine(),
         };
         spec::container_config(&self.pod, wanted, &making).map_err(text_of)
     }
@@ -370,6 +370,11 @@ impl Task {
         names
     }
 
+    fn machine(&self) -> spec::Machine {
+        let is_cgroup_v2 = crate::node::cgroups::is_version_2();
+        spec::Machine { memory: self.shared.view().memory, is_cgroup_v2 }
+    }
+
     fn running(&self, name: &str) -> Option<&Container> {
         let newest = self.state.containers.iter().find(|found| found.name == name);
         newest.filter(|newest| newest.life == Life::Running)
@@ -378,7 +383,7 @@ impl Task {
     async fn resize_container(&self, name: &str) -> Result<(), String> {
         let wanted = Wanted::all(&self.pod).find(|wanted| wanted.name() == name);
         let (Some(wanted), Some(found)) = (wanted, self.running(name)) else { return Ok(()) };
-        let linux = Some(spec::container_resources(&self.pod, wanted.spec, self.shared.view().memory));
+        let linux = Some(spec::container_resources(&self.pod, wanted.spec, self.machine()));
         let request =
             UpdateContainerResourcesRequest { container_id: found.id.clone(), linux, ..Default::default() };
         let done = self.shared.config.runtime.update_container_resources(request).await;

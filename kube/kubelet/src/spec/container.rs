@@ -51,8 +51,17 @@ pub struct Making<'a> {
     pub termination: Option<&'a str>,
     /// The container whose processes an ephemeral one joins, by id.
     pub target: Option<&'a str>,
-    /// The node's memory in bytes.
-    pub node_memory: i64,
+    /// The machine that limits count on.
+    pub machine: Machine,
+}
+
+/// What limits depend on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its memory in bytes.
+    pub memory: i64,
+    /// Its control groups are those of version 2.
+    pub is_cgroup_v2: bool,
 }
 
 /// The container's configuration.
@@ -89,7 +98,7 @@ pub fn container_config(
         stdin_once: flag(spec, &["stdinOnce"]),
         tty: wanted.has_terminal(),
         linux: Some(LinuxContainerConfig {
-            resources: Some(container_resources(pod, spec, making.node_memory)),
+            resources: Some(container_resources(pod, spec, making.machine)),
             security_context: Some(security::context(pod, wanted, making.image_user, making.target)),
         }),
         stop_signal: stop_signal(text(spec, &["lifecycle", "stopSignal"])),
@@ -119,15 +128,19 @@ fn annotations(pod: &Value, spec: &Value, attempt: u32) -> Vec<(String, String)>
 }
 
 /// The limits, as the runtime is told.
-pub fn container_resources(pod: &Value, spec: &Value, node_memory: i64) -> LinuxContainerResources {
+pub fn container_resources(pod: &Value, spec: &Value, machine: Machine) -> LinuxContainerResources {
     let Limits { cpu_shares, cpu_quota, cpu_period, memory, oom_score_adj } =
-        resources::limits(pod, spec, node_memory);
+        resources::limits(pod, spec, machine.memory);
+    // A container that has lost one of its processes is not what was asked for: all of them end, and it is
+    // started again. Version 1 knows of single processes only.
+    let unified = machine.is_cgroup_v2.then(|| ("memory.oom.group".to_owned(), "1".to_owned()));
     LinuxContainerResources {
         cpu_shares,
         cpu_quota,
         cpu_period,
         memory_limit_in_bytes: memory,
         oom_score_adj,
+        unified: unified.into_iter().collect(),
         ..LinuxContainerResources::default()
     }
 }
@@ -195,6 +208,16 @@ mod tests {
     use super::*;
 
     #[test]
+    fn all_processes_end_when_memory_does_on_version_2() {
+        let machine = |is_cgroup_v2| Machine { memory: 1 << 30, is_cgroup_v2 };
+        let pod = json!({"spec": {"containers": [{"name": "c"}]}});
+        let spec = &pod["spec"]["containers"][0];
+        let told = container_resources(&pod, spec, machine(true)).unified;
+        assert_eq!(told.into_iter().collect::<Vec<_>>(), [("memory.oom.group".to_owned(), "1".to_owned())]);
+        assert!(container_resources(&pod, spec, machine(false)).unified.is_empty());
+    }
+
+    #[test]
     fn a_container_as_the_runtime_is_told() {
         let pod = json!({"metadata": {"name": "web", "namespace": "shop", "uid": "u1"}, "spec": {"containers": [{
             "name": "c", "image": "nginx", "command": ["run", "$(A)"], "args": ["$(B)"], "workingDir": "/w",
@@ -215,7 +238,7 @@ mod tests {
             hosts: Some("/pods/etc-hosts"),
             termination: Some("/pods/term"),
             target: None,
-            node_memory: 1 << 30,
+            machine: Machine { memory: 1 << 30, is_cgroup_v2: false },
         };
         let wanted = Wanted::main(&pod).next().unwrap();
         let found = container_config(&pod, &wanted, &making).unwrap();
@@ -238,6 +261,7 @@ mod tests {
         let resources = found.linux.unwrap().resources.unwrap();
         assert_eq!((resources.cpu_quota, resources.memory_limit_in_bytes), (10_000, 1 << 20));
         assert_eq!(resources.oom_score_adj, -997);
+        assert!(resources.unified.is_empty(), "version 1 has no such file");
         let mut lost = pod.clone();
         lost["spec"]["containers"][0]["volumeMounts"][0]["name"] = json!("w");
         let wanted = Wanted::main(&lost).next().unwrap();

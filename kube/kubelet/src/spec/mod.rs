@@ -12,7 +12,7 @@ mod security;
 
 use serde_json::Value;
 
-pub use container::{Making, Mounted, container_config, container_resources};
+pub use container::{Machine, Making, Mounted, container_config, container_resources};
 pub use dns::{HostDns, NodeDns, dns};
 pub(crate) use env::Kind;
 pub use env::{Sources, environment};
