@@ -6,33 +6,52 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::scan::{find, members, skip_value};
+use crate::scan::{find, members, skip_member, skip_value};
 
 /// One object at one revision. Its JSON is complete: `kind`, `apiVersion`, `resourceVersion`.
+///
+/// There is one for each object of the cluster: with its counts it fits into 160 bytes.
 pub struct Item {
     json: Bytes,
     revision: u64,
     /// `namespace/name`, or `name`.
     key: Arc<str>,
-    namespace_len: u32,
-    body: u32,
+    decoded: Mutex<Decoded>,
+    rare: OnceLock<Box<Rare>>,
     uid: Span,
     labels: Span,
     owners: Span,
-    /// The key of `metadata.managedFields`, up to where its value starts.
-    managed: Span,
+    indexed: OnceLock<Span>,
+    body: u32,
+    /// Where the key `managedFields` of the metadata starts; 0 where there is none.
+    managed: u32,
+    namespace_len: u16,
     deleting: bool,
-    memo: Mutex<Weak<Value>>,
-    lean: Mutex<Weak<Value>>,
+}
+
+/// Decoded forms, for as long as anybody holds them.
+#[derive(Default)]
+struct Decoded {
+    whole: Weak<Value>,
+    lean: Weak<Value>,
+}
+
+/// What few objects are asked for.
+struct Rare {
     message: Mutex<Weak<[u8]>>,
     fields: OnceLock<Fields>,
-    indexed: OnceLock<Span>,
+}
+
+impl Default for Rare {
+    fn default() -> Self {
+        Self { message: Mutex::new(Weak::<[u8; 0]>::new()), fields: OnceLock::new() }
+    }
 }
 
 /// Names and values of selectable fields.
@@ -99,22 +118,21 @@ impl Item {
             found.unwrap_or_default()
         };
         let (namespace, name) = (text(head.namespace), text(head.name));
+        let namespace_len = u16::try_from(namespace.len()).map_err(|_| InvalidItem::Form)?;
         let key = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
         Ok(Self {
             revision,
             key: key.into(),
-            namespace_len: namespace.len() as u32,
-            body: head.body,
+            decoded: Mutex::default(),
+            rare: OnceLock::new(),
             uid: head.uid,
             labels: head.labels,
             owners: head.owners,
-            managed: head.managed,
-            deleting: head.deleting,
-            memo: Mutex::default(),
-            lean: Mutex::default(),
-            message: Mutex::new(Weak::<[u8; 0]>::new()),
-            fields: OnceLock::new(),
             indexed: OnceLock::new(),
+            body: head.body,
+            managed: head.managed,
+            namespace_len,
+            deleting: head.deleting,
             json,
         })
     }
@@ -191,40 +209,39 @@ impl Item {
 
     /// The object, decoded; shared with whoever else holds it at the time.
     pub fn value(&self) -> Arc<Value> {
-        if let Some(value) = self.memo().upgrade() {
+        if let Some(value) = self.decoded().whole.upgrade() {
             return value;
         }
         let value = Arc::new(self.decode());
-        *self.memo() = Arc::downgrade(&value);
+        self.decoded().whole = Arc::downgrade(&value);
         value
     }
 
     /// The object without `metadata.managedFields`, decoded; shared as [`Item::value`] is. For
     /// deciders, whom it does not concern who owns which field: that is half of many an object.
     pub fn lean(&self) -> Arc<Value> {
-        let held = || self.lean.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(value) = held().upgrade() {
+        if let Some(value) = self.decoded().lean.upgrade() {
             return value;
         }
         let value = Arc::new(self.without_managers());
-        *held() = Arc::downgrade(&value);
+        self.decoded().lean = Arc::downgrade(&value);
         value
     }
 
     /// Tells what [`Item::lean`] is to give as long as somebody holds it.
     pub fn know_lean(&self, value: &Arc<Value>) {
-        *self.lean.lock().unwrap_or_else(PoisonError::into_inner) = Arc::downgrade(value);
+        self.decoded().lean = Arc::downgrade(value);
     }
 
     fn without_managers(&self) -> Value {
-        let Span { start, end: value } = self.managed;
-        if value == 0 {
+        let start = self.managed as usize;
+        if start == 0 {
             return self.decode();
         }
         // The comma before it goes too. Where there is none it is the only one before others, and
         // nobody writes it there.
-        let head = self.json.get(..start as usize);
-        let tail = self.json.get(skip_value(&self.json, value as usize)..);
+        let head = self.json.get(..start);
+        let tail = self.json.get(skip_member(&self.json, start)..);
         let head = head.and_then(|head| head.trim_ascii_end().strip_suffix(b","));
         match (head, tail) {
             (Some(head), Some(tail)) => serde_json::from_slice(&[head, tail].concat()).unwrap_or_default(),
@@ -239,7 +256,7 @@ impl Item {
 
     /// The object's message: what somebody still holds of an earlier call, or what `make` makes.
     pub fn message<E>(&self, make: impl FnOnce(&[u8]) -> Result<Arc<[u8]>, E>) -> Result<Arc<[u8]>, E> {
-        let held = || self.message.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = || self.rare().message.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(message) = held().upgrade() {
             return Ok(message);
         }
@@ -250,7 +267,7 @@ impl Item {
 
     /// The value of a selectable field. `read` tells all of them once; they are kept.
     pub fn field(&self, name: &str, read: impl Fn(&Value) -> Vec<(String, String)>) -> Option<Cow<'_, str>> {
-        let fields = self.fields.get_or_init(|| {
+        let fields = self.rare().fields.get_or_init(|| {
             let fields = read(&self.value());
             fields.into_iter().map(|(name, value)| (name.into_boxed_str(), value.into_boxed_str())).collect()
         });
@@ -284,8 +301,12 @@ impl Item {
         found.map_or(Span::default(), |at| Span::new(&(at..skip_value(&self.json, at))))
     }
 
-    fn memo(&self) -> std::sync::MutexGuard<'_, Weak<Value>> {
-        self.memo.lock().unwrap_or_else(PoisonError::into_inner)
+    fn decoded(&self) -> MutexGuard<'_, Decoded> {
+        self.decoded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rare(&self) -> &Rare {
+        self.rare.get_or_init(Box::default)
     }
 }
 
@@ -320,7 +341,7 @@ struct Head {
     uid: Span,
     labels: Span,
     owners: Span,
-    managed: Span,
+    managed: u32,
     deleting: bool,
 }
 
@@ -362,7 +383,7 @@ impl Head {
                 // Everything else stands before it, by the API's order and (but for what the test
                 // looks at) by the alphabet; and it is half of the object.
                 b"managedFields" => {
-                    self.managed = Span::new(&(member.key_start..member.start));
+                    self.managed = member.key_start as u32;
                     if self.uid != Span::default() {
                         break;
                     }
@@ -414,6 +435,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn one_is_small() {
+        // With the two counts before it, this is a size that the allocator has.
+        assert!(size_of::<Item>() + 2 * size_of::<usize>() <= 160, "{}", size_of::<Item>());
+    }
+
+    #[test]
     fn reads_the_head() {
         let json = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"shop","uid":"u",
             "resourceVersion":"7","labels":{"a":"b"},"deletionTimestamp":"T"},"spec":{"x":1}}"#;
@@ -432,6 +459,10 @@ mod tests {
             (
                 r#"{"metadata":{"uid":"u", "managedFields":[{"a":"]"}]},"b":1}"#,
                 r#"{"metadata":{"uid":"u"},"b":1}"#,
+            ),
+            (
+                r#"{"metadata":{"uid":"u","managedFields" : [{}] ,"b":2}}"#,
+                r#"{"metadata":{"uid":"u","b":2}}"#,
             ),
             (r#"{"metadata":{"a":1,"managedFields":[],"c":2}}"#, r#"{"metadata":{"a":1,"c":2}}"#),
             (r#"{"metadata":{"managedFields":[],"c":2}}"#, r#"{"metadata":{"managedFields":[],"c":2}}"#),

@@ -111,6 +111,12 @@ pub(crate) fn skip_value(json: &[u8], at: usize) -> usize {
     json.len()
 }
 
+/// The place behind the member whose key's opening quote is at `at`.
+pub(crate) fn skip_member(json: &[u8], at: usize) -> usize {
+    let colon = skip_blank(json, skip_string(json, at));
+    skip_value(json, skip_blank(json, colon + 1))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -63,6 +63,7 @@ impl Index {
     ) -> Vec<Step> {
         let mut inner = self.write();
         let mut steps = Vec::new();
+        let first = inner.collections.get(resource).is_none_or(|found| found.items.is_empty());
         let kept: BTreeSet<&str> = items.iter().map(|item| &**item.key()).collect();
         let lost: Vec<_> = inner.collections.entry(resource.clone()).or_default().lost(&kept);
         for old in lost {
@@ -76,6 +77,10 @@ impl Index {
         }
         let collection = inner.collections.entry(resource.clone()).or_default();
         collection.revision = collection.revision.max(revision);
+        if first {
+            // Taken in one by one, in their order, they have left every node of the tree half empty.
+            collection.items = std::mem::take(&mut collection.items).into_iter().collect();
+        }
         steps
     }
 

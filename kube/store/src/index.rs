@@ -1,23 +1,30 @@
 //! Which revisions each key has: the part of the store that is always in memory.
 //!
-//! Values stay on disk. A key's history is a short vector of versions, ascending;
-//! reading at a revision is a search in it.
+//! Values stay on disk. Most keys have one version that anybody can read: it lies packed behind its
+//! key, in one block of memory. Older ones are in a short vector beside, ascending; reading at a
+//! revision is a search in it.
 
-use std::collections::BTreeMap;
+mod entry;
+
+use std::collections::{BTreeSet, HashMap};
 use std::hash::{DefaultHasher, Hasher};
 
 use bytes::Bytes;
 
+pub(crate) use self::entry::Entry;
 use crate::record::{Record, Row};
 use crate::types::{KeyRange, KeyValue, LeaseId, Place, Position, Revision};
 
 /// All keys and their versions.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    keys: BTreeMap<Bytes, Vec<Version>>,
+    /// Each key with its newest version.
+    keys: BTreeSet<Entry>,
+    /// The versions before that which are kept: never an empty vector.
+    older: HashMap<Box<[u8]>, Vec<Version>>,
 }
 
-/// What the index knows of one record. There is one for each kept change: every byte counts.
+/// What the index knows of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Version {
     pub revision: u64,
@@ -87,7 +94,18 @@ impl Version {
 impl Index {
     /// The newest version of a key that exists.
     pub(crate) fn live(&self, key: &[u8]) -> Option<Version> {
-        self.keys.get(key)?.last().filter(|version| !version.is_deletion()).copied()
+        self.newest(key).filter(|version| !version.is_deletion())
+    }
+
+    fn newest(&self, key: &[u8]) -> Option<Version> {
+        self.keys.get(key).map(Entry::version)
+    }
+
+    fn older(&self, key: &[u8]) -> &[Version] {
+        if self.older.is_empty() {
+            return &[];
+        }
+        self.older.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// The keys of `range` as they were at `revision`, ascending.
@@ -95,64 +113,87 @@ impl Index {
         &'a self,
         range: &'a KeyRange,
         revision: u64,
-    ) -> impl Iterator<Item = (&'a Bytes, Version)> {
+    ) -> impl Iterator<Item = (&'a [u8], Version)> {
         let keys = range.bounds().map(|bounds| self.keys.range::<[u8], _>(bounds));
-        keys.into_iter().flatten().filter_map(move |(key, versions)| {
-            let before = versions.partition_point(|version| version.revision <= revision);
-            let version = versions[..before].last()?;
-            (!version.is_deletion()).then_some((key, *version))
+        keys.into_iter().flatten().filter_map(move |entry| {
+            let newest = entry.version();
+            let version = if newest.revision <= revision {
+                newest
+            } else {
+                let older = self.older(entry.key());
+                *older[..older.partition_point(|version| version.revision <= revision)].last()?
+            };
+            (!version.is_deletion()).then_some((entry.key(), version))
         })
     }
 
     /// Every kept version of a key, deletions too.
-    pub(crate) fn history(&self, key: &[u8]) -> &[Version] {
-        self.keys.get(key).map_or(&[], Vec::as_slice)
+    pub(crate) fn history(&self, key: &[u8]) -> Vec<Version> {
+        self.older(key).iter().copied().chain(self.newest(key)).collect()
     }
 
-    pub(crate) fn push(&mut self, key: Bytes, version: Version) {
-        match self.keys.get_mut(&key) {
-            Some(versions) => {
-                let ascends = versions.last().is_none_or(|last| last.at() < version.at());
-                debug_assert!(ascends, "history ascends");
-                versions.push(version);
-            }
-            None => {
-                self.keys.insert(key, vec![version]);
-            }
+    pub(crate) fn push(&mut self, key: &[u8], version: Version) {
+        self.put(Entry::new(key, version));
+    }
+
+    /// Takes in a version that is newer than all others of its key.
+    pub(crate) fn put(&mut self, entry: Entry) {
+        let at = entry.version().at();
+        let Some(before) = self.keys.replace(entry) else { return };
+        debug_assert!(before.version().at() < at, "history ascends");
+        let version = before.version();
+        match self.older.get_mut(before.key()) {
+            Some(older) => older.push(version),
+            None => drop(self.older.insert(before.key().into(), vec![version])),
         }
     }
 
     /// Takes back what a transaction that failed has pushed.
-    pub(crate) fn pop(&mut self, key: &Bytes) {
-        let Some(versions) = self.keys.get_mut(key) else { return };
-        versions.pop();
-        if versions.is_empty() {
+    pub(crate) fn pop(&mut self, key: &[u8]) {
+        let Some(versions) = self.older.get_mut(key) else {
             self.keys.remove(key);
+            return;
+        };
+        if let Some(before) = versions.pop() {
+            self.keys.replace(Entry::new(key, before));
+        }
+        if versions.is_empty() {
+            self.older.remove(key);
         }
     }
 
     /// The kept version of a key that was made there.
-    pub(crate) fn version(&self, key: &[u8], at: Position) -> Option<&Version> {
-        let versions = self.keys.get(key)?;
-        let found = versions.binary_search_by_key(&at, Version::at).ok()?;
-        versions.get(found)
+    pub(crate) fn version(&self, key: &[u8], at: Position) -> Option<Version> {
+        let newest = self.newest(key)?;
+        if newest.at() == at {
+            return Some(newest);
+        }
+        let older = self.older(key);
+        older.binary_search_by_key(&at, Version::at).ok().map(|found| older[found])
     }
 
     /// Notes where the record of a version lies.
     pub(crate) fn place(&mut self, key: &[u8], at: Position, place: Place) {
-        let Some(versions) = self.keys.get_mut(key) else { return };
         // Mostly it is the newest one.
-        if let Some(version) = versions.iter_mut().rev().find(|version| version.at() <= at)
-            && version.at() == at
+        let Some(newest) = self.newest(key) else { return };
+        if newest.at() == at {
+            self.keys.replace(Entry::new(key, Version { place, ..newest }));
+        } else if let Some(older) = self.older.get_mut(key)
+            && let Ok(found) = older.binary_search_by_key(&at, Version::at)
         {
-            version.place = place;
+            older[found].place = place;
         }
     }
 
     /// Where the records of all kept versions up to `newest` lie.
     pub(crate) fn places(&self, newest: u64) -> Vec<Place> {
-        let versions = self.keys.values().flatten();
+        let versions = self.older.values().flatten().copied().chain(self.keys.iter().map(Entry::version));
         versions.filter(|version| version.revision <= newest).map(|version| version.place).collect()
+    }
+
+    /// Fills the tree's nodes: keys that came in their order have left each half empty.
+    pub(crate) fn tighten(&mut self) {
+        self.keys = std::mem::take(&mut self.keys).into_iter().collect();
     }
 
     /// Drops what no read at or after `revision` can see.
@@ -160,22 +201,37 @@ impl Index {
     /// A deletion exactly at `revision` is kept: a watch from there must still see it.
     pub(crate) fn compact(&mut self, revision: u64) -> Vec<Dropped> {
         let mut dropped = Vec::new();
-        self.keys.retain(|key, versions| {
+        let mut drop_version = |key: &[u8], version: &Version| {
+            let (key, deletion) = (name_of(key), version.is_deletion());
+            dropped.push(Dropped { place: version.place, key, deletion });
+        };
+        let goes = |newest: &Version| newest.is_deletion() && newest.revision != revision;
+        let keys = &self.keys;
+        self.older.retain(|key, versions| {
             let before = versions.partition_point(|version| version.revision <= revision);
-            let newest_stays = versions[..before]
-                .last()
-                .is_some_and(|newest| !newest.is_deletion() || newest.revision == revision);
+            // What stands behind the last of these, if it is old too, hides them all.
+            let newest_is_old = before == versions.len()
+                && keys.get(&**key).is_some_and(|newest| newest.version().revision <= revision);
+            let newest_stays =
+                versions[..before].last().is_some_and(|newest| !newest_is_old && !goes(newest));
             let gone = before - usize::from(newest_stays);
+            versions.drain(..gone).for_each(|version| drop_version(key, &version));
             if gone > 0 {
-                let name = name_of(key);
-                dropped.extend(versions.drain(..gone).map(|version| Dropped {
-                    place: version.place,
-                    key: name,
-                    deletion: version.is_deletion(),
-                }));
+                versions.shrink_to_fit();
             }
             !versions.is_empty()
         });
+        self.keys.retain(|entry| {
+            let newest = entry.version();
+            let gone = newest.revision <= revision && goes(&newest);
+            if gone {
+                drop_version(entry.key(), &newest);
+            }
+            !gone
+        });
+        if self.older.len() < self.older.capacity() / 4 {
+            self.older.shrink_to_fit();
+        }
         dropped
     }
 }

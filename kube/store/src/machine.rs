@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use crate::error::Error;
-use crate::index::{Dropped, Index, Version};
+use crate::index::{Dropped, Entry, Index, Version};
 use crate::lease::{Granted, LeaseInfo, Leases};
 use crate::record::Record;
 use crate::txn::{
@@ -82,19 +82,23 @@ impl Machine {
     }
 
     /// Takes in a version from the disk; they must come in ascending order.
-    pub(crate) fn replay(&mut self, key: Bytes, version: Version) {
+    pub(crate) fn replay(&mut self, entry: Entry) {
+        let version = entry.version();
         if version.lease != 0 || self.leases.any_attached() {
+            let key = Bytes::copy_from_slice(entry.key());
             let old = self.index.live(&key).map_or(0, |version| version.lease);
             self.leases.attach(&key, old, version.lease);
         }
-        self.index.push(key, version);
+        self.index.put(entry);
     }
 
     /// Takes in where the disk says that the store stands; returns what is not needed any more.
     pub(crate) fn replayed(&mut self, revision: u64, compacted: u64) -> Vec<Dropped> {
         self.revision = revision;
         self.compacted = compacted;
-        self.index.compact(compacted)
+        let dropped = self.index.compact(compacted);
+        self.index.tighten();
+        dropped
     }
 
     /// Applies a transaction, or nothing of it.
@@ -249,7 +253,7 @@ impl Machine {
         for (key, version) in self.index.at(&request.range, revision) {
             found.count += 1;
             if found.versions.len() < limit {
-                found.versions.push((key.clone(), version));
+                found.versions.push((Bytes::copy_from_slice(key), version));
             }
         }
         found.more = request.want != Want::Count && found.count > found.versions.len();
@@ -264,7 +268,7 @@ impl Machine {
         self.index.at(&KeyRange::one(key.clone()), revision - 1).next().map(|(_, version)| version)
     }
 
-    pub(crate) fn history(&self, key: &[u8]) -> &[Version] {
+    pub(crate) fn history(&self, key: &[u8]) -> Vec<Version> {
         self.index.history(key)
     }
 
@@ -378,8 +382,9 @@ impl Machine {
     }
 
     fn delete(&mut self, range: &KeyRange, prev_kv: bool, step: &mut Step<'_>) -> Result<OpResponse, Error> {
+        let doomed = self.index.at(range, u64::MAX);
         let doomed: Vec<(Bytes, Version)> =
-            self.index.at(range, u64::MAX).map(|(key, version)| (key.clone(), version)).collect();
+            doomed.map(|(key, version)| (Bytes::copy_from_slice(key), version)).collect();
         let mut prev = Vec::new();
         for (key, version) in &doomed {
             if prev_kv {
@@ -400,7 +405,7 @@ impl Machine {
         let at = Position { revision: step.revision, sub: step.records.len() as u32 };
         let old_lease = self.index.live(&record.key).map_or(0, |version| version.lease);
         self.leases.attach(&record.key, old_lease, record.lease);
-        self.index.push(record.key.clone(), Version::of(at, &record));
+        self.index.push(&record.key, Version::of(at, &record));
         let (key, new_lease) = (record.key.clone(), record.lease);
         step.undo.push(Undo::Wrote { key, old_lease, new_lease });
         step.records.push((at, record));

@@ -106,6 +106,7 @@ impl Collection {
         let mut state = self.write();
         if let Some(field) = self.indexed {
             items.iter().for_each(|item| state.reindex(item.key(), None, Some(item.indexed(field.path))));
+            state.index.values_mut().for_each(|keys| *keys = std::mem::take(keys).into_iter().collect());
         }
         state.bytes = items.iter().map(|item| item.json().len() as u64).sum();
         state.items = items.into_iter().map(|item| (Arc::clone(item.key()), item)).collect();

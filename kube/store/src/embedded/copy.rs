@@ -141,7 +141,7 @@ pub fn check(path: &Path) -> Result<Report, Error> {
 /// Every kept version of a key in a store that no process has open, oldest first.
 pub fn history(path: &Path, key: &[u8]) -> Result<Vec<Change>, Error> {
     let Recovered { machine, table, .. } = looked_at(path)?;
-    changes(key, machine.history(key), &table)
+    changes(key, &machine.history(key), &table)
 }
 
 /// Makes a new store from a backup; `target` must not exist. Returns what it holds.

@@ -263,7 +263,7 @@ impl Embedded {
         let index = self.shared.index();
         let newest = self.shared.published().0;
         let versions: Vec<_> =
-            index.history(key).iter().filter(|version| version.revision <= newest).copied().collect();
+            index.history(key).into_iter().filter(|version| version.revision <= newest).collect();
         let snapshot = self.shared.snapshot()?;
         drop(index);
         copy::changes(key, &versions, &snapshot)

@@ -52,9 +52,7 @@ pub(crate) fn recover(storage: &dyn Storage, now: Instant) -> Result<Option<Reco
     // Of the last but one and the last: leases, versions left out.
     let mut ends: Vec<Chunk> = Vec::new();
     scan_all(&order, |mut chunk| {
-        for (key, version) in std::mem::take(&mut chunk.versions) {
-            machine.replay(key, version);
-        }
+        std::mem::take(&mut chunk.versions).into_iter().for_each(|entry| machine.replay(entry));
         if chunk.resets_leases {
             leases.clear();
         }

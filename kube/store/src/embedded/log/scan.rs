@@ -2,20 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
-
 use super::frame::{self, HEAD, Head, Kind, RawRow, is_zero, zero_sectors};
 use super::head::{Link, SegmentHead};
 use super::segment::{Mark, Segment, Window, version_of};
 use crate::error::Error;
-use crate::index::Version;
+use crate::index::Entry;
 use crate::record::{Row, decode_lease, lease_at};
 use crate::types::{LeaseId, Position};
 
 /// What a segment holds.
 #[derive(Debug, Default)]
 pub(super) struct Chunk {
-    pub versions: Vec<(Bytes, Version)>,
+    pub versions: Vec<Entry>,
     /// Leases granted and ended, in order.
     pub leases: Vec<(LeaseId, Option<Duration>)>,
     /// What earlier segments say of leases is void.
@@ -247,7 +245,7 @@ impl Rows<'_> {
     fn version(&mut self, offset: u32, row: RawRow<'_>) -> Result<(), Error> {
         let checked = Row::read(row.at, row.content).map_err(|error| self.segment.located(error, offset))?;
         let version = version_of(self.segment.slot, offset, row, &checked);
-        self.chunk.versions.push((Bytes::copy_from_slice(checked.key), version));
+        self.chunk.versions.push(Entry::new(checked.key, version));
         Ok(())
     }
 }
