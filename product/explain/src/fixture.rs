@@ -125,6 +125,7 @@ fn upper() -> Upper {
     Upper {
         files: 3,
         bytes: 70_000,
+        limit_bytes: None,
         whiteouts: 1,
         biggest: vec![
             UpperFile { path: "/etc/nginx/nginx.conf".into(), bytes: 60_000, copied_up: Some(true) },
