@@ -179,6 +179,10 @@ impl Targets {
         all.get(at).map(|(target, _)| target.clone())
     }
 
+    fn count(&self) -> usize {
+        self.all.borrow().len()
+    }
+
     fn has(&self, target: &Target) -> bool {
         self.all.borrow().iter().any(|(known, _)| known == target)
     }
