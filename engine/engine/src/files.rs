@@ -58,13 +58,6 @@ impl PathStat {
     }
 }
 
-/// How files get into a container.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CopyToOptions {
-    /// Files get the ids that the archive has for them; without it they are root's.
-    pub keep_ids: bool,
-}
-
 impl Engine {
     /// What is at `path` of a container.
     pub fn stat_path(&self, id: &ContainerId, path: &str) -> Result<PathStat, Error> {
@@ -101,13 +94,13 @@ impl Engine {
     }
 
     /// Unpacks an archive in the directory `path` of a container. A directory is not replaced
-    /// by something else, nor something else by a directory.
+    /// by something else, nor something else by a directory. Files get the ids that the archive has
+    /// for them.
     pub fn copy_to(
         &self,
         id: &ContainerId,
         path: &str,
         archive: &mut (dyn Read + Send),
-        options: CopyToOptions,
     ) -> Result<(), Error> {
         self.view(id, view::Access::Write, |view| {
             let directory = OFlags::PATH | OFlags::DIRECTORY;
@@ -116,8 +109,7 @@ impl Engine {
                 std::io::ErrorKind::NotADirectory => FilesError::NotADirectory { path: path.to_owned() },
                 _ => view.not_found(path)(error),
             })?;
-            let owner = if options.keep_ids { Owner::Archive } else { Owner::Fixed { uid: 0, gid: 0 } };
-            let options = UnpackOptions { owner, id_base: view.id_base, rename: None };
+            let options = UnpackOptions { owner: Owner::Archive, id_base: view.id_base, rename: None };
             unpack(archive, &view.root, Path::new(path), &options)?;
             self.tell(&view.record, "extract-to-dir", &[]);
             Ok(())

@@ -84,9 +84,13 @@ fn hosts(request: &HostFilesRequest<'_>) -> String {
     if request.hostname.is_empty() || request.host_network {
         return out;
     }
-    let names = match request.domainname {
+    let full = match request.domainname {
         "" => request.hostname.to_owned(),
-        domain => format!("{0}.{domain} {0}", request.hostname),
+        domain => format!("{}.{domain}", request.hostname),
+    };
+    let names = match full.split_once('.') {
+        Some((short, _)) => format!("{full} {short}"),
+        None => full,
     };
     if request.addresses.is_empty() {
         let _ = writeln!(out, "127.0.1.1\t{names}");
@@ -256,6 +260,17 @@ mod tests {
         assert!(files.hosts.ends_with("10.9.8.7\tdb\n172.30.0.2\tweb.example.org web\n"));
         assert!(!files.hosts.contains("secret"));
         assert_eq!(files.hostname, "web\n");
+    }
+
+    #[test]
+    fn a_full_host_name_has_its_short_one_beside_it() {
+        for (hostname, domainname, expected) in
+            [("web", "", "web"), ("a.b.c", "", "a.b.c a"), ("a.b", "c", "a.b.c a")]
+        {
+            let files =
+                HostFiles::make(&HostFilesRequest { hostname, domainname, ..HostFilesRequest::default() });
+            assert_eq!(files.hosts.lines().last(), Some(format!("127.0.1.1\t{expected}").as_str()));
+        }
     }
 
     #[test]

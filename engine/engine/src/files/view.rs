@@ -65,11 +65,7 @@ impl Engine {
                 act(&View::new(root, record))
             }
             Ok(locked) => {
-                // What is only read need not reach the disk when the mount goes.
-                let is_read = access == Access::Read;
-                let options = MountOptions { volatile: is_read, read_only: is_read, context: None };
-                let rootfs =
-                    self.snapshots()?.mount(id, options).map_err(Error::snapshot(&locked.record.name))?;
+                let rootfs = self.mounted(&locked.record, access)?;
                 let place = locked.dir().to_owned();
                 // The lock itself is held to the end.
                 let record = locked.record;
@@ -86,6 +82,22 @@ impl Engine {
                 })
             }
         }
+    }
+
+    /// The root of a container that does not run. What is only read need not reach the disk when the
+    /// mount goes; but where a volume's place is missing it is made, as a start would.
+    fn mounted(&self, record: &Record, access: Access) -> Result<OwnedFd, Error> {
+        let mount = |reads| {
+            let options = MountOptions { volatile: reads, read_only: reads, context: None };
+            self.snapshots()?.mount(&record.id, options).map_err(Error::snapshot(&record.name))
+        };
+        if access == Access::Read {
+            let root = RootDir::from_fd(mount(true)?);
+            if record.mounts.iter().all(|mount| root.resolve(&mount.target).is_ok()) {
+                return Ok(root.into_fd());
+            }
+        }
+        mount(false)
     }
 
     /// Does `act` with the files of a container alone, without anything that is mounted there.
@@ -180,7 +192,7 @@ fn attach(root: &RootDir, mount: &MountRecord) -> io::Result<()> {
     };
     match target {
         Ok(target) => sys::mount::attach(&copy, &target),
-        // Nobody has made the place yet, and we only read.
+        // The place is to be in a volume that is only read.
         Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => Ok(()),
         Err(error) => Err(error),
     }

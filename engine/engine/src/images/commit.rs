@@ -33,13 +33,29 @@ pub struct CommitRequest {
     pub pause: bool,
 }
 
+/// A committed image.
+#[derive(Debug)]
+pub struct Committed {
+    /// The image.
+    pub image: Image,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+}
+
 impl Engine {
-    /// Makes an image of a container: its image's layers, and one of what it has changed.
-    pub fn commit(&self, id: &ContainerId, request: &CommitRequest) -> Result<Image, EngineError> {
+    /// Makes an image of a container: its image's layers, and one of what it has changed. One that
+    /// has no control group is not frozen meanwhile.
+    pub fn commit(&self, id: &ContainerId, request: &CommitRequest) -> Result<Committed, EngineError> {
         let record = self.look(id)?;
         let images = self.images()?;
         let base = images.find(record.image.id.hex(), None)?;
-        let pauses = request.pause && matches!(record.lifecycle, Lifecycle::Running { paused: false, .. });
+        let mut pauses =
+            request.pause && matches!(record.lifecycle, Lifecycle::Running { paused: false, .. });
+        let mut warnings = Vec::new();
+        if let (true, Err(why)) = (pauses, crate::ops::need_cgroups("freeze", &record)) {
+            warnings.push(format!("{why}; what its processes write meanwhile may be in the image in part"));
+            pauses = false;
+        }
         // One that does not run must not begin to while its files are read.
         let stopped = if record.lifecycle.is_running() { None } else { Some(self.settled(id)?) };
         if pauses {
@@ -59,7 +75,7 @@ impl Engine {
         let mut more = vec![("comment", comment), ("imageID", image.id.to_string())];
         more.extend(request.reference.as_ref().map(|reference| ("imageRef", reference.familiar())));
         self.tell(&record, "commit", &more);
-        Ok(image)
+        Ok(Committed { image, warnings })
     }
 
     fn commit_locked(

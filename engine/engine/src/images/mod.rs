@@ -40,7 +40,7 @@ use crate::events::tell;
 
 pub use archive_out::{SaveFormat, SaveTarget};
 pub use change::Change;
-pub use commit::CommitRequest;
+pub use commit::{CommitRequest, Committed};
 pub use error::Error;
 pub use image::{Image, Layer};
 pub use import::ImportOptions;

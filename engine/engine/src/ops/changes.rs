@@ -54,7 +54,8 @@ fn without_placeholders(changes: Vec<Change>) -> Changes {
 }
 
 /// What docker has in a layer of its own below the container's.
-const PLACEHOLDERS: [&str; 9] = [
+const PLACEHOLDERS: [&str; 10] = [
+    "/.dockerenv",
     "/dev",
     "/dev/console",
     "/dev/pts",
@@ -91,7 +92,7 @@ mod tests {
 
     #[test]
     fn what_starting_makes_is_not_the_containers() {
-        check("A/dev A/etc A/etc/hosts A/proc A/sys", "", 5);
+        check("A/.dockerenv A/dev A/etc A/etc/hosts A/proc A/sys", "", 6);
         check("C/etc A/etc/hosts A/etc/resolv.conf", "", 3);
         check("C/etc A/etc/hosts C/etc/passwd", "/etc /etc/passwd", 1);
         check("D/etc/hosts C/sys C/etc", "/etc/hosts /sys /etc", 0);

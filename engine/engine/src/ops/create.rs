@@ -225,6 +225,10 @@ pub(super) fn validate(request: &CreateRequest) -> Result<Vec<String>, Error> {
             InvalidOption::new("--workdir", workdir, "it must be an absolute path in the container").into()
         );
     }
+    if request.namespaces.user != UserMode::Host && sys::user::mapped().is_some() {
+        let why = "the containers of an ordinary user have ids of their own already; leave it out";
+        return Err(InvalidOption::new("--userns", "private", why).into());
+    }
     if request.security.privileged && request.namespaces.user != UserMode::Host {
         let why = "a privileged container cannot have ids of its own; leave one of the two out";
         return Err(InvalidOption::new("--privileged", "true", why).into());

@@ -101,7 +101,10 @@ impl Engine {
         let group = parse_group(&read_in(&root, "/etc/group")?);
         let own = container.user();
         let user = match &request.user {
-            Some(user) => resolve_user(user, &[], ImageGroups::default(), &passwd, &group)?,
+            Some(user) => {
+                let added = &record.request.process.group_add;
+                resolve_user(user, added, ImageGroups::default(), &passwd, &group)?
+            }
             None => {
                 let own_ids = format!("{}:{}", own.uid(), own.gid());
                 let mut user = resolve_user(&own_ids, &[], ImageGroups::Never, &passwd, &group)?;

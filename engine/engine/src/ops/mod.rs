@@ -39,6 +39,7 @@ pub use prune::{PruneFilter, Pruned};
 pub use reach::{Attachment, Identity};
 pub use reconcile::Reconciled;
 pub use remove::RemoveOptions;
+pub(crate) use resources::need_cgroups;
 pub use restart::BroughtBack;
 pub use sample::{NetCounters, Sample};
 pub use start::{StartOptions, Started};

@@ -79,7 +79,7 @@ impl Engine {
 }
 
 /// An ordinary user's containers have no control group of their own.
-pub(super) fn need_cgroups(operation: &'static str, record: &Record) -> Result<(), Error> {
+pub(crate) fn need_cgroups(operation: &'static str, record: &Record) -> Result<(), Error> {
     match sys::user::mapped() {
         Some(_) => Err(Error::NoControlGroup { operation, name: record.name.clone() }),
         None => Ok(()),

@@ -66,10 +66,11 @@ impl Engine {
         if !record.lifecycle.is_up() {
             return Ok(());
         }
-        self.mark_by_hand(&record, None)?;
+        // First: what is marked is no longer seen to wait.
         if record.lifecycle.is_restarting() && self.cancel_restart(id)? {
             return Ok(());
         }
+        self.mark_by_hand(&record, None)?;
         self.resume_if_paused(&record)?;
         let signal = signal.or_else(|| chosen_stop_signal(&record)).unwrap_or(Signal::TERM);
         let grace = grace(&record, seconds);
@@ -146,10 +147,11 @@ impl Engine {
     /// Sends a signal to a container's init.
     pub fn kill(&self, id: &ContainerId, signal: Signal) -> Result<(), Error> {
         let record = self.begun(id)?;
-        self.mark_by_hand(&record, Some(signal))?;
+        // As docker: nothing runs that a signal could go to, and no more is to.
         if record.lifecycle.is_restarting() && self.cancel_restart(id)? {
             return Ok(());
         }
+        self.mark_by_hand(&record, Some(signal))?;
         let (record, mut client, ()) =
             self.through_shim(id, |record, client| client.kill(signal.0).map_err(Error::shim(&record.name)))?;
         self.tell(&record, "kill", &[("signal", signal.0.to_string())]);
@@ -205,17 +207,34 @@ impl Engine {
         })
     }
 
-    /// Waits until a container has ended; how it did. `None`: it does not run and never has.
+    /// Waits until a container does not run; how it ended. `None`: it does not run and never has.
+    /// As docker: one that is to be started again does not run.
     pub fn wait(&self, id: &ContainerId) -> Result<Option<Exit>, Error> {
+        self.wait_until(id, |_, _| true)
+    }
+
+    /// Waits until a container has ended and is not to be started again.
+    pub fn wait_for_good(&self, id: &ContainerId) -> Result<Option<Exit>, Error> {
+        self.wait_until(id, |record, exit| !Self::follows(record, exit))
+    }
+
+    fn wait_until(
+        &self,
+        id: &ContainerId,
+        is_over: impl Fn(&Record, &Exit) -> bool,
+    ) -> Result<Option<Exit>, Error> {
         loop {
             let record = self.look(id)?;
-            match record.lifecycle {
-                Lifecycle::Exited { exit } => return Ok(Some(*exit)),
+            match &record.lifecycle {
+                Lifecycle::Exited { exit } => return Ok(Some((**exit).clone())),
                 Lifecycle::Running { .. } => {}
                 Lifecycle::Starting { .. } => {
                     // Whoever starts it has the lock.
                     self.settled(id)?;
                     continue;
+                }
+                Lifecycle::Restarting { exit } if is_over(&record, exit) => {
+                    return Ok(Some((**exit).clone()));
                 }
                 Lifecycle::Restarting { .. } => {
                     match Client::connect(&self.paths().state_dir(id)) {
@@ -228,9 +247,8 @@ impl Engine {
                 Lifecycle::Created { .. } | Lifecycle::Removing => return Ok(None),
             }
             match self.connect(&record).map(|mut client| client.wait()) {
-                // What is started again has not ended.
-                Ok(Ok(exit)) if Self::follows(&record, &exit) => {}
-                Ok(Ok(exit)) => return Ok(Some(exit)),
+                Ok(Ok(exit)) if is_over(&record, &exit) => return Ok(Some(exit)),
+                Ok(Ok(_)) => {}
                 // Ended, or the shim was killed: looking again tells.
                 Ok(Err(source)) | Err(Error::Shim { source, .. }) if source.is_gone() => {}
                 Ok(Err(source)) => return Err(Error::Shim { name: record.name, source }),

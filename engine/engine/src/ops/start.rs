@@ -190,6 +190,7 @@ impl Engine {
             }
         }
         make_workdir(&root, record)?;
+        make_mark(&root, record)?;
         let is_holder = record.request.sandbox == Some(SandboxRole::Holder);
         let own_program = match record.request.process.init || is_holder {
             true => Some(self.companions()?.path(SHIM, &self.paths().state).map_err(Error::Companion)?),
@@ -596,6 +597,21 @@ fn make_workdir(root: &RootDir, record: &Record) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+/// The empty file by which programs know that they are in a container, as docker has it; other fronts
+/// have none.
+fn make_mark(root: &RootDir, record: &Record) -> Result<(), Error> {
+    let path = Path::new("/.dockerenv");
+    if record.request.sandbox.is_some() || root.resolve_no_follow(path).is_ok() {
+        return Ok(());
+    }
+    let failed = |errno| Error::file("make", path)(errno);
+    let made = root.touch(path, 0o755).map_err(failed)?;
+    let base = id_base(record);
+    let (uid, gid) = (Uid::from_raw(base), Gid::from_raw(base));
+    rustix::fs::chownat(&made, "", Some(uid), Some(gid), AtFlags::EMPTY_PATH)
+        .map_err(|errno| failed(errno.into()))
 }
 
 /// What is added to the container's ids on the host.

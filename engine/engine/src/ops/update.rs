@@ -37,6 +37,7 @@ impl Engine {
     /// Changes single limits of a container: at once when it runs, else from its next start on.
     pub fn update(&self, id: &ContainerId, update: &ResourceUpdate) -> Result<Vec<String>, Error> {
         let locked = self.settled(id)?;
+        super::resources::need_cgroups("limit", &locked.record)?;
         let wanted = merged(&locked.record.request.resources, update)?;
         self.update_locked(locked, wanted)
     }

@@ -33,7 +33,8 @@ pub struct ResolvedUser {
     pub uid: u32,
     /// Group id.
     pub gid: u32,
-    /// Supplementary groups.
+    /// Supplementary groups, its own among them: files that deny something to the group deny it to
+    /// whoever takes on another group, too (CVE-2022-36109).
     pub groups: Vec<u32>,
     /// Home directory; `/` when none is known.
     pub home: String,
@@ -117,7 +118,7 @@ pub fn resolve_user(
         Some(name) => find_group(name)?,
         None => line.map_or(0, |line| line.gid),
     };
-    let mut groups = Vec::new();
+    let mut groups = vec![gid];
     let counts = match from_image {
         ImageGroups::WithoutGroup => explicit.is_none(),
         ImageGroups::Always => true,
@@ -181,9 +182,9 @@ mod tests {
     #[test]
     fn the_images_groups_count_when_they_are_wanted() {
         for (spec, from_image, expected) in [
-            ("33:7", ImageGroups::Always, "33:7 [4, 9, 44] /var/www"),
-            ("33:7", ImageGroups::WithoutGroup, "33:7 [9] /var/www"),
-            ("33", ImageGroups::Never, "33:33 [9] /var/www"),
+            ("33:7", ImageGroups::Always, "33:7 [4, 7, 9, 44] /var/www"),
+            ("33:7", ImageGroups::WithoutGroup, "33:7 [7, 9] /var/www"),
+            ("33", ImageGroups::Never, "33:33 [9, 33] /var/www"),
         ] {
             assert_eq!(shown(spec, &["9".to_owned()], from_image), expected);
         }
@@ -191,14 +192,14 @@ mod tests {
 
     #[test]
     fn finds_users() {
-        check("", &[], "0:0 [] /root");
-        check("www", &[], "33:33 [4, 44] /var/www");
-        check("33", &[], "33:33 [4, 44] /var/www");
-        check("www:adm", &[], "33:4 [] /var/www");
-        check("www:7", &["video"], "33:7 [44] /var/www");
-        check("1000", &[], "1000:0 [] /");
-        check("1001", &[], "5:6 [] /five");
-        check(":4", &[], "0:4 [] /root");
+        check("", &[], "0:0 [0] /root");
+        check("www", &[], "33:33 [4, 33, 44] /var/www");
+        check("33", &[], "33:33 [4, 33, 44] /var/www");
+        check("www:adm", &[], "33:4 [4] /var/www");
+        check("www:7", &["video"], "33:7 [7, 44] /var/www");
+        check("1000", &[], "1000:0 [0] /");
+        check("1001", &[], "5:6 [6] /five");
+        check(":4", &[], "0:4 [4] /root");
     }
 
     #[test]

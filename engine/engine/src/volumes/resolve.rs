@@ -43,6 +43,12 @@ impl Engine {
             }
         }
         for wanted in &request.files.mounts {
+            // As docker: `-v /place` alone says that something is to be there, as an image does.
+            let is_declared = wanted.by == MountOption::Volume
+                && matches!(wanted.kind, MountKind::Volume { name: None, .. });
+            if is_declared && mounts.iter().any(|mount| mount.target == wanted.target) {
+                continue;
+            }
             let record = self.resolve_mount(wanted, undo)?;
             if request.sandbox.is_none() {
                 check_propagation(&record)?;

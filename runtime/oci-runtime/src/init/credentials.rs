@@ -36,7 +36,7 @@ pub(super) fn take(
             Err(error) if is_denied(&error) && sys::user::setgroups_denied() => {}
             set => set.doing(|| format!("set supplementary groups {:?}", process.groups))?,
         }
-    } else if !process.groups.is_empty() {
+    } else if process.groups.iter().any(|group| *group != process.gid) {
         warnings.push("additionalGids are left out: the user namespace denies setgroups".to_owned());
     }
     sys::user::set_gid(process.gid).doing(|| format!("set group {}", process.gid))?;

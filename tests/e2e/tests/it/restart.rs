@@ -26,6 +26,19 @@ fn wait_for_restarts(strake: &Strake, name: &str, count: i64) {
     wait_for("restarts", || (restarts(strake, name) >= count).then_some(()));
 }
 
+/// The status of a container once it has ended for good.
+fn last_code(strake: &Strake, name: &str) -> String {
+    wait_for("the last end", || (state(strake, name) == "exited").then_some(()));
+    strake.ok(&["wait", name])
+}
+
+/// Runs a container that fails at once until each wait for the next run takes seconds.
+fn waiting(strake: &Strake, name: &str) {
+    under(strake, "always", name, "exit 3");
+    wait_for_restarts(strake, name, 5);
+    wait_for("the wait", || (state(strake, name) == "restarting").then_some(()));
+}
+
 /// The host's id of the shim of a container: what its record names, ended or not.
 pub(crate) fn shim_pid(strake: &Strake, name: &str) -> i32 {
     let id = inspect(strake, name)["Id"].as_str().unwrap().to_owned();
@@ -45,8 +58,7 @@ fn one_that_fails_is_started_again_so_often() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         under(&strake, "on-failure:2", "fails", "echo run; exit 7");
-        // `wait` takes what is started again for running.
-        assert_eq!(strake.ok(&["wait", "fails"]), "7");
+        assert_eq!(last_code(&strake, "fails"), "7");
         assert_eq!((restarts(&strake, "fails"), state(&strake, "fails").as_str()), (2, "exited"));
         assert_eq!(strake.ok(&["logs", "fails"]), "run\nrun\nrun");
         let policy = &inspect(&strake, "fails")["HostConfig"]["RestartPolicy"];
@@ -56,11 +68,11 @@ fn one_that_fails_is_started_again_so_often() {
         );
         // Started by hand it begins to count anew.
         strake.ok(&["start", "fails"]);
-        assert_eq!(strake.ok(&["wait", "fails"]), "7");
+        assert_eq!(last_code(&strake, "fails"), "7");
         assert_eq!(restarts(&strake, "fails"), 2);
 
         under(&strake, "on-failure", "succeeds", "exit 0");
-        assert_eq!(strake.ok(&["wait", "succeeds"]), "0");
+        assert_eq!(last_code(&strake, "succeeds"), "0");
         assert_eq!(restarts(&strake, "succeeds"), 0);
     });
 }
@@ -121,13 +133,7 @@ fn a_stop_by_hand_ends_it() {
 fn while_it_waits_it_is_restarting_and_can_be_stopped_or_removed() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        let waits = |name: &str| {
-            under(&strake, "always", name, "exit 3");
-            // By now each wait takes seconds.
-            wait_for_restarts(&strake, name, 5);
-            wait_for("the wait", || (state(&strake, name) == "restarting").then_some(()));
-        };
-        waits("stopped");
+        waiting(&strake, "stopped");
         let inspected = inspect(&strake, "stopped")["State"].clone();
         assert_eq!(
             (inspected["Restarting"].as_bool(), inspected["Running"].as_bool()),
@@ -146,9 +152,29 @@ fn while_it_waits_it_is_restarting_and_can_be_stopped_or_removed() {
         assert!(count >= 5);
         strake.ok(&["rm", "-f", "stopped"]);
 
-        waits("removed");
+        waiting(&strake, "killed");
+        assert_eq!(strake.ok(&["kill", "-s", "HUP", "killed"]), "killed");
+        assert_eq!(state(&strake, "killed"), "exited");
+        strake.run(&["kill", "killed"]).exits(1).says("is not running");
+        strake.ok(&["rm", "killed"]);
+
+        waiting(&strake, "removed");
         strake.ok(&["rm", "-f", "removed"]);
         assert_eq!(strake.ok(&["ps", "-aq"]), "");
+    });
+}
+
+#[test]
+fn wait_returns_at_the_next_end() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        under(&strake, "always", "app", "sleep 0.2; exit 6");
+        assert_eq!(strake.ok(&["wait", "app"]), "6");
+        strake.ok(&["rm", "-f", "app"]);
+        // One that is to be started again does not run.
+        waiting(&strake, "fails");
+        assert_eq!(strake.ok(&["wait", "fails"]), "3");
+        strake.ok(&["rm", "-f", "fails"]);
     });
 }
 
@@ -157,7 +183,7 @@ fn waits_double_as_dockers_do() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
         under(&strake, "on-failure:3", "fails", "exit 1");
-        strake.ok(&["wait", "fails"]);
+        last_code(&strake, "fails");
         let why = strake.ok(&["why", "dead", "fails"]);
         for wait in ["after 100ms", "after 200ms", "after 400ms"] {
             assert!(why.contains(wait), "{wait} is not in\n{why}");
@@ -260,11 +286,11 @@ fn a_policy_can_be_changed_while_it_runs() {
         under(&strake, "no", "app", script);
         strake.ok(&["update", "--restart", "on-failure:1", "app"]);
         strake.ok(&["exec", "app", "touch", "/go"]);
-        assert_eq!(strake.ok(&["wait", "app"]), "2");
+        assert_eq!(last_code(&strake, "app"), "2");
         assert_eq!(restarts(&strake, "app"), 1);
         strake.ok(&["update", "--restart", "no", "app"]);
         strake.ok(&["start", "app"]);
-        assert_eq!(strake.ok(&["wait", "app"]), "2");
+        assert_eq!(last_code(&strake, "app"), "2");
         assert_eq!(restarts(&strake, "app"), 0);
         strake.run(&["update", "--restart", "sometimes", "app"]).exits(1).says("unless-stopped");
     });
@@ -301,7 +327,7 @@ fn why_dead_is_a_certificate_of_each_of_the_last_ends() {
             "app",
             "echo first $(cat /n); echo x >> /n; [ $(wc -l < /n) = 1 ] && exit 3; exit 4",
         );
-        strake.ok(&["wait", "app"]);
+        last_code(&strake, "app");
         let why: Value = serde_json::from_str(&strake.ok(&["why", "dead", "--json", "app"])).unwrap();
         Documented::read("json-why-dead").check(&why);
         let sections = why["sections"].as_array().unwrap();

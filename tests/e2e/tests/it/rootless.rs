@@ -204,6 +204,26 @@ fn logs_exit_codes_and_terminals_are_as_roots() {
 }
 
 #[test]
+fn what_needs_a_control_group_is_left_out_or_refused_in_words() {
+    isolated(|| {
+        let user = User::new().with_busybox();
+        user.sleeper("web", &["--network", "none"]);
+        let committed = user.run(&["commit", "web", "copy"]);
+        assert!(committed.stderr.contains("cannot freeze container web"), "{committed:?}");
+        assert!(committed.ok().starts_with("sha256:"));
+        assert_eq!(user.run(&["commit", "--pause=false", "web"]).stderr, "");
+        user.run(&["update", "-m", "64m", "web"]).exits(1).says("it has no control group");
+        let own = ["run", "--rm", "--network", "none", "--userns", "private", "busybox", "true"];
+        user.run(&own).exits(125).says("have ids of their own already");
+        let groups = ["run", "--rm", "--network", "none", "-u", "1000:2000", "--group-add", "30", "busybox"];
+        let said = user.ok(&[&groups[..], &["grep", "Groups", "/proc/self/status"]].concat());
+        assert_eq!(said.split_whitespace().collect::<Vec<_>>(), ["Groups:", "30", "2000"]);
+        user.ok(&["rm", "-f", "web"]);
+        assert_eq!(user.ok(&["ps", "-aq"]), "");
+    });
+}
+
+#[test]
 fn files_lie_in_the_users_places_and_belong_to_the_user() {
     isolated(|| {
         let user = User::new().with_busybox();
@@ -280,6 +300,8 @@ fn without_lent_ids_there_is_one() {
         let user = user.with_busybox();
         let run = ["run", "--rm", "--network", "none", "busybox", "cat", "/proc/self/gid_map"];
         assert_eq!(user.ok(&run).split_whitespace().collect::<Vec<_>>(), ["0", "4242", "1"]);
+        let one = user.run(&["run", "--rm", "--network", "none", "busybox", "true"]);
+        assert_eq!((one.code, one.stderr.contains("additionalGids")), (0, false), "{one:?}");
         let rootfs = user.home.join("other");
         fs::create_dir_all(rootfs.join("srv")).unwrap();
         std::os::unix::fs::chown(rootfs.join("srv"), Some(33), Some(33)).unwrap();

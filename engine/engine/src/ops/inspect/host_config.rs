@@ -138,7 +138,7 @@ fn namespaces(record: &Record) -> Map<String, Value> {
             UtsMode::Container(id) => format!("container:{id}"),
         },
         "UsernsMode": match &namespaces.user {
-            UserMode::Host => "host".to_owned(),
+            UserMode::Host => String::new(),
             UserMode::Private { base, size } => format!("private:{base}:{size}"),
         },
     }))

@@ -5,8 +5,8 @@ use shim::StreamSet;
 
 use super::attached::{Foreground, Outcome};
 use super::run::last_status;
-use super::session::{SessionOptions, take_signals};
-use super::terminal::DetachKeys;
+use super::session::{DETACHED, SessionOptions, take_signals};
+use super::terminal::{self, DetachKeys};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -47,10 +47,15 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     // What follows is seen too; one of an older version starts it by itself.
     let _ = client.hold_restart();
     let attached = client.attach(streams)?;
+    if let Some((columns, rows)) = terminal::size().filter(|_| tty) {
+        // As docker: the program draws anew when the size changes, which then becomes the right one.
+        // The container may have ended at this moment.
+        let _ = client.resize(columns, rows.saturating_add(1));
+    }
     let foreground = Foreground { engine, record, streams, holds_cleanup: false };
     let session = SessionOptions { tty, keys };
     match foreground.run(context, client, attached, signals, session)? {
         Outcome::Ended(exit) => last_status(engine, &id, &exit),
-        Outcome::Detached => Ok(Status::SUCCESS),
+        Outcome::Detached => Err(CliError::message(DETACHED)),
     }
 }

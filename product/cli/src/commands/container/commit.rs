@@ -44,6 +44,8 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         changes,
         pause: args.pause,
     };
-    context.print_line(engine.commit(&id, &request)?.id)?;
+    let committed = engine.commit(&id, &request)?;
+    super::run::warn_all(context, &committed.warnings, &[]);
+    context.print_line(committed.image.id)?;
     Ok(Status::SUCCESS)
 }

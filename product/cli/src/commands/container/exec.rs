@@ -8,7 +8,7 @@ use sys::signal::Signal;
 
 use super::request::environment;
 use super::run::daemon_status;
-use super::session::{Peer, Session, SessionOptions, Streams, take_signals};
+use super::session::{DETACHED, Peer, Session, SessionOptions, Streams, take_signals};
 use super::terminal::{self, DetachKeys};
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -111,7 +111,7 @@ fn exec(args: &Args, context: &Context) -> Result<Status, CliError> {
     let over = attached.run(&mut peer)?;
     drop(attached);
     if over == super::session::Over::Detached {
-        return Ok(Status::SUCCESS);
+        return Err(CliError::message(DETACHED));
     }
     let end = peer.waiter.finish()?;
     Ok(Status(u8::try_from(end.code).unwrap_or(255)))

@@ -175,7 +175,9 @@ fn read_file(option: &str, path: &str) -> Result<Vec<u8>, CliError> {
 fn labels(options: &ProcessOptions) -> Result<BTreeMap<String, String>, CliError> {
     let mut entries = Vec::new();
     for path in &options.label_file {
-        entries.extend(key_value_file("--label-file", path, &read_file("--label-file", path)?)?);
+        let lines = key_value_file("--label-file", path, &read_file("--label-file", path)?)?;
+        // As docker: a name alone takes its value from nowhere.
+        entries.extend(lines.into_iter().filter(|line| line.contains('=')));
     }
     entries.extend(options.label.iter().cloned());
     let pairs = entries.into_iter().map(|entry| match entry.split_once('=') {

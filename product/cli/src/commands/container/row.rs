@@ -1,7 +1,10 @@
 //! A container as a row of `strake ps`.
 
+use std::fmt;
+use std::net::IpAddr;
 use std::time::SystemTime;
 
+use engine::request::PortRequest;
 use engine::{Engine, Lifecycle, Listed, Record};
 use serde_json::{Value, json};
 use shim::{ExitCause, HealthStatus, Timestamp};
@@ -178,77 +181,102 @@ fn status(record: &Record, health: Option<HealthStatus>, now: SystemTime) -> Str
     }
 }
 
-/// Published ports, then those that are only exposed.
+/// Published ports and those that are only exposed, in docker's form.
 fn ports(listed: &Listed) -> String {
     let record = &listed.record;
     if !record.lifecycle.is_running() {
         return String::new();
     }
-    let published = listed.attachment.iter().flat_map(|attachment| &attachment.ports);
-    let mut texts = ranges(&published.clone().copied().collect::<Vec<_>>());
-    for exposed in engine::exposed_ports(record) {
-        if !published
-            .clone()
-            .any(|port| port.container_port == exposed.port && port.protocol == exposed.protocol)
-        {
-            texts.push(exposed.to_string());
-        }
-    }
-    texts.join(", ")
+    let published = listed.attachment.iter().flat_map(|attachment| &attachment.ports).copied();
+    let published: Vec<attach::PublishedPort> = published.collect();
+    let is_published = |exposed: &PortRequest| {
+        let mut all = published.iter();
+        all.any(|port| port.container_port == exposed.port && port.protocol == exposed.protocol)
+    };
+    let mut exposed = engine::exposed_ports(record);
+    exposed.retain(|port| !is_published(port));
+    shown_ports(&published, &exposed)
 }
 
-/// Published ports in docker's form; neighbours are one range: `0.0.0.0:8000-8001->80-81/tcp`.
-fn ranges(ports: &[attach::PublishedPort]) -> Vec<String> {
-    let mut groups: Vec<(attach::PublishedPort, u16)> = Vec::new();
-    let mut ports = ports.to_vec();
-    ports.sort_by_key(|port| (port.host_ip, port.protocol, port.container_port, port.host_port));
-    for port in ports {
-        match groups.last_mut() {
-            Some((first, more))
-                if (first.host_ip, first.protocol) == (port.host_ip, port.protocol)
-                    && first.host_port.checked_add(*more + 1) == Some(port.host_port)
-                    && first.container_port.checked_add(*more + 1) == Some(port.container_port) =>
-            {
-                *more += 1;
-            }
-            _ => groups.push((port, 0)),
+/// Docker's form: neighbours are one range, `8000-8001/tcp` or `0.0.0.0:8000-8001->8000-8001/tcp`;
+/// what is published under another number stands alone, and last.
+fn shown_ports(published: &[attach::PublishedPort], exposed: &[PortRequest]) -> String {
+    let (same, mut other): (Vec<attach::PublishedPort>, Vec<attach::PublishedPort>) =
+        published.iter().partition(|port| port.host_port == port.container_port);
+    let exposed = exposed.iter().map(|port| (port.port, None, port.protocol));
+    let same = same.iter().map(|port| (port.container_port, Some(port.host_ip), port.protocol));
+    let mut single: Vec<(u16, Option<IpAddr>, attach::Protocol)> = exposed.chain(same).collect();
+    single.sort_unstable();
+    let mut ranges: Vec<PortRange> = Vec::new();
+    for (port, host, protocol) in single {
+        let of_kind = ranges.iter_mut().rev().find(|range| (range.host, range.protocol) == (host, protocol));
+        match of_kind.filter(|range| range.last.checked_add(1) == Some(port)) {
+            Some(range) => range.last = port,
+            None => ranges.push(PortRange { first: port, last: port, host, protocol }),
         }
     }
-    let text = |(first, more): &(attach::PublishedPort, u16)| match more {
-        0 => first.to_string(),
-        more => format!(
-            "{}-{}->{}-{}/{}",
-            first.host(),
-            first.host_port + more,
-            first.container_port,
-            first.container_port + more,
-            first.protocol
-        ),
-    };
-    groups.iter().map(text).collect()
+    other.sort_by_key(|port| (port.container_port, port.host_ip, port.host_port, port.protocol));
+    let texts = ranges.iter().map(ToString::to_string).chain(other.iter().map(ToString::to_string));
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+/// Neighbouring ports, of the same number on the host where they are published.
+struct PortRange {
+    first: u16,
+    last: u16,
+    host: Option<IpAddr>,
+    protocol: attach::Protocol,
+}
+
+impl fmt::Display for PortRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ports = match self.last {
+            last if last == self.first => last.to_string(),
+            last => format!("{}-{last}", self.first),
+        };
+        match self.host {
+            None => {}
+            Some(IpAddr::V4(host)) => write!(f, "{host}:{ports}->")?,
+            Some(IpAddr::V6(host)) => write!(f, "[{host}]:{ports}->")?,
+        }
+        write!(f, "{ports}/{}", self.protocol)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use attach::{Protocol, PublishedPort};
+
     use super::*;
+
+    #[track_caller]
+    fn check(published: &[(&str, u16, u16)], exposed: &[u16], expected: &str) {
+        let port = |(host, host_port, port): &(&str, u16, u16)| {
+            PublishedPort::new(Protocol::Tcp, host.parse().unwrap(), *host_port, *port)
+        };
+        let published: Vec<_> = published.iter().map(port).collect();
+        let exposed: Vec<_> =
+            exposed.iter().map(|port| PortRequest { port: *port, protocol: Protocol::Tcp }).collect();
+        assert_eq!(shown_ports(&published, &exposed), expected);
+    }
 
     #[test]
     fn neighbouring_ports_are_a_range() {
-        let port = |host_port, container_port| {
-            attach::PublishedPort::new(attach::Protocol::Tcp, [0, 0, 0, 0].into(), host_port, container_port)
-        };
-        let check = |ports: &[(u16, u16)], expected: &str| {
-            let ports: Vec<_> = ports.iter().map(|(host, container)| port(*host, *container)).collect();
-            assert_eq!(ranges(&ports).join(", "), expected);
-        };
-        check(&[(8080, 80)], "0.0.0.0:8080->80/tcp");
-        check(&[(9001, 81), (9000, 80), (9002, 82)], "0.0.0.0:9000-9002->80-82/tcp");
-        check(&[(9000, 80), (9005, 81)], "0.0.0.0:9000->80/tcp, 0.0.0.0:9005->81/tcp");
-        check(&[(65535, 65535)], "0.0.0.0:65535->65535/tcp");
-        let ipv6 = |host_port, container_port| {
-            let address = std::net::Ipv6Addr::UNSPECIFIED.into();
-            attach::PublishedPort::new(attach::Protocol::Tcp, address, host_port, container_port)
-        };
-        assert_eq!(ranges(&[ipv6(80, 80), ipv6(81, 81)]), ["[::]:80-81->80-81/tcp"]);
+        let any = "0.0.0.0";
+        check(&[(any, 8080, 80)], &[], "0.0.0.0:8080->80/tcp");
+        check(
+            &[(any, 9001, 81), (any, 9000, 80), (any, 9002, 82)],
+            &[],
+            "0.0.0.0:9000->80/tcp, 0.0.0.0:9001->81/tcp, 0.0.0.0:9002->82/tcp",
+        );
+        check(&[(any, 81, 81), (any, 80, 80)], &[], "0.0.0.0:80-81->80-81/tcp");
+        check(
+            &[(any, 80, 80), (any, 81, 81), ("::", 80, 80), ("::", 81, 81)],
+            &[],
+            "0.0.0.0:80-81->80-81/tcp, [::]:80-81->80-81/tcp",
+        );
+        check(&[(any, 65535, 65535)], &[], "0.0.0.0:65535->65535/tcp");
+        check(&[], &[7000, 7001, 7002, 7004], "7000-7002/tcp, 7004/tcp");
+        check(&[(any, 8001, 7001)], &[7000, 7002], "7000/tcp, 7002/tcp, 0.0.0.0:8001->7001/tcp");
     }
 }

@@ -61,10 +61,14 @@ fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     let record = create(options, args.detach, context)?;
     let [stdin, stdout, stderr] = record.request.process.attach;
     let streams = StreamSet { stdin, stdout, stderr: stderr && !record.request.process.tty };
+    if args.detach || (!stdout && !stderr) {
+        // As docker: who sees nothing of it gets its id to find the rest by, also when it cannot be
+        // started.
+        context.print_line(&record.id)?;
+    }
     if args.detach {
         let started = engine.start(&record.id, &StartOptions::default())?;
         warn_all(context, &started.warnings, &record.warnings);
-        context.print_line(&record.id)?;
         return Ok(Status::SUCCESS);
     }
     let signals = take_signals(args.sig_proxy)?;
@@ -75,10 +79,6 @@ fn run_container(args: &Args, context: &Context) -> Result<Status, CliError> {
     };
     let started = engine.start(&record.id, &start)?;
     warn_all(context, &started.warnings, &record.warnings);
-    if !stdout && !stderr {
-        // As docker: who only writes to it gets its id to find the rest by.
-        context.print_line(&record.id)?;
-    }
     let foreground = Foreground { engine, record: started.record, streams, holds_cleanup: true };
     let session = SessionOptions { tty: record.request.process.tty, keys };
     let attached = started.attached.unwrap_or_default();
@@ -96,7 +96,7 @@ pub(super) fn last_status(engine: &Engine, id: &ContainerId, exit: &Exit) -> Res
     }
     // Nothing is attached any more: signals are ours.
     sys::signal::unblock_all()?;
-    match engine.wait(id) {
+    match engine.wait_for_good(id) {
         Ok(last) => Ok(Status(last.map_or(0, |last| last.status()))),
         // Removed meanwhile.
         Err(error) if error.is_not_found() => Ok(Status(exit.status())),

@@ -67,6 +67,9 @@ const PROXIED: [&str; 14] = [
     "VTALRM",
 ];
 
+/// What docker says, with status 1, to who leaves what runs on.
+pub(super) const DETACHED: &str = "read escape sequence";
+
 /// Output that was written before the end is waited for so long.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 

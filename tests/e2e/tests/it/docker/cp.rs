@@ -100,7 +100,7 @@ fn owners_modes_links_and_volumes() {
         cp(&strake, &["file", "web:/data/plain"]).ok();
         cp(&strake, &["-a", "file", "web:/data/kept"]).ok();
         let shown = inside(&strake, "stat -c '%u:%g %a' /data/plain /data/kept");
-        assert_eq!(shown, "0:0 4750\n1234:4321 4750");
+        assert_eq!(shown, "1234:4321 4750\n1234:4321 4750");
         cp(&strake, &["-a", "web:/data/kept", "kept"]).ok();
         cp(&strake, &["web:/data/kept", "plain"]).ok();
         let owner = |name: &str| {
@@ -171,6 +171,24 @@ fn what_is_read_only_stays_so() {
         cp(&strake, &["file", "web:/other/x"]).exits(1).says("read-only");
         cp(&strake, &["file", "web:/data/x"]).ok();
         assert_eq!(inside(&strake, "cat /data/x; ls /other"), "file");
+    });
+}
+
+#[test]
+fn one_that_never_ran_has_its_volumes_at_places_that_its_image_lacks() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let home = home(&strake);
+        let fill = ["-v", "data:/data", "busybox", "sh", "-c", "echo x > /data/x"];
+        strake.ok(&[&["run", "--rm", "--network", "none"], &fill[..]].concat());
+        let bind = format!("{}:/deep/er", home.join("dir").display());
+        let flags = ["--network", "none", "-v", "data:/data:ro", "-v", &bind];
+        strake.ok(&[&["create", "--name", "web"], &flags[..], &["busybox", "true"]].concat());
+        cp(&strake, &["web:/data/x", "x"]).ok();
+        cp(&strake, &["web:/deep/er/sub/b", "y"]).ok();
+        let read = |name: &str| fs::read_to_string(home.join(name)).unwrap();
+        assert_eq!((read("x"), read("y")), ("x\n".to_owned(), "b".to_owned()));
+        strake.ok(&["start", "-a", "web"]);
     });
 }
 

@@ -29,6 +29,7 @@ fn all_files_and_nothing_that_is_mounted() {
         let line = running.lines().find(|line| line.ends_with(" file")).unwrap();
         assert!(line.contains("7/8"), "{line}");
         assert!(running.contains("bin/busybox") && running.contains("data/"), "{running}");
+        assert!(running.contains(" .dockerenv"), "{running}");
         assert!(!running.contains("in-volume") && !running.contains("proc/1"), "{running}");
         strake.ok(&["stop", "-t", "0", "web"]);
         strake.ok(&["export", "--output", &tar_path, "web"]);

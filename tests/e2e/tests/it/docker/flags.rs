@@ -138,7 +138,7 @@ fn files_give_variables_and_labels_and_take_the_id() {
         let flags = ["--label-file", &labels, "--cidfile", &cid_flag, "--annotation", "a.b=c"];
         sleeper(&strake, "web", &[&["--network", "none"], &flags[..]].concat());
         let seen = inspect(&strake, "web");
-        assert_eq!(seen["Config"]["Labels"], json!({"one": "1", "two": ""}));
+        assert_eq!(seen["Config"]["Labels"], json!({"one": "1"}));
         assert_eq!(seen["HostConfig"]["ContainerIDFile"], cid_flag.as_str());
         assert_eq!(seen["HostConfig"]["Annotations"], json!({"a.b": "c"}));
         let id = seen["Id"].as_str().unwrap();
@@ -148,6 +148,33 @@ fn files_give_variables_and_labels_and_take_the_id() {
         assert_eq!(spec["annotations"]["a.b"], "c");
         let again = strake.run(&["run", "--rm", "--cidfile", &cid_flag, "busybox", "true"]);
         again.exits(125).says("container ID file found");
+    });
+}
+
+#[test]
+fn the_primary_group_is_among_the_supplementary_ones() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let script = "grep ^Groups: /proc/self/status | xargs";
+        assert_eq!(inside(&strake, &["-u", "1234:5678"], script), "Groups: 5678");
+        assert_eq!(inside(&strake, &["-u", "1234", "--group-add", "30"], script), "Groups: 0 30");
+        sleeper(&strake, "web", &["--network", "none", "--group-add", "30", "-u", "1234:5678"]);
+        for (flags, expected) in [(&[][..], "Groups: 30 5678"), (&["-u", "5:6"][..], "Groups: 6 30")] {
+            let said = strake.ok(&[&["exec"], flags, &["web", "sh", "-c", script]].concat());
+            assert_eq!(said, expected, "{flags:?}");
+        }
+    });
+}
+
+#[test]
+fn in_the_background_the_id_is_told_also_when_the_start_fails() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let failed = strake.run(&["run", "-d", "--name", "web", "--network", "none", "busybox", "/no/such"]);
+        assert_eq!(failed.code, 127, "{failed:?}");
+        let seen = inspect(&strake, "web");
+        assert_eq!(seen["Id"].as_str(), Some(failed.stdout.trim()));
+        assert_eq!(seen["HostConfig"]["UsernsMode"], "");
     });
 }
 

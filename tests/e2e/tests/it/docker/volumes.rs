@@ -116,6 +116,9 @@ fn volumes_from_takes_over_and_ro_holds() {
         sleeper(&strake, "first", &["--network", "none", "-v", "data:/data", "-v", "/own"]);
         strake.ok(&["exec", "first", "sh", "-c", "echo 1 > /data/f; echo 2 > /own/f"]);
         assert_eq!(inside(&strake, &["--volumes-from", "first"], "cat /data/f /own/f"), "1\n2");
+        // A place alone makes nothing new where something is; a name does.
+        let both = ["--volumes-from", "first", "-v", "/own", "-v", "other:/data"];
+        assert_eq!(inside(&strake, &both, "cat /own/f; ls /data"), "2");
         let said = inside(&strake, &["--volumes-from", "first:ro"], "touch /data/g 2>&1 || echo refused");
         assert!(said.contains("Read-only file system") && said.ends_with("refused"), "{said}");
         strake.ok(&["exec", "first", "test", "-e", "/own/f"]);

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use archive::tar::Writer;
 use base::ContainerId;
 use engine::Engine;
-use engine::files::{CopyToOptions, Owner, PackOptions, Packer, PathStat, Rename, UnpackOptions, unpack};
+use engine::files::{Owner, PackOptions, Packer, PathStat, Rename, UnpackOptions, unpack};
 use plan::{Found, Place, is_content, plan, split};
 use rustix::fs::FileType;
 use sys::root::RootDir;
@@ -29,7 +29,7 @@ pub struct Args {
     /// CONTAINER:PATH or a path of this host; - writes an archive to standard output
     #[arg(value_name = "DESTINATION")]
     pub destination: String,
-    /// Keep users and groups
+    /// Keep users and groups, as copies into a container always do
     #[arg(short = 'a', long)]
     pub archive: bool,
     /// Copy what a symbolic link leads to
@@ -65,7 +65,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         (None, Some(container)) => {
             let engine = context.engine()?;
             let id = engine.resolve(container)?;
-            Some(to_container(args, engine, &id, &source, (container, &destination.path))?)
+            Some(to_container(args.follow_link, engine, &id, &source, (container, &destination.path))?)
         }
     };
     if let Some(bytes) = copied.filter(|_| !args.quiet) {
@@ -145,7 +145,7 @@ fn follow(
 }
 
 fn to_container(
-    args: &Args,
+    follows: bool,
     engine: &Engine,
     id: &ContainerId,
     source: &Place,
@@ -181,11 +181,10 @@ fn to_container(
             return Err(CliError::message(format!("destination \"{container}:{path}\" must be a directory")));
         }
         let mut input = Counted { inner: io::stdin(), bytes: 0 };
-        // Whoever made the archive has said whose its files are.
-        engine.copy_to(id, &destination.path, &mut input, CopyToOptions { keep_ids: true })?;
+        engine.copy_to(id, &destination.path, &mut input)?;
         return Ok(input.bytes);
     }
-    let local = local_source(&source.path, args.follow_link)?;
+    let local = local_source(&source.path, follows)?;
     let is_directory = local.is_directory;
     let plan = plan(&Found { path: source.path.clone(), exists: true, is_directory }, &destination)
         .map_err(CliError::from)?;
@@ -201,8 +200,7 @@ fn to_container(
             packer.add(&local.directory, local.name.as_ref(), &local.at, name.as_bytes())?;
             packer.finish().map(drop)
         });
-        let options = CopyToOptions { keep_ids: args.archive };
-        let unpacked = engine.copy_to(id, &plan.directory, &mut reader, options);
+        let unpacked = engine.copy_to(id, &plan.directory, &mut reader);
         let bytes = reader.bytes;
         drop(reader);
         let packed = packing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
