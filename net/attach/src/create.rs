@@ -1,7 +1,7 @@
 //! From what a user asks of a new network to its definition. Pure.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::addresses;
 use crate::cidr::Cidr;
@@ -26,6 +26,8 @@ pub struct NewNetwork {
     pub gateway: Option<Ipv4Addr>,
     /// Where addresses are given from without a wish.
     pub ip_range: Option<Cidr>,
+    /// Addresses in its ranges that are never given, by a name of the user's.
+    pub auxiliary: BTreeMap<String, IpAddr>,
     /// Whether it has IPv6 too.
     pub ipv6: bool,
     /// Its IPv6 range; a unique local one without.
@@ -75,6 +77,14 @@ pub(crate) fn define(new: &NewNetwork, taken: &Taken<'_>) -> Result<Definition, 
         return Err(Error::InvalidIpam { network: new.name.clone(), why });
     }
     let ipv6 = if new.ipv6 || new.subnet6.is_some() { Some(half6(new, taken)?) } else { None };
+    let is_inside = |address: &IpAddr| match address {
+        IpAddr::V4(four) => subnet.contains(*four),
+        IpAddr::V6(six) => ipv6.as_ref().is_some_and(|half| half.subnet.contains(*six)),
+    };
+    if let Some(address) = new.auxiliary.values().find(|address| !is_inside(address)) {
+        let why = format!("no matching subnet for aux-address {address}");
+        return Err(Error::InvalidIpam { network: new.name.clone(), why });
+    }
     Ok(Definition {
         version: 1,
         name: new.name.clone(),
@@ -86,6 +96,7 @@ pub(crate) fn define(new: &NewNetwork, taken: &Taken<'_>) -> Result<Definition, 
         subnet,
         gateway,
         ip_range: new.ip_range,
+        auxiliary: new.auxiliary.clone(),
         ipv6,
         internal: new.internal,
         mtu: options.mtu,

@@ -1,7 +1,7 @@
 //! What a network is: kept below the data root, across reboots.
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,9 @@ pub struct Definition {
     /// The part of the range that addresses are given from without a wish.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ip_range: Option<Cidr>,
+    /// Addresses that are somebody else's, by the name that the user gave them: never given.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub auxiliary: BTreeMap<String, IpAddr>,
     /// Its IPv6 half.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ipv6: Option<Ipv6Half>,
@@ -79,6 +82,7 @@ impl Definition {
             subnet,
             gateway: subnet.nth(1).unwrap_or(Ipv4Addr::UNSPECIFIED),
             ip_range: None,
+            auxiliary: BTreeMap::new(),
             ipv6: None,
             internal: false,
             mtu: None,
@@ -147,6 +151,11 @@ impl Definition {
     /// Whether it is the default network: made on demand, without names, not removed.
     pub fn is_default(&self) -> bool {
         self.name == crate::DEFAULT_NETWORK
+    }
+
+    /// Who has an address that is never given.
+    pub(crate) fn auxiliary_of(&self, address: IpAddr) -> Option<&str> {
+        self.auxiliary.iter().find(|(_, other)| **other == address).map(|(name, _)| name.as_str())
     }
 
     /// The first and the last of the addresses that are given without a wish.

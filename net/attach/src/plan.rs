@@ -105,7 +105,14 @@ fn half6(request: &Request, network: &Definition, ledger: &Ledger) -> Result<Opt
         };
     };
     let (subnet, gateway) = (half.subnet, half.gateway);
-    let held = || ledger.held6(&network.name);
+    let held = || {
+        let mut held = ledger.held6(&network.name);
+        held.extend(network.auxiliary.values().filter_map(|address| match address {
+            IpAddr::V6(six) => Some(*six),
+            IpAddr::V4(_) => None,
+        }));
+        held
+    };
     let cursor = ledger.cursors6.get(&network.name).copied();
     let address = match request.address6 {
         Some(wanted) => {
@@ -116,6 +123,7 @@ fn half6(request: &Request, network: &Definition, ledger: &Ledger) -> Result<Opt
                 let network = network.name.clone();
                 return Err(Error::AddressOutside6 { address: wanted, network, subnet });
             }
+            not_auxiliary(network, wanted.into())?;
             if let Some(holder) = ledger.holder_of6(&network.name, wanted) {
                 return Err(Error::AddressInUse { address: wanted.into(), owner: holder.name.clone() });
             }
@@ -133,7 +141,11 @@ fn half6(request: &Request, network: &Definition, ledger: &Ledger) -> Result<Opt
 pub(crate) fn address(request: &Request, network: &Definition, ledger: &Ledger) -> Result<Ipv4Addr, Error> {
     let (first, last) = addresses::span(network.subnet);
     let Some(wanted) = request.address else {
-        let held = ledger.held(&network.name);
+        let mut held = ledger.held(&network.name);
+        held.extend(network.auxiliary.values().filter_map(|address| match address {
+            IpAddr::V4(four) => Some(*four),
+            IpAddr::V6(_) => None,
+        }));
         let cursor = ledger.cursors.get(&network.name).copied();
         let pool = addresses::part(network.subnet, network.pool());
         return addresses::next_of(pool, network.gateway, &held, cursor).ok_or_else(|| {
@@ -151,9 +163,18 @@ pub(crate) fn address(request: &Request, network: &Definition, ledger: &Ledger) 
     if wanted == network.gateway || wanted < first || wanted > last {
         return Err(Error::AddressOutside { address: wanted, network: network.name.clone(), first, last });
     }
+    not_auxiliary(network, wanted.into())?;
     match ledger.holder_of(&network.name, wanted) {
         Some(holder) => Err(Error::AddressInUse { address: IpAddr::V4(wanted), owner: holder.name.clone() }),
         None => Ok(wanted),
+    }
+}
+
+/// What `--aux-address` keeps for somebody else is in use.
+fn not_auxiliary(network: &Definition, address: IpAddr) -> Result<(), Error> {
+    match network.auxiliary_of(address) {
+        Some(name) => Err(Error::AddressInUse { address, owner: format!("--aux-address {name}") }),
+        None => Ok(()),
     }
 }
 

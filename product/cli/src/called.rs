@@ -13,13 +13,16 @@ use crate::commands::container::{
     rm, run, start, stats, stop, top, unpause, update, wait,
 };
 use crate::commands::system::SystemCommand;
+use crate::words;
 
 /// The matches of `args`, if they are a correct call of a verb that is known here.
 pub(crate) fn matches(args: &[OsString]) -> Option<ArgMatches> {
     // A value of a global option may look like a verb: then it is not what is called, and nothing matches.
     let (verb, define) = args.iter().skip(1).find_map(|arg| define(arg.to_str()?))?;
     let tree = GlobalOptions::augment_args(Command::new("strake")).subcommand_required(true);
-    tree.subcommand(define(Command::new(verb))).try_get_matches_from(args).ok()
+    let tree = tree.subcommand(define(Command::new(verb))).args_override_self(true);
+    let args = words::normal(&tree, args).ok()?;
+    tree.try_get_matches_from(args).ok()
 }
 
 /// Adds what a verb takes to a command.

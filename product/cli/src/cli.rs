@@ -5,19 +5,20 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser};
+use clap::{Arg, ArgAction, Args, CommandFactory, FromArgMatches, Parser};
 
 use crate::called;
 use crate::commands::Command;
 use crate::context::{Context, Environment};
 use crate::error::{CliError, Status};
-use crate::usage;
+use crate::{usage, words};
 
 /// Containers from the kernel up: run images, and see what the kernel really does.
 #[derive(Debug, Parser)]
 #[command(
     name = "strake",
     version,
+    disable_version_flag = true,
     about = "Run containers, and see what the kernel really does with them",
     long_about = "Strake runs containers without a daemon: every command works on files under the data \
                   root, with one small supervisor per container. The commands and their options mean what \
@@ -67,15 +68,24 @@ pub struct GlobalOptions {
 
 /// The whole command tree, for man pages, completions and the reference.
 pub fn command() -> clap::Command {
-    Cli::command()
+    let version = Arg::new("version").short('V').short_alias('v').long("version").display_order(1000);
+    let version = version.action(ArgAction::Version).help("Print version");
+    Cli::command().arg(version).args_override_self(true)
 }
 
 /// Runs the command line `args` (the first is the program's name).
 pub fn main(args: impl IntoIterator<Item = OsString>, environment: Environment) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let matches = match called::matches(&args).map_or_else(|| command().try_get_matches_from(args), Ok) {
-        Ok(matches) => matches,
-        Err(error) => return usage(&error),
+    let matches = match called::matches(&args) {
+        Some(matches) => matches,
+        None => {
+            let tree = command();
+            match words::normal(&tree, &args).map(|args| tree.try_get_matches_from(args)) {
+                Ok(Ok(matches)) => matches,
+                Ok(Err(error)) => return usage(&error),
+                Err(wrong) => return not_a_bool(&wrong),
+            }
+        }
     };
     let cli = match Cli::from_arg_matches(&matches) {
         Ok(cli) => cli,
@@ -100,6 +110,12 @@ fn usage(error: &clap::Error) -> ExitCode {
         None => error.print(),
     };
     if asked_for { ExitCode::SUCCESS } else { Status::DAEMON.into() }
+}
+
+fn not_a_bool(wrong: &words::NotABool) -> ExitCode {
+    // Nobody is left to tell when this fails.
+    let _ = writeln!(std::io::stderr(), "strake: {wrong}");
+    Status::DAEMON.into()
 }
 
 fn report(context: &Context, error: &CliError) -> ExitCode {

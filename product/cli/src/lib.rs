@@ -19,6 +19,7 @@ mod rootless;
 mod signals;
 pub mod tools;
 mod usage;
+mod words;
 
 pub use cli::{Cli, command, main};
 pub use commands::cni::PROGRAM as CNI_PROGRAM;

@@ -89,6 +89,7 @@ fn is_about_containers(command: &Command) -> bool {
     !matches!(
         command,
         Command::Ns(_)
+            | Command::Version(_)
             | Command::Cgroup(_)
             | Command::Cri(_)
             | Command::Server(_)

@@ -54,7 +54,7 @@ impl Platform {
         }
     }
 
-    /// Reads `os/architecture[/variant]` or an architecture alone.
+    /// Reads `os/architecture[/variant]`, or one of the two alone if it is known.
     pub fn parse(raw: &str) -> Result<Self, InvalidPlatform> {
         let parts: Vec<&str> = raw.split('/').collect();
         let well_formed = |part: &&str| {
@@ -64,11 +64,12 @@ impl Platform {
         if parts.len() > 3 || !parts.iter().all(well_formed) {
             return Err(InvalidPlatform { raw: raw.to_owned() });
         }
+        let host = Self::host();
         let (os, architecture, variant) = match parts[..] {
             [os, architecture, variant] => (os, architecture, Some(variant)),
             [os, architecture] => (os, architecture, None),
-            ["linux"] => return Ok(Self::host()),
-            [single] => ("linux", single, None),
+            [os] if SYSTEMS.contains(&os) => (os, host.architecture.as_str(), host.variant.as_deref()),
+            [single] if ARCHITECTURES.contains(&single) => ("linux", single, None),
             _ => return Err(InvalidPlatform { raw: raw.to_owned() }),
         };
         let (architecture, variant) = match (architecture, variant) {
@@ -97,6 +98,31 @@ impl Platform {
     }
 }
 
+/// Go's names of operating systems, which are the registries'.
+const SYSTEMS: &[&str] = &[
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// Go's names of architectures, and what else they are called.
+const ARCHITECTURES: &[&str] = &[
+    "386", "aarch64", "amd64", "arm", "arm64", "armel", "armhf", "i386", "i686", "loong64", "mips", "mips64",
+    "mips64le", "mipsle", "ppc64", "ppc64le", "riscv64", "s390x", "sparc64", "wasm", "x86-64", "x86_64",
+];
+
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.os, self.architecture)?;
@@ -118,7 +144,7 @@ mod tests {
         ] {
             assert_eq!(Platform::parse(raw).unwrap().to_string(), text);
         }
-        for raw in ["", "/", "linux/", "a/b/c/d", "linux/../x"] {
+        for raw in ["", "/", "linux/", "a/b/c/d", "linux/../x", "bogus"] {
             assert!(Platform::parse(raw).is_err(), "{raw}");
         }
     }

@@ -106,10 +106,10 @@ impl Images {
     }
 
     fn entries(&self, name: &str) -> Result<Vec<Entry>, Error> {
-        let image = self.find(name, None)?;
+        let image = self.find(name, self.platform.as_ref())?;
         // The whole index only when all of it is here: a partial one helps nobody.
-        let target =
-            if self.is_complete(&image.target, 0)? { &image.target } else { &image.manifest_descriptor };
+        let whole = self.platform.is_none() && self.is_complete(&image.target, 0)?;
+        let target = if whole { &image.target } else { &image.manifest_descriptor };
         let entry = |reference| Entry { reference, target: target.clone(), image: image.clone() };
         if let Some(record) = self.find_record(name)? {
             return Ok(vec![entry(match Name::of(&record) {

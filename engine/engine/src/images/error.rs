@@ -24,6 +24,12 @@ pub enum Error {
         /// What was asked for.
         name: String,
     },
+    /// More than the platform asked for is here under its name.
+    #[error("{name} is of several platforms here, and cannot be removed for one alone; leave --platform out")]
+    SeveralPlatforms {
+        /// The image.
+        name: String,
+    },
     /// Several images' ids begin like that.
     #[error("{prefix} is the beginning of several image ids; give more of it")]
     AmbiguousId {
@@ -251,6 +257,7 @@ impl Classified for Error {
             Self::NoSuchImage { .. } | Self::NoPlatform { .. } | Self::OtherPlatform { .. } => {
                 ErrorClass::NotFound
             }
+            Self::SeveralPlatforms { .. } => ErrorClass::Conflict,
             Self::Registry { source, .. } | Self::Login { source, .. } | Self::Answer(source) => {
                 source.class()
             }

@@ -32,6 +32,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use content::{Lease, LeaseKind, Lock, Store};
+use oci_spec::image::Platform;
 use shim::events::{Journal, Subject};
 use snapshot::Snapshots;
 
@@ -76,6 +77,7 @@ pub struct Images {
     store: Store,
     snapshots: Snapshots,
     remote: Remote,
+    platform: Option<Platform>,
     lock: PathBuf,
     journal: Journal,
 }
@@ -94,7 +96,14 @@ impl Images {
         let snapshots = Snapshots::open(&paths.snapshots()).map_err(Error::snapshot("store"))?;
         let lock = paths.content().join("images.lock");
         let journal = Journal::new(&paths.root);
-        Ok(Self { store, snapshots, remote: Remote::default(), lock, journal })
+        Ok(Self { store, snapshots, remote: Remote::default(), platform: None, lock, journal })
+    }
+
+    /// The same images; what is saved, pushed and removed is that of `platform` alone.
+    #[must_use]
+    pub fn of_platform(mut self, platform: Option<Platform>) -> Self {
+        self.platform = platform;
+        self
     }
 
     /// The same images, with a way to registries.

@@ -49,11 +49,11 @@ impl Images {
     /// Of an index of which not all is here, the manifest that is here is sent.
     pub fn push(&self, reference: &Reference, progress: &mut dyn Progress) -> Result<Pushed, Error> {
         let familiar = reference.familiar();
-        let image = self.find(&familiar, None)?;
+        let image = self.find(&familiar, self.platform.as_ref())?;
         let leases = self.leases("push")?;
         leases.content.add(&image.target.digest)?;
         let mut plan = Plan::default();
-        let target = if self.gather(&image.target, 0, &mut plan)? {
+        let target = if self.platform.is_none() && self.gather(&image.target, 0, &mut plan)? {
             image.target.clone()
         } else {
             plan = Plan::default();

@@ -5,8 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use base::{Digest, failpoint};
 use content::ImageName;
 use oci_spec::Reference;
+use oci_spec::image::Document;
 
 use super::image::{Name, REPO_DIGEST_LABEL};
+use super::lookup::children;
 use super::{Error, Image, Images};
 
 /// A container that was made of an image.
@@ -36,11 +38,28 @@ impl Images {
     /// not while a container uses it, unless `force` and the container does not run.
     /// The layers of a container that was made of it stay until it is gone too.
     pub fn remove(&self, name: &str, force: bool, uses: &[ImageUse]) -> Result<Vec<Removed>, Error> {
-        let image = self.find(name, None)?;
+        let image = self.find(name, self.platform.as_ref())?;
+        if self.platform.is_some() && self.has_others(&image)? {
+            return Err(Error::SeveralPlatforms { name: name.to_owned() });
+        }
         let removed = self.remove_locked(name, force, uses)?;
         self.tell_removed(&removed, &[image.id]);
         self.delete_collected()?;
         Ok(removed)
+    }
+
+    /// Whether other platforms of an image's index are here.
+    fn has_others(&self, image: &Image) -> Result<bool, Error> {
+        if image.target.digest == image.manifest_descriptor.digest {
+            return Ok(false);
+        }
+        let Document::Index { index, .. } = self.document(&image.target.digest)? else { return Ok(false) };
+        for child in children(&index) {
+            if child.digest != image.manifest_descriptor.digest && self.store.contains(&child.digest)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Tells of names that are gone, and of those of `images` that went with them.
@@ -154,8 +173,7 @@ impl Images {
             if self.store.size(&digest)? > MANIFEST_BYTES_MAX {
                 continue;
             }
-            if let Ok(Ok(oci_spec::image::Document::Manifest { manifest, .. })) = self.store.document(&digest)
-            {
+            if let Ok(Ok(Document::Manifest { manifest, .. })) = self.store.document(&digest) {
                 configs.insert(manifest.config.digest);
             }
         }

@@ -239,12 +239,11 @@ impl Engine {
 
     /// Networks are meant by name from now on, and must be there.
     pub(super) fn pin_networks(&self, request: &mut crate::request::CreateRequest) -> Result<(), Error> {
-        let container = request.name.clone().unwrap_or_default();
         let network = &mut request.network;
         let find = |name: &str| -> Result<String, Error> {
             match name == DEFAULT_NETWORK {
                 true => Ok(name.to_owned()),
-                false => Ok(self.networks()?.find(name).map_err(Error::network(&container))?.name),
+                false => Ok(self.networks()?.find(name).map_err(Error::of_network)?.name),
             }
         };
         if let NetworkMode::Named(name) = &mut network.mode {

@@ -1,5 +1,8 @@
 //! Networks themselves: made, listed, shown, removed.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
 use attach::{Attachment, Definition, NewNetwork};
 use base::Digest;
 use serde_json::{Map, Value, json};
@@ -152,10 +155,19 @@ fn ipam(definition: &Definition) -> Vec<Value> {
     if let Some(range) = definition.ip_range {
         four["IPRange"] = range.to_string().into();
     }
-    let six = definition
-        .ipv6
-        .as_ref()
-        .map(|six| json!({"Subnet": six.subnet.to_string(), "Gateway": six.gateway.to_string()}));
+    let auxiliary = |half: &mut Value, is_half: fn(&IpAddr) -> bool| {
+        let own: BTreeMap<_, _> =
+            definition.auxiliary.iter().filter(|(_, address)| is_half(address)).collect();
+        if !own.is_empty() {
+            half["AuxiliaryAddresses"] = json!(own);
+        }
+    };
+    auxiliary(&mut four, IpAddr::is_ipv4);
+    let six = definition.ipv6.as_ref().map(|six| {
+        let mut six = json!({"Subnet": six.subnet.to_string(), "Gateway": six.gateway.to_string()});
+        auxiliary(&mut six, IpAddr::is_ipv6);
+        six
+    });
     std::iter::once(four).chain(six).collect()
 }
 

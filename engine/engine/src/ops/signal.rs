@@ -81,8 +81,13 @@ impl Engine {
     }
 
     /// Stops a container as [`Engine::stop`] does, and starts it again.
-    pub fn restart(&self, id: &ContainerId, seconds: Option<i64>) -> Result<Started, Error> {
-        self.stop(id, None, seconds)?;
+    pub fn restart(
+        &self,
+        id: &ContainerId,
+        signal: Option<Signal>,
+        seconds: Option<i64>,
+    ) -> Result<Started, Error> {
+        self.stop(id, signal, seconds)?;
         let started = self.start(id, &StartOptions::default())?;
         self.tell(&started.record, "restart", &[]);
         Ok(started)

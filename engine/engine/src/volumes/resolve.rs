@@ -24,7 +24,7 @@ impl Engine {
         image: &ContainerConfig,
         undo: &mut Undo<'_>,
     ) -> Result<Vec<MountRecord>, Error> {
-        check_places(request)?;
+        let asked = places(request)?;
         let mut mounts: Vec<MountRecord> = Vec::new();
         for from in &request.files.volumes_from {
             let record = self.containers().read(&self.resolve(&from.container)?)?;
@@ -42,11 +42,9 @@ impl Engine {
                 );
             }
         }
-        for wanted in &request.files.mounts {
+        for wanted in asked {
             // As docker: `-v /place` alone says that something is to be there, as an image does.
-            let is_declared = wanted.by == MountOption::Volume
-                && matches!(wanted.kind, MountKind::Volume { name: None, .. });
-            if is_declared && mounts.iter().any(|mount| mount.target == wanted.target) {
+            if gives_way(wanted) && mounts.iter().any(|mount| mount.target == wanted.target) {
                 continue;
             }
             let record = self.resolve_mount(wanted, undo)?;
@@ -140,26 +138,39 @@ impl Engine {
     }
 }
 
-/// Two mounts at one place cannot both be meant. A front's list is in its own order: there the
-/// later one counts.
-fn check_places(request: &CreateRequest) -> Result<(), InvalidOption> {
-    if request.sandbox.is_some() {
-        return Ok(());
-    }
+/// The mounts asked for, one a place: two cannot both be meant, but that an anonymous volume of
+/// `--volume` gives way to any other, and of two `--tmpfs` the later one counts. A front's list is in
+/// its own order: there the later one always counts.
+fn places(request: &CreateRequest) -> Result<Vec<&MountRequest>, InvalidOption> {
     let mounts = &request.files.mounts;
-    for (at, mount) in mounts.iter().enumerate() {
-        if mounts[..at].iter().any(|other| other.target == mount.target) {
-            let option = match mount.by {
-                MountOption::Volume => "--volume",
-                MountOption::Mount => "--mount",
-                MountOption::Tmpfs => "--tmpfs",
-            };
-            let target = mount.target.display().to_string();
-            let why = format!("Duplicate mount point: {target}; leave one of the two out");
-            return Err(InvalidOption::new(option, &target, why));
+    if request.sandbox.is_some() {
+        return Ok(mounts.iter().collect());
+    }
+    let mut kept: Vec<&MountRequest> = Vec::with_capacity(mounts.len());
+    for mount in mounts {
+        match kept.iter_mut().find(|other| other.target == mount.target) {
+            None => kept.push(mount),
+            Some(other) if gives_way(other) => *other = mount,
+            Some(_) if gives_way(mount) => {}
+            Some(other) if other.by == MountOption::Tmpfs && mount.by == MountOption::Tmpfs => *other = mount,
+            Some(_) => {
+                let option = match mount.by {
+                    MountOption::Volume => "--volume",
+                    MountOption::Mount => "--mount",
+                    MountOption::Tmpfs => "--tmpfs",
+                };
+                let target = mount.target.display().to_string();
+                let why = format!("Duplicate mount point: {target}; leave one of the two out");
+                return Err(InvalidOption::new(option, &target, why));
+            }
         }
     }
-    Ok(())
+    Ok(kept)
+}
+
+/// Whether it is a place only, as in `-v /data`.
+fn gives_way(mount: &MountRequest) -> bool {
+    mount.by == MountOption::Volume && matches!(mount.kind, MountKind::Volume { name: None, .. })
 }
 
 /// Mounts travel only between peers: the source must be on a mount that takes part.
@@ -247,10 +258,24 @@ mod tests {
 
     #[test]
     fn two_mounts_at_one_place_are_refused() {
-        let mut request = CreateRequest::default();
-        request.files.mounts =
-            vec![MountRequest::parse_volume("/a:/x").unwrap(), MountRequest::parse_tmpfs("/x").unwrap()];
-        let error = check_places(&request).unwrap_err().to_string();
-        assert!(error.contains("Duplicate mount point: /x"), "{error}");
+        let volume = |text: &str| MountRequest::parse_volume(text).unwrap();
+        let tmpfs = |text: &str| MountRequest::parse_tmpfs(text).unwrap();
+        let places = |mounts: Vec<MountRequest>| {
+            let mut request = CreateRequest::default();
+            request.files.mounts = mounts;
+            super::places(&request).map(|kept| kept.into_iter().cloned().collect::<Vec<_>>())
+        };
+        for other in [tmpfs("/x"), volume("/b:/x"), volume("v:/x")] {
+            let error = places(vec![volume("/a:/x"), other]).unwrap_err().to_string();
+            assert!(error.contains("Duplicate mount point: /x"), "{error}");
+        }
+        // As docker: what only names a place gives way.
+        let sized = tmpfs("/x:size=1m");
+        assert_eq!(places(vec![tmpfs("/x"), sized.clone()]).unwrap(), [sized.clone()]);
+        assert_eq!(places(vec![volume("/x"), sized.clone()]).unwrap(), [sized]);
+        for other in [volume("/a:/x"), volume("v:/x"), volume("/x")] {
+            assert_eq!(places(vec![volume("/x"), other.clone()]).unwrap(), [other.clone()]);
+            assert_eq!(places(vec![other.clone(), volume("/x")]).unwrap(), [other]);
+        }
     }
 }

@@ -19,6 +19,7 @@ pub mod server;
 pub mod store;
 pub mod system;
 pub mod token;
+pub mod version;
 pub mod volume;
 pub mod why;
 
@@ -38,6 +39,10 @@ pub enum Command {
     Pull(image::TopLevelCommand),
     /// Show what happens to containers, images, volumes and networks
     Events(system::events::Args),
+    /// Show what there is on this host, and what the host is
+    Info(system::info::Args),
+    /// Show the version of strake
+    Version(version::Args),
     /// Work with containers
     #[command(
         subcommand,
@@ -123,6 +128,8 @@ impl Command {
             Self::Run(command) => command.run(context),
             Self::Pull(command) => command.run(context),
             Self::Events(args) => system::events::run(&args, context),
+            Self::Info(args) => system::info::run(&args, context),
+            Self::Version(args) => version::run(&args, context),
             Self::Container(command) => command.run(context),
             Self::Image(command) => command.run(context),
             Self::Network(command) => command.run(context),

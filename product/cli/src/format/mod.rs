@@ -104,6 +104,14 @@ impl Listing<'_> {
         }
     }
 
+    /// Whether there are the fields that `format` names, which is known without any row.
+    pub fn check(&self, format: &Format) -> Result<(), CliError> {
+        match format {
+            Format::Template(template) => Ok(template.render(&self.headings()).map(drop)?),
+            _ => Ok(()),
+        }
+    }
+
     /// A row of headings; `Label` is a map, for `{{.Label "key"}}`.
     fn headings(&self) -> Value {
         let columns = self.columns.iter();
@@ -201,6 +209,9 @@ enum Absent {
 fn with_absent(value: &Value) -> Value {
     let mut value = value.clone();
     for (pointer, fields) in ABSENT {
+        if pointer.is_empty() && value.get("HostConfig").is_none() {
+            continue; // what only containers have
+        }
         let Some(Value::Object(map)) = value.pointer_mut(pointer) else { continue };
         for (field, absent) in *fields {
             map.entry(*field).or_insert(match absent {

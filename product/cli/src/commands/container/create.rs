@@ -1,7 +1,7 @@
 //! `strake create`.
 
 use super::options::ContainerOptions;
-use super::run::{daemon_status, warn_all};
+use super::run::warn_all;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -19,7 +19,7 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let record = super::run::create(&args.container, false, context).map_err(daemon_status)?;
+    let record = super::run::create(&args.container, false, context)?;
     warn_all(context, &record.warnings, &[]);
     context.print_line(record.id)?;
     Ok(Status::SUCCESS)

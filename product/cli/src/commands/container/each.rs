@@ -27,18 +27,32 @@ pub(super) fn all_at_once<T: Display + Send>(
     names: &[String],
     act: impl Fn(&Engine, &str) -> Result<T, engine::Error> + Sync,
 ) -> Result<Status, CliError> {
+    all_at_once_but(context, names, |_| false, act)
+}
+
+/// The same; what is `forgiven` is said, and no failure.
+pub(super) fn all_at_once_but<T: Display + Send>(
+    context: &Context,
+    names: &[String],
+    forgiven: impl Fn(&engine::Error) -> bool,
+    act: impl Fn(&Engine, &str) -> Result<T, engine::Error> + Sync,
+) -> Result<Status, CliError> {
     let engine = context.engine()?;
     let act = &act;
     let mut status = Status::SUCCESS;
+    let mut say = |done: Result<T, engine::Error>| match done {
+        Err(error) if forgiven(&error) => say(context, Err::<T, _>(error.into()), &mut Status(0)),
+        done => say(context, done.map_err(CliError::from), &mut status),
+    };
     for some in names.chunks(AT_ONCE) {
         if let [name] = some {
-            say(context, act(engine, name).map_err(CliError::from), &mut status)?;
+            say(act(engine, name))?;
             continue;
         }
         std::thread::scope(|scope| {
             let workers: Vec<_> = some.iter().map(|name| scope.spawn(move || act(engine, name))).collect();
             workers.into_iter().try_for_each(|worker| match worker.join() {
-                Ok(done) => say(context, done.map_err(CliError::from), &mut status),
+                Ok(done) => say(done),
                 Err(panic) => std::panic::resume_unwind(panic),
             })
         })?;

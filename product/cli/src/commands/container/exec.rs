@@ -52,7 +52,11 @@ pub struct Args {
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     exec(args, context).map_err(|error| match error.downcast_ref::<engine::Error>() {
-        // Only what the program itself did wrong has a status of its own.
+        // The container is there, and the process in it could not be made: of its user or directory.
+        Some(engine::Error::User(_)) => error.with_status(Status::NOT_EXECUTABLE),
+        Some(engine::Error::Shim { source, .. }) if source.exit_code() == Some(125) => {
+            error.with_status(Status::NOT_EXECUTABLE)
+        }
         Some(inner) if inner.run_status() != 125 => daemon_status(error),
         _ => error,
     })

@@ -36,21 +36,34 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         out.flush()?;
         return Ok(Status::SUCCESS);
     };
+    let directory = Path::new(path).parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(directory) = directory.filter(|directory| !directory.is_dir()) {
+        let directory = directory.display();
+        return Err(CliError::message(format!(
+            "failed to export container: invalid output path: directory \"{directory}\" does not exist; make it first"
+        )));
+    }
     // Beside and renamed: a file of this name is a whole archive.
     let path = Path::new(path);
     let mut name = path.as_os_str().to_owned();
     name.push(format!(".{}.new", std::process::id()));
     let temporary = Path::new(&name);
-    let written = write(engine, &id, temporary).and_then(|()| Ok(std::fs::rename(temporary, path)?));
+    let written = write(engine, &id, (path, temporary)).and_then(|()| Ok(std::fs::rename(temporary, path)?));
     if written.is_err() {
         let _ = std::fs::remove_file(temporary);
     }
     written.map(|()| Status::SUCCESS)
 }
 
-fn write(engine: &engine::Engine, id: &base::ContainerId, path: &Path) -> Result<(), CliError> {
-    let file =
-        File::create(path).map_err(|error| CliError::message(format!("make {}: {error}", path.display())))?;
+/// Writes the archive to `temporary`, which is to become `path`.
+fn write(
+    engine: &engine::Engine,
+    id: &base::ContainerId,
+    (path, temporary): (&Path, &Path),
+) -> Result<(), CliError> {
+    let file = File::create(temporary).map_err(|error| {
+        CliError::message(format!("failed to export container: make {}: {error}", path.display()))
+    })?;
     let mut out = io::BufWriter::with_capacity(PIECE_BYTES, file);
     engine.export(id, &mut out)?;
     Ok(out.flush()?)

@@ -5,6 +5,7 @@ use clap::{ArgAction, Args};
 use engine::request::{InvalidOption, local_driver};
 
 use super::options::ContainerOptions;
+use crate::commands::image::remote::refuse_trust;
 use crate::context::Context;
 use crate::error::CliError;
 
@@ -20,6 +21,12 @@ pub struct ForeignOptions {
     /// Memory of the kernel for it
     #[arg(long, value_name = "BYTES", hide = true)]
     pub kernel_memory: Option<String>,
+    /// Another container under a name
+    #[arg(long, value_name = "CONTAINER[:ALIAS]", hide = true)]
+    pub link: Vec<String>,
+    /// Further link-local address
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub link_local_ip: Vec<String>,
     /// The daemon's socket in the container
     #[arg(long, hide = true)]
     pub use_api_socket: bool,
@@ -51,15 +58,29 @@ impl ForeignOptions {
             let why = "it is only supported on Windows: use --cpus or --device-read-bps and its like";
             return Err(InvalidOption::new(option, value, why).into());
         }
-        if self.use_api_socket {
-            return Err(CliError::message(
-                "--use-api-socket cannot be done: there is no daemon, and so no socket",
-            ));
-        }
+        refused(self.use_api_socket, "--use-api-socket", "there is no daemon, and so no socket")?;
+        refused(!self.link.is_empty(), "--link", NO_LINKS)?;
+        refused(!self.link_local_ip.is_empty(), "--link-local-ip", NO_LINK_LOCAL)?;
         if self.kernel_memory.is_some() {
             context.warn("--kernel-memory does nothing: since Linux 5.4 it counts as --memory");
         }
         Ok(())
+    }
+}
+
+/// Why links are not made, and what serves instead.
+pub(in crate::commands) const NO_LINKS: &str = "links are not made; in a network made with `strake network create` each container knows the others by \
+     name, and by --network-alias";
+
+/// Why `--link-local-ip` does nothing.
+pub(in crate::commands) const NO_LINK_LOCAL: &str =
+    "further link-local addresses are not given; leave it out";
+
+/// One sentence for an option that is docker's and cannot be done here.
+pub(in crate::commands) fn refused(is_given: bool, option: &str, why: &str) -> Result<(), CliError> {
+    match is_given {
+        true => Err(CliError::message(format!("{option} cannot be done: {why}"))),
+        false => Ok(()),
     }
 }
 
@@ -85,10 +106,7 @@ pub(super) fn refuse(options: &ContainerOptions, context: &Context) -> Result<()
         let why = "could not select device driver \"\" with capabilities: [[gpu]]; hand on the device files with --device";
         return wrong("--gpus", gpus, why.to_owned());
     }
-    if !options.foreign.disable_content_trust {
-        let why = "images are not signed with Notary here; leave it out, and name the image by its digest";
-        return wrong("--disable-content-trust", "false", why.to_owned());
-    }
+    refuse_trust(options.foreign.disable_content_trust)?;
     if let Some(driver) = &options.storage.volume_driver {
         local_driver("--volume-driver", driver, driver)?;
     }

@@ -84,6 +84,7 @@ pub enum Verb {
     /// Send a signal to containers
     Kill(kill::Args),
     /// Remove containers
+    #[command(alias = "remove")]
     Rm(rm::Args),
     /// Show what a container has written
     Logs(logs::Args),
@@ -114,7 +115,7 @@ pub enum Verb {
     /// Show what running containers use, second by second
     Stats(stats::Args),
     /// Change what containers may use
-    Update(update::Args),
+    Update(Box<update::Args>),
 }
 
 impl ContainerCommand {

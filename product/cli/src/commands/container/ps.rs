@@ -62,6 +62,7 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
         return Ok(Status::SUCCESS);
     }
     let format = Format::parse(args.format.as_deref())?;
+    row::listing(args.size).check(&format)?;
     let options = row::RowOptions { full: args.no_trunc, size: args.size || row::asks_for_size(&format) };
     let fields = row::fields(&format, args.size);
     let rows = chosen.iter().map(|listed| row::of(context, engine, listed, (&fields, options)));

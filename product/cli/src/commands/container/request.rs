@@ -10,7 +10,7 @@ use engine::request::{
     IpcMode, JoinOptions, LogRequest, MountRequest, NamespacesRequest, NetworkRequest, PidMode, PortRequest,
     ProcessRequest, RateDevice, ResourceRequest, SeccompRequest, SecurityOption, SecurityRequest, Signal,
     Ulimit, UserMode, UtsMode, VolumesFrom, WeightDevice, capability_name, key_value_file, mac_address,
-    memory_limit, nano_cpus, networks, resolve_variables,
+    nano_cpus, networks, resolve_variables,
 };
 use engine::{PublishPolicy, Publishing};
 
@@ -351,7 +351,7 @@ fn resources(options: &ResourceOptions) -> Result<ResourceRequest, CliError> {
         }
     };
     Ok(ResourceRequest {
-        memory_bytes: options.memory.as_deref().map(memory_limit).transpose()?.flatten(),
+        memory_bytes: size("--memory", options.memory.as_deref())?,
         memory_swap_bytes,
         memory_reservation_bytes: size("--memory-reservation", options.memory_reservation.as_deref())?,
         memory_swappiness: swappiness,

@@ -1,5 +1,7 @@
 //! `strake restart`.
 
+use engine::request::Signal;
+
 use super::each::all_at_once;
 use crate::context::Context;
 use crate::error::{CliError, Status};
@@ -11,6 +13,9 @@ pub struct Args {
     /// Names or ids of containers
     #[arg(required = true, value_name = "CONTAINER")]
     pub containers: Vec<String>,
+    /// Signal that asks it to stop [default: the container's, or SIGTERM]
+    #[arg(short = 's', long, value_name = "SIGNAL")]
+    pub signal: Option<String>,
     /// Seconds to wait before SIGKILL; -1 for ever [default: the container's, or 10]
     #[arg(
         short = 't',
@@ -24,9 +29,10 @@ pub struct Args {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let signal = args.signal.as_deref().map(Signal::parse).transpose()?;
     all_at_once(context, &args.containers, |engine, name| {
         let id = engine.resolve(name)?;
-        engine.restart(&id, args.time)?;
+        engine.restart(&id, signal, args.time)?;
         Ok(name.to_owned())
     })
 }

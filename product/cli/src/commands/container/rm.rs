@@ -2,7 +2,8 @@
 
 use engine::RemoveOptions;
 
-use super::each::all_at_once;
+use super::each::all_at_once_but;
+use super::foreign::{NO_LINKS, refused};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -21,17 +22,19 @@ pub struct Args {
     /// Remove its anonymous volumes too
     #[arg(short = 'v', long)]
     pub volumes: bool,
+    /// Remove a link
+    #[arg(short = 'l', long, hide = true)]
+    pub link: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    refused(args.link, "--link", NO_LINKS)?;
     let options = RemoveOptions { force: args.force, volumes: args.volumes };
-    all_at_once(context, &args.containers, |engine, name| {
-        let removed = engine.resolve(name).and_then(|id| engine.remove(&id, options));
-        match removed {
-            // What is to be gone is gone.
-            Err(error) if args.force && error.is_not_found() => Ok(name.to_owned()),
-            removed => removed.map(|()| name.to_owned()),
-        }
+    // What is to be gone is gone.
+    let forgiven = |error: &engine::Error| args.force && error.is_not_found();
+    all_at_once_but(context, &args.containers, forgiven, |engine, name| {
+        engine.remove(&engine.resolve(name)?, options)?;
+        Ok(name.to_owned())
     })
 }

@@ -104,14 +104,15 @@ pub(super) fn last_status(engine: &Engine, id: &ContainerId, exit: &Exit) -> Res
     }
 }
 
-/// The image, here or pulled, and the container made of it; its id in `--cidfile`.
+/// The image, here or pulled, and the container made of it; its id in `--cidfile`. What is wrong with
+/// the options is docker's 125.
 pub(super) fn create(
     options: &ContainerOptions,
     detached: bool,
     context: &Context,
 ) -> Result<Record, CliError> {
     let engine = context.engine()?;
-    let request = request(options, detached, context)?;
+    let request = request(options, detached, context).map_err(|error| error.with_status(Status::DAEMON))?;
     let cidfile = options.cidfile.as_deref().map(CidFile::make).transpose()?;
     let image = image(engine, options, context)?;
     let record = engine.create(request, ImageSource::from(&image))?;

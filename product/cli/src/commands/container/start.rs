@@ -5,6 +5,7 @@ use shim::StreamSet;
 
 use super::attached::{Foreground, Outcome};
 use super::each::each;
+use super::foreign::refused;
 use super::run::{daemon_status, last_status, warn_all};
 use super::session::{SessionOptions, take_signals};
 use super::terminal::{self, DetachKeys};
@@ -27,10 +28,20 @@ pub struct Args {
     /// Keys that detach, as in ctrl-p,ctrl-q
     #[arg(long, value_name = "KEYS")]
     pub detach_keys: Option<String>,
+    /// Restore from this checkpoint
+    #[arg(long, value_name = "CHECKPOINT", hide = true)]
+    pub checkpoint: Option<String>,
+    /// Where checkpoints are
+    #[arg(long, value_name = "DIR", hide = true)]
+    pub checkpoint_dir: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let checkpoints =
+        "the engine keeps no checkpoints; `strake-runtime restore` brings a saved container back";
+    refused(args.checkpoint.is_some(), "--checkpoint", checkpoints)?;
+    refused(args.checkpoint_dir.is_some(), "--checkpoint-dir", checkpoints)?;
     let engine = context.engine()?;
     if !args.attach && !args.interactive {
         return each(context, &args.containers, |name| {

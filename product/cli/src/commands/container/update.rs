@@ -6,6 +6,7 @@ use engine::request::{InvalidOption, memory_limit, nano_cpus};
 use shim::RestartPolicy;
 
 use super::each::each;
+use super::foreign::refused;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -54,10 +55,19 @@ pub struct Args {
     /// What to do when the container ends: no, on-failure[:N], always, unless-stopped or on-unhealthy
     #[arg(long, value_name = "POLICY")]
     pub restart: Option<String>,
+    /// Length of a real-time scheduling period in microseconds
+    #[arg(long, value_name = "MICROSECONDS", hide = true)]
+    pub cpu_rt_period: Option<u64>,
+    /// Microseconds of real-time scheduling in each period
+    #[arg(long, value_name = "MICROSECONDS", hide = true)]
+    pub cpu_rt_runtime: Option<i64>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let real_time = "real-time scheduling is given when a container is made; make it anew";
+    refused(args.cpu_rt_period.is_some(), "--cpu-rt-period", real_time)?;
+    refused(args.cpu_rt_runtime.is_some(), "--cpu-rt-runtime", real_time)?;
     let update = wanted(args)?;
     let policy = args.restart.as_deref().map(restart_policy).transpose()?;
     let has_limits = update != ResourceUpdate::default();

@@ -30,6 +30,9 @@ pub struct Args {
     /// Only ids
     #[arg(short = 'q', long)]
     pub quiet: bool,
+    /// Only this platform's of an image of several
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
 }
 
 const COLUMNS: &[Column] = &[
@@ -48,7 +51,7 @@ const CREATED_BY_CHARS: usize = 45;
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     let images = remote::images(context)?;
-    let image = images.find(&args.image, None)?;
+    let image = images.find(&args.image, remote::platform(args.platform.as_deref())?.as_ref())?;
     let mut rows: Vec<Value> = Vec::new();
     for step in images.history(&image)? {
         let id = match &step.id {

@@ -4,6 +4,7 @@ use engine::images::{ListFilter, Summary};
 use serde_json::{Value, json};
 
 use super::remote;
+use crate::commands::container::foreign::refused;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 use crate::format::{Column, Format, Listing, Shown};
@@ -30,6 +31,9 @@ pub struct Args {
     /// How much of each is shown.
     #[command(flatten)]
     pub shown: Shown,
+    /// Platforms as a tree
+    #[arg(long, hide = true)]
+    pub tree: bool,
 }
 
 const COLUMNS: &[Column] = &[
@@ -51,6 +55,7 @@ const WITH_DIGESTS: &[&str] = &["Repository", "Tag", "Digest", "ID", "CreatedSin
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    refused(args.tree, "--tree", "`strake image inspect` shows an image's platform")?;
     let images = remote::images(context)?;
     let mut filters = Vec::new();
     for text in &args.filter {

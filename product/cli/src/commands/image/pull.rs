@@ -2,7 +2,6 @@
 
 use engine::images::{Images, PullOptions, Silent};
 use oci_spec::Reference;
-use oci_spec::image::Platform;
 
 use super::progress::{Display, Stream};
 use super::remote;
@@ -27,12 +26,16 @@ pub struct Args {
     /// Print only the image's full name
     #[arg(short = 'q', long)]
     pub quiet: bool,
+    /// Don't ask for the image's signature, which is the default
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, hide = true)]
+    pub disable_content_trust: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    remote::refuse_trust(args.disable_content_trust)?;
     let images = remote::images(context)?;
-    let platform = args.platform.as_deref().map(Platform::parse).transpose()?;
+    let platform = remote::platform(args.platform.as_deref())?;
     let options = PullOptions { platform };
     let reference = Reference::parse(&args.image)?;
     if !args.all_tags {

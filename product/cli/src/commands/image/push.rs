@@ -23,11 +23,18 @@ pub struct Args {
     /// Print only the image's full name
     #[arg(short = 'q', long)]
     pub quiet: bool,
+    /// Only this platform's of an image of several
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
+    /// Don't sign it, which is the default
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, hide = true)]
+    pub disable_content_trust: bool,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let images = remote::images(context)?;
+    remote::refuse_trust(args.disable_content_trust)?;
+    let images = remote::images(context)?.of_platform(remote::platform(args.platform.as_deref())?);
     let reference = Reference::parse(&args.image)?;
     if reference.digest().is_some() {
         return Err(CliError::message(format!(

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use engine::images::{Image, Images, PullPolicy, Remote};
+use engine::request::InvalidOption;
 use oci_spec::image::Platform;
 
 use super::progress::{Display, Stream};
@@ -27,6 +28,23 @@ pub fn remote(context: &Context) -> Remote {
         docker_config: context.docker_config_dir().map(|directory| directory.join("config.json")),
         hosts_directories,
         ..Remote::default()
+    }
+}
+
+/// Reads `--platform`.
+pub fn platform(text: Option<&str>) -> Result<Option<Platform>, CliError> {
+    Ok(text.map(Platform::parse).transpose()?)
+}
+
+/// Nobody asks for or makes signatures of Notary: `--disable-content-trust` is the default, and all there is.
+pub(crate) fn refuse_trust(disabled: bool) -> Result<(), CliError> {
+    match disabled {
+        true => Ok(()),
+        false => {
+            let why =
+                "images are not signed with Notary here; leave it out, and name the image by its digest";
+            Err(InvalidOption::new("--disable-content-trust", "false", why).into())
+        }
     }
 }
 

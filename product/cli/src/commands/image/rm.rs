@@ -22,11 +22,14 @@ pub struct Args {
     /// Kept for docker's sake: untagged parents don't exist here
     #[arg(long)]
     pub no_prune: bool,
+    /// Only this platform's of an image of several
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let images = remote::images(context)?;
+    let images = remote::images(context)?.of_platform(remote::platform(args.platform.as_deref())?);
     let uses = context.engine()?.image_uses()?;
     let mut status = Status::SUCCESS;
     for name in &args.images {

@@ -24,11 +24,14 @@ pub struct Args {
     /// Write to this file (or directory for oci-dir) instead of standard output
     #[arg(short = 'o', long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+    /// Only this platform's of an image of several
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
-    let images = remote::images(context)?;
+    let images = remote::images(context)?.of_platform(remote::platform(args.platform.as_deref())?);
     let format: SaveFormat = args.format.parse()?;
     match &args.output {
         Some(path) => images.save(&args.images, format, SaveTarget::File(path.clone()))?,

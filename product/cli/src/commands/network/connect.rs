@@ -2,6 +2,7 @@
 
 use engine::request::{InvalidOption, NetworkJoin};
 
+use crate::commands::container::foreign::{NO_LINK_LOCAL, NO_LINKS, refused};
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -32,10 +33,18 @@ pub struct Args {
     /// Option of the driver
     #[arg(long, value_name = "KEY=VALUE")]
     pub driver_opt: Vec<String>,
+    /// Another container under a name
+    #[arg(long, value_name = "CONTAINER[:ALIAS]", hide = true)]
+    pub link: Vec<String>,
+    /// Further link-local address
+    #[arg(long, value_name = "ADDRESS", hide = true)]
+    pub link_local_ip: Vec<String>,
 }
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    refused(!args.link.is_empty(), "--link", NO_LINKS)?;
+    refused(!args.link_local_ip.is_empty(), "--link-local-ip", NO_LINK_LOCAL)?;
     let engine = context.engine()?;
     let id = engine.resolve(&args.container)?;
     let join = NetworkJoin {

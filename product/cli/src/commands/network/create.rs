@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use attach::{Cidr, Cidr6, NewNetwork};
 use engine::request::InvalidOption;
 
+use crate::commands::container::foreign::refused;
 use crate::context::Context;
 use crate::error::{CliError, Status};
 
@@ -30,9 +31,15 @@ pub struct Args {
     /// Part of the range that containers get addresses from
     #[arg(long, value_name = "CIDR")]
     pub ip_range: Option<String>,
+    /// Address that is never given, with a name for it: it is somebody else's
+    #[arg(long, value_name = "NAME=ADDRESS")]
+    pub aux_address: Vec<String>,
     /// Nothing leads out of it
     #[arg(long)]
     pub internal: bool,
+    /// IPv4 addresses, which every network has
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, hide = true)]
+    pub ipv4: bool,
     /// IPv6 addresses too
     #[arg(long)]
     pub ipv6: bool,
@@ -51,6 +58,18 @@ pub struct Args {
     /// IPAM driver; only default is known
     #[arg(long, value_name = "DRIVER", value_parser = ["default"], hide = true)]
     pub ipam_driver: Option<String>,
+    /// Option of the IPAM driver; default has none, and docker's ignores them
+    #[arg(long, value_name = "KEY=VALUE", hide = true)]
+    pub ipam_opt: Vec<String>,
+    /// Only a configuration, which others take over
+    #[arg(long, hide = true)]
+    pub config_only: bool,
+    /// Network whose configuration is taken over
+    #[arg(long, value_name = "NETWORK", hide = true)]
+    pub config_from: Option<String>,
+    /// A swarm's routing mesh
+    #[arg(long, hide = true)]
+    pub ingress: bool,
 }
 
 /// Runs the command.
@@ -66,7 +85,17 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     Ok(Status::SUCCESS)
 }
 
+/// What only a swarm has, and what no network here is without.
+fn refuse(args: &Args) -> Result<(), CliError> {
+    let swarm = "it is for the networks of a swarm, and there is none here";
+    refused(args.config_only, "--config-only", swarm)?;
+    refused(args.config_from.is_some(), "--config-from", swarm)?;
+    refused(args.ingress, "--ingress", swarm)?;
+    refused(!args.ipv4, "--ipv4=false", "every network has IPv4 addresses; leave it out")
+}
+
 fn wanted(args: &Args) -> Result<NewNetwork, CliError> {
+    refuse(args)?;
     let mut new = NewNetwork {
         name: args.name.clone(),
         ipv6: args.ipv6,
@@ -96,6 +125,12 @@ fn wanted(args: &Args) -> Result<NewNetwork, CliError> {
     if let Some(text) = &args.ip_range {
         let range = text.parse::<Cidr>();
         new.ip_range = Some(range.map_err(|why| InvalidOption::new("--ip-range", text, why.to_string()))?);
+    }
+    for text in &args.aux_address {
+        let why = "use NAME=ADDRESS, as in printer=10.20.0.9";
+        let pair = text.split_once('=').and_then(|(name, ip)| Some((name.to_owned(), ip.parse().ok()?)));
+        let (name, address) = pair.ok_or_else(|| InvalidOption::new("--aux-address", text, why))?;
+        new.auxiliary.insert(name, address);
     }
     if new.subnet.is_none() && (new.gateway.is_some() || new.ip_range.is_some()) {
         let why = "every ip-range or gateway must have a corresponding subnet: give --subnet too";
@@ -144,6 +179,10 @@ mod tests {
         );
         check("--subnet 10.0.0.0/8 --subnet 11.0.0.0/8 web", "one IPv4 and one IPv6 range are enough");
         check("--subnet 10.0.0.0 web", "is not an IPv4 network");
+        check("--aux-address 10.0.0.1 web", "use NAME=ADDRESS");
+        check("--ingress web", "--ingress cannot be done");
+        check("--ipv4=false web", "every network has IPv4 addresses");
+        check("--ipv4 --ipam-opt a=b web", "None None None None");
         check("--gateway 10.0.0.1 web", "every ip-range or gateway must have a corresponding subnet");
     }
 }

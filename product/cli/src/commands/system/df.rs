@@ -1,6 +1,6 @@
 //! `strake system df`.
 
-use engine::{DiskUsage, Part};
+use engine::{DiskUsage, Engine, Listed, Part};
 use serde_json::{Value, json};
 
 use crate::commands::container::row;
@@ -37,14 +37,12 @@ const LISTING: Listing<'_> = Listing {
 
 /// Runs the command.
 pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
+    let format = Format::parse(args.format.as_deref())?;
     if args.verbose {
-        if args.format.is_some() {
-            return Err(CliError::message("--verbose and --format cannot be used together: leave one out"));
-        }
-        return verbose(context);
+        return verbose(context, &format);
     }
     let usage = context.engine()?.disk_usage()?;
-    LISTING.print(context, &Format::parse(args.format.as_deref())?, &rows(&usage))?;
+    LISTING.print(context, &format, &rows(&usage))?;
     Ok(Status::SUCCESS)
 }
 
@@ -72,28 +70,60 @@ fn rows(usage: &DiskUsage) -> Vec<Value> {
     rows.to_vec()
 }
 
-fn verbose(context: &Context) -> Result<Status, CliError> {
-    const IMAGES: Listing<'_> = Listing {
-        columns: &[
-            Column { field: "Repository", heading: "REPOSITORY" },
-            Column { field: "Tag", heading: "TAG" },
-            Column { field: "ID", heading: "IMAGE ID" },
-            Column { field: "Size", heading: "SIZE" },
-            Column { field: "Containers", heading: "CONTAINERS" },
-        ],
-        default_fields: &["Repository", "Tag", "ID", "Size", "Containers"],
-    };
-    const VOLUMES: Listing<'_> = Listing {
-        columns: &[
-            Column { field: "Name", heading: "VOLUME NAME" },
-            Column { field: "Links", heading: "LINKS" },
-            Column { field: "Size", heading: "SIZE" },
-        ],
-        default_fields: &["Name", "Links", "Size"],
-    };
+const IMAGES: Listing<'_> = Listing {
+    columns: &[
+        Column { field: "Repository", heading: "REPOSITORY" },
+        Column { field: "Tag", heading: "TAG" },
+        Column { field: "ID", heading: "IMAGE ID" },
+        Column { field: "Size", heading: "SIZE" },
+        Column { field: "Containers", heading: "CONTAINERS" },
+    ],
+    default_fields: &["Repository", "Tag", "ID", "Size", "Containers"],
+};
+const CONTAINER_FIELDS: &[&str] =
+    &["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
+const VOLUMES: Listing<'_> = Listing {
+    columns: &[
+        Column { field: "Name", heading: "VOLUME NAME" },
+        Column { field: "Links", heading: "LINKS" },
+        Column { field: "Size", heading: "SIZE" },
+    ],
+    default_fields: &["Name", "Links", "Size"],
+};
+
+/// Three tables; in any other format one object with a list for each, as docker's.
+fn verbose(context: &Context, format: &Format) -> Result<Status, CliError> {
     let engine = context.engine()?;
-    let containers = engine.list()?;
-    context.print_line("Images space usage:\n")?;
+    let listed = engine.list()?;
+    let images = images(engine, &listed)?;
+    let full = !matches!(format, Format::Table);
+    let options = row::RowOptions { full, size: true };
+    let containers = listed.iter().map(|one| row::of(context, engine, one, (CONTAINER_FIELDS, options)));
+    let containers = containers.collect::<Result<Vec<_>, _>>()?;
+    let volumes = volumes(engine, &listed)?;
+    let all = || json!({"Images": images, "Containers": containers, "Volumes": volumes, "BuildCache": []});
+    match format {
+        Format::Json => context.print_line(all())?,
+        Format::Template(template) | Format::TableTemplate(template) => {
+            context.print_line(template.render(&all())?)?;
+        }
+        Format::Table => {
+            context.print_line("Images space usage:\n")?;
+            IMAGES.print(context, format, &images)?;
+            context.print_line("\nContainers space usage:\n")?;
+            Listing { default_fields: CONTAINER_FIELDS, ..row::listing(true) }.print(
+                context,
+                format,
+                &containers,
+            )?;
+            context.print_line("\nLocal Volumes space usage:\n")?;
+            VOLUMES.print(context, format, &volumes)?;
+        }
+    }
+    Ok(Status::SUCCESS)
+}
+
+fn images(engine: &Engine, containers: &[Listed]) -> Result<Vec<Value>, CliError> {
     let images = engine.images()?.list(&[])?.into_iter().map(|image| {
         let none = || "<none>".to_owned();
         let users = containers.iter().filter(|listed| listed.record.image.id == image.id).count();
@@ -103,25 +133,19 @@ fn verbose(context: &Context) -> Result<Status, CliError> {
             "Size": size(image.size_bytes), "Containers": users.to_string(),
         })
     });
-    IMAGES.print(context, &Format::Table, &images.collect::<Vec<_>>())?;
-    context.print_line("\nContainers space usage:\n")?;
-    let options = row::RowOptions { full: false, size: true };
-    let fields = &["ID", "Image", "Command", "LocalVolumes", "Size", "RunningFor", "Status", "Names"];
-    let rows = containers.iter().map(|listed| row::of(context, engine, listed, (fields, options)));
-    let rows = rows.collect::<Result<Vec<_>, _>>()?;
-    Listing { default_fields: fields, ..row::listing(true) }.print(context, &Format::Table, &rows)?;
-    context.print_line("\nLocal Volumes space usage:\n")?;
-    let mut volumes = Vec::new();
-    for volume in engine.volumes()? {
+    Ok(images.collect())
+}
+
+fn volumes(engine: &Engine, containers: &[Listed]) -> Result<Vec<Value>, CliError> {
+    let volumes = engine.volumes()?.into_iter().map(|volume| {
         let links =
             containers.iter().filter(|listed| listed.record.volumes().any(|name| name == volume.name));
-        volumes.push(json!({
+        json!({
             "Name": volume.name, "Links": links.count().to_string(),
             "Size": size(engine.volume_bytes(&volume.name)),
-        }));
-    }
-    VOLUMES.print(context, &Format::Table, &volumes)?;
-    Ok(Status::SUCCESS)
+        })
+    });
+    Ok(volumes.collect())
 }
 
 #[cfg(test)]

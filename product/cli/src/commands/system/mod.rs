@@ -6,6 +6,7 @@ pub mod df;
 pub mod events;
 pub mod failpoints;
 pub mod fsck;
+pub mod info;
 pub mod prune;
 pub mod reconcile;
 pub mod start_all;
@@ -24,6 +25,8 @@ pub enum SystemCommand {
     Events(events::Args),
     /// Find everything that is damaged or belongs to nobody, and put it right
     Fsck(fsck::Args),
+    /// Show what there is on this host, and what the host is
+    Info(info::Args),
     /// Remove containers that have ended, and images that have lost their names
     Prune(prune::Args),
     /// Put right what a crash or a reboot left behind
@@ -53,6 +56,7 @@ impl SystemCommand {
         match self {
             Self::Df(args) => df::run(&args, context),
             Self::Fsck(args) => fsck::run(&args, context),
+            Self::Info(args) => info::run(&args, context),
             Self::Prune(args) => prune::run(&args, context),
             Self::Events(args) => events::run(&args, context),
             Self::Reconcile(args) => reconcile::run(args, context),

@@ -201,10 +201,10 @@ fn containers_are_named_by_dockers_rules_and_found_by_a_prefix() {
         let create =
             |name: &str| strake.run(&["create", "--name", name, "--network", "none", "busybox", "true"]);
         let first = create("first").ok().to_owned();
-        create("first").exits(125).says("The container name \"/first\" is already in use by container");
+        create("first").exits(1).says("The container name \"/first\" is already in use by container");
         for bad in ["_x", "a b", "ü", "x/y"] {
             let what = format!("Invalid container name ({bad}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
-            create(bad).exits(125).says(&what);
+            create(bad).exits(1).says(&what);
         }
         assert_eq!(strake.ok(&["inspect", "-f", "{{.Name}}", &first[..12]]), "/first");
         // Of seventeen ids two begin with the same digit.

@@ -16,3 +16,4 @@ mod stats;
 mod top;
 mod update;
 mod volumes;
+mod words;

@@ -31,6 +31,6 @@ fn running_and_stopped_ones_get_another_name_by_the_rules_of_names() {
         }
         strake.run(&["rename", "ghost", "x"]).exits(1).says("no such container: ghost");
         assert_eq!([name("back"), name("web")], ["/back", "/web"], "what was refused changed nothing");
-        strake.run(&["create", "--name", "web", "busybox", "true"]).exits(125).says("already in use");
+        strake.run(&["create", "--name", "web", "busybox", "true"]).exits(1).says("already in use");
     });
 }

@@ -46,6 +46,11 @@ pub fn run(args: &Args, context: &Context) -> Result<Status, CliError> {
     if source.is_stream() && destination.is_stream() {
         return Err(CliError::message("only one of the two can be -: name a container's path for the other"));
     }
+    if [&source, &destination].iter().any(|place| place.container.is_some() && place.path.is_empty()) {
+        return Err(CliError::message(
+            "a container's path cannot be empty: write CONTAINER:/ for all of its files",
+        ));
+    }
     let copied = match (&source.container, &destination.container) {
         (Some(_), Some(_)) => {
             return Err(CliError::message(
