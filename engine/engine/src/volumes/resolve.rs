@@ -260,22 +260,22 @@ mod tests {
     fn two_mounts_at_one_place_are_refused() {
         let volume = |text: &str| MountRequest::parse_volume(text).unwrap();
         let tmpfs = |text: &str| MountRequest::parse_tmpfs(text).unwrap();
-        let places = |mounts: Vec<MountRequest>| {
+        let kept = |mounts: &[&MountRequest]| {
             let mut request = CreateRequest::default();
-            request.files.mounts = mounts;
-            super::places(&request).map(|kept| kept.into_iter().cloned().collect::<Vec<_>>())
+            request.files.mounts = mounts.iter().copied().cloned().collect();
+            places(&request).map(|kept| kept.into_iter().cloned().collect::<Vec<_>>())
         };
         for other in [tmpfs("/x"), volume("/b:/x"), volume("v:/x")] {
-            let error = places(vec![volume("/a:/x"), other]).unwrap_err().to_string();
+            let error = kept(&[&volume("/a:/x"), &other]).unwrap_err().to_string();
             assert!(error.contains("Duplicate mount point: /x"), "{error}");
         }
         // As docker: what only names a place gives way.
         let sized = tmpfs("/x:size=1m");
-        assert_eq!(places(vec![tmpfs("/x"), sized.clone()]).unwrap(), [sized.clone()]);
-        assert_eq!(places(vec![volume("/x"), sized.clone()]).unwrap(), [sized]);
+        assert_eq!(kept(&[&tmpfs("/x"), &sized]).unwrap(), std::slice::from_ref(&sized));
+        assert_eq!(kept(&[&volume("/x"), &sized]).unwrap(), [sized]);
         for other in [volume("/a:/x"), volume("v:/x"), volume("/x")] {
-            assert_eq!(places(vec![volume("/x"), other.clone()]).unwrap(), [other.clone()]);
-            assert_eq!(places(vec![other.clone(), volume("/x")]).unwrap(), [other]);
+            assert_eq!(kept(&[&volume("/x"), &other]).unwrap(), std::slice::from_ref(&other));
+            assert_eq!(kept(&[&other, &volume("/x")]).unwrap(), std::slice::from_ref(&other));
         }
     }
 }
