@@ -49,7 +49,7 @@ pub use networks::{FAILPOINTS, Leftover, Networks};
 pub use path::{Audience, Fate, Origin, Packet, Path, Step, Way, Whose};
 pub use pods::{
     DEFAULT_POD_BRIDGE, DEFAULT_POD_TABLE, DEFAULT_TUNNEL, Mode, NodeRoute, POD_FAILPOINTS, PodAttachment,
-    PodNetwork, PodNetworkConfig, PodRequest, Recovered, forget_in, left_in,
+    PodNetwork, PodNetworkConfig, PodRequest, Recovered, described_in, forget_in, left_in,
 };
 pub use publish::{
     Front, HostPort, InvalidPortMapping, InvalidPublishPolicy, PortMapping, PortMappingProblem, Protocol,

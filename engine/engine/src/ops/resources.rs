@@ -63,9 +63,15 @@ impl Engine {
 
     /// The addresses of a running container's own network, the main one first.
     pub fn addresses(&self, record: &Record) -> Result<Vec<IpAddr>, Error> {
-        if let (NetworkMode::Pod, Some(pods)) = (&record.request.network.mode, self.pod_network()) {
-            let found = pods.describe(&record.id).map_err(Error::network(&record.name))?;
-            return Ok(found.map(|attachment| attachment.addresses).unwrap_or_default());
+        if record.request.network.mode == NetworkMode::Pod {
+            // From the records: the network itself is open only once the node's range is known.
+            for state in self.paths().pod_networks() {
+                let found = attach::described_in(&state, &record.id);
+                if let Some(attachment) = found.map_err(Error::network(&record.name))? {
+                    return Ok(attachment.addresses);
+                }
+            }
+            return Ok(Vec::new());
         }
         Ok(self.attachment(record)?.map(|attachment| attachment.address.into()).into_iter().collect())
     }

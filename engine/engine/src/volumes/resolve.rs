@@ -265,7 +265,7 @@ mod tests {
             request.files.mounts = mounts.iter().copied().cloned().collect();
             places(&request).map(|kept| kept.into_iter().cloned().collect::<Vec<_>>())
         };
-        for other in [tmpfs("/x"), volume("/b:/x"), volume("v:/x")] {
+        for other in [tmpfs("/x"), volume("/b:/x"), volume("vol:/x")] {
             let error = kept(&[&volume("/a:/x"), &other]).unwrap_err().to_string();
             assert!(error.contains("Duplicate mount point: /x"), "{error}");
         }
@@ -273,7 +273,7 @@ mod tests {
         let sized = tmpfs("/x:size=1m");
         assert_eq!(kept(&[&tmpfs("/x"), &sized]).unwrap(), std::slice::from_ref(&sized));
         assert_eq!(kept(&[&volume("/x"), &sized]).unwrap(), [sized]);
-        for other in [volume("/a:/x"), volume("v:/x"), volume("/x")] {
+        for other in [volume("/a:/x"), volume("vol:/x"), volume("/x")] {
             assert_eq!(kept(&[&volume("/x"), &other]).unwrap(), std::slice::from_ref(&other));
             assert_eq!(kept(&[&other, &volume("/x")]).unwrap(), std::slice::from_ref(&other));
         }

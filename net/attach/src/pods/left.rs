@@ -1,4 +1,4 @@
-//! The files of a node's pod network, and what sandboxes that are gone have left in them.
+//! The files of a node's pod network: what sandboxes have got, and what those that are gone have left.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::files::{self, Durable};
 use crate::ledger::Ledger;
 use crate::links::HostLinks;
+use crate::pods::PodAttachment;
 
 /// Sandboxes below `state` that hold an address or are recorded and are not live, with their
 /// addresses. Changes nothing; where no pod network was there are none.
@@ -29,6 +30,11 @@ pub fn left_in(
     left.extend(unheld.map(|id| (id, None)));
     left.retain(|(id, _)| !is_live(id));
     Ok(left)
+}
+
+/// What a sandbox below `state` got, or `None`; also where the pod network is not open (yet).
+pub fn described_in(state: &Path, id: &ContainerId) -> Result<Option<PodAttachment>, Error> {
+    files::read(&record(state, id))
 }
 
 /// Takes link, address and record of a sandbox below `state` away. Rules about its host ports go

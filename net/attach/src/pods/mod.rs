@@ -43,7 +43,7 @@ use crate::ledger::{Holder, Ledger};
 use crate::links::{HostLinks, Pair, is_host_link, mac_of};
 use crate::publish::{Protocol, PublishedPort};
 
-pub use left::{forget_in, left_in};
+pub use left::{described_in, forget_in, left_in};
 pub use nodes::NodeRoute;
 pub use record::{PodAttachment, PodRequest, Recovered};
 
@@ -305,7 +305,7 @@ impl PodNetwork {
 
     /// What the sandbox got, or `None`.
     pub fn describe(&self, id: &ContainerId) -> Result<Option<PodAttachment>, Error> {
-        files::read(&self.record(id))
+        described_in(&self.config.state, id)
     }
 
     /// How many addresses are held, and how many there are.

@@ -6,6 +6,7 @@ mod probe;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, UdpSocket};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 pub(crate) use owner::process_on;
 pub(crate) use probe::{Probed, ephemeral_range, probe, tracks_sctp};
@@ -188,13 +189,27 @@ pub(crate) struct ThisHost {
 }
 
 impl ThisHost {
-    /// Whether the companion has the port: what the ledger knows nothing of any more it is
-    /// about to close, or to keep for who gets it now.
-    fn is_companions(&self, protocol: Protocol, port: u16) -> bool {
-        let PortOwner::Process { pid, .. } = process_on(protocol, port) else { return false };
-        companion_of(&self.companion) == Some(pid)
+    /// Whether the companion has a port that is taken: what the ledger knows nothing of any
+    /// more it is about to close, or to keep for who gets it now. While it closes the port
+    /// nobody is seen to have it.
+    fn is_companions(&self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<bool, Error> {
+        let until = Instant::now() + CLOSED_WITHIN;
+        loop {
+            match process_on(protocol, port) {
+                PortOwner::Process { pid, .. } => return Ok(companion_of(&self.companion) == Some(pid)),
+                _ if Instant::now() > until => return Ok(false),
+                _ => std::thread::sleep(BETWEEN_LOOKS),
+            }
+            if probe(protocol, host_ip, port)? == Probed::Free {
+                return Ok(true);
+            }
+        }
     }
 }
+
+/// Longer than the kernel takes to end a socket whose last descriptor is closed.
+const CLOSED_WITHIN: Duration = Duration::from_millis(500);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(2);
 
 /// The process that serves the companion's socket.
 pub(crate) fn companion_of(socket: &Path) -> Option<u32> {
@@ -206,7 +221,8 @@ pub(crate) fn companion_of(socket: &Path) -> Option<u32> {
 impl Host for ThisHost {
     fn probe(&mut self, protocol: Protocol, host_ip: IpAddr, port: u16) -> Result<Probed, Error> {
         let probed = probe(protocol, host_ip, port)?;
-        let relayed = probed == Probed::Taken && host_ip.is_ipv6() && self.is_companions(protocol, port);
+        let relayed =
+            probed == Probed::Taken && host_ip.is_ipv6() && self.is_companions(protocol, host_ip, port)?;
         Ok(if relayed { Probed::Free } else { probed })
     }
     fn has_loopback6(&mut self) -> bool {
