@@ -25,7 +25,7 @@ pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<H
         apparmor: AppArmorHost::Off,
         selinux: crate::selinux::look(),
         cpus,
-        cgroup_v2: Path::new("/sys/fs/cgroup/cgroup.controllers").exists(),
+        cgroup_v2: cgroup::is_version_2(),
         devices: if with_devices { all_devices()? } else { Vec::new() },
         rootless: sys::user::mapped(),
         block_devices: block_devices(resources),

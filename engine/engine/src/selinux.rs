@@ -31,8 +31,8 @@ pub(crate) struct SelinuxLabels {
 
 /// Whether this kernel decides by labels.
 pub fn selinux_is_on() -> bool {
-    let own = fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
-    Path::new("/sys/fs/selinux/enforce").exists() && own.trim_end_matches(['\0', '\n']) != "kernel"
+    let own = || fs::read_to_string("/proc/self/attr/current").unwrap_or_default();
+    Path::new("/sys/fs/selinux/enforce").exists() && own().trim_end_matches(['\0', '\n']) != "kernel"
 }
 
 /// Looks at the host: nothing where SELinux is off, or its policy knows no containers.
@@ -55,6 +55,15 @@ fn value_of(text: &str, key: &str) -> Option<String> {
     let mut pairs = text.lines().filter_map(|line| line.split_once('='));
     let (_, value) = pairs.find(|(name, _)| name.trim() == key)?;
     Some(value.trim().trim_matches('"').to_owned())
+}
+
+/// The labels that a container has on this host, which is looked at only for one that asks.
+pub(crate) fn labels_here(
+    security: &SecurityRequest,
+    id: &ContainerId,
+) -> Result<Option<SelinuxLabels>, InvalidOption> {
+    let host = if security.labels.is_empty() { None } else { look() };
+    labels(security, host.as_ref(), id)
 }
 
 /// The labels of a container; none for one that did not ask.

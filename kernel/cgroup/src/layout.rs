@@ -54,6 +54,11 @@ pub struct Layout {
     pub v2: Option<Unified>,
 }
 
+/// Whether all controllers are of version 2: the only hierarchy is at the root of the control groups.
+pub fn is_version_2() -> bool {
+    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
+}
+
 impl Layout {
     /// Reads the layout that this process sees.
     pub fn detect() -> Result<Self, Error> {

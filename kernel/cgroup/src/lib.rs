@@ -40,7 +40,7 @@ pub use ebpf::program as device_program;
 pub use entrance::Entrance;
 pub use error::Error;
 pub use kernel_log::Victim;
-pub use layout::{Hierarchy, Layout, Mode, Unified};
+pub use layout::{Hierarchy, Layout, Mode, Unified, is_version_2};
 pub use oom::{OomEvents, OomWatch};
 pub use path::{CgroupPath, Driver, PathError, SystemdUnit};
 pub use plan::{PlanError, plan, plan_update};

@@ -371,7 +371,7 @@ impl Task {
     }
 
     fn machine(&self) -> spec::Machine {
-        let is_cgroup_v2 = crate::node::cgroups::is_version_2();
+        let is_cgroup_v2 = cgroup::is_version_2();
         spec::Machine { memory: self.shared.view().memory, is_cgroup_v2 }
     }
 

@@ -12,6 +12,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::ptr;
 
 use clap::{Arg, ArgAction, Command};
+use engine::request::parse_bool;
 
 /// Options whose empty value says something, or is as wrong as any other that is not valid.
 const EMPTY_IS_A_VALUE: &[&str] =
@@ -144,7 +145,7 @@ impl<'a> Normal<'a> {
         };
         let mut value = value;
         if is_flag(arg) || is_bool(arg) {
-            let on = parse_bool(value).ok_or_else(|| NotABool {
+            let on = std::str::from_utf8(value).ok().and_then(parse_bool).ok_or_else(|| NotABool {
                 value: String::from_utf8_lossy(value).into_owned(),
                 flag: Flag(arg).to_string(),
             })?;
@@ -217,15 +218,6 @@ fn empty_is_none(arg: &Arg) -> bool {
     matches!(arg.get_action(), ArgAction::Set)
         && arg.get_value_parser().type_id() == TypeId::of::<String>()
         && !EMPTY_IS_A_VALUE.contains(&arg.get_id().as_str())
-}
-
-/// What Go's `strconv.ParseBool` reads.
-fn parse_bool(text: &[u8]) -> Option<bool> {
-    match text {
-        b"1" | b"t" | b"T" | b"TRUE" | b"true" | b"True" => Some(true),
-        b"0" | b"f" | b"F" | b"FALSE" | b"false" | b"False" => Some(false),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -154,7 +154,7 @@ impl Engine {
             let why = "network-scoped alias is supported only for containers in user defined networks";
             return Err(InvalidOption::new("--alias", &join.aliases.join(","), why).into());
         }
-        let address = join.ip.map(IpAddr::V4).or(join.ip6.map(IpAddr::V6));
+        let address = crate::request::by_hand(join.ip, join.ip6);
         if let Some(address) = address.filter(|_| network.is_default()) {
             return Err(crate::request::address_conflict(address).into());
         }

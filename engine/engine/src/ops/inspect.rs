@@ -27,8 +27,7 @@ impl Engine {
     pub fn inspect(&self, record: &Record, options: InspectOptions) -> Result<Value, Error> {
         let attachments = self.attachments(record)?;
         let id = record.id.as_str();
-        let (security, host) = (&record.request.security, crate::selinux::look());
-        let labels = crate::selinux::labels(security, host.as_ref(), &record.id).ok().flatten();
+        let labels = crate::selinux::labels_here(&record.request.security, &record.id).ok().flatten();
         let args = record.command_line();
         let record_dir = self.paths().record_dir(&record.id);
         let state_dir = self.paths().state_dir(&record.id);

@@ -174,8 +174,7 @@ impl Engine {
 
     /// Everything that is done in the root file system before it becomes one.
     fn prepare(&self, record: &Record) -> Result<Prepared, Error> {
-        let host = crate::selinux::look();
-        let labels = crate::selinux::labels(&record.request.security, host.as_ref(), &record.id)?;
+        let labels = crate::selinux::labels_here(&record.request.security, &record.id)?;
         let context = labels.map(|labels| labels.mount);
         let options = MountOptions { volatile: record.request.auto_remove, read_only: false, context };
         let snapshots = self.snapshots()?;

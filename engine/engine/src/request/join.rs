@@ -93,7 +93,6 @@ pub fn networks(
         joins.push(NetworkJoin::of(attach::DEFAULT_NETWORK));
     }
     let mode = NetworkMode::parse(&joins[0].network)?;
-    let by_hand = |ip: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>| ip.map(IpAddr::V4).or(ip6.map(IpAddr::V6));
     let asked = first != JoinOptions::default();
     for join in &joins {
         let own = NetworkMode::parse(&join.network)?;
@@ -153,6 +152,11 @@ pub fn networks(
 fn alias_conflict(aliases: &[String]) -> InvalidOption {
     let why = "network-scoped alias is supported only for containers in user defined networks";
     InvalidOption::new("--network-alias", aliases.first().map_or("", String::as_str), why)
+}
+
+/// The address that was asked for, if any.
+pub(crate) fn by_hand(ip: Option<Ipv4Addr>, ip6: Option<Ipv6Addr>) -> Option<IpAddr> {
+    ip.map(IpAddr::V4).or(ip6.map(IpAddr::V6))
 }
 
 pub(crate) fn address_conflict(address: IpAddr) -> InvalidOption {

@@ -27,9 +27,9 @@ pub use blkio::{RateDevice, WeightDevice};
 pub use device::{DeviceRequest, DeviceRule};
 pub use env::{key_value_file, resolve_variables};
 pub use health::Healthcheck;
-pub(crate) use join::address_conflict;
 pub use join::{JoinOptions, NetworkJoin, mac_address, networks};
-pub use log::{LogKind, LogRequest};
+pub(crate) use join::{address_conflict, by_hand};
+pub use log::{LogKind, LogRequest, parse_bool};
 pub(crate) use mount::volume_name;
 pub use mount::{
     BindOptions, MountKind, MountOption, MountRequest, TmpfsOptions, Vanish, VolumeOptions, VolumesFrom,

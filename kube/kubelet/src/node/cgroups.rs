@@ -1,6 +1,5 @@
 //! The tree of cgroups that pods are in: `kubepods/burstable/podUID`.
 
-use std::path::Path;
 use std::sync::{Arc, PoisonError};
 
 use cgroup::{Cgroup, CgroupPath, Driver, Layout};
@@ -51,11 +50,6 @@ pub(crate) async fn weigh(shared: &Arc<Shared>) {
             *shared.burstable.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
-}
-
-/// Whether all controllers are of version 2: the only hierarchy is at the root of the control groups.
-pub(crate) fn is_version_2() -> bool {
-    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
 }
 
 /// Makes a cgroup and limits it.

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 
 use engine::{Engine, Lifecycle};
-use inspect::rootfs::OsRelease;
+use inspect::Proc;
 use serde_json::{Value, json};
 use template::Template;
 
@@ -73,9 +72,9 @@ fn facts(context: &Context) -> Result<Value, CliError> {
     let host = rustix::system::uname();
     let word = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
     let memory = rustix::system::sysinfo();
-    let release =
-        ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| fs::read_to_string(path).ok());
-    let release = OsRelease::parse(&release.unwrap_or_default());
+    let own = i32::try_from(std::process::id()).unwrap_or_default();
+    let release = Proc::open().and_then(|proc| proc.process(own)?.os_release());
+    let release = release.ok().flatten().map(|found| found.value).unwrap_or_default();
     Ok(json!({
         "Containers": counts.running + counts.paused + counts.stopped,
         "ContainersRunning": counts.running,
@@ -89,7 +88,7 @@ fn facts(context: &Context) -> Result<Value, CliError> {
         },
         "LoggingDriver": "json-file",
         "CgroupDriver": "cgroupfs",
-        "CgroupVersion": if has_cgroup_v2() { "2" } else { "1" },
+        "CgroupVersion": if cgroup::is_version_2() { "2" } else { "1" },
         "KernelVersion": word(host.release()),
         "OperatingSystem": release.name().unwrap_or_else(|| "<unknown>".to_owned()),
         "OSVersion": release.version_id.unwrap_or_default(),
@@ -110,10 +109,6 @@ fn facts(context: &Context) -> Result<Value, CliError> {
     }))
 }
 
-fn has_cgroup_v2() -> bool {
-    Path::new("/sys/fs/cgroup/cgroup.controllers").exists()
-}
-
 fn security() -> Vec<&'static str> {
     let options = [
         (engine::apparmor_is_on(), "name=apparmor"),
@@ -126,7 +121,7 @@ fn security() -> Vec<&'static str> {
 
 /// What docker warns of: limits that cannot be kept.
 fn warnings() -> Vec<String> {
-    let v1 = |file: &str| has_cgroup_v2() || Path::new("/sys/fs/cgroup").join(file).exists();
+    let v1 = |file: &str| cgroup::is_version_2() || Path::new("/sys/fs/cgroup").join(file).exists();
     let all = [
         (!v1("memory/memory.limit_in_bytes"), "No memory limit support"),
         (!v1("memory/memory.memsw.limit_in_bytes"), "No swap limit support"),
