@@ -216,6 +216,9 @@ fn walk(value: &Value, fields: &[String]) -> Result<Value, TemplateError> {
             Value::Object(map) => match map.get(field) {
                 Some(value) => value,
                 None if at > 0 && types::is_map(&fields[at - 1]) => return Ok(Value::Null),
+                None if at + 1 == fields.len() && types::left_out(map, field).is_some() => {
+                    return Ok(types::left_out(map, field).unwrap_or_default());
+                }
                 None => return Err(missing(map.keys().cloned().collect::<Vec<_>>().join(", "))),
             },
             Value::Null => return Ok(Value::Null),

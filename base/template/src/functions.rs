@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::TemplateError;
 use super::printf::sprintf;
+use super::{TemplateError, types};
 
 pub(super) fn wrong(function: &str, why: String) -> TemplateError {
     TemplateError::Function { function: function.to_owned(), why }
@@ -30,10 +30,14 @@ pub(super) fn formatted(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         Value::Array(list) => format!("[{}]", list.iter().map(formatted).collect::<Vec<_>>().join(" ")),
-        Value::Object(map) => {
-            let entries: Vec<String> = map.iter().map(|(key, v)| format!("{key}:{}", formatted(v))).collect();
-            format!("map[{}]", entries.join(" "))
-        }
+        Value::Object(object) => types::printed(object).unwrap_or_else(|| {
+            let entry = |(key, value): (&String, &Value)| match value {
+                // A set: Go's `map[string]struct{}`.
+                Value::Object(none) if none.is_empty() && !types::is_map(key) => format!("{key}:{{}}"),
+                value => format!("{key}:{}", formatted(value)),
+            };
+            format!("map[{}]", object.iter().map(entry).collect::<Vec<_>>().join(" "))
+        }),
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
         check("{{.Name}} is {{ .State.Pid }}!", "/web is 7!");
         check(
             "{{.}}",
-            "map[Env:[A=1 B=2] ID:0123456789abcdef Labels:map[org.x:y] Mounts:[map[RW:true Source:/a] map[RW:false Source:/b]] Name:/web None:<nil> Pid:42 Ports:map[443/tcp:<nil> 80/tcp:[map[HostIp:0.0.0.0 HostPort:8080]]] Ratio:0.5 State:map[Binds:<nil> Health:map[Log:[]] Labels:<nil> Pid:7] Up:true]",
+            "map[Env:[A=1 B=2] ID:0123456789abcdef Labels:map[org.x:y] Mounts:[map[RW:true Source:/a] map[RW:false Source:/b]] Name:/web None:<nil> Pid:42 Ports:map[443/tcp:<nil> 80/tcp:[{0.0.0.0 8080}]] Ratio:0.5 State:map[Binds:<nil> Health:map[Log:[]] Labels:<nil> Pid:7] Up:true]",
         );
         check("{{$.Pid}} {{.None}} {{.Env}}", "42 <nil> [A=1 B=2]");
         check("a {{- /* gone */ -}} b", "ab");
@@ -107,6 +107,61 @@ mod tests {
         check("{{.State.Labels.a}}|{{index .State.Labels \"a\"}}", "<no value>|");
         check("{{.State.Binds}} {{.State.Labels}} {{json .State.Binds}}", "[] map[] null");
         check("{{index .Ports \"1/tcp\"}}", "<no value>");
+    }
+
+    #[test]
+    fn structs_and_maps_look_as_in_go() {
+        let bind = json!({"Type": "bind", "Source": "/a", "Destination": "/b", "Mode": "z", "RW": true, "Propagation": "rprivate"});
+        let ran = json!({"Status": "running", "Running": true, "Paused": false, "Restarting": false, "OOMKilled": false,
+            "Dead": false, "Pid": 9, "ExitCode": 0, "Error": "", "StartedAt": "s", "FinishedAt": "f", "ExitCause": "ours"});
+        let pools = json!([{"Subnet": "10.9.0.0/16", "Gateway": "10.9.0.1"}]);
+        for (data, expected) in [
+            (json!({"Name": "no", "MaximumRetryCount": 0}), "{no 0}"),
+            (json!({"Type": "local", "Config": {"max-size": "8k"}}), "{local map[max-size:8k]}"),
+            (json!({"Type": "local", "Config": {}}), "{local map[]}"),
+            (
+                json!({"80/tcp": [{"HostIp": "", "HostPort": "80"}], "9/udp": null}),
+                "map[80/tcp:[{ 80}] 9/udp:<nil>]",
+            ),
+            (json!({"80/tcp": {}, "81/tcp": {}}), "map[80/tcp:{} 81/tcp:{}]"),
+            (json!({"Labels": {}}), "map[Labels:map[]]"),
+            (json!({"Type": "layers", "Layers": ["a", "b"]}), "{layers [a b]}"),
+            (json!([bind]), "[{bind  /a /b  z true rprivate}]"),
+            (
+                json!({"Driver": "default", "Options": null, "Config": pools}),
+                "{default map[] [{10.9.0.0/16  10.9.0.1 map[]}]}",
+            ),
+            (ran, "{running true false false false false 9 0  s f <nil>}"),
+            (
+                json!({"PathOnHost": "/dev/a", "PathInContainer": "/dev/b", "CgroupPermissions": "r"}),
+                "{/dev/a /dev/b r}",
+            ),
+            (json!([{"Name": "nofile", "Hard": 2, "Soft": 1}]), "[nofile=1:2]"),
+            (
+                json!([{"Path": "/dev/vda", "Rate": 1024}, {"Path": "/dev/vda", "Weight": 30}]),
+                "[/dev/vda:1024 /dev/vda:30]",
+            ),
+            // Of the user's own keys some may be called as fields are.
+            (json!({"Name": "a", "Type": "b"}), "map[Name:a Type:b]"),
+        ] {
+            let rendered = Template::parse("{{.}}").and_then(|template| template.render(&data));
+            assert_eq!(rendered.as_deref(), Ok(expected), "{data}");
+        }
+    }
+
+    #[test]
+    fn what_json_leaves_out_is_a_field_all_the_same() {
+        let data = json!({"IPAM": {"Config": [{"Subnet": "10.9.0.0/16"}]}, "State": {"Status": "created",
+            "Running": false, "Paused": false, "Restarting": false, "OOMKilled": false, "Dead": false, "Pid": 0,
+            "ExitCode": 0, "Error": "", "StartedAt": "", "FinishedAt": ""}});
+        let render = |text: &str| Template::parse(text).and_then(|template| template.render(&data));
+        let gateways = "{{range .IPAM.Config}}<{{.Gateway}}>{{.AuxiliaryAddresses}}{{end}}";
+        assert_eq!(render(gateways).as_deref(), Ok("<>map[]"));
+        let checked =
+            "{{if .State.Health}}{{.State.Health.Status}}{{else}}unchecked{{end}} {{.State.Health}}";
+        assert_eq!(render(checked).as_deref(), Ok("unchecked <nil>"));
+        assert!(render("{{.State.Health.Status}}").is_err());
+        assert!(render("{{range .IPAM.Config}}{{.Nope}}{{end}}").is_err());
     }
 
     #[test]

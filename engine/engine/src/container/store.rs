@@ -187,7 +187,7 @@ impl Containers {
     pub fn resolve(&self, name: &str) -> Result<ContainerId, StoreError> {
         let not_found = || StoreError::NotFound { name: name.to_owned() };
         let key = name.strip_prefix('/').unwrap_or(name);
-        if super::validate_name(key).is_ok()
+        if super::names::may_be_known(key)
             && let Ok(owner) = fs::read_link(self.names.join(key))
             && let Ok(id) = ContainerId::parse(&owner.to_string_lossy())
         {

@@ -240,11 +240,11 @@ fn a_command_killed_at_any_failpoint_leaves_a_usable_host() {
                 let mut command = strake.command(args);
                 run(command.env("STRAKE_FAILPOINT", failpoint)).code == 137
             };
-            let killed = hit(&["run", "-d", "--name", "x", "-p", "8080:80", "busybox", "sleep", "60"])
-                | hit(&["rm", "-f", "x"]);
-            strake.run(&["rm", "-f", "x"]);
+            let killed = hit(&["run", "-d", "--name", "web", "-p", "8080:80", "busybox", "sleep", "60"])
+                | hit(&["rm", "-f", "web"]);
+            strake.run(&["rm", "-f", "web"]);
             assert_eq!(strake.ok(&["ps", "-aq"]), "", "{failpoint}");
-            strake.ok(&["run", "--rm", "--name", "x", "-p", "8080:80", "busybox", "true"]);
+            strake.ok(&["run", "--rm", "--name", "web", "-p", "8080:80", "busybox", "true"]);
             strake.ok(&["system", "reconcile"]);
             println!("{failpoint}: {}", if killed { "killed there" } else { "not on this path" });
             before.assert_same(&strake);

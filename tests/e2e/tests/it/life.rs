@@ -245,7 +245,7 @@ fn small_binaries_are_carried_by_the_big_one() {
 fn many_are_stopped_together_and_a_paused_one_is_killed() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        let names = ["aa", "bb", "cc", "dd", "ee", "ff", "gg", "hh"];
         for name in names {
             sleeper(&strake, name, &["--network", "none"]);
         }
@@ -255,11 +255,11 @@ fn many_are_stopped_together_and_a_paused_one_is_killed() {
         said.exits(1).says("nobody");
         assert_eq!(said.stdout.lines().collect::<Vec<_>>(), names);
         assert!(before.elapsed().as_secs() < 14, "one after the other: {:?}", before.elapsed());
-        strake.ok(&["start", "a"]);
-        strake.ok(&["pause", "a"]);
-        strake.run(&["pause", "a"]).exits(1).says("strake unpause a");
-        strake.ok(&["kill", "a"]);
-        assert_eq!(inspect(&strake, "a")["State"]["ExitCode"], 137);
+        strake.ok(&["start", "aa"]);
+        strake.ok(&["pause", "aa"]);
+        strake.run(&["pause", "aa"]).exits(1).says("strake unpause aa");
+        strake.ok(&["kill", "aa"]);
+        assert_eq!(inspect(&strake, "aa")["State"]["ExitCode"], 137);
     });
 }
 

@@ -52,19 +52,19 @@ fn nw_02_a_network_is_one_broadcast_domain_and_two_are_apart() {
         for name in ["left", "right"] {
             strake.ok(&["network", "create", name]);
         }
-        sleeper(&strake, "a", &["--network", "left"]);
-        sleeper(&strake, "b", &["--network", "left"]);
-        sleeper(&strake, "c", &["--network", "right"]);
-        let (b, c) = (address(&strake, "b", "left"), address(&strake, "c", "right"));
-        assert!(pings(&strake, "a", &b), "members of one network reach each other");
-        assert!(!pings(&strake, "a", &c), "two networks are isolated");
-        let neighbours = strake.ok(&["exec", "a", "cat", "/proc/net/arp"]);
+        sleeper(&strake, "a1", &["--network", "left"]);
+        sleeper(&strake, "b1", &["--network", "left"]);
+        sleeper(&strake, "c1", &["--network", "right"]);
+        let (b, c) = (address(&strake, "b1", "left"), address(&strake, "c1", "right"));
+        assert!(pings(&strake, "a1", &b), "members of one network reach each other");
+        assert!(!pings(&strake, "a1", &c), "two networks are isolated");
+        let neighbours = strake.ok(&["exec", "a1", "cat", "/proc/net/arp"]);
         assert!(neighbours.contains(&b) && !neighbours.contains(&c), "ARP stays in one: {neighbours}");
-        let route = strake.ok(&["exec", "a", "ip", "route", "get", &c]);
+        let route = strake.ok(&["exec", "a1", "ip", "route", "get", &c]);
         assert!(route.contains("via "), "the other network needs routing: {route}");
         // One that is in both carries nothing between them, and reaches both.
-        strake.ok(&["network", "connect", "right", "b"]);
-        assert!(pings(&strake, "b", &c) && pings(&strake, "a", &b) && !pings(&strake, "a", &c));
+        strake.ok(&["network", "connect", "right", "b1"]);
+        assert!(pings(&strake, "b1", &c) && pings(&strake, "a1", &b) && !pings(&strake, "a1", &c));
         let tables = run(Command::new("nft").args(["list", "tables"])).stdout;
         assert_eq!(tables.lines().filter(|line| line.contains(" ip ")).count(), 1, "{tables}");
     });
@@ -288,22 +288,22 @@ fn ipv6_between_members_and_their_names() {
         let strake = Strake::new().with_busybox();
         strake.ok(&["network", "create", "--ipv6", "own"]);
         strake.ok(&["network", "create", "--subnet", "fd12:3456::/64", "--subnet", "10.40.0.0/24", "given"]);
-        sleeper(&strake, "a", &["--network", "own"]);
-        sleeper(&strake, "b", &["--network", "own", "--network", "name=given,ip6=fd12:3456::99"]);
-        sleeper(&strake, "c", &["--network", "given"]);
+        sleeper(&strake, "a1", &["--network", "own"]);
+        sleeper(&strake, "b1", &["--network", "own", "--network", "name=given,ip6=fd12:3456::99"]);
+        sleeper(&strake, "c1", &["--network", "given"]);
         let six = |container: &str, network: &str| {
             let all = &inspect(&strake, container)["NetworkSettings"]["Networks"];
             all[network]["GlobalIPv6Address"].as_str().unwrap().to_owned()
         };
-        assert!(six("a", "own").starts_with("fd"));
-        assert_eq!(six("b", "given"), "fd12:3456::99");
+        assert!(six("a1", "own").starts_with("fd"));
+        assert_eq!(six("b1", "given"), "fd12:3456::99");
         let ping6 =
             |from: &str, to: &str| strake.run(&["exec", from, "ping", "-6", "-c1", "-W1", to]).code == 0;
-        assert!(ping6("a", &six("b", "own")) && ping6("c", "fd12:3456::99"));
-        assert!(lookup(&strake, "a", "b").contains(&six("b", "own")), "AAAA");
-        let route = strake.ok(&["exec", "a", "ip", "-6", "route"]);
+        assert!(ping6("a1", &six("b1", "own")) && ping6("c1", "fd12:3456::99"));
+        assert!(lookup(&strake, "a1", "b1").contains(&six("b1", "own")), "AAAA");
+        let route = strake.ok(&["exec", "a1", "ip", "-6", "route"]);
         assert!(route.contains("default via fd"), "{route}");
-        assert!(!ping6("a", &six("c", "given")), "two networks are isolated in IPv6 too");
+        assert!(!ping6("a1", &six("c1", "given")), "two networks are isolated in IPv6 too");
     });
 }
 

@@ -611,6 +611,41 @@ fn a_port_is_published_on_one_of_the_hosts_addresses() {
 }
 
 #[test]
+fn a_users_networks_are_apart_have_names_and_publish() {
+    isolated(|| {
+        host_address();
+        let user = User::new().with_busybox();
+        user.ok(&["network", "create", "--subnet", "10.60.0.0/24", "--label", "a=1", "web"]);
+        user.ok(&["network", "create", "--internal", "inner"]);
+        let serve = ["-p", "8080:80", "busybox", "sh", "-c", SERVE];
+        let run = ["run", "-d", "--network", "web", "--network-alias", "front", "--name"];
+        user.ok(&[&run[..], &["server"], &serve[..]].concat());
+        user.sleeper("app", &["--network", "web", "--ip", "10.60.0.9"]);
+        user.sleeper("apart", &["--network", "inner"]);
+        let address = user.ok(&["inspect", "-f", "{{.NetworkSettings.Networks.web.IPAddress}}", "server"]);
+        let fetches = |from: &str, host: &str| {
+            let ask = format!("printf 'GET / HTTP/1.0\r\n\r\n' | nc -w 3 {host} 80");
+            user.run(&["exec", from, "sh", "-c", &ask]).stdout.contains("welcome")
+        };
+        wait_for("the server", || fetches("app", &address).then_some(()));
+        assert!(fetches("app", "server") && fetches("app", "front.web"), "by name and alias");
+        assert!(!fetches("apart", &address) && !fetches("apart", "server"), "two networks are isolated");
+        assert!(get(HOST, (HOST, 8080).into()).unwrap().contains("welcome"), "published from a network");
+
+        user.ok(&["network", "connect", "web", "apart"]);
+        assert!(fetches("apart", "server"));
+        user.ok(&["network", "disconnect", "web", "apart"]);
+        assert!(!fetches("apart", "server"));
+        let listed = ["network", "ls", "--filter", "label=a=1", "--format", "{{.Name}} {{.Driver}}"];
+        assert_eq!(user.ok(&listed), "web bridge");
+        user.run(&["network", "rm", "web"]).exits(1).says("network web has active endpoints");
+        user.ok(&["rm", "-f", "server", "app", "apart"]);
+        assert_eq!(user.ok(&["network", "prune", "-f"]).lines().skip(1).count(), 2);
+        assert!(get(HOST, (HOST, 8080).into()).is_err());
+    });
+}
+
+#[test]
 fn published_datagrams_are_answered() {
     isolated(|| {
         host_address();

@@ -83,3 +83,34 @@ fn addresses_by_hand_are_refused_in_dockers_words() {
         connect.exits(1).says("user specified IP address is supported on user defined networks only");
     });
 }
+
+#[test]
+fn gateway_and_addresses_of_both_families_are_those_given() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let pools = "--subnet 10.51.0.0/24 --gateway 10.51.0.77 --subnet fd51::/64 --gateway fd51::77";
+        strake.ok(&[&["network", "create"], &pools.split(' ').collect::<Vec<_>>()[..], &["lab"]].concat());
+        sleeper(&strake, "web", &["--network", "lab", "--ip", "10.51.0.9", "--ip6", "fd51::9"]);
+        let has = |family: &str| strake.ok(&["exec", "web", "ip", family, "address", "show", "eth0"]);
+        assert!(has("-4").contains("inet 10.51.0.9/24") && has("-6").contains("inet6 fd51::9/64"));
+        for (family, gateway) in [("-4", "10.51.0.77"), ("-6", "fd51::77")] {
+            let routes = strake.ok(&["exec", "web", "ip", family, "route"]);
+            assert!(routes.contains(&format!("default via {gateway} ")), "{routes}");
+            strake.ok(&["exec", "web", "ping", family, "-c1", "-W2", gateway]);
+        }
+        let settings = &inspect(&strake, "web")["NetworkSettings"]["Networks"]["lab"];
+        assert_eq!(settings["IPAMConfig"], json!({"IPv4Address": "10.51.0.9", "IPv6Address": "fd51::9"}));
+        assert_eq!(
+            (&settings["Gateway"], &settings["IPv6Gateway"]),
+            (&json!("10.51.0.77"), &json!("fd51::77"))
+        );
+        // Connected by the same flags, and kept through a restart.
+        sleeper(&strake, "late", &[]);
+        strake.ok(&["network", "connect", "--ip", "10.51.0.10", "--ip6", "fd51::10", "lab", "late"]);
+        strake.ok(&["restart", "-t", "0", "late"]);
+        assert_eq!(
+            inspect(&strake, "late")["NetworkSettings"]["Networks"]["lab"]["GlobalIPv6Address"],
+            "fd51::10"
+        );
+    });
+}

@@ -87,20 +87,45 @@ fn devices_are_made_and_fenced() {
         }
         let flag = format!("{}:/dev/many", many.display());
         assert_eq!(inside(&strake, &["--device", &flag], "ls /dev/many"), "full\nzero");
-        let rule = ["--device-cgroup-rule", "c 10:200 rw", "--cap-add", "MKNOD"];
-        let said =
-            inside(&strake, &rule, "mknod /tun c 10 200 && (: < /tun) 2>&1 | grep -c 'not permitted'; true");
-        assert_eq!(said, "0", "the rule lets it be opened, whether or not it is there");
+        // A rule lets it be opened, whether or not it is there; one that reads does not write.
+        for (rule, denied) in [("c 10:229 rw", "0\n0"), ("c 10:229 r", "0\n1"), ("c 10:228 rw", "1\n1")] {
+            let script = "mknod /ours c 10 229; (: < /ours) 2>&1 | grep -c 'not permitted'; \
+                          (: > /ours) 2>&1 | grep -c 'not permitted'; true";
+            let flags = ["--device-cgroup-rule", rule, "--cap-add", "MKNOD"];
+            assert_eq!(inside(&strake, &flags, script), denied, "{rule}");
+        }
         // Limits of block devices, where the machine has one.
         if std::path::Path::new("/dev/vda").exists() && std::path::Path::new("/sys/fs/cgroup/blkio").exists()
         {
-            let flags = ["--device-read-bps", "/dev/vda:1mb", "--device-write-iops", "/dev/vda:300"];
-            let files = "cd /sys/fs/cgroup/blkio; \
-                         cat blkio.throttle.read_bps_device blkio.throttle.write_iops_device";
+            let flags = "--device-read-bps /dev/vda:1mb --device-write-bps /dev/vda:2mb \
+                         --device-read-iops /dev/vda:200 --device-write-iops /dev/vda:300";
+            let flags: Vec<&str> = flags.split_whitespace().collect();
+            let files = "cd /sys/fs/cgroup/blkio; cat blkio.throttle.read_bps_device \
+                         blkio.throttle.write_bps_device blkio.throttle.read_iops_device \
+                         blkio.throttle.write_iops_device";
             let number = std::os::unix::fs::MetadataExt::rdev(&std::fs::metadata("/dev/vda").unwrap());
             let number = format!("{}:{}", rustix::fs::major(number), rustix::fs::minor(number));
-            assert_eq!(inside(&strake, &flags, files), format!("{number} 1048576\n{number} 300"));
+            let rates = ["1048576", "2097152", "200", "300"].map(|rate| format!("{number} {rate}"));
+            assert_eq!(inside(&strake, &flags, files), rates.join("\n"));
         }
+    });
+}
+
+#[test]
+fn a_group_is_made_below_the_parent_that_was_chosen() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        // The last word counts: the first is the one that this test gives to each.
+        let parent = format!("{}/of-a-team", strake.cgroup().path());
+        sleeper(&strake, "web", &["--network", "none", "--cgroup-parent", &parent, "-m", "64m"]);
+        let seen = inspect(&strake, "web");
+        assert_eq!(seen["HostConfig"]["CgroupParent"], parent.as_str());
+        let groups = std::fs::read_to_string(format!("/proc/{}/cgroup", seen["State"]["Pid"])).unwrap();
+        let own = format!(":{parent}/{}", seen["Id"].as_str().unwrap());
+        let of_memory =
+            groups.lines().find(|line| line.contains(":memory:") || line.starts_with("0::/strake"));
+        assert!(of_memory.is_some_and(|line| line.ends_with(&own)), "{own}: {groups}");
+        strake.ok(&["rm", "-f", "web"]);
     });
 }
 

@@ -127,6 +127,25 @@ fn templates_know_dockers_functions() {
         assert_eq!(inspect("{{json .Config.Cmd}}"), r#"["sleep","3600"]"#);
         assert_eq!(inspect(r#"<{{.Config.Labels.nope}}><{{index .Config.Labels "no"}}>"#), "<<no value>><>");
         assert_eq!(inspect("{{.HostConfig.Binds}} {{.Config.Volumes}}"), "[] map[]");
+        assert_eq!(inspect("{{.HostConfig.RestartPolicy}} {{.HostConfig.Ulimits}}"), "{no 0} []");
+        assert_eq!(inspect("{{if .State.Health}}checked{{else}}not checked{{end}}"), "not checked");
+        assert!(inspect("{{.State}}").starts_with("{running true false false false false "));
+        let ports =
+            ["create", "--name", "ports", "-p", "127.0.0.1:8080:80", "-v", "data:/d", "--expose", "81"];
+        strake.ok(&[&ports[..], &["--ulimit", "nofile=1:2", "busybox", "true"]].concat());
+        let inspect = |format: &str| strake.ok(&["inspect", "-f", format, "ports"]);
+        assert_eq!(inspect("{{.HostConfig.PortBindings}}"), "map[80/tcp:[{127.0.0.1 8080}]]");
+        assert_eq!(inspect("{{.Config.ExposedPorts}}"), "map[80/tcp:{} 81/tcp:{}]");
+        assert_eq!(inspect("{{.HostConfig.Ulimits}}"), "[nofile=1:2]");
+        assert!(inspect("{{.HostConfig.LogConfig}}").starts_with("{json-file map["));
+        let mounts = inspect("{{.Mounts}}");
+        assert!(
+            mounts.starts_with("[{volume data /") && mounts.ends_with("/data/_data /d local  true }]"),
+            "{mounts}"
+        );
+        strake.ok(&["network", "create", "--subnet", "10.9.0.0/24", "lab"]);
+        let ipam = strake.ok(&["network", "inspect", "-f", "{{.IPAM}}", "lab"]);
+        assert_eq!(ipam, "{default map[] [{10.9.0.0/24  10.9.0.1 map[]}]}");
         let events = ["events", "--since", "1h", "--until", "0s", "--format"];
         let codes = strake.ok(&[&events[..], &["{{.Actor.Attributes.exitCode}}"]].concat());
         assert!(codes.contains("<no value>"), "{codes}");
@@ -202,7 +221,7 @@ fn containers_are_named_by_dockers_rules_and_found_by_a_prefix() {
             |name: &str| strake.run(&["create", "--name", name, "--network", "none", "busybox", "true"]);
         let first = create("first").ok().to_owned();
         create("first").exits(1).says("The container name \"/first\" is already in use by container");
-        for bad in ["_x", "a b", "ü", "x/y"] {
+        for bad in ["x", "_x", "a b", "ü", "x/y"] {
             let what = format!("Invalid container name ({bad}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed");
             create(bad).exits(1).says(&what);
         }

@@ -64,12 +64,12 @@ fn df_adds_up_to_the_byte_to_what_the_disk_holds() {
 fn prunes_take_filters_and_ask() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
-        for (name, label) in [("a", "keep=1"), ("b", "keep=2"), ("c", "other")] {
+        for (name, label) in [("first", "keep=1"), ("second", "keep=2"), ("third", "other")] {
             strake.ok(&["run", "--name", name, "-l", label, "--network", "none", "busybox", "true"]);
         }
         sleeper(&strake, "up", &["--network", "none"]);
         let id = |name: &str| strake.ok(&["ps", "-aq", "--no-trunc", "-f", &format!("name=^{name}$")]);
-        let (a, b) = (id("a"), id("b"));
+        let (a, b) = (id("first"), id("second"));
         // Without an answer nothing goes.
         let asked = strake.ok(&["container", "prune"]);
         assert!(asked.starts_with("WARNING! This will remove all stopped containers."), "{asked}");
@@ -81,7 +81,7 @@ fn prunes_take_filters_and_ask() {
         assert!(said.starts_with(&format!("Deleted Containers:\n{a}\n\nTotal reclaimed space: ")), "{said}");
         let said = strake.ok(&["container", "prune", "-f", "--filter", "label!=other"]);
         assert!(said.contains(&b) && said.lines().count() == 4, "{said}");
-        assert_eq!(strake.ok(&["ps", "-a", "--format", "{{.Names}}"]), "up\nc");
+        assert_eq!(strake.ok(&["ps", "-a", "--format", "{{.Names}}"]), "up\nthird");
         strake.run(&["container", "prune", "-f", "--filter", "frob=1"]).exits(1).says("frob=1");
         strake.ok(&["volume", "create", "--label", "keep", "named"]);
         strake.ok(&["volume", "create", "other"]);
