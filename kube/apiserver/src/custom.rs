@@ -248,9 +248,9 @@ pub(crate) fn rule_compiler() -> Option<&'static dyn RuleCompiler> {
 }
 
 /// Whether an object's JSON says that it is of a kind.
-pub(crate) fn is_of(json: &[u8], gvk: &GroupVersionKind) -> bool {
-    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", gvk.kind, gvk.api_version());
-    json.starts_with(head.as_bytes())
+pub(crate) fn is_of(item: &Item, gvk: &GroupVersionKind) -> bool {
+    let says = |member, word: &str| item.part(&[member]) == format!("\"{word}\"").as_bytes();
+    says("kind", &gvk.kind) && says("apiVersion", &gvk.api_version())
 }
 
 fn object_name(name: &str, prefix: bool) -> Vec<String> {

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use bytes::Bytes;
@@ -13,21 +12,22 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::scan::{find, members, skip_member, skip_value};
+use crate::text::{Repeats, Text};
 
 /// One object at one revision. Its JSON is complete: `kind`, `apiVersion`, `resourceVersion`.
 ///
 /// There is one for each object of the cluster: with its counts it fits into 160 bytes.
 pub struct Item {
-    json: Bytes,
+    text: Text,
     revision: u64,
     /// `namespace/name`, or `name`.
     key: Arc<str>,
     decoded: Mutex<Decoded>,
     rare: OnceLock<Box<Rare>>,
-    uid: Span,
-    labels: Span,
-    owners: Span,
-    indexed: OnceLock<Span>,
+    uid: Place,
+    labels: Place,
+    owners: Place,
+    indexed: OnceLock<Place>,
     body: u32,
     /// Where the key `managedFields` of the metadata starts; 0 where there is none.
     managed: u32,
@@ -57,12 +57,9 @@ impl Default for Rare {
 /// Names and values of selectable fields.
 type Fields = Box<[(Box<str>, Box<str>)]>;
 
-/// A place in the JSON; empty where there is nothing.
+/// Where a value starts in the JSON; 0 where there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Span {
-    start: u32,
-    end: u32,
-}
+struct Place(u32);
 
 /// What happened to an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -112,12 +109,16 @@ pub enum InvalidItem {
 impl Item {
     /// Reads where things are in the JSON of an object. The name in `metadata` is its name.
     pub fn parse(json: Bytes, revision: u64) -> Result<Self, InvalidItem> {
-        let head = Head::find(&json)?;
-        let text = |span: Span| {
-            let found: Option<String> = serde_json::from_slice(span.of(&json)).ok();
+        Self::of(Text::whole(json), revision)
+    }
+
+    fn of(text: Text, revision: u64) -> Result<Self, InvalidItem> {
+        let head = Head::find(text.own())?;
+        let word = |place: Place| {
+            let found: Option<String> = serde_json::from_slice(place.of(text.own())).ok();
             found.unwrap_or_default()
         };
-        let (namespace, name) = (text(head.namespace), text(head.name));
+        let (namespace, name) = (word(head.namespace), word(head.name));
         let namespace_len = u16::try_from(namespace.len()).map_err(|_| InvalidItem::Form)?;
         let key = if namespace.is_empty() { name } else { format!("{namespace}/{name}") };
         Ok(Self {
@@ -133,7 +134,7 @@ impl Item {
             managed: head.managed,
             namespace_len,
             deleting: head.deleting,
-            json,
+            text,
         })
     }
 
@@ -148,15 +149,35 @@ impl Item {
         Self::parse(with_revision(json, revision)?.into(), revision)
     }
 
+    /// The same, for long: it shares with others of `repeats` what it says as they do.
+    pub fn kept(json: &[u8], revision: u64, repeats: &Repeats) -> Result<Self, InvalidItem> {
+        Self::of(Text::sharing(with_revision(json, revision)?, repeats), revision)
+    }
+
     /// The whole JSON.
-    pub fn json(&self) -> &Bytes {
-        &self.json
+    pub fn json(&self) -> Bytes {
+        self.text.joined()
+    }
+
+    /// The length of the whole JSON in bytes.
+    pub fn json_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Appends the whole JSON.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        self.text.write(out);
+    }
+
+    /// The whole JSON, piece by piece.
+    pub fn pieces(&self) -> impl Iterator<Item = Bytes> {
+        self.text.pieces(0)
     }
 
     /// The JSON from behind `{"kind":…,"apiVersion":…,`, so that `{` and this is the object without
     /// its type, as items of typed lists are written. `None` if the JSON does not begin so.
-    pub fn untyped_tail(&self) -> Option<Bytes> {
-        (self.body != 0).then(|| self.json.slice(self.body as usize..))
+    pub fn untyped_pieces(&self) -> Option<impl Iterator<Item = Bytes>> {
+        (self.body != 0).then(|| self.text.pieces(self.body as usize))
     }
 
     /// The revision of the last write: `metadata.resourceVersion`.
@@ -182,20 +203,20 @@ impl Item {
 
     /// The identity.
     pub fn uid(&self) -> &str {
-        let raw = self.uid.of(&self.json);
+        let raw = self.uid.of(self.text.own());
         let inner = raw.get(1..raw.len().saturating_sub(1)).unwrap_or_default();
         std::str::from_utf8(inner).unwrap_or_default()
     }
 
     /// The labels, read anew at each call.
     pub fn labels(&self) -> BTreeMap<String, String> {
-        let raw = self.labels.of(&self.json);
+        let raw = self.labels.of(self.text.own());
         if raw.is_empty() { BTreeMap::new() } else { serde_json::from_slice(raw).unwrap_or_default() }
     }
 
     /// The identities in `metadata.ownerReferences`, each once, in their order.
     pub fn owner_uids(&self) -> Vec<String> {
-        let owners: Vec<Owner> = serde_json::from_slice(self.owners.of(&self.json)).unwrap_or_default();
+        let owners: Vec<Owner> = serde_json::from_slice(self.owners.of(self.text.own())).unwrap_or_default();
         let mut uids: Vec<String> = owners.into_iter().map(|owner| owner.uid).collect();
         uids.sort();
         uids.dedup();
@@ -240,8 +261,9 @@ impl Item {
         }
         // The comma before it goes too. Where there is none it is the only one before others, and
         // nobody writes it there.
-        let head = self.json.get(..start);
-        let tail = self.json.get(skip_member(&self.json, start)..);
+        let json = self.text.own();
+        let head = json.get(..start);
+        let tail = json.get(skip_member(json, start)..);
         let head = head.and_then(|head| head.trim_ascii_end().strip_suffix(b","));
         match (head, tail) {
             (Some(head), Some(tail)) => serde_json::from_slice(&[head, tail].concat()).unwrap_or_default(),
@@ -251,7 +273,7 @@ impl Item {
 
     /// The object, decoded for the caller alone.
     pub fn decode(&self) -> Value {
-        serde_json::from_slice(&self.json).unwrap_or_default()
+        serde_json::from_slice(&self.text.joined()).unwrap_or_default()
     }
 
     /// The object's message: what somebody still holds of an earlier call, or what `make` makes.
@@ -260,7 +282,7 @@ impl Item {
         if let Some(message) = held().upgrade() {
             return Ok(message);
         }
-        let message = make(&self.json)?;
+        let message = make(&self.text.joined())?;
         *held() = Arc::downgrade(&message);
         Ok(message)
     }
@@ -283,22 +305,22 @@ impl Item {
     /// none. The place is remembered: all calls on one object must name the same path. Texts with
     /// escapes are given as they are written.
     pub fn indexed(&self, path: &[&str]) -> &str {
-        let span = *self.indexed.get_or_init(|| self.span(path));
-        match span.of(&self.json) {
+        let place = *self.indexed.get_or_init(|| self.place(path));
+        match place.of(self.text.own()) {
             [b'"', inner @ .., b'"'] => std::str::from_utf8(inner).unwrap_or_default(),
             _ => "",
         }
     }
 
-    /// The JSON of the value at a path of members, found without decoding the rest; empty where there
-    /// is none.
+    /// The JSON of the value at a path of members outside of `managedFields`, found without decoding the
+    /// rest; empty where there is none.
     pub fn part(&self, path: &[&str]) -> &[u8] {
-        self.span(path).of(&self.json)
+        self.place(path).of(self.text.own())
     }
 
-    fn span(&self, path: &[&str]) -> Span {
-        let found = path.iter().try_fold(0, |at, name| find(&self.json, at, name.as_bytes()));
-        found.map_or(Span::default(), |at| Span::new(&(at..skip_value(&self.json, at))))
+    fn place(&self, path: &[&str]) -> Place {
+        let found = path.iter().try_fold(0, |at, name| find(self.text.own(), at, name.as_bytes()));
+        found.map_or(Place::default(), Place::new)
     }
 
     fn decoded(&self) -> MutexGuard<'_, Decoded> {
@@ -317,13 +339,16 @@ impl std::fmt::Debug for Item {
     }
 }
 
-impl Span {
+impl Place {
     fn of(self, json: &[u8]) -> &[u8] {
-        json.get(self.start as usize..self.end as usize).unwrap_or_default()
+        match self.0 as usize {
+            0 => &[],
+            start => json.get(start..skip_value(json, start)).unwrap_or_default(),
+        }
     }
 
-    fn new(range: &Range<usize>) -> Self {
-        Self { start: range.start as u32, end: range.end as u32 }
+    fn new(start: usize) -> Self {
+        Self(start as u32)
     }
 }
 
@@ -336,11 +361,11 @@ struct Owner {
 #[derive(Default)]
 struct Head {
     body: u32,
-    name: Span,
-    namespace: Span,
-    uid: Span,
-    labels: Span,
-    owners: Span,
+    name: Place,
+    namespace: Place,
+    uid: Place,
+    labels: Place,
+    owners: Place,
     managed: u32,
     deleting: bool,
 }
@@ -372,19 +397,19 @@ impl Head {
 
     fn read_metadata(&mut self, json: &[u8], at: usize) {
         for member in members(json, at) {
-            let span = || Span::new(&member.value(json));
+            let place = || Place::new(member.start);
             match member.key {
-                b"name" => self.name = span(),
-                b"namespace" => self.namespace = span(),
-                b"uid" => self.uid = span(),
-                b"labels" => self.labels = span(),
-                b"ownerReferences" => self.owners = span(),
-                b"deletionTimestamp" => self.deleting = span().of(json) != b"null",
+                b"name" => self.name = place(),
+                b"namespace" => self.namespace = place(),
+                b"uid" => self.uid = place(),
+                b"labels" => self.labels = place(),
+                b"ownerReferences" => self.owners = place(),
+                b"deletionTimestamp" => self.deleting = place().of(json) != b"null",
                 // Everything else stands before it, by the API's order and (but for what the test
                 // looks at) by the alphabet; and it is half of the object.
                 b"managedFields" => {
                     self.managed = member.key_start as u32;
-                    if self.uid != Span::default() {
+                    if self.uid != Place::default() {
                         break;
                     }
                 }
@@ -441,6 +466,32 @@ mod tests {
     }
 
     #[test]
+    fn what_is_shared_does_not_show() {
+        let repeats = Repeats::default();
+        let set = format!(r#"{{"f:spec":{{"f:{}":{{}}}}}}"#, "nodeName".repeat(20));
+        let json = format!(
+            r#"{{"kind":"Pod","apiVersion":"v1","metadata":{{"name":"a","namespace":"n","uid":"u","labels":{{"l":"m"}},
+            "managedFields":[{{"fieldsV1":{set},"manager":"x"}},{{"fieldsV1":{set}}}]}},"spec":{{"nodeName":"n1"}}}}"#
+        );
+        let whole = Item::at(json.as_bytes(), 7).unwrap();
+        for shared in [1, 2, 2] {
+            let kept = Item::kept(json.as_bytes(), 7, &repeats).unwrap();
+            assert_eq!(kept.pieces().count(), 2 * shared + 1);
+            assert_eq!((kept.json(), kept.json_len()), (whole.json(), whole.json().len()));
+            let tail = |item: &Item| item.untyped_pieces().unwrap().collect::<Vec<_>>().concat();
+            assert_eq!(tail(&kept), tail(&whole));
+            assert_eq!((kept.uid(), kept.labels()), (whole.uid(), whole.labels()));
+            assert_eq!(
+                (kept.indexed(&["spec", "nodeName"]), kept.part(&["spec"])),
+                ("n1", whole.part(&["spec"]))
+            );
+            assert_eq!((kept.value(), kept.lean()), (whole.value(), whole.lean()));
+            let message: Result<Arc<[u8]>, ()> = kept.message(|json| Ok(json.into()));
+            assert_eq!(*message.unwrap(), *whole.json());
+        }
+    }
+
+    #[test]
     fn reads_the_head() {
         let json = r#"{"kind":"Pod","apiVersion":"v1","metadata":{"name":"web","namespace":"shop","uid":"u",
             "resourceVersion":"7","labels":{"a":"b"},"deletionTimestamp":"T"},"spec":{"x":1}}"#;
@@ -448,7 +499,8 @@ mod tests {
         assert_eq!((item.key().as_ref(), item.namespace(), item.name()), ("shop/web", "shop", "web"));
         assert_eq!((item.uid(), item.is_deleting()), ("u", true));
         assert_eq!(item.labels()["a"], "b");
-        assert!(item.untyped_tail().unwrap().starts_with(b"\"metadata\""));
+        let tail: Vec<Bytes> = item.untyped_pieces().unwrap().collect();
+        assert!(tail.concat().starts_with(b"\"metadata\""));
         let value = item.value();
         assert!(Arc::ptr_eq(&value, &item.value()));
         let read = |name: &'static str| move |v: &Value| vec![(name.to_owned(), v["spec"]["x"].to_string())];
@@ -484,7 +536,7 @@ mod tests {
             assert_eq!((item.indexed(path), item.indexed(path)), (node, node), "{spec}");
         }
         let node = Item::parse(Bytes::from(r#"{"metadata":{"name":"n\"1"}}"#), 1).unwrap();
-        assert_eq!((node.namespace(), node.name(), node.untyped_tail()), ("", "n\"1", None));
+        assert_eq!((node.namespace(), node.name(), node.untyped_pieces().is_none()), ("", "n\"1", true));
         for (json, expected) in [
             (r#"{"metadata":{}}"#, r#"{"metadata":{"resourceVersion":"9"}}"#),
             (r#"{"metadata":{"name":"n"}}"#, r#"{"metadata":{"resourceVersion":"9","name":"n"}}"#),

@@ -10,6 +10,7 @@ mod item;
 mod mirror;
 mod scan;
 mod shutdown;
+mod text;
 
 pub use api::{
     Api, BoxFuture, BoxStream, Call, CallOptions, PatchType, Preconditions, Query, Verb, WatchOptions,
@@ -19,3 +20,4 @@ pub use http::HttpClient;
 pub use item::{EventKind, InvalidItem, Item, WatchEvent};
 pub use mirror::{Change, Mirror};
 pub use shutdown::asked_to_end;
+pub use text::Repeats;

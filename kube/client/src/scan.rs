@@ -64,6 +64,22 @@ pub(crate) fn find(json: &[u8], at: usize, name: &[u8]) -> Option<usize> {
     members(json, at).find(|member| member.key == name).map(|member| member.start)
 }
 
+/// The places of the elements of the array that starts at `at`.
+pub(crate) fn elements(json: &[u8], at: usize) -> impl Iterator<Item = usize> {
+    let mut before = (json.get(at) == Some(&b'[')).then_some(at + 1);
+    std::iter::from_fn(move || {
+        let mut at = skip_blank(json, before.take()?);
+        if json.get(at) == Some(&b',') {
+            at = skip_blank(json, at + 1);
+        }
+        if matches!(json.get(at), None | Some(b']' | b'}' | b',')) {
+            return None;
+        }
+        before = Some(skip_value(json, at));
+        Some(at)
+    })
+}
+
 fn skip_blank(json: &[u8], at: usize) -> usize {
     let blank = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
     at + json.get(at..).map_or(0, |rest| rest.iter().take_while(blank).count())
@@ -135,6 +151,16 @@ mod tests {
         assert_eq!(found, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
         for bad in [&b""[..], b"{", b"[1]", b"{\"a", b"{\"a\"", b"{\"a\":", b"{\"a\":}", b"{\"\\"] {
             assert_eq!(members(bad, 0).count(), 0, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn walks_elements() {
+        let json = br#"[ {"a":[1]} ,"]",7,[ ] ]"#;
+        let found: Vec<&[u8]> = elements(json, 0).map(|at| &json[at..skip_value(json, at)]).collect();
+        assert_eq!(found, [&br#"{"a":[1]}"#[..], br#""]""#, b"7", b"[ ]"]);
+        for none in [&b""[..], b"[", b"[]", b"[,]", b"{}", b"7"] {
+            assert_eq!(elements(none, 0).count(), 0, "{none:?}");
         }
     }
 }

@@ -108,7 +108,7 @@ impl Collection {
             items.iter().for_each(|item| state.reindex(item.key(), None, Some(item.indexed(field.path))));
             state.index.values_mut().for_each(|keys| *keys = std::mem::take(keys).into_iter().collect());
         }
-        state.bytes = items.iter().map(|item| item.json().len() as u64).sum();
+        state.bytes = items.iter().map(|item| item.json_len() as u64).sum();
         state.items = items.into_iter().map(|item| (Arc::clone(item.key()), item)).collect();
     }
 
@@ -339,7 +339,7 @@ const RING_MAX: usize = 1024;
 const RING_BYTES_MAX: usize = 4 << 20;
 
 fn length(item: Option<&Arc<Item>>) -> u64 {
-    item.map_or(0, |item| item.json().len() as u64)
+    item.map_or(0, |item| item.json_len() as u64)
 }
 
 #[cfg(test)]

@@ -23,8 +23,8 @@ impl Decoded {
         // Ours alone: it was decoded for this call.
         if Arc::strong_count(&value) == 1 {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            kept.bytes += item.json().len();
-            kept.values.push_back((item.json().len(), Arc::clone(&value)));
+            kept.bytes += item.json_len();
+            kept.values.push_back((item.json_len(), Arc::clone(&value)));
             while kept.bytes > BYTES_MAX
                 && let Some((bytes, _)) = kept.values.pop_front()
             {

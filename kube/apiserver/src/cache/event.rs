@@ -62,7 +62,7 @@ impl Event {
 
     /// The bytes that it keeps in memory: what is before and after.
     pub(crate) fn weight(&self) -> usize {
-        [&self.old, &self.new].into_iter().flatten().map(|item| item.json().len()).sum()
+        [&self.old, &self.new].into_iter().flatten().map(|item| item.json_len()).sum()
     }
 
     /// What a watcher is told whose selector is `fits`; nothing if that does not concern it.
@@ -82,7 +82,7 @@ impl Event {
         let old = self.old.as_ref()?;
         let gone = self
             .gone
-            .get_or_init(|| Item::at(old.json(), self.revision).map_or_else(|_| Arc::clone(old), Arc::new));
+            .get_or_init(|| Item::at(&old.json(), self.revision).map_or_else(|_| Arc::clone(old), Arc::new));
         Some(Arc::clone(gone))
     }
 }
@@ -113,11 +113,11 @@ impl Frame {
     }
 
     fn line(&self) -> Bytes {
-        let mut line = Vec::with_capacity(self.object.json().len() + 40);
+        let mut line = Vec::with_capacity(self.object.json_len() + 40);
         line.extend_from_slice(b"{\"type\":\"");
         line.extend_from_slice(self.kind.as_str().as_bytes());
         line.extend_from_slice(b"\",\"object\":");
-        line.extend_from_slice(self.object.json());
+        self.object.write_json(&mut line);
         line.extend_from_slice(b"}\n");
         line.into()
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use client::Item;
+use client::{Item, Repeats};
 use kube_object::resource::GroupResource;
 use store::{Batch, Error, EventKind, KeyRange, KeyValue, RangeRequest, Revision, WatchRequest};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ pub(super) async fn load(cache: &Cache) -> Result<(), Error> {
     let mut found: HashMap<GroupResource, Vec<Arc<Item>>> = HashMap::new();
     loop {
         let page = cache.storage.fetch(RangeRequest::new(range).at(revision).limit(PAGE)).await?;
-        for (resource, item) in page.kvs.iter().filter_map(item) {
+        for (resource, item) in page.kvs.iter().filter_map(|kv| item(kv, &cache.repeats)) {
             found.entry(resource).or_default().push(Arc::new(item));
         }
         match page.kvs.last() {
@@ -87,7 +87,7 @@ fn apply(cache: &Cache, batch: &Batch, woken: &mut Woken) {
     for event in &batch.events {
         let Some((resource, key)) = place(&event.kv.key) else { continue };
         let new = match event.kind {
-            EventKind::Put => match item(&event.kv) {
+            EventKind::Put => match item(&event.kv, &cache.repeats) {
                 Some((_, item)) => {
                     cache.fresh.tell(&event.kv.value, &item);
                     Some(Arc::new(item))
@@ -109,7 +109,7 @@ async fn reload(cache: &Cache) -> Result<(), Error> {
     loop {
         let page = cache.storage.fetch(RangeRequest::new(range).at(revision).limit(PAGE)).await?;
         for kv in &page.kvs {
-            let Some((resource, item)) = item(kv) else { continue };
+            let Some((resource, item)) = item(kv, &cache.repeats) else { continue };
             seen.insert((resource.clone(), Arc::clone(item.key())));
             let known = cache.collection(&resource).get(item.key());
             if known.is_none_or(|known| known.revision() < item.revision()) {
@@ -140,9 +140,9 @@ async fn reload(cache: &Cache) -> Result<(), Error> {
 }
 
 /// The object of a key; what is none is left alone.
-pub(super) fn item(kv: &KeyValue) -> Option<(GroupResource, Item)> {
+fn item(kv: &KeyValue, repeats: &Repeats) -> Option<(GroupResource, Item)> {
     let (resource, _) = place(&kv.key)?;
-    let item = Item::at(&kv.value, kv.mod_revision.0).ok()?;
+    let item = Item::kept(&kv.value, kv.mod_revision.0, repeats).ok()?;
     Some((resource, item))
 }
 

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::storage::{Storage, refusal};
-use client::{BoxFuture, BoxStream, Change, Item, Mirror};
+use client::{BoxFuture, BoxStream, Change, Item, Mirror, Repeats};
 pub(crate) use collection::{Collection, Page};
 use decoded::Decoded;
 pub use event::Frame;
@@ -43,6 +43,7 @@ pub struct Cache {
     known: AtomicU64,
     decoded: Decoded,
     fresh: Fresh,
+    repeats: Repeats,
 }
 
 impl Cache {
@@ -55,6 +56,7 @@ impl Cache {
             known: AtomicU64::new(0),
             decoded: Decoded::default(),
             fresh: Fresh::default(),
+            repeats: Repeats::default(),
         });
         feed::load(&cache).await.map_err(|error| refusal(&error))?;
         Ok(cache)

@@ -23,11 +23,11 @@ use store::{KeyRange, WatchRequest};
 use tokio::task::unconstrained;
 use tokio::time::{Instant, Sleep};
 
+use super::Cache;
 use super::collection::{Collection, Look, Waits};
 use super::event::{Event, Frame};
 use super::selector::Selector;
 use super::wakers::Scope;
-use super::{Cache, feed};
 use crate::storage::{encode, prefix, refusal};
 
 /// Where a watch begins.
@@ -455,7 +455,7 @@ fn poll_timer(timer: &mut Pin<Box<Sleep>>, context: &mut Context<'_>) -> Poll<()
 
 /// An event of the store's history.
 fn past(event: &store::Event, revision: u64) -> Option<Event> {
-    let item = |kv| feed::item(kv).map(|(_, item)| Arc::new(item));
+    let item = |kv: &store::KeyValue| Item::at(&kv.value, kv.mod_revision.0).ok().map(Arc::new);
     let old = event.prev.as_ref().and_then(item);
     let new = match event.kind {
         store::EventKind::Put => Some(item(&event.kv)?),

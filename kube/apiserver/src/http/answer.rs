@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use audit::{ResponseStatus, Trail};
 use bytes::Bytes;
-use client::Item;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
@@ -81,7 +80,7 @@ pub(crate) fn outcome(outcome: &Outcome, resource: &Resource, form: &Form) -> Re
     if form.is_plain() {
         form.record(|| Arc::unwrap_or_clone(outcome.to_value()));
         let bytes = match &outcome.answer {
-            Answer::Item(item) => item.json().clone(),
+            Answer::Item(item) => item.json(),
             Answer::Value(value) => value.to_string().into(),
         };
         return sized(outcome.code, bytes, form);
@@ -254,8 +253,8 @@ fn plain_list(list: &List) -> VecDeque<Bytes> {
     let head = format!("{{\"kind\":{kind},\"apiVersion\":{api_version},\"metadata\":{meta},\"items\":[");
     parts.push_back(head.into());
     for (at, item) in list.items.iter().enumerate() {
-        let (open, tail) = untyped(item, list.typed_items);
-        let lead = match (at > 0, open) {
+        let tail = if list.typed_items { None } else { item.untyped_pieces() };
+        let lead = match (at > 0, tail.is_some()) {
             (true, true) => ",{",
             (true, false) => ",",
             (false, true) => "{",
@@ -264,7 +263,10 @@ fn plain_list(list: &List) -> VecDeque<Bytes> {
         if !lead.is_empty() {
             parts.push_back(Bytes::from_static(lead.as_bytes()));
         }
-        parts.push_back(tail);
+        match tail {
+            Some(tail) => parts.extend(tail),
+            None => parts.extend(item.pieces()),
+        }
     }
     parts.push_back(Bytes::from_static(b"]}\n"));
     parts
@@ -286,13 +288,4 @@ fn message_list(
     parts.push_front(protobuf::list_head(&list.gvk, meta, items)?.into());
     parts.push_back(Bytes::from_static(protobuf::BEHIND));
     Ok(parts)
-}
-
-/// The JSON of an item, and whether its opening brace is missing.
-fn untyped(item: &Item, typed: bool) -> (bool, Bytes) {
-    let tail = if typed { None } else { item.untyped_tail() };
-    match tail {
-        Some(tail) => (true, tail),
-        None => (false, item.json().clone()),
-    }
 }

@@ -65,7 +65,7 @@ impl Core {
             Model::BuiltIn(_) => Ok(item.decode()),
             Model::Custom(custom) => {
                 let mut object = item.decode();
-                if !is_of(item.json(), &resource.gvk) {
+                if !is_of(item, &resource.gvk) {
                     object = custom.convert(&*self.cache, object, &resource.gvk.version).await?;
                 }
                 if custom.reads_with_care() {

@@ -118,7 +118,7 @@ impl Registry {
             return Ok(Ok(Outcome::item(code(options, false), &resource.gvk, item)));
         }
         if rules::returns_deleted(&resource.group_resource()) {
-            let gone = Item::at(item.json(), revision).map_err(Status::internal)?;
+            let gone = Item::at(&item.json(), revision).map_err(Status::internal)?;
             let gone = self.core.shown(resource, gone.into()).await?;
             return Ok(Ok(Outcome::item(200, &resource.gvk, gone)));
         }

@@ -38,7 +38,7 @@ pub struct List {
     /// `metadata.remainingItemCount`.
     pub remaining: Option<u64>,
     /// The items in order. Those of built-in kinds are written without their type, see
-    /// [`Item::untyped_tail`]; those of custom kinds whole.
+    /// [`Item::untyped_pieces`]; those of custom kinds whole.
     pub items: Vec<Arc<Item>>,
     /// Whether items are written with `kind` and `apiVersion`.
     pub typed_items: bool,
