@@ -399,8 +399,8 @@ pub(crate) fn parse(args: &[String]) -> Result<Invocation, UsageError> {
             _ => break Some(arg),
         }
     };
-    set_globals(&mut invocation)?;
     let Some(name) = command else {
+        set_globals(&mut invocation)?;
         invocation.wants_help |= !invocation.wants_version;
         return Ok(invocation);
     };
@@ -408,6 +408,7 @@ pub(crate) fn parse(args: &[String]) -> Result<Invocation, UsageError> {
     let spec = spec.ok_or_else(|| UsageError::UnknownCommand(name.clone()))?;
     invocation.command = name.clone();
     parse_command(&mut invocation, spec, &mut args)?;
+    set_globals(&mut invocation)?;
     Ok(invocation)
 }
 
@@ -431,13 +432,16 @@ fn parse_command<'a>(
             }
             "-h" | "--help" => invocation.wants_help = true,
             // Those of ps(1) begin with a dash.
-            _ if is_program && spec.name == "ps" && !knows(spec, arg) => {
+            _ if is_program && spec.name == "ps" && !knows(spec.options, arg) => {
                 invocation.operands.push(arg.clone());
                 invocation.operands.extend(args.cloned());
                 break;
             }
             _ if arg.starts_with('-') && arg.len() > 1 => {
-                take_option(invocation, spec.name, spec.options, arg, args)?;
+                // The program's own may stand behind the command, too; `spec` has a `--rootless` of its own.
+                let is_global = !knows(spec.options, arg) && knows(GLOBALS, arg);
+                let options = if is_global { GLOBALS } else { spec.options };
+                take_option(invocation, spec.name, options, arg, args)?;
             }
             _ => invocation.operands.push(arg.clone()),
         }
@@ -457,11 +461,11 @@ fn parse_command<'a>(
     Ok(())
 }
 
-fn knows(spec: &CommandSpec, arg: &str) -> bool {
+fn knows(options: &[Opt], arg: &str) -> bool {
     let name = arg.trim_start_matches('-');
     let name = name.split_once('=').map_or(name, |(name, _)| name);
     let short = |opt: &Opt| opt.short.is_some_and(|short| name.len() == 1 && name.starts_with(short));
-    spec.options.iter().any(|opt| opt.long == name || short(opt))
+    options.iter().any(|opt| opt.long == name || short(opt))
 }
 
 /// `--long`, `--long value`, `--long=value`, `-s value`, `-svalue`, `-ab` for switches.
@@ -554,8 +558,6 @@ fn set_globals(invocation: &mut Invocation) -> Result<(), UsageError> {
         }
     }
     invocation.globals = globals;
-    invocation.flags.clear();
-    invocation.values.clear();
     Ok(())
 }
 
@@ -579,6 +581,21 @@ mod tests {
             assert_eq!((got.value("bundle"), got.value("pid-file")), (Some("/b"), Some("/p")), "{line}");
             assert_eq!(got.operands, ["web"], "{line}");
         }
+    }
+
+    #[test]
+    fn the_programs_own_options_may_stand_behind_the_command_too() {
+        let got = parse_line("create --root /r --debug -b /b web --log-format=json").unwrap();
+        assert_eq!(got.globals.root.as_deref(), Some("/r"));
+        assert!(got.globals.debug);
+        assert_eq!(got.globals.log_format.as_deref(), Some("json"));
+        assert_eq!((got.value("bundle"), got.operands.len()), (Some("/b"), 1));
+        assert!(parse_line("list --log-format xml").is_err());
+        // The command's own of that name comes first, and the program's arguments are not looked at.
+        let got = parse_line("spec --rootless").unwrap();
+        assert!(got.has("rootless") && got.globals.rootless.is_none());
+        let got = parse_line("exec web ls --root /x").unwrap();
+        assert_eq!((got.globals.root, got.operands.len()), (None, 4));
     }
 
     #[test]

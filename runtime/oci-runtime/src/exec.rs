@@ -171,7 +171,10 @@ impl Child<'_> {
                 .doing(|| "set process.execCPUAffinity.initial".to_owned())?;
         }
         self.move_into_cgroup()?;
-        if scheduling.affinity_initial.is_empty() && scheduling.affinity_final.is_empty() {
+        if !scheduling.affinity_final.is_empty() {
+            sys::scheduling::set_affinity(&scheduling.affinity_final)
+                .doing(|| "set process.execCPUAffinity.final".to_owned())?;
+        } else if scheduling.affinity_initial.is_empty() {
             // What the caller was pinned to is not the container's. Refused, it stays.
             let _ = sys::scheduling::reset_affinity();
         }

@@ -1,6 +1,9 @@
 //! Runs a part of a suite where it can do no harm: in a PID and a mount namespace of its own, with its own `/run`
 //! and temporary directory, all else of the disk read-only, and a limit of time.
 //!
+//! Of `/sys/fs/cgroup` it sees the hierarchies alone: directories that some runtime left beside them look to a suite like
+//! controllers that the kernel has.
+//!
 //! Whatever it leaves is thawed, killed and unmounted with them, so that a case which hangs a runtime does not take
 //! the next along, and one that cleans up through a mount it forgot deletes nothing.
 
@@ -63,6 +66,16 @@ const STATUS: &str = "exit status of the case: ";
 const SCRIPT: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs /run && mount --bind "$TMPDIR" "$TMPDIR" && mount -o remount,bind,ro / || exit
 cd "$PWD"
+hierarchies() {
+  new=$(mktemp -d) && mount -t tmpfs -o mode=755 tmpfs "$new" || return
+  for at in /sys/fs/cgroup/*; do
+    if [ -L "$at" ]; then cp -P "$at" "$new"
+    elif mountpoint -q "$at"; then mkdir "$new/${at##*/}" && mount --rbind "$at" "$new/${at##*/}" || return
+    fi
+  done
+  umount --recursive --lazy /sys/fs/cgroup && mount --move "$new" /sys/fs/cgroup
+}
+if [ "$(stat -fc %T /sys/fs/cgroup)" = tmpfs ]; then hierarchies || exit; fi
 made() { for name in $CGROUPS; do ls -d /sys/fs/cgroup/*/$name /sys/fs/cgroup/$name; done 2>/dev/null; }
 before=$(made)
 timeout -k 5 "$LIMIT" bash -c "$CASE"

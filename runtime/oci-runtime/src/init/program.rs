@@ -206,16 +206,10 @@ fn schedule(process: &ProcessPlan, warnings: &mut Vec<String>) -> Result<(), Ini
     if let Some(policy) = &plan.memory {
         sys::scheduling::set_memory_policy(policy).doing(|| "set linux.memoryPolicy".to_owned())?;
     }
-    let mut left_out = |what: &str, result: std::io::Result<()>| {
-        if let Err(error) = result {
-            warnings.push(format!("{what} is left out: {error}"));
-        }
-    };
-    if let Some(domain) = plan.personality {
-        left_out("linux.personality", sys::scheduling::set_personality(domain));
-    }
-    if !plan.affinity_final.is_empty() {
-        left_out("process.execCPUAffinity", sys::scheduling::set_affinity(&plan.affinity_final));
+    if let Some(domain) = plan.personality
+        && let Err(error) = sys::scheduling::set_personality(domain)
+    {
+        warnings.push(format!("linux.personality is left out: {error}"));
     }
     Ok(())
 }

@@ -244,10 +244,15 @@ fn scheduling(process: &Process, linux: &Linux) -> Result<SchedulingPlan, SpecEr
     plan.memory = linux.memory_policy().as_ref().map(memory::policy).transpose()?;
     let cpu = linux.resources().as_ref().and_then(|resources| resources.cpu().as_ref());
     plan.has_cpuset = cpu.and_then(|cpu| cpu.cpus().as_ref()).is_some_and(|cpus| !cpus.is_empty());
-    plan.personality = linux.personality().as_ref().map(|personality| match personality.domain() {
-        LinuxPersonalityDomain::PerLinux => PER_LINUX,
-        LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
-    });
+    if let Some(personality) = linux.personality() {
+        if let Some(flag) = personality.flags().iter().flatten().next() {
+            return Err(SpecError::invalid("linux.personality.flags", flag, "there are none yet"));
+        }
+        plan.personality = Some(match personality.domain() {
+            LinuxPersonalityDomain::PerLinux => PER_LINUX,
+            LinuxPersonalityDomain::PerLinux32 => PER_LINUX32,
+        });
+    }
     Ok(plan)
 }
 

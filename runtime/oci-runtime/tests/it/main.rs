@@ -19,6 +19,7 @@ mod network;
 mod process;
 mod races;
 mod rootless;
+mod scheduling;
 mod seccomp;
 mod systemd;
 mod terminals;

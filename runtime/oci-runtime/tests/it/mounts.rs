@@ -2,9 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, symlink};
+use std::process::Command;
 
 use serde_json::json;
-use testkit::{TempDir, isolated};
+use testkit::{TempDir, isolated, run};
 
 use crate::bundle::Bundle;
 
@@ -50,8 +51,7 @@ fn recursive_options_reach_the_mounts_below() {
         let bundle = Bundle::new();
         let volume = bundle.dir.join("volume");
         fs::create_dir_all(volume.join("below")).unwrap();
-        let made =
-            std::process::Command::new("mount").args(["-t", "tmpfs", "t"]).arg(volume.join("below")).status();
+        let made = Command::new("mount").args(["-t", "tmpfs", "t"]).arg(volume.join("below")).status();
         assert!(made.unwrap().success());
         let bundle = bundle
             .mount(json!({ "destination": "/rro", "source": volume, "options": ["rbind", "rro"] }))
@@ -61,7 +61,7 @@ fn recursive_options_reach_the_mounts_below() {
             );
         let output = bundle.run();
         assert_eq!(output.ok(), "kept\nwrote\nkept");
-        std::process::Command::new("umount").arg(volume.join("below")).status().unwrap();
+        Command::new("umount").arg(volume.join("below")).status().unwrap();
     });
 }
 
@@ -227,6 +227,35 @@ fn an_idmapped_volume_shows_other_owners() {
             return;
         }
         assert_eq!(output.ok(), "5000");
+    });
+}
+
+#[test]
+fn idmap_is_for_the_mount_and_ridmap_for_those_below_too() {
+    isolated(|| {
+        let source = TempDir::new();
+        fs::create_dir_all(source.join("below")).unwrap();
+        let below = source.join("below");
+        run(Command::new("mount").args(["-t", "tmpfs", "none", below.to_str().unwrap()])).ok();
+        for file in ["file", "below/file"] {
+            fs::write(source.join(file), "").unwrap();
+        }
+        let map = json!([{ "containerID": 0, "hostID": 5000, "size": 1000 }]);
+        let owners = |option: &str| {
+            let mount = json!({ "destination": "/v", "type": "bind", "source": source.path(),
+                "options": ["rbind", option], "uidMappings": map, "gidMappings": map });
+            Bundle::new().mount(mount).script("stat -c %u /v/file /v/below/file").run()
+        };
+        for (option, seen) in [("idmap", "5000\n0"), ("ridmap", "5000\n5000")] {
+            let output = owners(option);
+            if output.code != 0 && output.stderr.contains("idmapped") {
+                // The file system below the temporary directory decides.
+                assert!(output.stderr.contains(source.path().to_str().unwrap()), "{}", output.stderr);
+            } else {
+                assert_eq!(output.ok(), seen, "{option}");
+            }
+        }
+        run(Command::new("umount").arg(below)).ok();
     });
 }
 
