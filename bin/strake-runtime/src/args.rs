@@ -28,6 +28,8 @@ pub(crate) struct Invocation {
     values: Vec<(&'static str, String)>,
     /// What is neither an option nor its value.
     pub(crate) operands: Vec<String>,
+    /// Descriptors that are to be passed on, and that nobody opened.
+    pub(crate) absent: Vec<i32>,
 }
 
 impl Invocation {

@@ -3,7 +3,7 @@
 mod criu;
 mod events;
 mod exec;
-mod launch;
+pub(crate) mod launch;
 mod update;
 
 use std::path::{Path, PathBuf};

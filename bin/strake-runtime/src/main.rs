@@ -35,10 +35,11 @@ fn main() -> ExitCode {
     arm_failpoint();
     let raw: Vec<_> = std::env::args_os().collect();
     let texts: Vec<String> = raw.iter().skip(1).map(|arg| arg.to_string_lossy().into_owned()).collect();
-    let invocation = match args::parse(&texts) {
+    let mut invocation = match args::parse(&texts) {
         Ok(invocation) => invocation,
         Err(error) => return usage(&error),
     };
+    invocation.absent = commands::launch::occupy_absent(&invocation);
     let log = log::Log::open(&invocation.globals);
     match run(&invocation, raw, &log) {
         Ok(code) => ExitCode::from(code),

@@ -2,7 +2,7 @@
 //! and temporary directory, all else of the disk read-only, and a limit of time.
 //!
 //! Of `/sys/fs/cgroup` it sees the hierarchies alone: directories that some runtime left beside them look to a suite like
-//! controllers that the kernel has.
+//! controllers that the kernel has. It inherits no descriptor of the caller's but the standard ones.
 //!
 //! Whatever it leaves is thawed, killed and unmounted with them, so that a case which hangs a runtime does not take
 //! the next along, and one that cleans up through a mount it forgot deletes nothing.
@@ -66,6 +66,9 @@ const STATUS: &str = "exit status of the case: ";
 const SCRIPT: &str = r#"
 mount -t tmpfs -o mode=755 tmpfs /run && mount --bind "$TMPDIR" "$TMPDIR" && mount -o remount,bind,ro / || exit
 cd "$PWD"
+for fd in /proc/$$/fd/*; do
+  case ${fd##*/} in [012]) ;; *) eval "exec ${fd##*/}<&-";; esac
+done
 hierarchies() {
   new=$(mktemp -d) && mount -t tmpfs -o mode=755 tmpfs "$new" || return
   for at in /sys/fs/cgroup/*; do

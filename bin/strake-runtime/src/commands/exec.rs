@@ -21,7 +21,7 @@ pub(crate) fn exec(runtime: &Runtime, invocation: &Invocation, log: &Log) -> any
     let detach = invocation.has("detach");
     let terminal = process.terminal().unwrap_or(false);
     let socket = launch::console_socket(invocation, terminal, !detach)?;
-    let preserve_fds = launch::preserved(invocation)?;
+    let preserve_fds = launch::preserved(invocation, log)?;
     let signals = if detach { None } else { Some(Signals::block().context("block signals")?) };
     let options = ExecOptions {
         process,

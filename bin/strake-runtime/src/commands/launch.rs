@@ -1,7 +1,7 @@
 //! `create` and `run`, and what `exec` shares with them: terminals, pid files, passed
 //! descriptors.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, IntoRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
@@ -70,7 +70,7 @@ impl Asked {
         let bundle = bundle(invocation)?;
         let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
         log.warn_all(&warnings);
-        let preserve_fds = preserved(invocation)?;
+        let preserve_fds = preserved(invocation, log)?;
         pass_listen_fds(&mut spec);
         let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
         let socket = console_socket(invocation, terminal, foreground)?;
@@ -201,26 +201,52 @@ fn write_pid_file(path: &Path, pid: i32) -> anyhow::Result<()> {
         .with_context(|| format!("rename {} to {}", beside.display(), path.display()))
 }
 
+/// Takes the numbers that are to be passed on and that the caller left closed, before anything of ours is opened: it
+/// would get one of them, and go to the program. Returns them.
+pub(crate) fn occupy_absent(invocation: &Invocation) -> Vec<i32> {
+    if !matches!(invocation.command.as_str(), "create" | "run" | "exec") {
+        return Vec::new();
+    }
+    let count = count(invocation).unwrap_or_default().min(PRESERVED_MAX);
+    let flags = rustix::fs::OFlags::RDWR | rustix::fs::OFlags::CLOEXEC;
+    let null = || rustix::fs::open("/dev/null", flags, rustix::fs::Mode::empty());
+    let closed = (3..=2 + count).filter(|number| !sys::fd::is_open(*number));
+    // The lowest number that is free is the one that was looked at. It is closed by the exec of the program.
+    closed.map_while(|_| Some(null().ok()?.into_raw_fd())).collect()
+}
+
 /// How many descriptors after the standard ones are passed on: `--preserve-fds` and
-/// those of socket activation (`sd_listen_fds(3)`).
-pub(crate) fn preserved(invocation: &Invocation) -> anyhow::Result<u32> {
-    let count: u32 = match invocation.value("preserve-fds") {
+/// those of socket activation (`sd_listen_fds(3)`). Those that are not there are left out with a word.
+pub(crate) fn preserved(invocation: &Invocation, log: &Log) -> anyhow::Result<u32> {
+    let count = count(invocation)?;
+    ensure!(count < PRESERVED_MAX, "{count} descriptors to preserve are more than a process can have");
+    if let Some(first) = invocation.absent.first() {
+        let absent = invocation.absent.len();
+        log.warn(&format!(
+            "{absent} of {count} descriptors to preserve are not open, number {first} the first: left out"
+        ));
+    }
+    for number in (3..=2 + count).filter(|number| invocation.absent.binary_search(number).is_err()) {
+        ensure!(
+            sys::fd::is_open(number),
+            "preserved descriptor {number} cannot be held: too many files are open"
+        );
+        // The command that started us may have marked it; it shall reach the program.
+        sys::fd::inherit_number(number).context("pass a descriptor on")?;
+    }
+    Ok(count.unsigned_abs())
+}
+
+fn count(invocation: &Invocation) -> anyhow::Result<i32> {
+    let asked: u32 = match invocation.value("preserve-fds") {
         Some(text) => text.parse().with_context(|| format!("--preserve-fds {text:?} is not a number"))?,
         None => 0,
     };
-    let total = count.saturating_add(listen_fds());
-    // The first that is not open ends it; no process can have more than this.
-    ensure!(total < 1 << 20, "{total} descriptors to preserve are more than a process can have");
-    for number in 3..3 + total {
-        let open = i32::try_from(number).is_ok_and(sys::fd::is_open);
-        ensure!(open, "preserved descriptor {number} is not open: pass {total} descriptors from 3 on");
-        // The command that started us may have marked it; it shall reach the program.
-        if let Ok(number) = i32::try_from(number) {
-            sys::fd::inherit_number(number).context("pass a descriptor on")?;
-        }
-    }
-    Ok(total)
+    Ok(i32::try_from(asked.saturating_add(listen_fds())).unwrap_or(PRESERVED_MAX))
 }
+
+/// No process can have more descriptors than this (`fs.nr_open`).
+const PRESERVED_MAX: i32 = 1 << 20;
 
 fn listen_fds() -> u32 {
     std::env::var_os("LISTEN_FDS").and_then(|text| text.to_str()?.parse().ok()).unwrap_or(0)

@@ -49,6 +49,35 @@ fn cve_2024_21626_only_the_standard_streams_and_what_is_preserved_are_open() {
     });
 }
 
+/// What is to be passed on and was never opened: none of the runtime's own descriptors gets that number. Its log did.
+#[test]
+fn cve_2024_21626_descriptors_that_nobody_opened_are_not_the_runtimes() {
+    isolated(|| {
+        let bundle = Bundle::new().script(LIST);
+        bundle.write_config();
+        let (path, log) = (bundle.dir.path().display().to_string(), bundle.dir.join("log"));
+        let open = |bundle: &Bundle, args: &str| {
+            let command = bundle.command(&["--debug", "--log", log.to_str().unwrap()]);
+            let mut line = command.get_program().display().to_string();
+            command.get_args().for_each(|word| line.extend([" ", word.to_str().unwrap()]));
+            let script = format!("exec 3<&- 4</etc/passwd 5<&- 6<&- 7<&-; {line} {args}");
+            let output = testkit::run(Command::new("sh").args(["-c", &script]));
+            let told = fs::read_to_string(&log).unwrap();
+            assert!(told.contains("descriptors to preserve are not open, number 3 the first"), "{told}");
+            fs::remove_file(&log).unwrap();
+            output.ok().split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        // `ls` itself takes the lowest that is free.
+        for (count, passed) in [(1, "0 1 2 3"), (5, "0 1 2 3 4")] {
+            let run = open(&bundle, &format!("run --preserve-fds {count} --bundle {path} c"));
+            assert_eq!(run, passed, "{count}");
+        }
+        let bundle = Bundle::new().script("sleep 1000");
+        bundle.start();
+        assert_eq!(open(&bundle, &format!("exec --preserve-fds 5 c {LIST}")), "0 1 2 3 4");
+    });
+}
+
 #[test]
 fn cve_2024_21626_after_errors_nothing_more_is_open() {
     isolated(|| {
