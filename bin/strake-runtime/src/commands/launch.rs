@@ -216,14 +216,14 @@ pub(crate) fn occupy_absent(invocation: &Invocation) -> Vec<i32> {
 }
 
 /// How many descriptors after the standard ones are passed on: `--preserve-fds` and
-/// those of socket activation (`sd_listen_fds(3)`). Those that are not there are left out with a word.
+/// those of socket activation (`sd_listen_fds(3)`). Those that are not there are left out.
 pub(crate) fn preserved(invocation: &Invocation, log: &Log) -> anyhow::Result<u32> {
     let count = count(invocation)?;
     ensure!(count < PRESERVED_MAX, "{count} descriptors to preserve are more than a process can have");
     if let Some(first) = invocation.absent.first() {
         let absent = invocation.absent.len();
-        log.warn(&format!(
-            "{absent} of {count} descriptors to preserve are not open, number {first} the first: left out"
+        log.debug(&format!(
+            "{absent} of {count} descriptors to preserve are not open, number {first} the first"
         ));
     }
     for number in (3..=2 + count).filter(|number| invocation.absent.binary_search(number).is_err()) {
