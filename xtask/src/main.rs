@@ -28,6 +28,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
+/// A load generator allocates for each event: it must not be slower than what it measures.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Tasks of the Strake workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
