@@ -6,7 +6,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
 use kube_object::cluster::Cluster;
 use kube_object::resource::{GroupResource, GroupVersionResource};
@@ -18,12 +17,14 @@ use tokio::task::JoinSet;
 use crate::api::{Api, BoxFuture, BoxStream, Call, WatchOptions};
 use crate::item::{EventKind, Item, WatchEvent};
 use crate::mirror::{Change, Mirror};
+use crate::text::Repeats;
 
 /// Objects of some resources, kept up to date. Dropping it ends its watches.
 pub struct Cache {
     api: Arc<dyn Api>,
     collections: RwLock<HashMap<GroupResource, Arc<Collection>>>,
     tasks: Mutex<JoinSet<()>>,
+    repeats: Arc<Repeats>,
 }
 
 struct Collection {
@@ -34,6 +35,7 @@ struct Collection {
     /// The revision that the items show; 0 before the first sync.
     revision: watch::Sender<u64>,
     changes: broadcast::Sender<Change>,
+    repeats: Arc<Repeats>,
 }
 
 impl Cache {
@@ -49,8 +51,12 @@ impl Cache {
         api: &Arc<dyn Api>,
         resources: Vec<(GroupVersionResource, WatchOptions)>,
     ) -> Arc<Self> {
-        let cache =
-            Self { api: Arc::clone(api), collections: RwLock::default(), tasks: Mutex::new(JoinSet::new()) };
+        let cache = Self {
+            api: Arc::clone(api),
+            collections: RwLock::default(),
+            tasks: Mutex::new(JoinSet::new()),
+            repeats: Arc::default(),
+        };
         for (resource, selected) in resources {
             cache.begin(&resource, selected);
         }
@@ -68,6 +74,7 @@ impl Cache {
             items: RwLock::default(),
             revision: watch::Sender::new(0),
             changes: broadcast::Sender::new(CHANGES_MAX),
+            repeats: Arc::clone(&self.repeats),
         });
         collections.insert(resource.group_resource(), Arc::clone(&collection));
         let mut tasks = self.tasks.lock().unwrap_or_else(PoisonError::into_inner);
@@ -154,7 +161,8 @@ async fn list(
         let (revision, token) = (meta(&page, "resourceVersion"), meta(&page, "continue"));
         if let Some(Value::Array(found)) = page.get_mut("items").map(Value::take) {
             for object in found {
-                let item = Item::read(Bytes::from(object.to_string())).map_err(Status::internal)?;
+                let item = Item::read(object.to_string().as_bytes(), &collection.repeats)
+                    .map_err(Status::internal)?;
                 items.insert(Arc::clone(item.key()), Arc::new(item));
             }
         }

@@ -138,10 +138,9 @@ impl Item {
         })
     }
 
-    /// Reads an object that says its revision itself.
-    pub fn read(json: Bytes) -> Result<Self, InvalidItem> {
-        let revision = revision_of(&json);
-        Self::parse(json, revision)
+    /// Reads an object that says its revision itself, for long: see [`Item::kept`].
+    pub fn read(json: &[u8], repeats: &Repeats) -> Result<Self, InvalidItem> {
+        Self::of(Text::sharing(json.to_vec(), repeats), revision_of(json))
     }
 
     /// The object at a revision: `metadata.resourceVersion` is set in a copy of the JSON.
@@ -149,7 +148,7 @@ impl Item {
         Self::parse(with_revision(json, revision)?.into(), revision)
     }
 
-    /// The same, for long: it shares with others of `repeats` what it says as they do.
+    /// The same as [`Item::at`], for long: it shares with others of `repeats` what it says as they do.
     pub fn kept(json: &[u8], revision: u64, repeats: &Repeats) -> Result<Self, InvalidItem> {
         Self::of(Text::sharing(with_revision(json, revision)?, repeats), revision)
     }

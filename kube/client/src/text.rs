@@ -156,7 +156,7 @@ fn field_sets(json: &[u8]) -> impl Iterator<Item = Range<usize>> {
 
 /// A shared text costs its object a reference of half this.
 const LENGTH_MIN: usize = 96;
-const ONCE: usize = 1024;
+const ONCE: usize = 512;
 const ROOM_MIN: usize = 64;
 
 #[cfg(test)]

@@ -24,19 +24,21 @@ pub use tls::{Identity, Trust, client_config};
 
 use crate::api::{Api, BoxFuture, BoxStream, Call, PatchType, Query, Verb, WatchOptions};
 use crate::item::WatchEvent;
+use crate::text::Repeats;
 
 /// A client of one server. Share it: it holds the connections.
 pub struct HttpClient {
     endpoint: RwLock<Arc<Endpoint>>,
     calls: Connection,
     watches: Connection,
+    repeats: Arc<Repeats>,
 }
 
 impl HttpClient {
     /// A client of the server at an endpoint; connects with the first request.
     pub fn new(endpoint: Endpoint) -> Self {
         let endpoint = RwLock::new(Arc::new(endpoint));
-        Self { calls: Connection::new(), watches: Connection::new(), endpoint }
+        Self { calls: Connection::new(), watches: Connection::new(), repeats: Arc::default(), endpoint }
     }
 
     /// Goes on with another endpoint, such as one with a newer certificate: new requests go over new
@@ -83,7 +85,7 @@ impl HttpClient {
         let response = self.watches.send(&endpoint, request).await.map_err(|error| unreachable(&error))?;
         let (head, body): (_, Incoming) = response.into_parts();
         if head.status.is_success() {
-            return Ok(Box::pin(stream::events(body)));
+            return Ok(Box::pin(stream::events(body, Arc::clone(&self.repeats))));
         }
         let body = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = body.map_err(|error| unreachable(&*error))?.to_bytes();

@@ -13,10 +13,14 @@ use serde_json::value::RawValue;
 
 use super::{status_of, unreachable};
 use crate::item::{EventKind, Item, WatchEvent};
+use crate::text::Repeats;
 
 /// The events of a body; an error is the last.
-pub(super) fn events(body: Incoming) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
-    let lines = Lines { body, buffer: BytesMut::new(), scanned: 0, done: false };
+pub(super) fn events(
+    body: Incoming,
+    repeats: Arc<Repeats>,
+) -> impl Stream<Item = Result<WatchEvent, Status>> + Send {
+    let lines = Lines { body, repeats, buffer: BytesMut::new(), scanned: 0, done: false };
     stream::unfold(lines, |mut lines| async move {
         let event = lines.next().await?;
         lines.done = event.is_err();
@@ -26,6 +30,7 @@ pub(super) fn events(body: Incoming) -> impl Stream<Item = Result<WatchEvent, St
 
 struct Lines {
     body: Incoming,
+    repeats: Arc<Repeats>,
     buffer: BytesMut,
     /// No line ends before here.
     scanned: usize,
@@ -40,7 +45,7 @@ impl Lines {
         loop {
             if let Some(line) = self.line() {
                 if !line.is_empty() {
-                    return Some(event(&line));
+                    return Some(event(&line, &self.repeats));
                 }
                 continue;
             }
@@ -83,21 +88,21 @@ struct Line<'a> {
     object: &'a RawValue,
 }
 
-fn event(line: &Bytes) -> Result<WatchEvent, Status> {
+fn event(line: &[u8], repeats: &Repeats) -> Result<WatchEvent, Status> {
     let parsed: Line<'_> = serde_json::from_slice(line).map_err(Status::internal)?;
-    let json = line.slice_ref(parsed.object.get().as_bytes());
+    let json = parsed.object.get().as_bytes();
     let kind = match parsed.kind {
         "ADDED" => EventKind::Added,
         "MODIFIED" => EventKind::Modified,
         "DELETED" => EventKind::Deleted,
         "BOOKMARK" => EventKind::Bookmark,
         _ => {
-            let status: Value = serde_json::from_slice(&json).map_err(Status::internal)?;
+            let status: Value = serde_json::from_slice(json).map_err(Status::internal)?;
             let code = status.get("code").and_then(Value::as_u64).unwrap_or(500);
             return Err(status_of(u16::try_from(code).unwrap_or(500), &status));
         }
     };
-    let object = Item::read(json).map_err(Status::internal)?;
+    let object = Item::read(json, repeats).map_err(Status::internal)?;
     Ok(WatchEvent { kind, object: Arc::new(object) })
 }
 

@@ -180,7 +180,7 @@ impl State {
                 let found = found.ok_or_else(missing)?;
                 self.objects.remove(&id);
                 self.revision += 1;
-                let gone = Arc::new(Item::parse(found.json().clone(), self.revision).unwrap());
+                let gone = Arc::new(Item::parse(found.json(), self.revision).unwrap());
                 self.tell(group, Change::Gone { old: gone });
                 Ok(json!({"kind": "Status", "status": "Success"}))
             }
