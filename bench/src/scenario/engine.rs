@@ -143,27 +143,31 @@ fn at_once(peer: &Peer<'_>) -> Result<()> {
     peer.ok(&[peer.remove, &names[..]].concat())
 }
 
-/// Starts containers that stay, and says what the programs that supervise them take of memory.
+/// Starts containers that stay, and says what the programs that supervise them take of memory: of a lone one, and of
+/// many, which share the pages of their program.
 fn idle_memory(peers: &[Peer<'_>]) -> Result<Vec<String>> {
-    let (mut notes, mut ours) = (Vec::new(), None);
+    let (mut notes, mut ours) = (Vec::new(), BTreeMap::new());
     for peer in peers {
         let before = proportional_kib();
-        for n in 0..IDLE {
-            let name = format!("stays-{n}");
-            peer.ok(&peer.run(&["-d", "--name", &name], &["sleep", "3600"]))?;
+        for (first, count) in [(0, 1), (1, IDLE)] {
+            for n in first..count {
+                let name = format!("stays-{n}");
+                peer.ok(&peer.run(&["-d", "--name", &name], &["sleep", "3600"]))?;
+            }
+            // Those who started them have ended, and those who stay have come to rest.
+            std::thread::sleep(REST);
+            let after = proportional_kib();
+            let of =
+                |name: &str| after.get(name).unwrap_or(&0).saturating_sub(*before.get(name).unwrap_or(&0));
+            let supervisors: u64 = after.keys().filter(|name| *name != "sleep").map(|name| of(name)).sum();
+            let kib = supervisors / count as u64;
+            let ours = *ours.entry(count).or_insert(kib);
+            notes.push(format!(
+                "Idle, {} takes {kib} KiB of memory a container (PSS of {count}); ours / its: {:.3}.",
+                peer.name,
+                ours as f64 / kib.max(1) as f64,
+            ));
         }
-        // Those who started them have ended, and those who stay have come to rest.
-        std::thread::sleep(REST);
-        let after = proportional_kib();
-        let of = |name: &str| after.get(name).unwrap_or(&0).saturating_sub(*before.get(name).unwrap_or(&0));
-        let supervisors: u64 = after.keys().filter(|name| *name != "sleep").map(|name| of(name)).sum();
-        let kib = supervisors / IDLE as u64;
-        let ours = *ours.get_or_insert(kib);
-        notes.push(format!(
-            "Idle, {} takes {kib} KiB of memory a container (PSS of {IDLE}); ours / its: {:.3}.",
-            peer.name,
-            ours as f64 / kib.max(1) as f64,
-        ));
     }
     Ok(notes)
 }
