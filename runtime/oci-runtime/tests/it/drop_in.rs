@@ -214,6 +214,42 @@ fn a_pinned_caller_does_not_pin_the_container() {
     });
 }
 
+/// By the help of Debian's runc, which the engines' tests need, too.
+#[test]
+fn every_command_and_option_of_runc_is_known() {
+    isolated(|| {
+        let bundle = Bundle::new();
+        let runc = |args: &[&str]| run(std::process::Command::new("runc").args(args)).ok().to_owned();
+        let options = |help: &str| -> Vec<String> {
+            let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
+            // Before the column of explanations.
+            let heads = lines.map(|line| line.split("  ").next().unwrap().to_owned());
+            let words = heads.flat_map(|head| head.split([',', ' ']).map(str::to_owned).collect::<Vec<_>>());
+            words.filter(|word| word.starts_with('-')).collect()
+        };
+        let help = runc(&["--help"]);
+        let (_, commands) = help.split_once("COMMANDS:\n").unwrap();
+        let commands = commands.split("\n\n").next().unwrap().lines();
+        let mut commands: Vec<&str> = commands.filter_map(|line| line.split_whitespace().next()).collect();
+        commands.retain(|command| *command != "help,");
+        assert!(commands.contains(&"checkpoint") && commands.len() > 15, "{commands:?}");
+        let mut compared = 0;
+        for command in commands.into_iter().map(Some).chain([None]) {
+            let args: Vec<&str> = command.into_iter().chain(["--help"]).collect();
+            let theirs = options(&runc(&args));
+            compared += theirs.len();
+            let ours = options(bundle.runtime(&args).ok());
+            let global = |option: &str| command.is_none() && ["--version", "-v"].contains(&option);
+            let missing: Vec<_> =
+                theirs.iter().filter(|option| !ours.contains(option) && !global(option)).collect();
+            assert!(missing.is_empty(), "{command:?}: {missing:?}");
+        }
+        assert!(compared > 100, "{compared} only");
+        bundle.runtime(&["--version"]).ok();
+        bundle.runtime(&["-v"]).ok();
+    });
+}
+
 #[test]
 fn under_another_name_it_answers_to_that() {
     isolated(|| {
