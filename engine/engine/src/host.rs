@@ -28,10 +28,16 @@ pub(crate) fn facts(with_devices: bool, resources: &ResourceRequest) -> Result<H
         cgroup_v2: cgroup::is_version_2(),
         devices: if with_devices { all_devices()? } else { Vec::new() },
         rootless: sys::user::mapped(),
+        delegated: delegated(),
         block_devices: block_devices(resources),
         cpus_online: list("/sys/devices/system/cpu/online"),
         memory_nodes: list("/sys/devices/system/node/online"),
     })
+}
+
+/// An ordinary user's part of the control groups.
+pub(crate) fn delegated() -> Option<cgroup::Delegated> {
+    sys::user::mapped().and_then(|_| cgroup::Delegated::find())
 }
 
 fn list(path: &str) -> String {

@@ -14,6 +14,7 @@
 //! removes, kills or limits anything but its own path and what is below it.
 
 mod cgroup;
+mod delegation;
 mod details;
 mod devices;
 mod ebpf;
@@ -34,6 +35,7 @@ mod tree;
 mod write;
 
 pub use cgroup::Cgroup;
+pub use delegation::Delegated;
 pub use details::{Details, HugetlbStats, KernelMemory, Pressure};
 pub use devices::{Access, DeviceKind, DevicePolicy, DeviceRule, default_device_rules};
 pub use ebpf::program as device_program;

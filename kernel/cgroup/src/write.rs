@@ -102,7 +102,9 @@ impl Cgroup {
             Err(error)
                 if is_left_to_root(&error, sys::user::effective_uid(), sys::user::mapped().is_some()) =>
             {
-                Ok(Some(Warning { what: "devices".to_owned(), why: NOT_ROOT.to_owned() }))
+                // Nobody has asked for the usual rules.
+                let asked = *policy != DevicePolicy::for_container(&[]);
+                Ok(asked.then(|| Warning { what: "devices".to_owned(), why: NOT_ROOT.to_owned() }))
             }
             attached => {
                 attached.map(|()| None).map_err(|source| Error::Devices { path: dir.to_owned(), source })

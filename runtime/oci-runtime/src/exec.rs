@@ -82,7 +82,7 @@ fn exec_while_it_lives(target: &Target<'_>, options: &ExecOptions) -> Result<Cre
             let relayed = options.relayed;
             let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd, relayed };
             // A helper's child is born into no cgroup.
-            let moved = match cgroup.filter(|_| user.is_some()) {
+            let moved = match cgroup.filter(|_| birth.by_helper()) {
                 Some(cgroup) => cgroup.join(pid).map_err(Error::from),
                 None => Ok(()),
             };

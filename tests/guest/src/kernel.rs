@@ -17,7 +17,7 @@ pub struct Kernel {
 /// # Panics
 /// When a package cannot be had or is not as expected.
 pub fn kernel() -> Kernel {
-    let dir = cached("guest-kernel-quota", Needs::Network, |dir, scratch| {
+    let dir = cached("guest-kernel-tun", Needs::Network, |dir, scratch| {
         fs::create_dir(dir).expect("fixture directory");
         let image = image_package();
         // _apt, which downloads, must be able to write there.
@@ -131,4 +131,5 @@ const MODULES: &[&str] = &[
     "fs/xfs/xfs.ko",
     "fs/quota/quota_tree.ko",
     "fs/quota/quota_v2.ko",
+    "drivers/net/tun.ko",
 ];

@@ -41,6 +41,9 @@ pub struct Record {
     /// The AppArmor profile of its last start, `unconfined` for none; missing where AppArmor is off.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub apparmor: Option<String>,
+    /// The control group of its last start, of an ordinary user's container that has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
     /// How often it was started.
     #[serde(default)]
     pub starts: u32,

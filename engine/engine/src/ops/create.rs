@@ -93,6 +93,7 @@ impl Engine {
             lifecycle: Lifecycle::Created { failure: None },
             warnings,
             apparmor: None,
+            cgroup: None,
             starts: 0,
             restarts: 0,
             stopped_by_hand: false,

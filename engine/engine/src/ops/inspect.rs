@@ -55,7 +55,7 @@ impl Engine {
                 AppArmor::Default => "",
             }),
             "ExecIDs": Value::Null,
-            "HostConfig": host_config::host_config(record, &self.cgroup_path(record)),
+            "HostConfig": host_config::host_config(record, &self.cgroup_path(record).unwrap_or_default()),
             "GraphDriver": self.graph_driver(record),
             "Mounts": record.mounts.iter().map(mount).collect::<Vec<_>>(),
             "Config": config(record),

@@ -78,16 +78,16 @@ impl Engine {
 
     pub(super) fn cgroup_of(&self, record: &Record, layout: &Layout) -> Result<Cgroup, Error> {
         let path = self.cgroup_path(record);
-        let path = CgroupPath::parse(Some(&path), record.id.as_str(), Driver::Cgroupfs)
+        let path = CgroupPath::parse(path.as_deref(), record.id.as_str(), Driver::Cgroupfs)
             .map_err(|source| Error::CgroupPath { name: record.name.clone(), source })?;
         Ok(Cgroup::locate(&path, layout))
     }
 }
 
-/// An ordinary user's containers have no control group of their own.
+/// An ordinary user's containers have a control group only where that user was given a part of them.
 pub(crate) fn need_cgroups(operation: &'static str, record: &Record) -> Result<(), Error> {
-    match sys::user::mapped() {
-        Some(_) => Err(Error::NoControlGroup { operation, name: record.name.clone() }),
-        None => Ok(()),
-    }
+    let has_one = sys::user::mapped().is_none()
+        || record.cgroup.is_some()
+        || (!record.lifecycle.is_running() && crate::host::delegated().is_some());
+    if has_one { Ok(()) } else { Err(Error::NoControlGroup { operation, name: record.name.clone() }) }
 }

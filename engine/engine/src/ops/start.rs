@@ -84,6 +84,7 @@ impl Engine {
     /// The same for a container whose lock is held, by hand or by its policy.
     pub(super) fn start_settled(&self, mut locked: Locked, options: &StartOptions) -> Result<Started, Error> {
         locked.record.starts += 1;
+        locked.record.cgroup = place_of_user(&locked.record);
         self.advance(&mut locked, Event::Starting)?;
         failpoint::hit("start.marked");
         self.let_tell(&locked.record);
@@ -234,6 +235,7 @@ impl Engine {
         let devices = crate::host::look_up(&request.security.devices)?;
         let hostname = self.hostname_inside(record)?;
         let joined = self.joined(record, &mut prepared.joined)?;
+        let cgroup_path = self.cgroup_path(record);
         let input = SpecInput {
             id: &record.id,
             request,
@@ -246,7 +248,7 @@ impl Engine {
             hostname: &hostname,
             devices: &devices,
             own_program: prepared.own_program.as_ref(),
-            cgroup_path: &self.cgroup_path(record),
+            cgroup_path: cgroup_path.as_deref(),
             host: &host,
         };
         let planned = spec::plan(&input)?;
@@ -449,6 +451,17 @@ impl Engine {
         let record = self.find(name)?;
         if record.lifecycle.is_running() { Ok(record) } else { Err(Error::NotRunning { name: record.name }) }
     }
+}
+
+/// The control group of an ordinary user's container: below what was given to that user where this start is made.
+fn place_of_user(record: &Record) -> Option<String> {
+    let given = crate::host::delegated()?.path;
+    let wanted = record.request.resources.cgroup_parent.as_deref();
+    let parent = match wanted {
+        Some(parent) => Path::new(parent).starts_with(&given).then(|| parent.to_owned())?,
+        None => format!("{given}/strake"),
+    };
+    Some(format!("{}/{}", parent.trim_end_matches('/'), record.id))
 }
 
 /// `--log-opt tag`, filled in.

@@ -50,6 +50,8 @@ pub struct HostFacts {
     pub devices: Vec<HostDevice>,
     /// The ids there are, when we are root of an ordinary user's namespace only.
     pub rootless: Option<sys::user::Mapped>,
+    /// That user's part of the control groups.
+    pub delegated: Option<cgroup::Delegated>,
     /// Numbers of the block devices that limits name.
     pub block_devices: BTreeMap<PathBuf, (i64, i64)>,
     /// Processors that may be used, as in `0-3`; empty when it is not known.
@@ -113,8 +115,8 @@ pub struct SpecInput<'a> {
     pub devices: &'a [(HostDevice, PathBuf, String)],
     /// Our own program on the host, for a container with our init or a sandbox's holder.
     pub own_program: Option<&'a PathBuf>,
-    /// The control group, as `cgroupsPath`.
-    pub cgroup_path: &'a str,
+    /// The control group, as `cgroupsPath`, if it has one.
+    pub cgroup_path: Option<&'a str>,
     /// What the host can do.
     pub host: &'a HostFacts,
 }
@@ -157,7 +159,7 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     let privileged = request.security.privileged;
     let mut linux = Linux::default();
     linux.set_namespaces(Some(namespaces::namespaces(input)));
-    linux.set_cgroups_path(input.host.rootless.is_none().then(|| input.cgroup_path.into()));
+    linux.set_cgroups_path(input.cgroup_path.map(PathBuf::from));
     linux.set_sysctl(sysctls(input)?);
     if let Some((base, size)) = user_ids {
         linux.set_uid_mappings(Some(vec![namespaces::id_mapping(base, size)]));
@@ -166,11 +168,8 @@ pub fn plan(input: &SpecInput<'_>) -> Result<Planned, InvalidOption> {
     let (nodes, rules): (Vec<LinuxDevice>, Vec<LinuxDeviceCgroup>) = devices::devices(input);
     linux.set_devices(Some(nodes).filter(|nodes| !nodes.is_empty()));
     let limits = resources(&request.resources, rules, input.host, &mut warnings)?;
-    if input.host.rootless.is_none() {
-        linux.set_resources(Some(limits));
-    } else {
-        warnings.extend(resources::left_out(&request.resources));
-    }
+    let limits = resources::applicable(limits, input, &mut warnings);
+    linux.set_resources(limits);
     linux.set_mount_label(labels.map(|labels| labels.mount));
     linux.set_seccomp(seccomp::seccomp(&request.security, &caps)?);
     let masks = !privileged && !request.security.systempaths_unconfined;

@@ -56,8 +56,8 @@ fn system(input: &SpecInput<'_>) -> Vec<Mount> {
     let mut mounts = oci_spec::defaults::mounts(request.files.shm_size_bytes.unwrap_or(SHM_BYTES_DEFAULT));
     let at = |mount: &Mount, path: &str| mount.destination() == Path::new(path);
     for mount in &mut mounts {
-        // An ordinary user's container has no control group of its own: it sees others' (CVE-2023-25809).
-        let own = at(mount, "/sys") || (at(mount, "/sys/fs/cgroup") && input.host.rootless.is_none());
+        // Without a control group of its own, as an ordinary user's may be, it sees others' (CVE-2023-25809).
+        let own = at(mount, "/sys") || (at(mount, "/sys/fs/cgroup") && input.cgroup_path.is_some());
         if request.security.privileged && own {
             make_writable(mount);
         }

@@ -7,7 +7,7 @@ use oci_spec::runtime::{
     LinuxThrottleDevice, LinuxWeightDevice,
 };
 
-use super::HostFacts;
+use super::{HostFacts, SpecInput};
 use crate::request::{InvalidOption, RateDevice, ResourceRequest};
 
 /// Docker's period; the kernel's default too.
@@ -37,16 +37,74 @@ pub(crate) fn resources(
     Ok(resources)
 }
 
-/// What an ordinary user is told of limits: their containers have no control group of their own.
-pub(super) fn left_out(request: &ResourceRequest) -> Option<String> {
-    let asked = *request
-        != ResourceRequest { cgroup_parent: request.cgroup_parent.clone(), ..ResourceRequest::default() };
-    asked.then(|| {
-        "resource limits are left out: control groups are root's on this host; ulimits hold, and root's \
-         containers can be limited"
-            .to_owned()
-    })
+/// Those of the limits that can be had; the user is told of the others.
+pub(super) fn applicable(
+    limits: LinuxResources,
+    input: &SpecInput<'_>,
+    warnings: &mut Vec<String>,
+) -> Option<LinuxResources> {
+    if input.host.rootless.is_none() {
+        return Some(limits);
+    }
+    let given = input.host.delegated.as_ref().filter(|_| input.cgroup_path.is_some());
+    let Some(given) = given else {
+        let request = &input.request.resources;
+        let none =
+            ResourceRequest { cgroup_parent: request.cgroup_parent.clone(), ..ResourceRequest::default() };
+        warnings.extend((*request != none).then(|| NOTHING_GIVEN.to_owned()));
+        return None;
+    };
+    let (limits, missing) = within(limits, &given.controllers);
+    warnings.extend((!missing.is_empty()).then(|| {
+        format!(
+            "resource limits are left out: the control group {} that was given to you has no controller {}; \
+             root can give it, as with Delegate=yes in a drop-in of user@.service",
+            given.path,
+            missing.join(", ")
+        )
+    }));
+    Some(limits)
 }
+
+/// The limits that these controllers hold, and which others would be needed.
+fn within(mut limits: LinuxResources, controllers: &[String]) -> (LinuxResources, Vec<&'static str>) {
+    let mut missing = Vec::new();
+    let mut lacks = |name: &'static str, asked: bool| {
+        let lacks = asked && !controllers.iter().any(|given| given == name);
+        missing.extend(lacks.then_some(name));
+        lacks
+    };
+    // Which devices an ordinary user may open is decided by their permissions.
+    limits.set_devices(None);
+    if lacks("memory", limits.memory().is_some()) {
+        limits.set_memory(None);
+    }
+    if lacks("pids", limits.pids().is_some()) {
+        limits.set_pids(None);
+    }
+    if lacks("io", limits.block_io().is_some()) {
+        limits.set_block_io(None);
+    }
+    if lacks("hugetlb", limits.hugepage_limits().is_some()) {
+        limits.set_hugepage_limits(None);
+    }
+    if let Some(mut cpu) = limits.cpu().clone() {
+        let time = cpu.shares().is_some() || cpu.quota().is_some() || cpu.period().is_some();
+        if lacks("cpu", time) {
+            cpu.set_shares(None).set_quota(None).set_period(None);
+        }
+        if lacks("cpuset", cpu.cpus().is_some() || cpu.mems().is_some()) {
+            cpu.set_cpus(None).set_mems(None);
+        }
+        limits.set_cpu(Some(cpu).filter(|cpu| *cpu != LinuxCpu::default()));
+    }
+    (limits, missing)
+}
+
+/// Said where no part of the control groups is the user's.
+const NOTHING_GIVEN: &str = "resource limits are left out: control groups are root's on this host, or none was \
+    given to the session that this command runs in: where systemd has version 2 of them, begin it by \
+    `systemd-run --user --scope`; ulimits hold";
 
 fn memory(request: &ResourceRequest, host: &HostFacts, warnings: &mut Vec<String>) -> Option<LinuxMemory> {
     let signed = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);

@@ -15,6 +15,7 @@ fn host() -> HostFacts {
         cgroup_v2: false,
         devices: vec![],
         rootless: None,
+        delegated: None,
         block_devices: [("/dev/vda".into(), (254, 0))].into(),
         cpus_online: "0-3".to_owned(),
         memory_nodes: "0".to_owned(),
@@ -32,6 +33,13 @@ fn planned_with(
     host: &HostFacts,
     change: impl FnOnce(&mut CreateRequest, &mut Vec<MountRecord>),
 ) -> Result<Value, String> {
+    plan_with(host, change).map(|planned| serde_json::to_value(planned.spec).unwrap())
+}
+
+fn plan_with(
+    host: &HostFacts,
+    change: impl FnOnce(&mut CreateRequest, &mut Vec<MountRecord>),
+) -> Result<Planned, String> {
     let id = ContainerId::parse(&"ab".repeat(32)).unwrap();
     let mut request = CreateRequest::default();
     let mut mounts = Vec::new();
@@ -54,10 +62,13 @@ fn planned_with(
         hostname: "abab",
         devices: &[],
         own_program: init.as_ref(),
-        cgroup_path: "/strake/x",
+        cgroup_path: match &host.delegated {
+            Some(delegated) => Some(delegated.path.as_str()),
+            None => host.rootless.is_none().then_some("/strake/x"),
+        },
         host,
     };
-    plan(&input).map(|planned| serde_json::to_value(planned.spec).unwrap()).map_err(|error| error.to_string())
+    plan(&input).map_err(|error| error.to_string())
 }
 
 fn planned(change: impl FnOnce(&mut CreateRequest)) -> Value {
@@ -276,6 +287,43 @@ fn resources_become_settings() {
         |r| r.resources.ulimits = vec![Ulimit::parse("nofile=10:20").unwrap()],
         json!([{"type": "RLIMIT_NOFILE", "soft": 10, "hard": 20}]),
     );
+}
+
+#[test]
+fn an_ordinary_user_has_the_limits_that_were_given() {
+    let given = |controllers: &str| cgroup::Delegated {
+        path: "/user".to_owned(),
+        controllers: controllers.split_whitespace().map(str::to_owned).collect(),
+    };
+    let rootless = Some(sys::user::Mapped { uids: 65536, gids: 65536 });
+    let limited = |delegated: Option<cgroup::Delegated>| {
+        let host = HostFacts { rootless, delegated, cgroup_v2: true, ..host() };
+        let planned = plan_with(&host, |r, _| {
+            r.resources.memory_bytes = Some(64 << 20);
+            r.resources.pids_limit = Some(9);
+            r.resources.cpuset_cpus = Some("0".to_owned());
+            r.resources.nano_cpus = Some(500_000_000);
+        });
+        let planned = planned.unwrap();
+        let spec = serde_json::to_value(planned.spec).unwrap();
+        (spec["linux"].clone(), planned.warnings.join(" "))
+    };
+    let (linux, warnings) = limited(Some(given("cpuset cpu io memory pids")));
+    let all = json!({"memory": {"limit": 67108864, "swap": 134217728}, "pids": {"limit": 9},
+        "cpu": {"period": 100000, "quota": 50000, "cpus": "0"}});
+    assert_eq!((&linux["resources"], &linux["cgroupsPath"]), (&all, &json!("/user")));
+    assert_eq!(warnings, "");
+    let (linux, warnings) = limited(Some(given("cpu memory")));
+    let some =
+        json!({"memory": {"limit": 67108864, "swap": 134217728}, "cpu": {"period": 100000, "quota": 50000}});
+    assert_eq!(linux["resources"], some);
+    assert!(warnings.contains("/user that was given to you has no controller pids, cpuset;"), "{warnings}");
+    let (linux, warnings) = limited(None);
+    assert_eq!((&linux["resources"], &linux["cgroupsPath"]), (&Value::Null, &Value::Null));
+    assert!(warnings.contains("resource limits are left out"), "{warnings}");
+    // Who asks for nothing is told nothing.
+    let host = HostFacts { rootless, ..host() };
+    assert_eq!(plan_with(&host, |_, _| {}).unwrap().warnings, Vec::<String>::new());
 }
 
 #[test]

@@ -22,9 +22,8 @@ impl Engine {
         let mut parents: BTreeSet<String> = BTreeSet::new();
         let ids = self.containers().ids().unwrap_or_default();
         for record in ids.iter().filter_map(|id| self.containers().read(id).ok()) {
-            parents.extend(
-                Path::new(&self.cgroup_path(&record)).parent().map(|path| path.display().to_string()),
-            );
+            let path = self.cgroup_path(&record).unwrap_or_default();
+            parents.extend(Path::new(&path).parent().map(|path| path.display().to_string()));
         }
         parents.insert(self.cgroup_parent().to_owned());
         for parent in parents {

@@ -101,6 +101,9 @@ const LINES_SHOWN: usize = 5;
 
 /// Where its group was; the group itself is gone with it.
 fn cgroup(record: &Record) -> String {
+    if let Some(path) = &record.cgroup {
+        return path.clone();
+    }
     let parent = record.request.resources.cgroup_parent.as_deref().unwrap_or("/strake");
     format!("/{}/{}", parent.trim_matches('/'), record.id).replace("//", "/")
 }
