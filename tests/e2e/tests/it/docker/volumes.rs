@@ -166,6 +166,51 @@ fn the_driver_mounts_memory_or_a_directory() {
 }
 
 #[test]
+fn the_driver_mounts_any_file_system_or_says_why_not() {
+    isolated(|| {
+        let strake = Strake::new().with_busybox();
+        let create = |name: &str, options: &[&str]| {
+            let options = options.iter().flat_map(|option| ["--opt", option]);
+            let args: Vec<&str> = ["volume", "create"].into_iter().chain(options).chain([name]).collect();
+            strake.ok(&args);
+        };
+        // One that needs no disk: two directories as one.
+        let [upper, lower] = ["upper", "lower"].map(|name| {
+            let dir = strake.home().join(name);
+            std::fs::create_dir(&dir).unwrap();
+            std::fs::write(dir.join(name), name).unwrap();
+            dir.display().to_string()
+        });
+        create("both", &["type=overlay", "device=overlay", &format!("o=lowerdir={upper}:{lower},ro")]);
+        assert_eq!(
+            inside(&strake, &["-v", "both:/b"], "cat /b/lower /b/upper; ls /b"),
+            "lowerupperlower\nupper"
+        );
+        let failed = |name: &str| {
+            let flag = format!("{name}:/x");
+            let said = strake.run(&["run", "--rm", "--network", "none", "-v", &flag, "busybox", "true"]);
+            said.exits(125);
+            said.stderr
+        };
+        create("missing", &["type=ext4", "device=/dev/no-such"]);
+        let said = failed("missing");
+        assert!(said.contains("/dev/no-such") && said.contains("no such file or directory"), "{said}");
+        create("unknown", &["type=frobfs", "device=x"]);
+        let said = failed("unknown");
+        assert!(said.contains("frobfs") && said.contains("no such device"), "{said}");
+        // Nobody serves it there: an error, not a wait.
+        create("remote", &["type=nfs", "device=:/srv", "o=addr=127.0.0.1,nolock,soft"]);
+        let said = failed("remote");
+        assert!(said.contains("mount nfs to /x"), "{said}");
+        assert_eq!(strake.ok(&["ps", "-aq"]), "", "what was refused left nothing");
+        let size = strake.run(&["volume", "create", "--opt", "size=1g", "sized"]);
+        size.exits(1).says("quota size requested but no quota support");
+        assert_eq!(strake.ok(&["volume", "ls", "-q"]), "both\nmissing\nremote\nunknown");
+        strake.ok(&["volume", "rm", "both", "missing", "remote", "unknown"]);
+    });
+}
+
+#[test]
 fn a_part_of_a_volume_cannot_lead_out_of_it() {
     isolated(|| {
         let strake = Strake::new().with_busybox();
