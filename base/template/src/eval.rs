@@ -216,10 +216,11 @@ fn walk(value: &Value, fields: &[String]) -> Result<Value, TemplateError> {
             Value::Object(map) => match map.get(field) {
                 Some(value) => value,
                 None if at > 0 && types::is_map(&fields[at - 1]) => return Ok(Value::Null),
-                None if at + 1 == fields.len() && types::left_out(map, field).is_some() => {
-                    return Ok(types::left_out(map, field).unwrap_or_default());
+                None => {
+                    let left_out = types::left_out(map, field).filter(|_| at + 1 == fields.len());
+                    return left_out
+                        .ok_or_else(|| missing(map.keys().cloned().collect::<Vec<_>>().join(", ")));
                 }
-                None => return Err(missing(map.keys().cloned().collect::<Vec<_>>().join(", "))),
             },
             Value::Null => return Ok(Value::Null),
             _ => return Err(missing("none, it is a plain value".to_owned())),

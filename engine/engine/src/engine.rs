@@ -285,12 +285,12 @@ impl Engine {
     }
 
     /// The control group of a container, as `cgroupsPath`; an ordinary user's may have none.
-    pub(crate) fn cgroup_path(&self, record: &Record) -> Option<String> {
+    pub fn cgroup_path(&self, record: &Record) -> Option<String> {
         if sys::user::mapped().is_some() {
             return record.cgroup.clone();
         }
         let parent = record.request.resources.cgroup_parent.as_deref().unwrap_or(&self.cgroup_parent);
-        Some(format!("/{}/{}", parent.trim_matches('/'), record.id).replace("//", "/"))
+        Some(record.cgroup_below(parent))
     }
 
     /// The group above those of containers that ask for no other.

@@ -146,6 +146,11 @@ impl Record {
         self.exits.push(exit.clone());
     }
 
+    /// Its control group below another.
+    pub(crate) fn cgroup_below(&self, parent: &str) -> String {
+        format!("/{}/{}", parent.trim_matches('/'), self.id).replace("//", "/")
+    }
+
     /// The labels: the image's, and over them those that were asked for.
     pub fn labels(&self) -> BTreeMap<String, String> {
         let mut labels = self.config.labels.clone();

@@ -461,7 +461,7 @@ fn place_of_user(record: &Record) -> Option<String> {
         Some(parent) => Path::new(parent).starts_with(&given).then(|| parent.to_owned())?,
         None => format!("{given}/strake"),
     };
-    Some(format!("{}/{}", parent.trim_end_matches('/'), record.id))
+    Some(record.cgroup_below(&parent))
 }
 
 /// `--log-opt tag`, filled in.

@@ -48,7 +48,8 @@ fn ended<'a>(engine: &Engine, record: &'a Record) -> Ended<'a> {
         earlier: Vec::new(),
         policy: record.request.restart,
         restarting: record.lifecycle.is_restarting(),
-        cgroup: Some(cgroup(record)),
+        // Where it was; the group itself is gone with the container.
+        cgroup: engine.cgroup_path(record),
         oom_kills: kmsg::oom_kills(),
     };
     let exit: Option<&'a Exit> = match &record.lifecycle {
@@ -98,12 +99,3 @@ fn last_lines(engine: &Engine, record: &Record, ends: &[&Exit]) -> Vec<Vec<Strin
 }
 
 const LINES_SHOWN: usize = 5;
-
-/// Where its group was; the group itself is gone with it.
-fn cgroup(record: &Record) -> String {
-    if let Some(path) = &record.cgroup {
-        return path.clone();
-    }
-    let parent = record.request.resources.cgroup_parent.as_deref().unwrap_or("/strake");
-    format!("/{}/{}", parent.trim_matches('/'), record.id).replace("//", "/")
-}
