@@ -8,6 +8,7 @@
 mod commit;
 mod counted;
 mod floor;
+mod group;
 mod start;
 mod throughput;
 

@@ -1,72 +1,85 @@
-//! Many writers: the store's group commit against the same batches written and synced bare.
+//! Many writers: the store's group commit against a bare log that commits in groups, and against the
+//! same batches written and synced by one thread.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use store::{Embedded, Txn};
+use store::Txn;
 
-use crate::counted::Counts;
 use crate::floor::Floor;
+use crate::group::GroupLog;
 use crate::{VALUE, new_store, processor_time, value};
 
 pub(crate) fn run(dir: &Path) {
-    println!("\nWriters that each wait for their own write of {VALUE} bytes; the floor writes and syncs");
-    println!("the same batches bare\n");
-    println!("| writers | writes/s | floor | share | writes a sync | processor a write |");
-    println!("|---|---|---|---|---|---|");
+    println!("\nWriters that each wait for their own write of {VALUE} bytes. The group log is nothing but");
+    println!("group commit, with the same writers; bare are the store's batches without any writers.\n");
+    println!("| writers | writes/s | group log | share | bare | share | writes a sync | processor a write |");
+    println!("|---|---|---|---|---|---|---|---|");
     for writers in [1, 10, 50, 256] {
-        let (store, disk) = new_store(dir);
-        let mut floor = Floor::new(dir);
-        let [mut ours, mut bare, mut busy] = [Duration::ZERO; 3];
-        let (mut done, mut batches) = (0, 0);
-        for round in 0..ROUNDS {
-            let idle = processor_time();
-            let (took, sizes) = write(&store, &disk, writers, round);
-            busy += processor_time() - idle;
-            ours += took;
-            done += sizes.iter().sum::<usize>();
-            batches += sizes.len();
-            bare += sizes.iter().map(|size| floor.write(size * VALUE)).sum::<Duration>();
-        }
-        let [ours, bare] = [ours, bare].map(|took| done as f64 / took.as_secs_f64());
-        let share = ours / bare * 100.0;
-        let a_sync = done as f64 / batches as f64;
-        let busy = busy.as_secs_f64() * 1e6 / done as f64;
-        println!("| {writers} | {ours:.0} | {bare:.0} | {share:.0} % | {a_sync:.1} | {busy:.0} µs |");
+        measure(dir, writers);
     }
 }
 
-/// Keeps `writers` writes under way; how long it took, and how many writes each sync carried.
-fn write(store: &Embedded, disk: &Arc<Counts>, writers: usize, round: usize) -> (Duration, Vec<usize>) {
-    let (send, answers) = sync_channel(writers);
-    let submit = |number: usize| {
-        let send = send.clone();
-        let disk = Arc::clone(disk);
-        let txn = Txn::put(format!("/registry/pods/default/{round}-{number}"), value());
-        store.submit(txn, move |result| {
-            result.unwrap();
-            send.send(disk.syncs.load(Ordering::Relaxed)).unwrap();
+fn measure(dir: &Path, writers: usize) {
+    let (store, disk) = new_store(dir);
+    let group = GroupLog::new(dir);
+    let mut floor = Floor::new(dir);
+    let [mut ours, mut grouped, mut bare, mut busy] = [Duration::ZERO; 4];
+    let (mut done, mut batches) = (0, 0);
+    for round in 0..ROUNDS {
+        let key = |number: usize| format!("/registry/pods/default/{round}-{number}");
+        let idle = processor_time();
+        let (took, mut syncs) = write(writers, |number, told| {
+            let disk = disk.clone();
+            store.submit(Txn::put(key(number), value()), move |result| {
+                result.unwrap();
+                told(disk.syncs.load(Ordering::Relaxed));
+            });
         });
-    };
-    let count = COUNT.min(writers * 400);
-    let start = Instant::now();
-    (0..writers).for_each(submit);
-    let mut at_sync = Vec::with_capacity(count);
-    for next in writers..writers + count {
-        at_sync.push(answers.recv().unwrap());
-        if next < count {
-            submit(next);
-        }
-        if at_sync.len() == count {
-            break;
-        }
+        busy += processor_time() - idle;
+        ours += took;
+        syncs.sort_unstable();
+        let sizes: Vec<usize> = syncs.chunk_by(|left, right| left == right).map(<[u64]>::len).collect();
+        done += syncs.len();
+        batches += sizes.len();
+        bare += sizes.iter().map(|size| floor.write(size * VALUE)).sum::<Duration>();
+        grouped +=
+            write(writers, |number, told| group.submit(&key(number), &value(), Box::new(|| told(0)))).0;
     }
-    let took = start.elapsed();
-    (took, at_sync.chunk_by(|left, right| left == right).map(<[u64]>::len).collect())
+    let [ours, grouped, bare] = [ours, grouped, bare].map(|took| done as f64 / took.as_secs_f64());
+    let [of_group, of_bare] = [grouped, bare].map(|floor| ours / floor * 100.0);
+    let a_sync = done as f64 / batches as f64;
+    let busy = busy.as_secs_f64() * 1e6 / done as f64;
+    println!(
+        "| {writers} | {ours:.0} | {grouped:.0} | {of_group:.0} % | {bare:.0} | {of_bare:.0} % | \
+         {a_sync:.1} | {busy:.0} µs |"
+    );
+}
+
+type Told = Box<dyn FnOnce(u64) + Send>;
+
+/// So many threads, each of which waits for its own write; how long it took, and what they were told.
+fn write(writers: usize, submit: impl Fn(usize, Told) + Sync) -> (Duration, Vec<u64>) {
+    let each = (COUNT / writers).min(400);
+    let one = &|writer: usize| {
+        let (send, answer) = sync_channel(1);
+        let write = |at: usize| {
+            let send = send.clone();
+            submit(writer * each + at, Box::new(move |what| send.send(what).unwrap()));
+            answer.recv().unwrap()
+        };
+        (0..each).map(write).collect::<Vec<u64>>()
+    };
+    let start = Instant::now();
+    let told = thread::scope(|scope| {
+        let threads: Vec<_> = (0..writers).map(|writer| scope.spawn(move || one(writer))).collect();
+        threads.into_iter().flat_map(|thread| thread.join().unwrap()).collect()
+    });
+    (start.elapsed(), told)
 }
 
 const ROUNDS: usize = 5;
-const COUNT: usize = 10_000;
+const COUNT: usize = 20_000;
