@@ -251,7 +251,7 @@ impl<'de> Visitor<'de> for Node<'_, '_> {
     }
 }
 
-fn text_len(value: &Value) -> usize {
+pub(crate) fn text_len(value: &Value) -> usize {
     value.as_str().map_or(0, str::len)
 }
 

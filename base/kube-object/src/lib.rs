@@ -7,6 +7,7 @@
 //! Data only: nothing here knows HTTP, the store, a clock or randomness.
 
 pub mod apply;
+pub mod cbor;
 pub mod cluster;
 pub mod field_error;
 pub mod field_selector;

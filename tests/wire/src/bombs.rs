@@ -40,6 +40,7 @@ pub fn all() -> Result<Vec<Bomb>> {
     }
     all.extend(yaml());
     all.extend(protobuf());
+    all.extend(cbor());
     all.extend(empty_items());
     all.extend(patches());
     all.extend(long_fields());
@@ -96,10 +97,12 @@ impl Text {
     fn sent_to(self, plural: &str, content: Content) -> Bomb {
         let object = "/apis/apps/v1/namespaces/wild/deployments/filled";
         let (method, path) = match content {
-            Content::Json | Content::Yaml | Content::Protobuf => {
+            Content::Json | Content::Yaml | Content::Protobuf | Content::Cbor => {
                 ("POST", format!("/api/v1/namespaces/{NAMESPACE}/{plural}?dryRun=All"))
             }
-            Content::Apply => ("PATCH", format!("{object}?dryRun=All&fieldManager=m&force=true")),
+            Content::Apply | Content::ApplyCbor => {
+                ("PATCH", format!("{object}?dryRun=All&fieldManager=m&force=true"))
+            }
             _ => ("PATCH", format!("{object}?dryRun=All")),
         };
         Bomb {
@@ -166,6 +169,30 @@ fn yaml() -> Vec<Bomb> {
         [text.clone().sent_as(Content::Yaml), text.sent_as(Content::Apply)]
     };
     texts.into_iter().flat_map(forms).collect()
+}
+
+fn cbor() -> Vec<Bomb> {
+    let announced = |first: u8| [vec![first], vec![0xff; 8], vec![0; LEVELS]].concat();
+    let many = |item: &[u8]| [vec![0x9f], item.repeat(LONG / item.len()), vec![0xff]].concat();
+    let bodies = [
+        ("lists in lists", vec![0x81; LONG]),
+        ("lists without a length", vec![0x9f; LONG]),
+        ("objects in objects", b"\xa1\x41a".repeat(LONG / 3)),
+        ("tags of tags", vec![0xc6; LONG]),
+        ("a huge string", announced(0x5b)),
+        ("a huge list", announced(0x9b)),
+        ("a huge object", announced(0xbb)),
+        ("a string in pieces", [vec![0x5f], vec![0x40; LONG], vec![0xff]].concat()),
+        ("empty objects", many(&[0xa0])),
+        ("small objects", many(b"\xa1\x40\x00")),
+        ("numbers", many(&[0])),
+        ("half numbers", many(&[0xf9, 0x3c, 0])),
+    ];
+    let forms = |(name, body)| {
+        let text = Text { name, body };
+        [text.clone().sent_as(Content::Cbor), text.sent_as(Content::ApplyCbor)]
+    };
+    bodies.into_iter().flat_map(forms).collect()
 }
 
 fn protobuf() -> Vec<Bomb> {

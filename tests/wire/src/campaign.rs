@@ -232,6 +232,7 @@ const FORMS: &[&str] = &[
     "application/json",
     "application/yaml",
     "application/vnd.kubernetes.protobuf",
+    "application/cbor",
     "application/json;as=Table;g=meta.k8s.io;v=v1",
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
 ];

@@ -1,6 +1,7 @@
 //! Requests that are sound as they are, in each form that the API reads.
 
 use anyhow::{Result, ensure};
+use kube_object::cbor;
 use serde_json::{Value, json};
 
 use crate::connection::Pool;
@@ -15,6 +16,8 @@ pub enum Content {
     Yaml,
     /// Objects as protobuf.
     Protobuf,
+    /// Objects as CBOR.
+    Cbor,
     /// RFC 6902.
     JsonPatch,
     /// RFC 7386.
@@ -23,6 +26,8 @@ pub enum Content {
     StrategicPatch,
     /// Server-side apply.
     Apply,
+    /// The same as CBOR.
+    ApplyCbor,
 }
 
 impl Content {
@@ -31,10 +36,12 @@ impl Content {
         Self::Json,
         Self::Yaml,
         Self::Protobuf,
+        Self::Cbor,
         Self::JsonPatch,
         Self::MergePatch,
         Self::StrategicPatch,
         Self::Apply,
+        Self::ApplyCbor,
     ];
 
     /// Its media type.
@@ -43,10 +50,12 @@ impl Content {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
             Self::Protobuf => "application/vnd.kubernetes.protobuf",
+            Self::Cbor => "application/cbor",
             Self::JsonPatch => "application/json-patch+json",
             Self::MergePatch => "application/merge-patch+json",
             Self::StrategicPatch => "application/strategic-merge-patch+json",
             Self::Apply => "application/apply-patch+yaml",
+            Self::ApplyCbor => "application/apply-patch+cbor",
         }
     }
 }
@@ -123,7 +132,7 @@ pub async fn seeds(server: &Pool, content: Content) -> Result<Vec<Seed>> {
             seeds.extend(lasting()?);
             seeds
         }
-        Content::Yaml | Content::Protobuf => {
+        Content::Yaml | Content::Protobuf | Content::Cbor => {
             let mut seeds = Vec::new();
             for seed in creations()? {
                 // Custom objects have no protobuf, and a job's labels bear its first uid.
@@ -138,6 +147,7 @@ pub async fn seeds(server: &Pool, content: Content) -> Result<Vec<Seed>> {
         Content::MergePatch => merge_patches()?,
         Content::StrategicPatch => strategic_patches()?,
         Content::Apply => applies()?,
+        Content::ApplyCbor => applies()?.into_iter().map(in_cbor).collect::<Result<_>>()?,
     };
     // A kind whose maker is off in this release is not served.
     let (mut sound, mut unsound) = (Vec::new(), String::new());
@@ -162,6 +172,11 @@ async fn translated(server: &Pool, mut seed: Seed, content: Content) -> Result<S
     let headers = [("content-type", Content::Json.media_type()), ("accept", content.media_type())];
     let answer = server.send(seed.method, &seed.path, &headers, seed.body).await?;
     seed.body = answer.body.to_vec();
+    Ok(seed)
+}
+
+fn in_cbor(mut seed: Seed) -> Result<Seed> {
+    seed.body = cbor::encode(&serde_json::from_slice(&seed.body)?);
     Ok(seed)
 }
 

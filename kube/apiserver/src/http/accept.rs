@@ -13,6 +13,8 @@ pub enum Encoding {
     Yaml,
     /// `application/vnd.kubernetes.protobuf`.
     Protobuf,
+    /// `application/cbor`, and `application/cbor-seq` of a watch.
+    Cbor,
 }
 
 /// What becomes of the objects of an answer.
@@ -73,6 +75,7 @@ impl Encoding {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
             Self::Protobuf => "application/vnd.kubernetes.protobuf",
+            Self::Cbor => "application/cbor",
         }
     }
 
@@ -82,6 +85,7 @@ impl Encoding {
             Self::Json => "application/json",
             Self::Yaml => "application/yaml",
             Self::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            Self::Cbor => "application/cbor-seq",
         }
     }
 
@@ -92,6 +96,7 @@ impl Encoding {
             "application/json" => Some(Self::Json),
             "application/yaml" => Some(Self::Yaml),
             "application/vnd.kubernetes.protobuf" => Some(Self::Protobuf),
+            "application/cbor" => Some(Self::Cbor),
             _ => None,
         }
     }
@@ -120,9 +125,9 @@ pub fn unsupported_media_type(types: &str) -> Status {
 /// The media types of objects, for messages.
 pub fn media_types(protobuf: bool) -> &'static str {
     if protobuf {
-        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor"
     } else {
-        "application/json, application/yaml"
+        "application/json, application/yaml, application/cbor"
     }
 }
 
@@ -185,8 +190,12 @@ pub fn ranges(accept: &str) -> Vec<MediaRange> {
 }
 
 fn match_range(range: &MediaRange, offer: Offer) -> Option<Negotiated> {
-    let all =
-        [(Encoding::Json, "json"), (Encoding::Yaml, "yaml"), (Encoding::Protobuf, "vnd.kubernetes.protobuf")];
+    let all = [
+        (Encoding::Json, "json"),
+        (Encoding::Yaml, "yaml"),
+        (Encoding::Protobuf, "vnd.kubernetes.protobuf"),
+        (Encoding::Cbor, "cbor"),
+    ];
     let offered = all.into_iter().filter(|(encoding, _)| offer.protobuf || *encoding != Encoding::Protobuf);
     for (encoding, subtype) in offered {
         if range.admits("application", subtype) {
@@ -255,6 +264,13 @@ mod tests {
             ),
             ("application/json;as=Table;v=v2;g=meta.k8s.io", true, true, None),
             ("application/json;as=Table;v=v1;g=other", true, true, None),
+            ("application/cbor", true, false, Some((Cbor, Transform::None))),
+            (
+                "application/cbor;as=Table;v=v1;g=meta.k8s.io",
+                true,
+                true,
+                Some((Cbor, Transform::Table(MetaVersion::V1))),
+            ),
             ("text/html", true, true, None),
             ("garbage", true, true, None),
             ("application/json;q=0", true, true, None),

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, RETRY_AFTER, VARY};
 use http::{HeaderMap, Response, StatusCode};
 use jiff::Timestamp;
+use kube_object::cbor;
 use kube_object::protobuf::{self, InvalidProtobuf};
 use kube_object::status::Status;
 use serde_json::{Value, json};
@@ -205,6 +206,7 @@ pub(crate) fn encode(value: &Value, negotiated: Negotiated) -> Bytes {
     match negotiated.encoding {
         Encoding::Yaml => yaml::write(value).into(),
         Encoding::Protobuf => protobuf::encode(value).unwrap_or_default().into(),
+        Encoding::Cbor => cbor::encode(value).into(),
         Encoding::Json if negotiated.pretty => {
             let mut bytes = serde_json::to_vec_pretty(value).unwrap_or_default();
             bytes.push(b'\n');

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use kube_object::status::Status;
-use kube_object::{json, protobuf, strict};
+use kube_object::{cbor, json, protobuf, strict};
 use serde_json::Value;
 
 use super::accept::{Encoding, media_types, unsupported_media_type};
@@ -22,6 +22,7 @@ pub(super) fn object(headers: &HeaderMap, bytes: &Bytes, protobuf: bool) -> Resu
         Some(Encoding::Json) => read_json(bytes),
         Some(Encoding::Yaml) => read_yaml(bytes),
         Some(Encoding::Protobuf) if protobuf => read_protobuf(bytes),
+        Some(Encoding::Cbor) => read_cbor(bytes),
         Some(Encoding::Protobuf) | None => Err(unsupported_media_type(media_types(protobuf))),
     }
 }
@@ -43,12 +44,15 @@ pub(super) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool) -> Result<
         "application/merge-patch+json" => read_json(bytes).map(Patch::Merge),
         "application/strategic-merge-patch+json" if !custom => read_json(bytes).map(Patch::Strategic),
         "application/apply-patch+yaml" => read_configuration(bytes).map(Patch::Apply),
+        "application/apply-patch+cbor" => read_cbor(bytes).map(Patch::Apply),
         _ if custom => Err(unsupported_media_type(
-            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
+             application/apply-patch+cbor",
         )),
         _ => Err(unsupported_media_type(
             "application/json-patch+json, application/merge-patch+json, \
-             application/strategic-merge-patch+json, application/apply-patch+yaml",
+             application/strategic-merge-patch+json, application/apply-patch+yaml, \
+             application/apply-patch+cbor",
         )),
     }
 }
@@ -82,6 +86,13 @@ fn read_protobuf(bytes: &Bytes) -> Result<Body, Status> {
         Status::bad_request(format!("{error}{cause}"))
     })?;
     Ok(Body { value, typed: true, ..Body::default() })
+}
+
+fn read_cbor(bytes: &Bytes) -> Result<Body, Status> {
+    cbor::decode(bytes).map(Body::from).map_err(|error| match error {
+        cbor::InvalidCbor::TooLarge(error) => Status::too_large(error.to_string()),
+        error => Status::bad_request(format!("error decoding CBOR: {error}")),
+    })
 }
 
 fn read_yaml(bytes: &Bytes) -> Result<Body, Status> {

@@ -14,7 +14,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as HttpBody, Frame as BodyFrame};
 use jiff::Timestamp;
-use kube_object::protobuf;
+use kube_object::{cbor, protobuf};
 use serde_json::Value;
 
 use super::accept::{Encoding, Transform};
@@ -95,6 +95,7 @@ impl Events {
     fn event(&self, kind: &str, object: &Value) -> Bytes {
         match self.form.negotiated.encoding {
             Encoding::Protobuf => protobuf_frame(kind, object),
+            Encoding::Cbor => cbor::watch_event(kind, object).into(),
             Encoding::Json | Encoding::Yaml => line(kind, object),
         }
     }

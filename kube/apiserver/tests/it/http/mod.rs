@@ -6,6 +6,7 @@ mod admitted;
 mod aggregate;
 mod audited;
 mod bodies;
+mod cbor;
 mod discovery;
 mod fairness;
 mod front;
