@@ -1,6 +1,6 @@
 //! What a container that is brought back from images shares with one that is made.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
 use super::Ready;
 use crate::error::Error;
@@ -8,6 +8,11 @@ use crate::options::{CreateOptions, Stdio};
 use crate::plan::Plan;
 
 impl Ready<'_> {
+    /// For each mount its source, as its options want it, if it is a bind mount.
+    pub(crate) fn sources(&self) -> &[Option<OwnedFd>] {
+        &self.sources
+    }
+
     /// Gives up what was opened for init.
     pub(crate) fn close_sources(&mut self) {
         self.root = None;

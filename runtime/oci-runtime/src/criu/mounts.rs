@@ -3,19 +3,23 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use cgroup::{Cgroup, Layout, Mode};
-use rustix::fs::FileType;
+use rustix::fs::{FileType, Mode as OpenMode, OFlags};
 use sys::Namespace;
-use sys::mount::{self, Change, Propagation, UnmountFlags};
+use sys::mount::{self, Change, FsContext, Propagation, UnmountFlags, attr};
 use sys::root::{RootDir, file_type};
 
 use super::message::{EXT_MNT, Message};
 use crate::error::Error;
 use crate::init::Cover;
 use crate::plan::{MountKind, MountPlan, Plan};
+use crate::sources::in_root;
 
 /// A mount's name in the images, and what it is: at the dump where it is mounted, at the restore what
 /// is mounted.
@@ -46,17 +50,20 @@ pub(super) fn of_dump(plan: &Plan, pid: i32) -> Result<Vec<External>, Error> {
     Ok(found)
 }
 
-/// What a restore gives; the covers of masked paths are below `covers`.
+/// What a restore gives.
 pub(super) fn of_restore(
     plan: &Plan,
     bundle: &Path,
     cgroup: Option<&Cgroup>,
-    covers: &Path,
+    stage: &Stage,
 ) -> Result<Vec<External>, Error> {
     let mut given = Vec::new();
-    for mount in &plan.mounts {
+    for (at, mount) in plan.mounts.iter().enumerate() {
         match &mount.kind {
-            MountKind::Bind { source, .. } => given.push((mount.destination.clone(), bundle.join(source))),
+            MountKind::Bind { source, .. } => {
+                let staged = in_root(plan, source).is_none().then(|| stage.source(at));
+                given.push((mount.destination.clone(), staged.unwrap_or_else(|| bundle.join(source))));
+            }
             MountKind::Cgroup => {
                 let layout = Layout::detect()?;
                 for (at, controller) in hierarchies(plan, mount, &layout) {
@@ -71,8 +78,13 @@ pub(super) fn of_restore(
         }
     }
     given.extend(devices(plan).map(|path| (path.clone(), path)));
-    given.push((PathBuf::from(MASKED_FILE), covers.join("f")));
-    given.push((PathBuf::from(MASKED_DIR), covers.join("d")));
+    // So the images of others call masked files. Where it is a mount's name, too, it stays the mount's.
+    let null = PathBuf::from("/dev/null");
+    if given.iter().all(|(name, _)| *name != null) {
+        given.push((null, stage.covers().join("f")));
+    }
+    given.push((PathBuf::from(MASKED_FILE), stage.covers().join("f")));
+    given.push((PathBuf::from(MASKED_DIR), stage.covers().join("d")));
     Ok(given)
 }
 
@@ -87,7 +99,6 @@ pub(super) fn put(message: Message, dump: bool, mounts: &[External]) -> Message 
 
 /// Where a path of the spec leads in the container.
 fn real(inside: &RootDir, path: &Path) -> PathBuf {
-    use std::os::fd::AsRawFd;
     let found =
         inside.resolve(path).and_then(|fd| fs::read_link(format!("/proc/self/fd/{}", fd.as_raw_fd())));
     // The container may have taken it away.
@@ -148,21 +159,98 @@ fn unescape(field: &[u8]) -> PathBuf {
     PathBuf::from(OsString::from_vec(bytes))
 }
 
-/// Makes the root for CRIU at `stage`, and the covers at `covers`, in a mount namespace that ends with
-/// CRIU. It wants a root that is a mount itself, with every mount point of the container in it.
-pub(super) fn stage(plan: &Plan, bundle: &Path, stage: &Path, covers: &Path) -> Result<(), Error> {
-    let slave = Change { propagation: Some(Propagation::Slave), recursive: true, ..Change::default() };
-    mount::set_attributes_of_path(Path::new("/"), &slave).map_err(Error::path("make a slave of", "/"))?;
-    let bind = || {
-        let tree = mount::clone_path(&plan.root.path, true);
-        tree.and_then(|tree| mount::attach_path(&tree, stage)).map_err(Error::path("bind", &plan.root.path))
-    };
-    bind()?;
-    make_mount_points(plan, bundle, stage)?;
-    // Without the sources of bind mounts, which were there to take mount points of their own.
-    mount::unmount(stage, UnmountFlags::DETACH).map_err(Error::path("unmount", stage))?;
-    bind()?;
-    Cover::make().and_then(|cover| cover.attach(covers)).map_err(Error::path("mount", covers))
+/// Where a restore's mounts are made ready, in a mount namespace that ends with CRIU. Here these are
+/// empty directories, which go with this.
+pub(super) struct Stage {
+    /// CRIU wants a root that is a mount itself, with every mount point of the container in it.
+    pub(super) root: PathBuf,
+    sources: PathBuf,
+}
+
+impl Stage {
+    /// Below `state`. In a user namespace it is the container's root who takes the sources of mounts, and
+    /// the state directory is not his to enter.
+    pub(super) fn make(state: &Path, user_namespace: bool) -> Result<Self, Error> {
+        let sources = match user_namespace {
+            true => {
+                PathBuf::from(format!("/run/strake-restore-{:x}", RandomState::new().build_hasher().finish()))
+            }
+            false => state.join("sources"),
+        };
+        let stage = Self { root: state.join("root"), sources };
+        for dir in [&stage.root, &stage.sources] {
+            let made = fs::create_dir(dir)
+                .and_then(|()| fs::set_permissions(dir, fs::Permissions::from_mode(0o755)));
+            made.map_err(Error::path("make the directory", dir))?;
+        }
+        Ok(stage)
+    }
+
+    /// A detached mount with what is in `dir`, which anybody may enter and nobody write.
+    pub(super) fn show(&self, dir: &Path) -> std::io::Result<OwnedFd> {
+        let open = |path: &Path| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, OpenMode::empty());
+        // An overlay has the mode of what is on top.
+        let (top, below) = (open(&self.root)?, open(dir)?);
+        let context = FsContext::open("overlay")?;
+        let path = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
+        context.set("lowerdir", &format!("{}:{}", path(&top), path(&below)))?;
+        context.mount(attr::NOSUID | attr::NODEV | attr::NOEXEC)
+    }
+
+    fn source(&self, at: usize) -> PathBuf {
+        self.sources.join(at.to_string())
+    }
+
+    fn covers(&self) -> PathBuf {
+        self.sources.join("covers")
+    }
+
+    /// Makes them ready. `sources` are those of the plan's mounts.
+    pub(super) fn set(&self, plan: &Plan, bundle: &Path, sources: &[Option<OwnedFd>]) -> Result<(), Error> {
+        let slave = Change { propagation: Some(Propagation::Slave), recursive: true, ..Change::default() };
+        mount::set_attributes_of_path(Path::new("/"), &slave).map_err(Error::path("make a slave of", "/"))?;
+        let bind = || {
+            let tree = mount::clone_path(&plan.root.path, true);
+            tree.and_then(|tree| mount::attach_path(&tree, &self.root))
+                .map_err(Error::path("bind", &plan.root.path))
+        };
+        bind()?;
+        make_mount_points(plan, bundle, &self.root)?;
+        // Without the sources of bind mounts, which were there to take mount points of their own.
+        mount::unmount(&self.root, UnmountFlags::DETACH).map_err(Error::path("unmount", &self.root))?;
+        bind()?;
+        self.set_sources(sources).map_err(Error::path("mount the sources of mounts below", &self.sources))
+    }
+
+    fn set_sources(&self, sources: &[Option<OwnedFd>]) -> std::io::Result<()> {
+        let context = FsContext::open("tmpfs")?;
+        context.set("mode", "0711")?;
+        mount::attach_path(context.mount(attr::NOSUID | attr::NODEV | attr::NOEXEC)?, &self.sources)?;
+        fs::create_dir(self.covers())?;
+        Cover::make()?.attach(&self.covers())?;
+        for (at, tree) in sources.iter().enumerate() {
+            let Some(tree) = tree else { continue };
+            let path = self.source(at);
+            match file_type(tree)? {
+                FileType::Directory => fs::create_dir(&path)?,
+                _ => drop(fs::File::create(&path)?),
+            }
+            mount::attach_path(tree, &path)?;
+            // Once more without what is mounted below it: in a user namespace that is locked to it, and
+            // CRIU takes one mount at a time.
+            mount::attach_path(mount::clone_path(&path, false)?, &path)?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        for dir in [&self.root, &self.sources] {
+            // Nothing was ever mounted on them here.
+            let _ = fs::remove_dir(dir);
+        }
+    }
 }
 
 fn make_mount_points(plan: &Plan, bundle: &Path, stage: &Path) -> Result<(), Error> {
@@ -199,8 +287,8 @@ fn bind_for_now(root: &RootDir, mount: &MountPlan, source: &Path) -> std::io::Re
     mount::attach(&tree, &target)
 }
 
-/// The name of masked files in the images: as others have it, for whom they are null devices, too.
-const MASKED_FILE: &str = "/dev/null";
+/// The name of masked files in the images.
+const MASKED_FILE: &str = "masked-file";
 
 /// The name of masked directories.
 const MASKED_DIR: &str = "masked-directory";

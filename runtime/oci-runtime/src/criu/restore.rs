@@ -3,18 +3,20 @@
 use std::fs;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base::ContainerId;
 use oci_spec::runtime::Spec;
+use rustix::fs::AtFlags;
 use sys::{Namespace, NamespaceSet, Signal};
 
 use super::checkpoint::EXTERNAL_NAMESPACES;
 use super::message::{self, Kind, Message, Notify};
+use super::mounts::{self, Stage};
 use super::options::RestoreOptions;
 use super::session::{Session, Start};
 use super::version::Version;
-use super::{CriuError, DESCRIPTORS, Directories, common, mounts};
+use super::{CriuError, DESCRIPTORS, Directories, common};
 use crate::create::{Creation, Ready, relay};
 use crate::error::Error;
 use crate::hooks;
@@ -66,8 +68,6 @@ impl Restoration<'_> {
         let bundle = self.options.bundle.clone();
         let create = CreateOptions { bundle, relayed: self.options.relayed, ..CreateOptions::default() };
         let mut ready = self.creation.ready(id, self.plan, Rootfs::Path, &create)?;
-        // They were opened to be checked: CRIU takes paths.
-        ready.close_sources();
         self.creation.dir.write_first(&ready.record)?;
         let mut restored = Restored::default();
         let result = self.make(&mut ready, &mut restored);
@@ -84,16 +84,9 @@ impl Restoration<'_> {
         if !by_systemd {
             self.creation.make_cgroup(ready, true)?;
         }
-        let (root, covers) = (self.creation.dir.path.join("root"), self.creation.dir.path.join("covers"));
-        for dir in [&root, &covers] {
-            fs::create_dir(dir).map_err(Error::path("make the directory", dir))?;
-        }
+        let stage = Stage::make(&self.creation.dir.path, self.plan.namespaces.has(Namespace::User))?;
         let mut is_in = !by_systemd;
-        let result = self.by_criu(ready, restored, (&root, &covers), &mut is_in);
-        for dir in [&root, &covers] {
-            // Nothing was ever mounted on them here.
-            let _ = fs::remove_dir(dir);
-        }
+        let result = self.by_criu(ready, restored, &stage, &mut is_in);
         let result = result.and_then(|()| match restored.init {
             Some(_) => Ok(()),
             None => Err(CriuError::Nobody { log: Some(self.log.clone()) }.into()),
@@ -114,7 +107,7 @@ impl Restoration<'_> {
         &self,
         ready: &mut Ready<'_>,
         restored: &mut Restored,
-        (root, covers): (&Path, &Path),
+        stage: &Stage,
         is_in: &mut bool,
     ) -> Result<(), Error> {
         let joined = self.open_external_namespaces()?;
@@ -126,8 +119,9 @@ impl Restoration<'_> {
             namespaces: NamespaceSet::EMPTY.with(Namespace::Mount),
             log: Some(&self.log),
         };
-        let (plan, bundle) = (self.plan, &self.options.bundle);
-        let session = Session::start(&start, || mounts::stage(plan, bundle, root, covers))?;
+        let session = Session::start(&start, || stage.set(self.plan, &self.options.bundle, ready.sources()))?;
+        // They are CRIU's now, by paths.
+        ready.close_sources();
         if ready.record.systemd_unit.is_some() {
             self.creation.start_unit(ready, session.pid)?;
             ready.join_rdt(session.pid)?;
@@ -137,18 +131,38 @@ impl Restoration<'_> {
         }
         // CRIU mounts below them, which it may in its own mount namespace alone.
         let mounts = sys::namespace::open_of(Some(session.pid), Namespace::Mount);
-        let directories = mounts
+        let mut directories = mounts
             .and_then(|mounts| {
                 sys::namespace::visit_mounts(mounts, || Directories::open(&self.options.images, LOG))
             })
             .map_err(Error::system("enter CRIU's mount namespace"))??;
+        self.lend_images(&mut directories, stage);
         let common = common(&self.options.images, self.creation.spec, &directories, LOG);
-        let request = self.request(common, &ready.record, session.pid, &joined, (root, covers))?;
+        let request = self.request(common, &ready.record, session.pid, &joined, stage)?;
         let record = &mut ready.record;
         session.converse(Kind::Restore, &Kind::Restore.request(&request), &mut |notify, fd| {
             self.on_notify(record, restored, notify, fd)
         })?;
         session.finish_well()
+    }
+
+    /// In a user namespace it is the container's root who opens the images, before CRIU has taken his ids
+    /// and after, and their directory is the host's root's alone. They are shown in another one, which
+    /// anybody may enter who has it. CRIU's log and yards go to the directory itself.
+    ///
+    /// Where that cannot be, it stays as it is, for those who have made it readable.
+    fn lend_images(&self, directories: &mut Directories, stage: &Stage) {
+        let images = &self.options.images;
+        // Of a chain of dumps the earlier ones are beside this one, and a part of what is deduplicated is
+        // dropped from its file.
+        let earlier = rustix::fs::statat(&directories.images, PARENT_LINK, AtFlags::SYMLINK_NOFOLLOW);
+        if !self.plan.namespaces.has(Namespace::User) || earlier.is_ok() || images.auto_dedup {
+            return;
+        }
+        if let Ok(shown) = stage.show(&images.images) {
+            let itself = std::mem::replace(&mut directories.images, shown);
+            directories.work.get_or_insert(itself);
+        }
     }
 
     fn request(
@@ -157,14 +171,14 @@ impl Restoration<'_> {
         record: &ContainerRecord,
         criu: i32,
         joined: &[OwnedFd],
-        (root, covers): (&Path, &Path),
+        stage: &Stage,
     ) -> Result<Message, Error> {
         let options = self.options;
         let mut request = common
             .flag(message::EVASIVE_DEVICES, true)
             // Our child, not CRIU's.
             .flag(message::RST_SIBLING, true)
-            .text(message::ROOT, root.as_os_str().as_bytes());
+            .text(message::ROOT, stage.root.as_os_str().as_bytes());
         for (field, value, what) in [
             (message::LSM_PROFILE, &options.lsm_profile, "--lsm-profile"),
             (message::LSM_MOUNT_CONTEXT, &options.lsm_mount_context, "--lsm-mount-context"),
@@ -176,7 +190,7 @@ impl Restoration<'_> {
         }
         request = self.namespaces(request, joined)?;
         let cgroup = record.cgroup.as_ref();
-        let external = mounts::of_restore(self.plan, &options.bundle, cgroup, covers)?;
+        let external = mounts::of_restore(self.plan, &options.bundle, cgroup, stage)?;
         request = mounts::put(request, false, &external);
         request = cgroup_roots(request, criu)?;
         self.descriptors(request)
@@ -293,6 +307,9 @@ fn cgroup_roots(mut request: Message, criu: i32) -> Result<Message, Error> {
 }
 
 const LOG: &str = "restore.log";
+
+/// In the images, where the dump is that they add to.
+const PARENT_LINK: &str = "parent";
 
 /// Before, CRIU has a defect there.
 const CHANGES_LSM: u64 = 31_600;

@@ -87,6 +87,17 @@ impl Bundle {
         self.with(|spec| spec["mounts"].as_array_mut().unwrap().push(mount))
     }
 
+    /// With a user namespace whose ids are those from `base` on, and a root filesystem of theirs.
+    pub(crate) fn with_users(self, base: u32) -> Self {
+        let owner = format!("{base}:{base}");
+        run(Command::new("chown").args(["-hR", &owner]).arg(self.in_root(""))).ok();
+        self.with(|spec| {
+            let map = json!([{ "containerID": 0, "hostID": base, "size": 65_536 }]);
+            spec["linux"]["namespaces"].as_array_mut().unwrap().push(json!({ "type": "user" }));
+            (spec["linux"]["uidMappings"], spec["linux"]["gidMappings"]) = (map.clone(), map);
+        })
+    }
+
     /// A path in the root filesystem, from outside.
     pub(crate) fn in_root(&self, path: &str) -> PathBuf {
         self.dir.join("rootfs").join(path)

@@ -178,7 +178,7 @@ fn a_dump_is_asked_for_as_the_protocol_has_it() {
         let mounts = options["ext_mnt"].as_array().unwrap();
         for mount in [
             json!(["/volume", "/volume"]),
-            json!(["/proc/keys", "/dev/null"]),
+            json!(["/proc/keys", "masked-file"]),
             json!(["/sys/firmware", "masked-directory"]),
         ] {
             assert!(mounts.contains(&mount), "{mount} in {mounts:?}");
@@ -219,9 +219,10 @@ fn a_restore_is_asked_for_as_the_protocol_has_it() {
         let mounts = options["ext_mnt"].as_array().unwrap();
         let state = rig.bundle.state_root().join("c");
         for mount in [
-            json!(["/volume", rig.bundle.dir.join("volume")]),
-            json!(["/dev/null", state.join("covers/f")]),
-            json!(["masked-directory", state.join("covers/d")]),
+            json!(["/volume", state.join("sources/4")]),
+            json!(["masked-file", state.join("sources/covers/f")]),
+            json!(["masked-directory", state.join("sources/covers/d")]),
+            json!(["/dev/null", state.join("sources/covers/f")]),
         ] {
             assert!(mounts.contains(&mount), "{mount} in {mounts:?}");
         }
@@ -243,7 +244,64 @@ fn a_restore_is_asked_for_as_the_protocol_has_it() {
                 .any(|line| line.contains(":pids:") && line.ends_with(path.trim_start_matches('/')))
         );
         assert!(rig.bundle.dir.join("work/restore.log").exists());
-        assert!(!state.join("root").exists() && !state.join("covers").exists());
+        assert!(!state.join("root").exists() && !state.join("sources").exists());
+    });
+}
+
+/// With a real CRIU: `rt_42_a_program_goes_on_where_it_was`.
+#[test]
+fn a_user_namespaces_root_reaches_what_a_restore_gives() {
+    isolated(|| {
+        let bundle = Bundle::new().script("sleep 1000; true").with_users(100_000);
+        fs::set_permissions(bundle.dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        let volume = bundle.dir.join("volume");
+        fs::create_dir(&volume).unwrap();
+        let mut rig = Rig::new(bundle.mount(
+            json!({ "destination": "/volume", "type": "bind", "source": volume, "options": ["rbind"] }),
+        ));
+        rig.bundle.start();
+        rig.runs(&["checkpoint", "c"]).ok();
+        rig.plans(json!({ "user": 100_000 }));
+        rig.runs(&["restore", "-d", "c"]).ok();
+        let (request, _) = rig.asked();
+        let mounts = request["options"]["ext_mnt"].as_array().unwrap();
+        let given = |name: &str| -> Vec<&str> {
+            mounts.iter().filter(|pair| pair[0] == name).map(|pair| pair[1].as_str().unwrap()).collect()
+        };
+        let volume = given("/volume")[0];
+        let sources = PathBuf::from(volume).parent().unwrap().to_owned();
+        assert!(volume.starts_with("/run/strake-restore-"), "{volume}");
+        assert_eq!(given("masked-file"), [sources.join("covers/f").to_str().unwrap()]);
+        // The device, not a cover, though others call covers so.
+        assert_eq!(given("/dev/null"), ["/dev/null"]);
+        assert!(!sources.exists() && !rig.bundle.state_root().join("c/root").exists());
+        // What was shown of the images was a view: the log went to the directory itself.
+        assert!(rig.bundle.dir.join("checkpoint/restore.log").exists());
+    });
+}
+
+#[test]
+fn an_idmapped_mount_is_restored_with_its_map() {
+    isolated(|| {
+        let bundle = Bundle::new().script("sleep 1000; true");
+        let volume = bundle.dir.join("volume");
+        fs::create_dir(&volume).unwrap();
+        fs::write(volume.join("file"), "").unwrap();
+        let map = json!([{ "containerID": 0, "hostID": 5000, "size": 1000 }]);
+        let rig = Rig::new(bundle.mount(json!({ "destination": "/volume", "type": "bind", "source": volume,
+            "options": ["bind", "idmap"], "uidMappings": map, "gidMappings": map })));
+        let made = rig.bundle.create();
+        if made.code != 0 && made.stderr.contains("idmapped") {
+            // The file system of the temporary directory decides.
+            return;
+        }
+        made.ok();
+        rig.bundle.runtime(&["start", "c"]).ok();
+        let owner = || rig.bundle.runtime(&["exec", "c", "stat", "-c", "%u", "/volume/file"]);
+        assert_eq!(owner().ok(), "5000");
+        rig.runs(&["checkpoint", "c"]).ok();
+        rig.runs(&["restore", "-d", "c"]).ok();
+        assert_eq!(owner().ok(), "5000");
     });
 }
 

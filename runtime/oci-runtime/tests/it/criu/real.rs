@@ -2,6 +2,7 @@
 //! Linux 6.18.
 
 use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::process::Command;
 
 use serde_json::json;
@@ -27,20 +28,29 @@ fn rt_42_a_program_goes_on_where_it_was() {
     let real = criu();
     isolated(|| {
         for own_cgroups in [false, true] {
-            goes_on(real.as_deref(), own_cgroups);
+            goes_on(real.as_deref(), own_cgroups, false);
+        }
+        // The stand-in makes no user namespace, and CRIU that ignores cgroups none of cgroups, without which the
+        // container's root may mount none.
+        if real.is_some() {
+            goes_on(real.as_deref(), false, true);
         }
     });
 }
 
-fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
+fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool, own_users: bool) {
     let script = "i=0; while sleep 0.05; do i=$((i+1)); echo $i >> /volume/count; done";
     let bundle = Bundle::new().script(script).with(|spec| {
         if !own_cgroups {
             spec["linux"]["namespaces"].as_array_mut().unwrap().retain(|entry| entry["type"] != "cgroup");
         }
     });
+    let bundle = if own_users { bundle.with_users(OUTSIDE) } else { bundle };
     let volume = bundle.dir.join("volume");
     fs::create_dir(&volume).unwrap();
+    fs::set_permissions(&volume, fs::Permissions::from_mode(0o777)).unwrap();
+    // Nobody but the host's root gets there by a path.
+    fs::set_permissions(bundle.dir.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let mount = |destination: &str, source: &str, kind: &str, options: &[&str]| json!({ "destination": destination, "type": kind, "source": source, "options": options });
     let bundle = bundle.mount(mount("/volume", volume.to_str().unwrap(), "bind", &["rbind"])).mount(mount(
         "/sys/fs/cgroup",
@@ -64,6 +74,11 @@ fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
         rig.runs(&["checkpoint", "--manage-cgroups-mode", "ignore", "c"]).ok();
         assert!(!lives(pid));
         rig.bundle.assert_nothing_left();
+        if own_users {
+            // Not the container's root's.
+            let owner = fs::metadata(rig.bundle.dir.join("checkpoint")).unwrap();
+            assert_eq!((owner.mode() & 0o777, owner.uid()), (0o700, 0));
+        }
         let saved = count();
         rig.runs(&["restore", "-d", "--manage-cgroups-mode", "ignore", "c"]).ok();
         assert_eq!(rig.bundle.state()["status"], "running");
@@ -78,6 +93,8 @@ fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
                 .any(|line| line.contains(":pids:") && line.ends_with(path.trim_start_matches('/')))
         );
         if real.is_some() {
+            let users = fs::read_to_string(format!("/proc/{}/uid_map", rig.bundle.pid())).unwrap();
+            assert_eq!(users.contains(&OUTSIDE.to_string()), own_users, "{users}");
             let masked = rig.bundle.runtime(&["exec", "c", "sh", "-c", "cat /proc/keys; ls /sys/firmware"]);
             assert_eq!(masked.ok(), "");
         }
@@ -86,3 +103,6 @@ fn goes_on(real: Option<&std::path::Path>, own_cgroups: bool) {
     rig.bundle.runtime(&["delete", "--force", "c"]).ok();
     rig.bundle.assert_nothing_left();
 }
+
+/// Where the ids of a user namespace begin outside.
+const OUTSIDE: u32 = 100_000;

@@ -170,6 +170,23 @@ def become_init(wanted, mounts, go, ready):
     os.execv("/bin/sleep", ["sleep", "1000"])
 
 
+def reachable(paths, user):
+    """Whether somebody without privileges gets there."""
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(user)
+            os.setuid(user)
+            for path in paths:
+                os.stat(path)
+        except OSError as error:
+            note({"unreachable": str(error)})
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
 def restore(peer, wanted):
     images = peer.opened(wanted["images_dir_fd"])
     log(peer, wanted, PLAN.get("log", "(00.1) Restoring\n"))
@@ -181,6 +198,12 @@ def restore(peer, wanted):
     os.rmdir(yard)
     with open(os.path.join(images, "mounts")) as file:
         mounts = json.load(file)
+    if "user" in PLAN:
+        # As CRIU's first process has them: by descriptor, without a look into another's /proc.
+        directory = os.open(images, os.O_RDONLY)
+        shown = f"/proc/self/fd/{directory}/mounts"
+        given = dict(wanted["ext_mnt"])
+        assert reachable([given[name] for name in mounts] + [shown], PLAN["user"])
     if "errno" in PLAN:
         return peer.respond(RESTORE, False, (7, PLAN["errno"]))
     (go, released), (is_ready, ready) = os.pipe(), os.pipe()
