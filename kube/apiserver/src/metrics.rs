@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use crate::http::path::RequestInfo;
 
+mod process;
+
 /// Counts of one server.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -17,6 +19,7 @@ pub struct Metrics {
     in_flight_read_only: AtomicI64,
     dropped_mutating: AtomicU64,
     dropped_read_only: AtomicU64,
+    terminated: Mutex<BTreeMap<RequestLabels, u64>>,
     panics: AtomicU64,
 }
 
@@ -94,11 +97,24 @@ impl Subject {
     }
 
     fn write(&self, out: &mut String) {
-        let Self { verb, group, version, resource, subresource, scope, dry_run } = self;
+        self.write_labels(Some(self.dry_run), out);
+    }
+
+    /// All labels but whether it was a dry run.
+    fn write_place(&self, out: &mut String) {
+        self.write_labels(None, out);
+    }
+
+    fn write_labels(&self, dry_run: Option<&str>, out: &mut String) {
+        let Self { verb, group, version, resource, subresource, scope, dry_run: _ } = self;
+        out.push_str("component=\"apiserver\",");
+        if let Some(dry_run) = dry_run {
+            let _ = write!(out, "dry_run=\"{dry_run}\",");
+        }
         let _ = write!(
             out,
-            "component=\"apiserver\",dry_run=\"{dry_run}\",group=\"{group}\",resource=\"{resource}\",\
-             scope=\"{scope}\",subresource=\"{subresource}\",verb=\"{verb}\",version=\"{version}\""
+            "group=\"{group}\",resource=\"{resource}\",scope=\"{scope}\",subresource=\"{subresource}\",\
+             verb=\"{verb}\",version=\"{version}\""
         );
     }
 }
@@ -160,6 +176,13 @@ impl Metrics {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request that got no place or no answer in time.
+    pub fn terminated(&self, subject: Subject, code: u16) {
+        let mut terminated = self.terminated.lock().unwrap_or_else(PoisonError::into_inner);
+        let subject = Subject { dry_run: "", ..subject };
+        *terminated.entry(RequestLabels { subject, code }).or_default() += 1;
+    }
+
     /// Counts a handler that panicked.
     pub fn panicked(&self) {
         self.panics.fetch_add(1, Ordering::Relaxed);
@@ -176,7 +199,7 @@ impl Metrics {
         }
         head(&mut out, "apiserver_storage_revision", "gauge", "Newest revision of the store.");
         let _ = writeln!(out, "apiserver_storage_revision {revision}");
-        process(&mut out);
+        process::write(&mut out);
         out
     }
 
@@ -224,13 +247,21 @@ impl Metrics {
             let value = value.load(Ordering::Relaxed);
             let _ = writeln!(out, "apiserver_dropped_requests_total{{request_kind=\"{kind}\"}} {value}");
         }
+        let terminated = self.terminated.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        const TERMINATED: &str = "apiserver_request_terminations_total";
+        head(out, TERMINATED, "counter", "Requests that got no place or no answer in time.");
+        for (labels, count) in terminated {
+            let _ = write!(out, "{TERMINATED}{{code=\"{}\",", labels.code);
+            labels.subject.write_place(out);
+            let _ = writeln!(out, "}} {count}");
+        }
         head(out, "apiserver_request_panics_total", "counter", "Handlers that panicked.");
         let _ = writeln!(out, "apiserver_request_panics_total {}", self.panics.load(Ordering::Relaxed));
         head(out, "apiserver_longrunning_requests", "gauge", "Watches and other requests that stay open.");
         let gauges = self.long_running.lock().unwrap_or_else(PoisonError::into_inner);
         for (subject, gauge) in gauges.iter() {
             out.push_str("apiserver_longrunning_requests{");
-            subject.write(out);
+            subject.write_place(out);
             let _ = writeln!(out, "}} {}", number(gauge));
         }
     }
@@ -238,23 +269,6 @@ impl Metrics {
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
     let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-/// What the kernel says of this process.
-fn process(out: &mut String) {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return };
-    let field = |name: &str| -> Option<u64> {
-        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        line.split_whitespace().next()?.parse().ok()
-    };
-    if let Some(kib) = field("VmRSS:") {
-        head(out, "process_resident_memory_bytes", "gauge", "Resident memory.");
-        let _ = writeln!(out, "process_resident_memory_bytes {}", kib * 1024);
-    }
-    if let Some(threads) = field("Threads:") {
-        head(out, "process_threads", "gauge", "Threads.");
-        let _ = writeln!(out, "process_threads {threads}");
-    }
 }
 
 /// Upper limits of the buckets of durations, in seconds: upstream's.
@@ -277,6 +291,7 @@ mod tests {
         let subject = Subject::of(&info, true, false, false);
         metrics.request(subject.clone(), 200, Duration::from_millis(30));
         metrics.request(subject.clone(), 200, Duration::from_millis(1));
+        metrics.terminated(subject.clone(), 429);
         let gauge = metrics.long_running(subject);
         let text = metrics.text(&[("pods".to_owned(), 2)], 9);
         for line in [
@@ -286,6 +301,8 @@ mod tests {
             "verb=\"LIST\",version=\"v1\",le=\"0.05\"} 2",
             "verb=\"LIST\",version=\"v1\",le=\"+Inf\"} 2",
             "apiserver_storage_objects{resource=\"pods\"} 2",
+            "apiserver_request_terminations_total{code=\"429\",component=\"apiserver\",group=\"\",\
+             resource=\"pods\",scope=\"namespace\",subresource=\"\",verb=\"LIST\",version=\"v1\"} 1",
             "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0",
         ] {
             assert!(text.contains(line), "{line}\n{text}");

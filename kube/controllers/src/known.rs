@@ -50,6 +50,7 @@ resources! {
     volume_attachments = "storage.k8s.io" "v1" "volumeattachments";
     volume_attributes_classes = "storage.k8s.io" "v1" "volumeattributesclasses";
     ip_addresses = "networking.k8s.io" "v1" "ipaddresses";
+    service_cidrs = "networking.k8s.io" "v1" "servicecidrs";
     autoscalers = "autoscaling" "v2" "horizontalpodautoscalers";
     resource_claims = "resource.k8s.io" "v1" "resourceclaims";
     resource_claim_templates = "resource.k8s.io" "v1" "resourceclaimtemplates";

@@ -38,6 +38,7 @@ mod replicas;
 mod resource_claims;
 mod root_ca;
 mod service_accounts;
+mod service_cidrs;
 mod settings;
 #[cfg(test)]
 mod sim;
@@ -73,6 +74,7 @@ const ALL: &[Loop] = &[
     expiry::TOKENS,
     expiry::SERVER_LEASES,
     addresses::LOOP,
+    service_cidrs::LOOP,
     replicas::REPLICA_SETS,
     replicas::REPLICATION_CONTROLLERS,
     deployment::LOOP,

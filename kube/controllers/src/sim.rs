@@ -95,6 +95,7 @@ const RESOURCES: &[(&str, &str, &str, &str, bool)] = &[
     ("storage.k8s.io", "v1", "storageclasses", "StorageClass", false),
     ("storage.k8s.io", "v1", "volumeattributesclasses", "VolumeAttributesClass", false),
     ("networking.k8s.io", "v1", "ipaddresses", "IPAddress", false),
+    ("networking.k8s.io", "v1", "servicecidrs", "ServiceCIDR", false),
     ("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true),
     ("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim", true),
     ("resource.k8s.io", "v1", "resourceclaimtemplates", "ResourceClaimTemplate", true),

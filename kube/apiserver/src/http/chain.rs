@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -58,6 +59,8 @@ struct Course<'a> {
     flow: &'a OnceLock<Uids>,
     /// Gets what is recorded of the request.
     audited: &'a Audited<'a>,
+    /// Gets whether there was no place for the request.
+    turned_away: &'a AtomicBool,
 }
 
 /// What a request holds until it is answered.
@@ -104,7 +107,8 @@ impl Front {
         let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok()).map(str::to_owned);
         let head = *request.method() == Method::HEAD;
         let (flow, audited) = (OnceLock::new(), Audited::new(self.audit.as_ref(), &id));
-        let course = Course { deadline: None, flow: &flow, audited: &audited };
+        let turned_away = AtomicBool::new(false);
+        let course = Course { deadline: None, flow: &flow, audited: &audited, turned_away: &turned_away };
         let guarded = AssertUnwindSafe(self.measured(peer, request, course)).catch_unwind().await;
         let mut response = match guarded {
             Ok(Ok(response)) => audited.answered(response).await,
@@ -152,14 +156,19 @@ impl Front {
         let timeout = (!info.is_long_running()).then(|| timeout_of(&query));
         let deadline = timeout.map(|timeout| started + timeout);
         let work = self.pass(peer, request, info, query, Course { deadline, ..course });
+        let mut late = false;
         let result = match timeout {
             Some(timeout) => {
                 let timed = tokio::time::timeout(timeout, work).await;
+                late = timed.is_err();
                 timed.unwrap_or_else(|_| Err(timed_out()))
             }
             None => work.await,
         };
         let code = result.as_ref().map_or_else(|status| status.code, |response| response.status().as_u16());
+        if late || course.turned_away.load(Ordering::Relaxed) {
+            self.metrics.terminated(subject.clone(), code);
+        }
         self.metrics.request(subject, code, started.elapsed());
         result
     }
@@ -186,7 +195,8 @@ impl Front {
         }
         let user_agent = text(request.headers(), USER_AGENT).unwrap_or_default().to_owned();
         let context = Context { user, user_agent, deadline: course.deadline, ..Context::default() };
-        let place = self.admit(&context.user, &info, &query, course).await?;
+        let place = self.admit(&context.user, &info, &query, course).await;
+        let place = place.inspect_err(|_| course.turned_away.store(true, Ordering::Relaxed))?;
         self.permit(&context.user, &info, &query, audited.trail())?;
         let warnings = context.warnings.clone();
         let trail = audited.trail().cloned();

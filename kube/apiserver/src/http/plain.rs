@@ -1,14 +1,18 @@
 //! Paths that are no resources: discovery, health, version, metrics, OpenAPI, keys.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use client::Mirror as _;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, Response, StatusCode};
 use jiff::Timestamp;
+use kube_object::resource::GroupResource;
 use kube_object::status::Status;
 use serde_json::{Value, json};
 
+use super::Front;
 use super::accept::{MediaRange, Offer, negotiate, ranges};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
@@ -181,11 +185,50 @@ fn metrics(asked: &Asked<'_>) -> Response<Body> {
     let front = asked.front;
     let (objects, revision) = (front.stored)();
     let mut text = front.metrics.text(&objects, revision);
+    build_info(&mut text, &front.version);
+    unavailable(&mut text, front);
     text.extend(front.fairness().map(|fairness| fairness.metrics()));
     if let Some(audit) = &front.audit {
         text.push_str(&audit.metrics());
     }
     answer::bytes_answer(200, "text/plain; version=0.0.4; charset=utf-8", text)
+}
+
+fn build_info(text: &mut String, version: &Value) {
+    const NAME: &str = "kubernetes_build_info";
+    let _ = writeln!(text, "# HELP {NAME} What was built.\n# TYPE {NAME} gauge");
+    let labels: Vec<String> = [
+        ("build_date", "buildDate"),
+        ("compiler", "compiler"),
+        ("git_commit", "gitCommit"),
+        ("git_tree_state", "gitTreeState"),
+        ("git_version", "gitVersion"),
+        ("go_version", "goVersion"),
+        ("major", "major"),
+        ("minor", "minor"),
+        ("platform", "platform"),
+    ]
+    .into_iter()
+    .map(|(label, member)| format!("{label}={}", version.get(member).unwrap_or(&Value::Null)))
+    .collect();
+    let _ = writeln!(text, "{NAME}{{{}}} 1", labels.join(","));
+}
+
+/// Which servers of other groups do not answer.
+fn unavailable(text: &mut String, front: &Front) {
+    const NAME: &str = "aggregator_unavailable_apiservice";
+    let _ = writeln!(text, "# HELP {NAME} Whether an APIService is unavailable.\n# TYPE {NAME} gauge");
+    let services = GroupResource::new("apiregistration.k8s.io", "apiservices");
+    for service in front.registry.core.cache.items(&services, None) {
+        let service = service.value();
+        let name = service.pointer("/metadata/name").unwrap_or(&Value::Null);
+        let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
+        let available = conditions
+            .into_iter()
+            .flatten()
+            .any(|condition| condition["type"] == "Available" && condition["status"] == "True");
+        let _ = writeln!(text, "{NAME}{{name={name}}} {}", u8::from(!available));
+    }
 }
 
 fn paths(asked: &Asked<'_>) -> Vec<String> {

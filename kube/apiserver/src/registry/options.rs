@@ -72,6 +72,8 @@ pub(super) fn delete(query: Query<'_>, body: Option<&Value>) -> Result<DeleteOpt
     let mut options = DeleteOptions::default();
     let kind = GroupKind::new("meta.k8s.io", "DeleteOptions");
     let mut dry_run: Vec<&str> = Vec::new();
+    let said = |member: &str| query.iter().find(|(name, _)| name == member).map(|(_, value)| value.as_str());
+    one_way(said("propagationPolicy"), said("orphanDependents").is_some(), &kind)?;
     for (name, value) in query {
         match name.as_str() {
             "dryRun" => dry_run.push(value),
@@ -91,6 +93,9 @@ pub(super) fn delete(query: Query<'_>, body: Option<&Value>) -> Result<DeleteOpt
     let fields =
         body.as_object().ok_or_else(|| Status::bad_request("couldn't get version/kind; json parse error"))?;
     let text = |value: &Value| value.as_str().map(str::to_owned);
+    let said = |member: &str| fields.get(member).filter(|value| !value.is_null());
+    let policy = said("propagationPolicy").and_then(Value::as_str);
+    one_way(policy, said("orphanDependents").is_some(), &kind)?;
     for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
         match name.as_str() {
             "dryRun" => dry_run.extend(value.as_array().into_iter().flatten().filter_map(Value::as_str)),
@@ -108,6 +113,13 @@ pub(super) fn delete(query: Query<'_>, body: Option<&Value>) -> Result<DeleteOpt
     }
     options.dry_run = dry_run_of(&dry_run, &kind)?;
     Ok(options)
+}
+
+/// What becomes of dependents is said in the old way or in the new one.
+fn one_way(policy: Option<&str>, old: bool, kind: &GroupKind) -> Result<(), Status> {
+    let Some(policy) = policy.filter(|_| old) else { return Ok(()) };
+    let words = "orphanDependents and deletionPropagation cannot be both set";
+    Err(Status::invalid(kind, "", &[FieldError::invalid("propagationPolicy", policy, words)]))
 }
 
 fn orphan(orphan: bool) -> Propagation {

@@ -2,7 +2,8 @@
 
 use controllers::known::{
     config_maps, deployments, endpoint_slices, endpoints, namespaces, persistent_volume_claims,
-    persistent_volumes, pods, replica_sets, resource_quotas, secrets, service_accounts, services,
+    persistent_volumes, pods, replica_sets, resource_quotas, secrets, service_accounts, service_cidrs,
+    services,
 };
 use serde_json::{Value, json};
 
@@ -206,5 +207,37 @@ async fn volumes_are_bound_and_protected() {
             (found["status"]["phase"] == "Released").then_some(())
         })
         .await;
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_range_of_addresses_says_that_it_is_ready_and_waits_for_its_services() {
+    let cluster = Cluster::new().await;
+    namespace(&cluster, "a").await;
+    let range = json!({"metadata": {"name": "more"}, "spec": {"cidrs": ["10.99.0.0/24"]}});
+    cluster.create(service_cidrs(), "", range).await;
+    let ready = |range: &Value| range["status"]["conditions"][0]["status"].as_str().map(str::to_owned);
+    for name in ["kubernetes", "more"] {
+        cluster
+            .until(name, async |cluster| {
+                let range = cluster.get(service_cidrs(), "", name).await?;
+                (ready(&range).as_deref() == Some("True") && range["metadata"]["finalizers"][0].is_string())
+                    .then_some(())
+            })
+            .await;
+    }
+    let service =
+        json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "10.99.0.5", "ports": [{"port": 80}]}});
+    cluster.create(services(), "a", service).await;
+    cluster.delete(service_cidrs(), "", "more", "Background").await;
+    let terminating = async |cluster: &Cluster| {
+        let range = cluster.get(service_cidrs(), "", "more").await.expect("it is in use");
+        (range["status"]["conditions"][0]["reason"] == "Terminating").then_some(())
+    };
+    cluster.until("the wait", terminating).await;
+    cluster.delete(services(), "a", "s", "Background").await;
+    let gone =
+        async |cluster: &Cluster| cluster.get(service_cidrs(), "", "more").await.is_none().then_some(());
+    cluster.until("the end", gone).await;
     cluster.stop().await;
 }

@@ -160,6 +160,10 @@ async fn api_services() {
     let missing = eventually(async || available(&front.get(&own).await.json()));
     assert_eq!(missing.await, ("False".to_owned(), "ServiceNotFound".to_owned()));
     let foos = "/apis/other.example.com/v1/namespaces/a/foos/x?q=1";
+    for line in ["v1.other.example.com\"} 1\n", "v1.apps\"} 0\n"] {
+        let line = format!("aggregator_unavailable_apiservice{{name=\"{line}");
+        eventually(async || front.get("/metrics").await.text().contains(&line).then_some(())).await;
+    }
     let refused = front.get(foos).await;
     assert_eq!((refused.code, refused.text()), (503, "service unavailable\n"));
     assert_eq!(refused.header("content-type"), "text/plain; charset=utf-8");

@@ -103,5 +103,20 @@ async fn wrong_queries_are_refused() {
         let answer = front.get(&format!("{MAPS}?{query}")).await;
         assert_eq!(answer.code, code, "{query}: {}", answer.text());
     }
+    let one = format!("{MAPS}/kube-root-ca.crt");
+    let both = r#"{"propagationPolicy":"Orphan","orphanDependents":true}"#;
+    for (query, body, words) in [
+        ("?propagationPolicy=Foo", "", "propagationPolicy: Unsupported value"),
+        ("?dryRun=Some", "", "dryRun: Unsupported value"),
+        ("?propagationPolicy=Orphan&orphanDependents=true", "", BOTH),
+        ("", both, BOTH),
+    ] {
+        let answer = front.ask("DELETE", &format!("{one}{query}"), "application/json", body).await;
+        let json = answer.json();
+        assert_eq!((answer.code, json["reason"].as_str()), (422, Some("Invalid")), "{query}{body}");
+        assert!(json["message"].as_str().is_some_and(|said| said.contains(words)), "{json}");
+    }
     front.end().await;
 }
+
+const BOTH: &str = "orphanDependents and deletionPropagation cannot be both set";

@@ -36,7 +36,12 @@ async fn tells_how_it_is() {
     assert_eq!(front.get("/readyz/nothing").await.code, 404);
     let metrics = front.get("/metrics").await;
     assert!(metrics.header("content-type").starts_with("text/plain; version=0.0.4"));
-    for name in ["apiserver_request_total{", "apiserver_storage_objects{resource=\"namespaces\"} 4"] {
+    for name in [
+        "apiserver_request_total{",
+        "apiserver_storage_objects{resource=\"namespaces\"} 4",
+        "git_version=\"v1.36",
+        "process_start_time_seconds ",
+    ] {
         assert!(metrics.text().contains(name), "{name}");
     }
     let nothing = front.get("/nothing").await;
@@ -56,6 +61,10 @@ async fn refuses_when_there_are_too_many() {
     let refused = whole(nobody).await;
     assert_eq!((refused.code, refused.header("retry-after")), (429, "1"));
     assert_eq!(refused.json()["reason"], "TooManyRequests");
+    let metrics = front.get("/metrics").await;
+    let counted =
+        metrics.text().lines().find(|line| line.starts_with("apiserver_request_terminations_total{"));
+    assert!(counted.is_some_and(|line| line.contains("code=\"429\"") && line.ends_with(" 1")), "{counted:?}");
     front.end().await;
 }
 
