@@ -107,10 +107,16 @@ impl FieldError {
         Self::new(FieldErrorReason::NotFound, field, Some(bad_value.into()), "")
     }
 
-    /// The value is not one of `supported`.
+    /// The value is not one of `supported`, which upstream has as a set: it is shown in order.
     pub fn not_supported(field: impl Into<String>, bad_value: impl Into<Value>, supported: &[&str]) -> Self {
-        let mut values: Vec<_> = supported.iter().map(|value| format!("\"{value}\"")).collect();
-        values.sort();
+        let mut supported = supported.to_vec();
+        supported.sort_unstable();
+        Self::not_listed(field, bad_value, &supported)
+    }
+
+    /// The value is not one of `supported`, which is shown as it stands.
+    pub fn not_listed(field: impl Into<String>, bad_value: impl Into<Value>, supported: &[&str]) -> Self {
+        let values: Vec<_> = supported.iter().map(|value| format!("\"{value}\"")).collect();
         let detail = if values.is_empty() {
             String::new()
         } else {
@@ -199,6 +205,10 @@ mod tests {
             (
                 FieldError::not_supported("t", "x", &["b", "a"]),
                 "t: Unsupported value: \"x\": supported values: \"a\", \"b\"",
+            ),
+            (
+                FieldError::not_listed("t", "x", &["b", "a"]),
+                "t: Unsupported value: \"x\": supported values: \"b\", \"a\"",
             ),
             (FieldError::duplicate("p[1]", "x"), "p[1]: Duplicate value: \"x\""),
             (FieldError::too_long("n", 63), "n: Too long: may not be more than 63 bytes"),

@@ -133,7 +133,7 @@ fn propagation(value: &str, kind: &GroupKind) -> Result<Propagation, Status> {
         "Foreground" => Ok(Propagation::Foreground),
         other => {
             let known = ["Foreground", "Background", "Orphan", "nil"];
-            let error = FieldError::not_supported("propagationPolicy", other, &known);
+            let error = FieldError::not_listed("propagationPolicy", other, &known);
             Err(Status::invalid(kind, "", &[error]))
         }
     }

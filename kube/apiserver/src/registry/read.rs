@@ -282,7 +282,7 @@ fn check_list(options: &ListOptions) -> Result<(), Status> {
         ("Exact" | "NotOlderThan", _) => Ok(()),
         (other, _) => {
             let known = ["Exact", "NotOlderThan", ""];
-            Err(invalid(FieldError::not_supported("resourceVersionMatch", other, &known)))
+            Err(invalid(FieldError::not_listed("resourceVersionMatch", other, &known)))
         }
     }
 }

@@ -27,8 +27,8 @@ pub(in crate::validation) fn check(spec: &Value, pod: &str, path: &PathRef<'_>, 
     containers::ephemeral(&all, &path.child("ephemeralContainers"), errors);
     resources::of_pod(spec, &all.claims, path, errors);
     network::host_network(spec, !pod.is_empty(), path, errors);
-    words::one_of(&spec["restartPolicy"], &RESTART_POLICIES, &path.child("restartPolicy"), errors);
-    words::one_of(&spec["dnsPolicy"], &DNS_POLICIES, &path.child("dnsPolicy"), errors);
+    words::one_listed(&spec["restartPolicy"], &RESTART_POLICIES, &path.child("restartPolicy"), errors);
+    words::one_listed(&spec["dnsPolicy"], &DNS_POLICIES, &path.child("dnsPolicy"), errors);
     metadata::labels(&spec["nodeSelector"], &path.child("nodeSelector"), errors);
     security::of_pod(spec, &path.child("securityContext"), errors);
     scheduling::affinity(&spec["affinity"], &path.child("affinity"), errors);

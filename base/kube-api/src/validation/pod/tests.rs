@@ -141,8 +141,13 @@ fn names_and_required_members() {
         (
             pod(json!({"restartPolicy": "Maybe"})),
             &[
-                "spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+                "spec.restartPolicy: Unsupported value: \"Maybe\": supported values: \"Always\", \"OnFailure\", \"Never\"",
             ],
+        ),
+        (
+            pod(json!({"dnsPolicy": "Mine"})),
+            &["spec.dnsPolicy: Unsupported value: \"Mine\": supported values: \"ClusterFirstWithHostNet\", \
+               \"ClusterFirst\", \"Default\", \"None\""],
         ),
         (
             pod(json!({"dnsPolicy": "None"})),

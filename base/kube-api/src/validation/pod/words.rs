@@ -59,6 +59,21 @@ pub(in crate::validation) fn one_of(value: &Value, known: &[&str], path: &PathRe
     }
 }
 
+/// The text must be there and one of those listed, which are shown in the list's order.
+pub(in crate::validation) fn one_listed(
+    value: &Value,
+    list: &[&str],
+    path: &PathRef<'_>,
+    errors: &mut Errors,
+) {
+    let value = text(value);
+    if value.is_empty() {
+        errors.push(FieldError::required(path, ""));
+    } else if !list.contains(&value) {
+        errors.push(FieldError::not_listed(path, value, list));
+    }
+}
+
 /// The text must be one of those known if it is there at all.
 pub(in crate::validation) fn if_set_one_of(
     value: &Value,

@@ -103,10 +103,17 @@ async fn wrong_queries_are_refused() {
         let answer = front.get(&format!("{MAPS}?{query}")).await;
         assert_eq!(answer.code, code, "{query}: {}", answer.text());
     }
+    let listed = front.get(&format!("{MAPS}?resourceVersion=5&resourceVersionMatch=Near")).await.json();
+    let words = r#"Unsupported value: "Near": supported values: "Exact", "NotOlderThan", """#;
+    assert!(listed["message"].as_str().is_some_and(|said| said.ends_with(words)), "{listed}");
     let one = format!("{MAPS}/kube-root-ca.crt");
     let both = r#"{"propagationPolicy":"Orphan","orphanDependents":true}"#;
     for (query, body, words) in [
-        ("?propagationPolicy=Foo", "", "propagationPolicy: Unsupported value"),
+        (
+            "?propagationPolicy=Foo",
+            "",
+            "supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\"",
+        ),
         ("?dryRun=Some", "", "dryRun: Unsupported value"),
         ("?propagationPolicy=Orphan&orphanDependents=true", "", BOTH),
         ("", both, BOTH),
