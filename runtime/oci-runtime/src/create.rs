@@ -82,6 +82,8 @@ pub(crate) struct Ready<'a> {
     sources: Vec<Option<OwnedFd>>,
     device_sources: Vec<Option<OwnedFd>>,
     late_sources: bool,
+    /// Its user namespace was there before it.
+    maps_are_written: bool,
     joins: Vec<(Namespace, OwnedFd)>,
     pub(crate) record: ContainerRecord,
     timeline: init::Timeline,
@@ -198,6 +200,7 @@ impl Creation<'_> {
             sources,
             device_sources,
             late_sources,
+            maps_are_written: false,
             joins,
             record,
             timeline,
@@ -324,10 +327,16 @@ impl Creation<'_> {
         let gate = self.gated.then(|| Gate::make(&self.dir.path)).transpose();
         let gate = gate.map_err(Error::path("make the start gate in", &self.dir.path))?;
         let (ours, theirs) = sys::fdpass::message_pair().map_err(Error::system("make a socket pair"))?;
-        let Joins { user, pid, first, later } = Joins::of(std::mem::take(&mut ready.joins), ready.plan);
+        let Joins { mut user, pid, first, later } = Joins::of(std::mem::take(&mut ready.joins), ready.plan);
         ready.joins = later;
+        let mut make = ready.plan.namespaces.make.without(Namespace::Cgroup);
+        let premade = maps::namespace_for_clocks(ready.plan, ready.record.setgroups_denied)?;
+        if premade.is_some() {
+            (make, user) = (make.without(Namespace::User), premade);
+            ready.maps_are_written = true;
+        }
         let birth = Birth {
-            make: ready.plan.namespaces.make.without(Namespace::Cgroup),
+            make,
             first: &first,
             user: user.as_ref().map(AsFd::as_fd),
             pid: pid.as_ref().map(AsFd::as_fd),
@@ -602,7 +611,9 @@ impl Parent<'_> {
 
     fn write_maps(&self, ready: &Ready<'_>) -> Result<(), Error> {
         let Some(maps) = &ready.plan.id_maps else { return Ok(()) };
-        maps::write(self.pid, maps, ready.record.setgroups_denied)?;
+        if !ready.maps_are_written {
+            maps::write(self.pid, maps, ready.record.setgroups_denied)?;
+        }
         raise_hard_limits(self.pid, &ready.plan.process.rlimits);
         self.channel.go().map_err(Error::system("release init"))
     }

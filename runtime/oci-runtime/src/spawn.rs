@@ -1,7 +1,7 @@
 //! The clone: one `clone3` with every namespace, after what must be joined before it.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use sys::clone::{CloneOptions, Forked, clone3};
@@ -37,10 +37,10 @@ impl Birth<'_> {
 
 /// Forks. Our own namespaces are afterwards as they were.
 pub(crate) fn spawn(birth: &Birth<'_>) -> io::Result<Forked> {
-    if birth.by_helper() { spawn_by_helper(birth) } else { spawn_here(birth, false) }
+    if birth.by_helper() { spawn_by_helper(birth) } else { spawn_here(birth, false, clocks(birth)?) }
 }
 
-fn spawn_here(birth: &Birth<'_>, sibling: bool) -> io::Result<Forked> {
+fn spawn_here(birth: &Birth<'_>, sibling: bool, clocks: Option<fs::File>) -> io::Result<Forked> {
     let mut make = birth.make;
     let own_pid = match birth.pid {
         Some(fd) => Some(switch_for_children(fd, Namespace::Pid)?),
@@ -50,7 +50,7 @@ fn spawn_here(birth: &Birth<'_>, sibling: bool) -> io::Result<Forked> {
         [] => None,
         offsets => {
             make = make.without(Namespace::Time);
-            Some(make_time_namespace(offsets)?)
+            Some(make_time_namespace(offsets, clocks)?)
         }
     };
     let options =
@@ -73,11 +73,17 @@ fn switch_for_children(fd: BorrowedFd<'_>, kind: Namespace) -> io::Result<OwnedF
     Ok(own)
 }
 
-fn make_time_namespace(offsets: &[TimeOffset]) -> io::Result<OwnedFd> {
+/// Where the offsets are written. It is opened with our rights: in a user namespace it is still ours.
+fn clocks(birth: &Birth<'_>) -> io::Result<Option<fs::File>> {
+    let open = || fs::OpenOptions::new().write(true).open("/proc/self/timens_offsets");
+    (!birth.time_offsets.is_empty()).then(open).transpose()
+}
+
+fn make_time_namespace(offsets: &[TimeOffset], clocks: Option<fs::File>) -> io::Result<OwnedFd> {
     let own = sys::namespace::open_of(None, Namespace::Time)?;
     sys::namespace::unshare(NamespaceSet::EMPTY.with(Namespace::Time))?;
     let lines: String = offsets.iter().map(|o| format!("{} {} {}\n", o.clock, o.secs, o.nanosecs)).collect();
-    fs::write("/proc/self/timens_offsets", lines)?;
+    clocks.map_or(Ok(()), |mut file| file.write_all(lines.as_bytes()))?;
     Ok(own)
 }
 
@@ -89,12 +95,13 @@ fn spawn_by_helper(birth: &Birth<'_>) -> io::Result<Forked> {
         Forked::Child => {
             drop(ours);
             let inner = Birth { user: None, first: &[], into_cgroup: None, ..*birth };
+            let clocks = clocks(birth);
             let first = birth.first.iter().try_for_each(|(kind, fd)| sys::namespace::join(fd, *kind));
             let joined = first.and_then(|()| match birth.user {
                 Some(user) => sys::namespace::join(user, Namespace::User).and_then(|()| own_the_namespace()),
                 None => Ok(()),
             });
-            let result = joined.and_then(|()| spawn_here(&inner, true));
+            let result = joined.and(clocks).and_then(|clocks| spawn_here(&inner, true, clocks));
             match result {
                 Ok(Forked::Child) => Ok(Forked::Child),
                 Ok(Forked::Parent { pid, pidfd }) => {

@@ -2,19 +2,33 @@
 //! than his own (`newuidmap(1)`, `newgidmap(1)`).
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use sys::Namespace;
 use sys::idmap::{IdMaps, IdRange, write_maps};
 use sys::procfs::Procfs;
 
 use crate::error::Error;
+use crate::plan::Plan;
+
+/// A time namespace with offsets belongs to the user namespace of who makes it, and is made before init:
+/// that of the container must be there then.
+pub(super) fn namespace_for_clocks(plan: &Plan, setgroups_denied: bool) -> Result<Option<OwnedFd>, Error> {
+    let wanted = !plan.time_offsets.is_empty() && plan.namespaces.makes(Namespace::User);
+    match &plan.id_maps {
+        Some(maps) if wanted && !setgroups_denied && sys::user::effective_uid() == 0 => {
+            let made = sys::idmap::user_namespace(maps);
+            made.map(Some).map_err(Error::system(MAPS))
+        }
+        _ => Ok(None),
+    }
+}
 
 /// Writes the maps of the namespace that `pid` was made in.
 pub(super) fn write(pid: i32, maps: &IdMaps, setgroups_denied: bool) -> Result<(), Error> {
-    let failed = Error::system(
-        "write the id maps of the user namespace (are the host ids inside the runtime's own map?)",
-    );
+    let failed = Error::system(MAPS);
     let proc = Procfs::host().map_err(Error::system("open /proc"))?;
     if sys::user::effective_uid() == 0 || is_own_alone(maps) {
         return write_maps(&proc, pid, maps, setgroups_denied).map_err(failed);
@@ -52,6 +66,8 @@ fn arguments(pid: i32, ranges: &[IdRange]) -> Vec<String> {
     let numbers = ranges.iter().flat_map(|range| [range.inside, range.outside, range.count]);
     std::iter::once(pid.to_string()).chain(numbers.map(|number| number.to_string())).collect()
 }
+
+const MAPS: &str = "write the id maps of the user namespace (are the host ids inside the runtime's own map?)";
 
 #[cfg(test)]
 mod tests {

@@ -344,6 +344,39 @@ fn ns_09_clocks_are_shifted() {
     });
 }
 
+/// Shifted or not: otherwise its root could not go into it, and CRIU not save it.
+#[test]
+fn ns_09_a_time_namespace_belongs_to_the_containers_users() {
+    isolated(|| {
+        let owner_of = |bundle: &Bundle| {
+            let time = std::fs::File::open(format!("/proc/{}/ns/time", bundle.pid())).unwrap();
+            let owner = sys::namespace::owner(time).and_then(sys::namespace::id).unwrap();
+            format!("user:[{}]", owner.ino)
+        };
+        let container = |user: Value, offsets: Value| {
+            let bundle = Bundle::new().script("cat /proc/uptime; sleep 1000").with(|spec| {
+                add(spec, json!({ "type": "time" }));
+                add(spec, user);
+                maps(spec);
+                spec["linux"]["timeOffsets"] = offsets;
+            });
+            bundle.start();
+            bundle
+        };
+        let shifted = json!({ "boottime": { "secs": 7_000_000 } });
+        let first = container(json!({ "type": "user" }), json!({}));
+        assert_eq!(owner_of(&first), of_container(&first, "user"));
+        let users = format!("/proc/{}/ns/user", first.pid());
+        for user in [json!({ "type": "user" }), json!({ "type": "user", "path": users })] {
+            let second = container(user, shifted.clone());
+            assert_eq!(owner_of(&second), of_container(&second, "user"));
+            assert!(wait_until(std::time::Duration::from_secs(5), || second.printed().contains('.')));
+            let uptime: f64 = second.printed().split_whitespace().next().unwrap().parse().unwrap();
+            assert!(uptime > 7_000_000.0, "{uptime}");
+        }
+    });
+}
+
 #[test]
 fn sysctls_are_set_in_the_containers_namespaces_only() {
     isolated(|| {
