@@ -1,6 +1,7 @@
 //! A sound body made unsound: bytes that flip, go missing or come twice; values of another type
 //! in a sound tree; keys that stand twice.
 
+use kube_object::cbor;
 use serde_json::Value;
 
 use crate::random::Random;
@@ -11,6 +12,12 @@ pub(crate) fn mutate(random: &mut Random, seed: &[u8]) -> Vec<u8> {
         && random.below(3) > 0
     {
         return other_values(random, value);
+    }
+    if let Ok(value) = cbor::decode(seed)
+        && random.below(3) > 0
+        && let Ok(value) = serde_json::from_slice(&other_values(random, value))
+    {
+        return cbor::encode(&value);
     }
     other_bytes(random, seed.to_vec())
 }

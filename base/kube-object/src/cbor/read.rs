@@ -3,13 +3,12 @@
 use base::{Classified, ErrorClass};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jiff::Timestamp;
 use serde_json::{Map, Number, Value};
 
 use super::major;
-use crate::json::{Budget, OverBudget, text_len};
-
-/// Deepest nesting that is read, tags included.
-const DEPTH_MAX: usize = 64;
+use crate::json::{Budget, DEPTH_MAX, OverBudget, text_len};
+use crate::time::Time;
 
 /// The bytes are not CBOR, or not such as an object can be made of.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -119,20 +118,19 @@ impl<'a> Reader<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Result<Value, InvalidCbor> {
-        if depth > DEPTH_MAX {
-            return Err(InvalidCbor::TooDeep);
-        }
-        let head = self.head()?;
-        match head.major {
-            major::UNSIGNED | major::NEGATIVE => {
-                let value = i64::try_from(head.argument).map_err(|_| InvalidCbor::Overflow(head.at))?;
-                Ok(Value::from(if head.major == major::NEGATIVE { !value } else { value }))
+        let mut head = self.head()?;
+        while head.major == major::TAG {
+            if let Some(value) = self.tagged(&head)? {
+                return Ok(value);
             }
-            major::BYTES | major::TEXT => self.text(&head).map(Value::String),
+            head = self.head()?;
+        }
+        match head.major {
+            major::ARRAY | major::MAP if depth >= DEPTH_MAX => Err(InvalidCbor::TooDeep),
             major::ARRAY => self.array(&head, depth),
             major::MAP => self.map(&head, depth),
-            major::TAG => self.tagged(&head, depth),
-            _ => simple(&head),
+            major::BYTES | major::TEXT => self.text(&head).map(Value::String),
+            _ => plain(&head),
         }
     }
 
@@ -202,22 +200,52 @@ impl<'a> Reader<'a> {
         Ok(bytes)
     }
 
-    /// What a tag says of its content: how bytes are to be spelled. Others are passed over.
-    fn tagged(&mut self, tag: &Head, depth: usize) -> Result<Value, InvalidCbor> {
+    /// The content of a tag that says what it means: a time, or how bytes are to be spelled. Others
+    /// are passed over.
+    fn tagged(&mut self, tag: &Head) -> Result<Option<Value>, InvalidCbor> {
         let spell: fn(&[u8]) -> String = match tag.argument {
-            1 => return Err(tag.foreign("a time in seconds")),
+            0 | 1 => return self.time(tag).map(Some),
             2 | 3 => return Err(tag.foreign("a bignum")),
             21 => |bytes| URL_SAFE_NO_PAD.encode(bytes),
             22 => |bytes| STANDARD.encode(bytes),
             23 => |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-            _ => return self.value(depth + 1),
+            _ => return Ok(None),
         };
         if self.bytes.get(self.at).is_none_or(|first| first >> 5 != major::BYTES) {
-            return self.value(depth + 1);
+            return Ok(None);
         }
         let head = self.head()?;
-        self.chunks(&head).map(|bytes| Value::String(spell(&bytes)))
+        self.chunks(&head).map(|bytes| Some(Value::String(spell(&bytes))))
     }
+
+    /// A time as RFC 3339 has it: it is there as text, or as seconds since 1970.
+    fn time(&mut self, tag: &Head) -> Result<Value, InvalidCbor> {
+        let head = self.head()?;
+        let text = match (tag.argument, head.major) {
+            (0, major::TEXT) => Some(self.text(&head)?).filter(|text| Time::parse(text).is_ok()),
+            (0, _) | (_, major::BYTES..=major::TAG) => None,
+            _ => rfc3339(&plain(&head)?),
+        };
+        text.map(Value::String).ok_or_else(|| tag.foreign("a tagged value that is no time"))
+    }
+}
+
+fn rfc3339(seconds: &Value) -> Option<String> {
+    let (whole, part) = match (seconds.as_i64(), seconds.as_f64()?) {
+        (Some(whole), _) => (whole, 0.0),
+        (None, seconds) => (seconds.trunc() as i64, seconds.fract()),
+    };
+    let at = Timestamp::new(whole, (part * 1e9) as i32).ok()?;
+    Time::from_unix(at.as_second()).map(|_| at.to_string())
+}
+
+/// A value that is whole with its head.
+fn plain(head: &Head) -> Result<Value, InvalidCbor> {
+    if !matches!(head.major, major::UNSIGNED | major::NEGATIVE) {
+        return simple(head);
+    }
+    let value = i64::try_from(head.argument).map_err(|_| InvalidCbor::Overflow(head.at))?;
+    Ok(Value::from(if head.major == major::NEGATIVE { !value } else { value }))
 }
 
 fn simple(head: &Head) -> Result<Value, InvalidCbor> {

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::{InvalidCbor, decode, encode, watch_event};
+use crate::json::DEPTH_MAX;
 
 fn hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b' ').collect();
@@ -71,6 +72,10 @@ fn other_encoders_are_read() {
         ("d6 6161", json!("a")),
         ("d8ff 01", json!(1)),
         ("c0 74323032362d30312d30315430303a30303a30305a", json!("2026-01-01T00:00:00Z")),
+        ("c1 1a514b67b0", json!("2013-03-21T20:04:00Z")),
+        ("c1 fb41d452d9ec200000", json!("2013-03-21T20:04:00.5Z")),
+        ("c1 20", json!("1969-12-31T23:59:59Z")),
+        ("c1 f9bc00", json!("1969-12-31T23:59:59Z")),
         ("d9d9f7d9d9f7 01", json!(1)),
     ] {
         assert_eq!(decode(&hex(bytes)), Ok(value), "{bytes}");
@@ -105,7 +110,13 @@ fn what_is_no_object_is_refused() {
         ("1b8000000000000000", Overflow(0)),
         ("3b8000000000000000", Overflow(0)),
         ("c2 4101", foreign("a bignum", 0)),
-        ("c1 01", foreign("a time in seconds", 0)),
+        ("c0 6474657874", foreign("a tagged value that is no time", 0)),
+        ("c0 54323032362d30312d30315430303a30303a30305a", foreign("a tagged value that is no time", 0)),
+        ("c1 6474657874", foreign("a tagged value that is no time", 0)),
+        ("c1 1b0000003afff44181", foreign("a tagged value that is no time", 0)),
+        ("c1 fb7fefffffffffffff", foreign("a tagged value that is no time", 0)),
+        ("c1 f97c00", foreign("a number that is not finite", 1)),
+        ("c1 c1 01", foreign("a tagged value that is no time", 0)),
         ("f7", foreign("a simple value", 0)),
         ("f0", foreign("a simple value", 0)),
         ("f8ff", foreign("a simple value", 0)),
@@ -115,11 +126,26 @@ fn what_is_no_object_is_refused() {
     ] {
         assert_eq!(decode(&hex(bytes)), Err(error), "{bytes}");
     }
-    for nested in [vec![0x81; 100_000], vec![0xd8; 100_000], [0xbf, 0x60].repeat(50_000)] {
+    for nested in [vec![0x81; 100_000], vec![0x9f; 100_000], [0xbf, 0x60].repeat(50_000)] {
         assert_eq!(decode(&nested), Err(TooDeep));
     }
+    assert_eq!(decode(&vec![0xc6; 100_000]), Err(End));
     let many = [vec![0x9a, 0, 0x20, 0, 0], vec![0xa0; 1 << 21]].concat();
     assert!(matches!(decode(&many), Err(TooLarge(_))));
+}
+
+/// What JSON lets in goes out as CBOR, and must come back.
+#[test]
+fn is_as_deep_and_as_large_as_json() {
+    let nested = |levels: usize| format!("{}0{}", "[{\"a\":".repeat(levels / 2), "}]".repeat(levels / 2));
+    let deepest = crate::json::decode(nested(DEPTH_MAX).as_bytes()).unwrap().value;
+    assert_eq!(decode(&encode(&deepest)), Ok(deepest.clone()));
+    assert!(crate::json::decode(nested(DEPTH_MAX + 2).as_bytes()).is_err());
+    assert_eq!(decode(&encode(&json!([deepest]))), Err(InvalidCbor::TooDeep));
+    let large = json!(u64::MAX);
+    assert_eq!(encode(&large), hex("d9d9f7 fa5f800000"));
+    assert_eq!(decode(&encode(&large)), Ok(json!(18_446_744_073_709_551_616.0)));
+    assert_eq!(encode(&json!(i64::MAX)), hex("d9d9f7 1b7fffffffffffffff"));
 }
 
 fn values() -> impl Strategy<Value = Value> {

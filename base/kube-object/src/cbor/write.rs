@@ -54,13 +54,12 @@ fn bytes(text: &str, out: &mut Vec<u8>) {
 }
 
 fn number(number: &Number, out: &mut Vec<u8>) {
-    if let Some(value) = number.as_u64() {
-        head(major::UNSIGNED, value, out);
-    } else if let Some(value) = number.as_i64() {
+    match number.as_i64() {
         // -1 - n is the complement of n.
-        head(major::NEGATIVE, !value as u64, out);
-    } else {
-        float(number.as_f64().unwrap_or_default(), out);
+        Some(value) if value < 0 => head(major::NEGATIVE, !value as u64, out),
+        Some(value) => head(major::UNSIGNED, value as u64, out),
+        // A larger integer, which no reader of CBOR takes; upstream has it as a float from JSON on.
+        None => float(number.as_f64().unwrap_or_default(), out),
     }
 }
 
