@@ -176,3 +176,27 @@ fn files_of_variables(spec: &Value, path: &PathRef<'_>, errors: &mut Errors) {
         }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn policies_are_listed_as_upstream_lists_them() {
+        let mut errors = Errors::new();
+        let spec = json!({"restartPolicy": "Maybe", "dnsPolicy": "Mine"});
+        check(&spec, "p", &PathRef::Root("spec"), &mut errors);
+        let said: Vec<_> = errors.iter().map(ToString::to_string).collect();
+        for (field, list) in [
+            ("restartPolicy", r#""Always", "OnFailure", "Never""#),
+            ("dnsPolicy", r#""ClusterFirstWithHostNet", "ClusterFirst", "Default", "None""#),
+        ] {
+            let end = format!(": supported values: {list}");
+            let found =
+                said.iter().find(|said| said.starts_with(&format!("spec.{field}: Unsupported value")));
+            assert!(found.is_some_and(|found| found.ends_with(&end)), "{field}: {said:?}");
+        }
+    }
+}

@@ -145,11 +145,6 @@ fn names_and_required_members() {
             ],
         ),
         (
-            pod(json!({"dnsPolicy": "Mine"})),
-            &["spec.dnsPolicy: Unsupported value: \"Mine\": supported values: \"ClusterFirstWithHostNet\", \
-               \"ClusterFirst\", \"Default\", \"None\""],
-        ),
-        (
             pod(json!({"dnsPolicy": "None"})),
             &["spec.dnsConfig: Required value: must provide `dnsConfig` when `dnsPolicy` is None"],
         ),
