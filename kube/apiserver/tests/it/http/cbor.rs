@@ -53,6 +53,42 @@ async fn objects_come_and_go_as_cbor() {
 }
 
 #[tokio::test]
+async fn custom_objects_come_back_as_they_went() {
+    let front = super::strict::front().await;
+    let widgets = "/apis/example.com/v1/namespaces/default/widgets";
+    let deep = format!("{}0{}", "{\"a\":".repeat(100), "}".repeat(100));
+    let body = format!(
+        "{{\"apiVersion\":\"example.com/v1\",\"kind\":\"Widget\",\"metadata\":{{\"name\":\"deep\"}},\
+         \"spec\":{{\"size\":1,\"any\":{{\"deep\":{deep},\"large\":18446744073709551615,\"half\":0.5}}}}}}"
+    );
+    assert_eq!(front.ask("POST", widgets, "application/json", body).await.code, 201);
+    let path = format!("{widgets}/deep");
+    let held = front.get_with(&path, &[("accept", CBOR)]).await;
+    assert_eq!(read(&held)["spec"]["any"]["large"].as_f64(), Some(18_446_744_073_709_551_615.0));
+    let back = front.ask("PUT", &path, CBOR, held.body.clone()).await;
+    assert_eq!(back.code, 200, "{}", back.text());
+    let applied = json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "deep"},
+        "spec": {"size": 2}});
+    let forced = format!("{path}?fieldManager=m&force=true");
+    let applied = front.ask("PATCH", &forced, APPLY, cbor::encode(&applied)).await.json();
+    assert_eq!((&applied["spec"]["size"], &applied["spec"]["any"]["half"]), (&json!(2), &json!(0.5)));
+    let form = "application/cbor;as=PartialObjectMetadata;v=v1;g=meta.k8s.io";
+    let metadata = read(&front.get_with(&path, &[("accept", form)]).await);
+    assert_eq!(
+        (&metadata["kind"], &metadata["metadata"]["name"], metadata.get("spec")),
+        (&json!("PartialObjectMetadata"), &json!("deep"), None)
+    );
+    let missing = front.get_with(&format!("{widgets}/none"), &[("accept", CBOR)]).await;
+    assert_eq!((missing.code, &read(&missing)["reason"]), (404, &json!("NotFound")));
+    let refused = front.get_with(&path, &[("accept", "text/html")]).await;
+    assert!(refused.code == 406 && refused.text().contains("application/cbor"), "{}", refused.text());
+    // Who does not name it does not get it.
+    let any = front.get_with(&path, &[("accept", "*/*")]).await;
+    assert_eq!(any.header("content-type"), "application/json");
+    front.end().await;
+}
+
+#[tokio::test]
 async fn what_is_wrong_with_cbor_is_said() {
     let front = Front::new().await;
     for (body, said) in [

@@ -16,7 +16,7 @@ const JSON_PATCH: &str = "application/json-patch+json";
 const APPLY: &str = "application/apply-patch+yaml";
 
 /// A server with a config map and a custom object, both named `a`.
-async fn front() -> Front {
+pub(super) async fn front() -> Front {
     let front = Front::new().await;
     let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
         "size": {"type": "integer"}, "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}});
