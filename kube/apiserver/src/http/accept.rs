@@ -122,12 +122,12 @@ pub fn unsupported_media_type(types: &str) -> Status {
     ))
 }
 
-/// The media types of objects, for messages.
+/// The media types of objects, for messages: those of upstream without its gates, which tools know.
 pub fn media_types(protobuf: bool) -> &'static str {
     if protobuf {
-        "application/json, application/yaml, application/vnd.kubernetes.protobuf, application/cbor"
+        "application/json, application/yaml, application/vnd.kubernetes.protobuf"
     } else {
-        "application/json, application/yaml, application/cbor"
+        "application/json, application/yaml"
     }
 }
 

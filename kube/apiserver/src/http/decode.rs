@@ -46,13 +46,11 @@ pub(super) fn patch(headers: &HeaderMap, bytes: &Bytes, custom: bool) -> Result<
         "application/apply-patch+yaml" => read_configuration(bytes).map(Patch::Apply),
         "application/apply-patch+cbor" => read_cbor(bytes).map(Patch::Apply),
         _ if custom => Err(unsupported_media_type(
-            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
-             application/apply-patch+cbor",
+            "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
         )),
         _ => Err(unsupported_media_type(
             "application/json-patch+json, application/merge-patch+json, \
-             application/strategic-merge-patch+json, application/apply-patch+yaml, \
-             application/apply-patch+cbor",
+             application/strategic-merge-patch+json, application/apply-patch+yaml",
         )),
     }
 }

@@ -19,8 +19,7 @@ pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), Status> {
     match patch {
         Patch::Strategic(_) if resource.is_custom() => Err(Status::unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: \
-             application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml, \
-             application/apply-patch+cbor",
+             application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
         )),
         Patch::Merge(body) | Patch::Strategic(body) | Patch::Apply(body) if !body.value.is_object() => {
             Err(Status::bad_request(

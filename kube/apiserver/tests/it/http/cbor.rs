@@ -81,7 +81,7 @@ async fn custom_objects_come_back_as_they_went() {
     let missing = front.get_with(&format!("{widgets}/none"), &[("accept", CBOR)]).await;
     assert_eq!((missing.code, &read(&missing)["reason"]), (404, &json!("NotFound")));
     let refused = front.get_with(&path, &[("accept", "text/html")]).await;
-    assert!(refused.code == 406 && refused.text().contains("application/cbor"), "{}", refused.text());
+    assert_eq!(refused.code, 406, "{}", refused.text());
     // Who does not name it does not get it.
     let any = front.get_with(&path, &[("accept", "*/*")]).await;
     assert_eq!(any.header("content-type"), "application/json");
@@ -107,7 +107,8 @@ async fn what_is_wrong_with_cbor_is_said() {
         front.ask("POST", &format!("{MAPS}?fieldValidation=Strict"), CBOR, cbor::encode(&unknown)).await;
     assert!(strict.code == 400 && strict.text().contains("unknown field"), "{}", strict.text());
     let refused = front.ask("POST", MAPS, "text/plain", "").await;
-    assert!(refused.code == 415 && refused.text().contains("application/cbor"), "{}", refused.text());
+    // Tools know the words of a server that has it not.
+    assert!(refused.code == 415 && !refused.text().contains("cbor"), "{}", refused.text());
     front.end().await;
 }
 
