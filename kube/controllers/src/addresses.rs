@@ -38,8 +38,12 @@ fn parent(address: &Value) -> (&str, &str) {
 }
 
 fn is_service(address: &Value) -> bool {
-    text(address, &["spec", "parentRef", "resource"]) == "services"
-        && label(address, "ipaddress.kubernetes.io/managed-by") == Some("ipallocator.k8s.io")
+    text(address, &["spec", "parentRef", "resource"]) == "services" && is_allocated(address)
+}
+
+/// Whether the API server took the address for a service.
+pub(crate) fn is_allocated(address: &Value) -> bool {
+    label(address, "ipaddress.kubernetes.io/managed-by") == Some("ipallocator.k8s.io")
 }
 
 fn reconcile(observed: &Observed<'_>) -> Plan {

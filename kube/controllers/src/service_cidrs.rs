@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::addresses::is_allocated;
 use crate::conditions::{self, Condition};
 use crate::known::{ip_addresses, service_cidrs};
 use crate::object::{
-    has_finalizer, is_deleting, label, name, set, text, texts, time, with_finalizer, without_finalizer,
+    has_finalizer, is_deleting, name, set, text, texts, time, with_finalizer, without_finalizer,
 };
 use crate::observed::{Change, Key, Loop, Observed, View, Watches};
 use crate::plan::{Action, Plan};
@@ -68,10 +69,9 @@ fn held(view: &dyn View, range: &Value) -> Option<IpAddr> {
     let others: Vec<_> =
         all.iter().filter(|other| name(other) != name(range) && !is_deleting(other)).collect();
     let addresses = view.list(ip_addresses(), None);
-    let of_services = addresses
+    addresses
         .iter()
-        .filter(|address| label(address, "ipaddress.kubernetes.io/managed-by") == Some("ipallocator.k8s.io"));
-    of_services
+        .filter(|address| is_allocated(address))
         .filter_map(|address| name(address).parse().ok())
         .find(|address| contains(range, *address) && !others.iter().any(|other| contains(other, *address)))
 }

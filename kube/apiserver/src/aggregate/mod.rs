@@ -37,8 +37,8 @@ use crate::kinds::Resource;
 use crate::registry::random;
 pub(crate) use forward::{ForwardError, Way, forward, send, server_name};
 use pool::Pool;
-pub(crate) use remote::Remote;
 use remote::api_services;
+pub(crate) use remote::{Remote, is_available};
 
 /// Knows the other servers.
 pub struct Aggregator {

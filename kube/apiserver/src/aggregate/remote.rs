@@ -62,12 +62,7 @@ impl Remote {
 
     /// Whether the last check found it well.
     pub(crate) fn is_available(&self) -> bool {
-        let conditions = self.object.pointer("/status/conditions").and_then(Value::as_array);
-        let field = |condition: &Value, name: &str| condition.get(name)?.as_str().map(str::to_owned);
-        conditions.into_iter().flatten().any(|condition| {
-            field(condition, "type").as_deref() == Some("Available")
-                && field(condition, "status").as_deref() == Some("True")
-        })
+        is_available(&self.object)
     }
 
     /// `groupPriorityMinimum` and `versionPriority`.
@@ -151,6 +146,15 @@ impl Remote {
         }
         Ok(ready)
     }
+}
+
+/// Whether the last check of an APIService found it well.
+pub(crate) fn is_available(service: &Value) -> bool {
+    let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|condition| condition["type"] == "Available" && condition["status"] == "True")
 }
 
 /// The service whose endpoints a slice holds.

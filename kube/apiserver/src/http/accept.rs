@@ -69,6 +69,9 @@ pub struct Offer {
 }
 
 impl Encoding {
+    /// The most wanted first by those who take anything.
+    const ALL: [Self; 4] = [Self::Json, Self::Yaml, Self::Protobuf, Self::Cbor];
+
     /// The `Content-Type` of an answer.
     pub fn content_type(self) -> &'static str {
         match self {
@@ -92,13 +95,8 @@ impl Encoding {
     /// The encoding of a body; an absent type is JSON.
     pub fn of_content_type(content_type: Option<&str>) -> Option<Self> {
         let Some(content_type) = content_type else { return Some(Self::Json) };
-        match MediaRange::parse(content_type)?.essence().as_str() {
-            "application/json" => Some(Self::Json),
-            "application/yaml" => Some(Self::Yaml),
-            "application/vnd.kubernetes.protobuf" => Some(Self::Protobuf),
-            "application/cbor" => Some(Self::Cbor),
-            _ => None,
-        }
+        let essence = MediaRange::parse(content_type)?.essence();
+        Self::ALL.into_iter().find(|encoding| encoding.content_type() == essence)
     }
 }
 
@@ -190,15 +188,11 @@ pub fn ranges(accept: &str) -> Vec<MediaRange> {
 }
 
 fn match_range(range: &MediaRange, offer: Offer) -> Option<Negotiated> {
-    let all = [
-        (Encoding::Json, "json"),
-        (Encoding::Yaml, "yaml"),
-        (Encoding::Protobuf, "vnd.kubernetes.protobuf"),
-        (Encoding::Cbor, "cbor"),
-    ];
-    let offered = all.into_iter().filter(|(encoding, _)| offer.protobuf || *encoding != Encoding::Protobuf);
-    for (encoding, subtype) in offered {
-        if range.admits("application", subtype) {
+    let offered =
+        Encoding::ALL.into_iter().filter(|encoding| offer.protobuf || *encoding != Encoding::Protobuf);
+    for encoding in offered {
+        if encoding.content_type().split_once('/').is_some_and(|(kind, subtype)| range.admits(kind, subtype))
+        {
             let transform = transform(range, offer, encoding)?;
             let pretty = matches!(range.parameter("pretty"), "1" | "true");
             return Some(Negotiated { encoding, transform, pretty });

@@ -17,8 +17,9 @@ use super::accept::{MediaRange, Offer, negotiate, ranges};
 use super::answer::{self, Form, accepts_gzip};
 use super::body::{self, Body};
 use super::chain::Asked;
-use crate::aggregate::Remote;
+use crate::aggregate::{Remote, is_available};
 use crate::discovery::{AggregatedVersion, Document};
+use crate::metrics::head;
 use crate::table::IncludeObject;
 
 /// The other server that answers a path: that of its own group's version, and its documents.
@@ -196,7 +197,7 @@ fn metrics(asked: &Asked<'_>) -> Response<Body> {
 
 fn build_info(text: &mut String, version: &Value) {
     const NAME: &str = "kubernetes_build_info";
-    let _ = writeln!(text, "# HELP {NAME} What was built.\n# TYPE {NAME} gauge");
+    head(text, NAME, "gauge", "What was built.");
     let labels: Vec<String> = [
         ("build_date", "buildDate"),
         ("compiler", "compiler"),
@@ -217,17 +218,12 @@ fn build_info(text: &mut String, version: &Value) {
 /// Which servers of other groups do not answer.
 fn unavailable(text: &mut String, front: &Front) {
     const NAME: &str = "aggregator_unavailable_apiservice";
-    let _ = writeln!(text, "# HELP {NAME} Whether an APIService is unavailable.\n# TYPE {NAME} gauge");
+    head(text, NAME, "gauge", "Whether an APIService is unavailable.");
     let services = GroupResource::new("apiregistration.k8s.io", "apiservices");
     for service in front.registry.core.cache.items(&services, None) {
         let service = service.value();
         let name = service.pointer("/metadata/name").unwrap_or(&Value::Null);
-        let conditions = service.pointer("/status/conditions").and_then(Value::as_array);
-        let available = conditions
-            .into_iter()
-            .flatten()
-            .any(|condition| condition["type"] == "Available" && condition["status"] == "True");
-        let _ = writeln!(text, "{NAME}{{name={name}}} {}", u8::from(!available));
+        let _ = writeln!(text, "{NAME}{{name={name}}} {}", u8::from(!is_available(&service)));
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{VALUE, at, new_store, processor_time, value};
 
 pub(crate) fn run(dir: &Path) {
     let (store, counts) = new_store(dir);
-    let mut floor = Floor::new(dir);
+    let mut floor = Floor::new(&dir.join("floor"));
     let (mut puts, mut syncs) = (Vec::new(), Vec::new());
     let before = counts.now();
     let mut busy = Duration::ZERO;

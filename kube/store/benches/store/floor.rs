@@ -12,8 +12,7 @@ pub(crate) struct Floor {
 }
 
 impl Floor {
-    pub(crate) fn new(dir: &Path) -> Self {
-        let path = dir.join("floor");
+    pub(crate) fn new(path: &Path) -> Self {
         let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
         for step in 0..LEN / STEP as u64 {
             file.write_all_at(&[0; STEP], step * STEP as u64).unwrap();
@@ -24,15 +23,20 @@ impl Floor {
 
     /// Writes `bytes` and syncs them.
     pub(crate) fn write(&mut self, bytes: usize) -> Duration {
-        if self.at + bytes as u64 > LEN {
-            self.at = 0;
-        }
         let data = vec![7; bytes];
         let start = Instant::now();
-        self.file.write_all_at(&data, self.at).unwrap();
-        self.file.sync_data().unwrap();
-        self.at += bytes as u64;
+        self.append(&data);
         start.elapsed()
+    }
+
+    /// Writes them behind the last ones, or at the front again where there is no room, and syncs.
+    pub(crate) fn append(&mut self, data: &[u8]) {
+        if self.at + data.len() as u64 > LEN {
+            self.at = 0;
+        }
+        self.file.write_all_at(data, self.at).unwrap();
+        self.file.sync_data().unwrap();
+        self.at += data.len() as u64;
     }
 }
 

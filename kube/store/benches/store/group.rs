@@ -1,12 +1,12 @@
 //! The least that a log with group commit is: writers hand over records, one thread writes and syncs all
 //! that wait at a time, and tells them. No index, no revisions, no watches, nothing that reads.
 
-use std::fs::{File, OpenOptions};
 use std::mem;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
+
+use crate::floor::Floor;
 
 type Told = Box<dyn FnOnce() + Send>;
 
@@ -31,15 +31,10 @@ struct Waiting {
 
 impl GroupLog {
     pub(crate) fn new(dir: &Path) -> Self {
-        let path = dir.join("group");
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path).unwrap();
-        for step in 0..LEN / STEP as u64 {
-            file.write_all_at(&[0; STEP], step * STEP as u64).unwrap();
-        }
-        file.sync_all().unwrap();
+        let disk = Floor::new(&dir.join("group"));
         let shared = Arc::<Shared>::default();
         let writer = Arc::clone(&shared);
-        Self { shared, writer: Some(thread::spawn(move || writer.write(&file))) }
+        Self { shared, writer: Some(thread::spawn(move || writer.write(disk))) }
     }
 
     /// Appends a record with its length and its checksum; `told` is called when it is on the disk.
@@ -68,8 +63,8 @@ impl Drop for GroupLog {
 }
 
 impl Shared {
-    fn write(&self, file: &File) {
-        let (mut at, mut bytes) = (0, Vec::new());
+    fn write(&self, mut disk: Floor) {
+        let mut bytes = Vec::new();
         loop {
             let waiting = self.waiting.lock().unwrap();
             let mut waiting =
@@ -81,16 +76,8 @@ impl Shared {
             mem::swap(&mut bytes, &mut waiting.bytes);
             let told = mem::take(&mut waiting.told);
             drop(waiting);
-            if at + bytes.len() as u64 > LEN {
-                at = 0;
-            }
-            file.write_all_at(&bytes, at).unwrap();
-            file.sync_data().unwrap();
-            at += bytes.len() as u64;
+            disk.append(&bytes);
             told.into_iter().for_each(|told| told());
         }
     }
 }
-
-const LEN: u64 = 64 << 20;
-const STEP: usize = 1 << 16;

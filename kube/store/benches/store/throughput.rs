@@ -26,7 +26,7 @@ pub(crate) fn run(dir: &Path) {
 fn measure(dir: &Path, writers: usize) {
     let (store, disk) = new_store(dir);
     let group = GroupLog::new(dir);
-    let mut floor = Floor::new(dir);
+    let mut floor = Floor::new(&dir.join("floor"));
     let [mut ours, mut grouped, mut bare, mut busy] = [Duration::ZERO; 4];
     let (mut done, mut batches) = (0, 0);
     for round in 0..ROUNDS {

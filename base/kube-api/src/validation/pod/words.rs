@@ -51,12 +51,7 @@ pub(in crate::validation) fn needs(
 
 /// The text must be there and one of those known.
 pub(in crate::validation) fn one_of(value: &Value, known: &[&str], path: &PathRef<'_>, errors: &mut Errors) {
-    let value = text(value);
-    if value.is_empty() {
-        errors.push(FieldError::required(path, ""));
-    } else {
-        known_text(value, known, path, errors);
-    }
+    required_of(value, known, FieldError::not_supported, path, errors);
 }
 
 /// The text must be there and one of those listed, which are shown in the list's order.
@@ -66,11 +61,21 @@ pub(in crate::validation) fn one_listed(
     path: &PathRef<'_>,
     errors: &mut Errors,
 ) {
+    required_of(value, list, FieldError::not_listed, path, errors);
+}
+
+fn required_of<'a>(
+    value: &'a Value,
+    known: &[&str],
+    refusal: fn(&'a PathRef<'a>, &'a str, &[&str]) -> FieldError,
+    path: &'a PathRef<'a>,
+    errors: &mut Errors,
+) {
     let value = text(value);
     if value.is_empty() {
         errors.push(FieldError::required(path, ""));
-    } else if !list.contains(&value) {
-        errors.push(FieldError::not_listed(path, value, list));
+    } else if !known.contains(&value) {
+        errors.push(refusal(path, value, known));
     }
 }
 
