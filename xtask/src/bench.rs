@@ -12,7 +12,7 @@ use crate::{apt, binaries, isolated};
 pub(crate) struct Args {
     /// What to measure
     scenario: bench::Scenario,
-    /// Only these peers (default: all of the scenario)
+    /// Only these peers (default: all of the scenario); another runtime by its path
     #[arg(long)]
     against: Vec<String>,
     /// Rounds; each round measures every candidate once

@@ -7,6 +7,7 @@
 //! and an exec of the same program, and nothing else.
 
 use std::fs;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -29,7 +30,7 @@ const MANY: usize = 50;
 pub(crate) fn measure(options: &Options) -> Result<Vec<Turns>> {
     sys::prctl::set_child_subreaper(true).context("adopt the containers' init processes")?;
     let bench = Bench::new(options)?;
-    let versions = || PEERS.iter().filter(|peer| wanted(options, peer)).map(|peer| version(peer)).collect();
+    let versions = || peers(options).map(version).collect();
     let turns = |title, notes, table| Turns { title, versions: versions(), notes, table };
     let names = || bench.runtimes.iter().map(|runtime| &*runtime.name).chain([FLOOR]);
     let rounds = options.rounds;
@@ -79,6 +80,12 @@ struct Bench {
     next: std::cell::Cell<usize>,
 }
 
+/// The peers that were asked for: those that Debian has, and others by the path of their program.
+fn peers(options: &Options) -> impl Iterator<Item = &str> {
+    let others = options.against.iter().map(String::as_str).filter(|peer| peer.contains('/'));
+    PEERS.iter().copied().filter(|peer| wanted(options, peer)).chain(others)
+}
+
 /// A runtime with runc's command line.
 struct Runtime {
     name: String,
@@ -103,14 +110,14 @@ impl Bench {
         let waiting = self::bundle(scratch.path(), "waiting", &floor, &["/program", "wait"])?;
         fs::copy(&program, waiting.join("rootfs/true"))?;
         let state = in_memory(scratch.join("state")).context("make a tmpfs for the state")?;
-        let runtime = |name: &str, program: PathBuf| Runtime {
+        let ours = ("strake-runtime", options.bin.join("strake-runtime"));
+        let all = iter::once(ours).chain(peers(options).map(|peer| (peer, PathBuf::from(peer))));
+        let runtimes = all.enumerate().map(|(index, (name, program))| Runtime {
             name: name.to_owned(),
             program,
-            state: state.join(name),
-        };
-        let mut runtimes = vec![runtime("strake-runtime", options.bin.join("strake-runtime"))];
-        let peers = PEERS.iter().filter(|peer| wanted(options, peer));
-        runtimes.extend(peers.map(|peer| runtime(peer, PathBuf::from(peer))));
+            state: state.join(index.to_string()),
+        });
+        let runtimes = runtimes.collect();
         let layout = Layout::detect().context("find the cgroups")?;
         Ok(Self { scratch, floor, bundle, waiting, runtimes, layout, next: Default::default() })
     }
