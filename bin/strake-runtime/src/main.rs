@@ -64,18 +64,8 @@ fn run(invocation: &Invocation, raw: Vec<std::ffi::OsString>, log: &log::Log) ->
 
 /// Goes on from a copy that cannot be written.
 fn protect_executable(raw: Vec<std::ffi::OsString>, log: &log::Log) {
-    let c_string = |text: std::ffi::OsString| CString::new(text.into_vec()).ok();
-    let args: Option<Vec<CString>> = raw.into_iter().map(c_string).collect();
-    let env: Vec<CString> = std::env::vars_os()
-        .filter_map(|(name, value)| {
-            let mut pair = name;
-            pair.push("=");
-            pair.push(value);
-            c_string(pair)
-        })
-        .collect();
-    let Some(args) = args else { return };
-    if let Err(error) = sys::exe::reexec_sealed(&args, &env) {
+    let c_string = |text: std::ffi::OsString| Ok(CString::new(text.into_vec())?);
+    if let Err(error) = sys::exe::reexec_sealed(|| raw.into_iter().map(c_string).collect()) {
         // An unprotected runtime is still better than none, but say so.
         log.warn(&format!("the runtime's own file is not protected from the container: {error}"));
     }

@@ -124,14 +124,13 @@ pub fn running_copy() -> io::Result<Option<bool>> {
 /// `linux/magic.h`.
 const OVERLAYFS_SUPER_MAGIC: u64 = 0x794c_7630;
 
-/// Re-executes this program from a sealed copy with the same arguments, unless it
+/// Re-executes this program from a sealed copy with these arguments and its environment, unless it
 /// already runs from one. Returns when nothing had to be done, or why it failed.
-pub fn reexec_sealed(args: &[CString], env: &[CString]) -> io::Result<()> {
+pub fn reexec_sealed(args: impl FnOnce() -> io::Result<Vec<CString>>) -> io::Result<()> {
     // For reading: a descriptor of a path alone does not tell the seals of a memfd.
     let running = rustix::fs::open("/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
     if is_sealed(&running) {
         return Ok(());
     }
-    let copy = sealed()?;
-    Err(crate::process::exec_fd(&copy, args, env))
+    Err(crate::process::exec_fd(sealed()?, &args()?))
 }

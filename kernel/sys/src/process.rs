@@ -137,20 +137,23 @@ pub fn exec(path: &std::ffi::CStr, args: &[std::ffi::CString], env: &[std::ffi::
     io::Error::last_os_error()
 }
 
-/// Replaces this process by the program open as `file`: `execveat(2)` with
+/// Replaces this process by the program open as `file`, in our own environment: `execveat(2)` with
 /// `AT_EMPTY_PATH`. Returns only if it failed.
-pub fn exec_fd<Fd: AsFd>(file: Fd, args: &[std::ffi::CString], env: &[std::ffi::CString]) -> io::Error {
+pub fn exec_fd<Fd: AsFd>(file: Fd, args: &[std::ffi::CString]) -> io::Error {
     use std::os::fd::AsRawFd;
+    unsafe extern "C" {
+        static environ: *const *const libc::c_char;
+    }
     let argv = pointers(args);
-    let envp = pointers(env);
-    // SAFETY: as in `exec`; the descriptor is borrowed for the whole call.
+    // SAFETY: as in `exec`; the descriptor is borrowed for the whole call. `environ` is the C library's
+    // (`environ(7)`), ends with a null pointer, and is changed by `setenv` alone, which nobody calls.
     unsafe {
         libc::syscall(
             libc::SYS_execveat,
             file.as_fd().as_raw_fd(),
             c"".as_ptr(),
             argv.as_ptr(),
-            envp.as_ptr(),
+            environ,
             libc::AT_EMPTY_PATH,
         )
     };

@@ -103,9 +103,10 @@ pub fn set_memory_policy(policy: &MemoryPolicy) -> io::Result<()> {
 
 /// Lets this thread use every CPU that its cgroup has.
 pub fn reset_affinity() -> io::Result<()> {
-    let mut set = rustix::thread::CpuSet::new();
-    (0..rustix::thread::CpuSet::MAX_CPU).for_each(|cpu| set.set(cpu));
-    Ok(rustix::thread::sched_setaffinity(None, &set)?)
+    let every = [u8::MAX; size_of::<libc::cpu_set_t>()];
+    // SAFETY: the kernel reads as many bytes of `every` as it has.
+    let rc = unsafe { libc::sched_setaffinity(0, every.len(), every.as_ptr().cast()) };
+    if rc == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Pins this thread to these CPUs: `sched_setaffinity(2)`.

@@ -79,7 +79,9 @@ impl Capability {
     pub fn named(text: &str) -> Option<Self> {
         let has_prefix = text.get(..4).is_some_and(|start| start.eq_ignore_ascii_case("CAP_"));
         let name = if has_prefix { &text[4..] } else { text };
-        ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, it)| *it)
+        // As nearly all are written; then in any case.
+        let found = ALL.iter().find(|(known, _)| *known == name);
+        found.or_else(|| ALL.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))).map(|(_, it)| *it)
     }
 }
 
