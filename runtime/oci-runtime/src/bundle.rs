@@ -4,10 +4,12 @@ mod members;
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Capability, Spec};
+use oci_spec::runtime::{Capability, LinuxSeccomp, Spec};
 use serde_json::Value;
+use sys::seccomp::Filter;
 
 use crate::error::Error;
+use crate::kept::Kept;
 
 /// A spec, and what of the file it does not hold.
 #[derive(Debug)]
@@ -16,37 +18,71 @@ pub struct Loaded {
     pub spec: Spec,
     /// What was left out.
     pub warnings: Vec<String>,
+    /// The seccomp filter, if it is made already; the spec may be without its section then.
+    pub filter: Option<Filter>,
 }
 
 /// Reads `config.json` of the bundle.
 pub fn load_spec(bundle: &Path) -> Result<Spec, Error> {
-    load(bundle).map(|loaded| loaded.spec)
+    load_spec_with(bundle, true)
+}
+
+/// As [`load_spec`], with or without the seccomp section.
+pub(crate) fn load_spec_with(bundle: &Path, section: bool) -> Result<Spec, Error> {
+    let (path, mut text) = read(bundle)?;
+    if !section && let Some((_, rest)) = members::take(&text, SECTION) {
+        text = rest;
+    }
+    parse(&text, &path).map(|loaded| loaded.spec)
 }
 
 /// As [`load_spec`], and says what it left out.
 pub fn load(bundle: &Path) -> Result<Loaded, Error> {
-    load_but(bundle, &[])
+    let (path, text) = read(bundle)?;
+    parse(&text, &path)
 }
 
-/// As [`load`], without the member that is named from the top on.
-pub(crate) fn load_but(bundle: &Path, left_out: &[&str]) -> Result<Loaded, Error> {
-    let path = bundle.join("config.json");
-    let mut bytes = match std::fs::read(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Error::NoConfig { bundle: bundle.to_owned() });
-        }
-        read => read.map_err(Error::path("read", &path))?,
-    };
-    if !left_out.is_empty() {
-        members::blank(&mut bytes, left_out);
+/// As [`load`], with the filter: where one was kept that was made from the same section, that is not read.
+pub(crate) fn load_with(bundle: &Path, kept: &Kept) -> Result<Loaded, Error> {
+    let (path, text) = read(bundle)?;
+    let Some((section, rest)) = members::take(&text, SECTION) else { return parse(&text, &path) };
+    if let Some(filter) = kept.find(section)
+        && let Ok(loaded) = parse(&rest, &path)
+        // There may be two, of which the last counts.
+        && section_of(&loaded.spec).is_none()
+    {
+        return Ok(Loaded { filter: Some(filter), ..loaded });
     }
-    parse(&bytes, &path)
+    let mut loaded = parse(&text, &path)?;
+    if let Some(made_from) = section_of(&loaded.spec) {
+        let filter = crate::seccomp::compile(made_from)?;
+        kept.keep(section, made_from, &filter);
+        loaded.filter = Some(filter);
+    }
+    Ok(loaded)
+}
+
+pub(crate) fn section_of(spec: &Spec) -> Option<&LinuxSeccomp> {
+    spec.linux().as_ref()?.seccomp().as_ref()
+}
+
+const SECTION: &[&str] = &["linux", "seccomp"];
+
+fn read(bundle: &Path) -> Result<(PathBuf, Vec<u8>), Error> {
+    let path = bundle.join("config.json");
+    match std::fs::read(&path) {
+        Ok(text) => Ok((path, text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            Err(Error::NoConfig { bundle: bundle.to_owned() })
+        }
+        Err(error) => Err(Error::path("read", path)(error)),
+    }
 }
 
 /// Reads a `config.json`; `path` is for messages.
 pub fn parse(bytes: &[u8], path: &Path) -> Result<Loaded, Error> {
     match serde_json::from_slice(bytes) {
-        Ok(spec) => Ok(Loaded { spec, warnings: Vec::new() }),
+        Ok(spec) => Ok(Loaded { spec, warnings: Vec::new(), filter: None }),
         // Seldom, so only then is it read a second time.
         Err(source) => parse_tolerantly(bytes, Error::Json { path: PathBuf::from(path), source }),
     }
@@ -67,7 +103,7 @@ fn parse_tolerantly(bytes: &[u8], error: Error) -> Result<Loaded, Error> {
     // As text again: code that reads a spec from a value would be as large as that which reads text.
     let spec = serde_json::to_vec(&value).and_then(|text| serde_json::from_slice(&text));
     let spec = spec.map_err(|source| Error::Json { path, source })?;
-    Ok(Loaded { spec, warnings })
+    Ok(Loaded { spec, warnings, filter: None })
 }
 
 fn drop_unknown_capabilities(sets: &mut Value) -> Vec<String> {

@@ -27,6 +27,7 @@ use sys::Namespace;
 use sys::clone::Forked;
 use sys::seccomp::Filter;
 
+use crate::bundle::section_of;
 use crate::channel::{FromInit, InitEnd, Report, RuntimeEnd};
 use crate::error::Error;
 use crate::gate::Gate;
@@ -145,7 +146,8 @@ impl Creation<'_> {
         mut options: CreateOptions,
     ) -> Result<(Made, ContainerRecord), Error> {
         let rootfs = std::mem::take(&mut options.rootfs);
-        let mut ready = self.ready(id, plan, rootfs, &options)?;
+        let filter = options.filter.take();
+        let mut ready = self.ready(id, plan, rootfs, filter, &options)?;
         self.dir.write_first(&ready.record)?;
         failpoint::hit("create.recorded");
         ready.timeline.mark("plan and record");
@@ -160,10 +162,13 @@ impl Creation<'_> {
         id: &base::ContainerId,
         plan: &'a Plan,
         rootfs: Rootfs,
+        mut filter: Option<Filter>,
         options: &CreateOptions,
     ) -> Result<Ready<'a>, Error> {
         let timeline = init::Timeline::start();
-        let filter = self.filter()?;
+        if let (None, Some(section)) = (&filter, section_of(self.spec)) {
+            filter = Some(crate::seccomp::compile(section)?);
+        }
         let (layout, cgroup_path, resources) = self.resources(id)?;
         let detached = matches!(rootfs, Rootfs::Mount(_));
         // An ordinary user may copy no mounts; root of his own namespaces may.
@@ -205,11 +210,6 @@ impl Creation<'_> {
             record,
             timeline,
         })
-    }
-
-    fn filter(&self) -> Result<Option<Filter>, Error> {
-        let seccomp = self.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-        Ok(seccomp.map(crate::seccomp::compile).transpose()?)
     }
 
     fn resources(
@@ -289,6 +289,7 @@ impl Creation<'_> {
             descriptors: restored::pipes_of(plan, options),
             setgroups_denied: self.setgroups_denied(plan),
             hooks: self.later_hooks(),
+            no_process: plan.process.args.is_empty(),
             steps: Vec::new(),
             warnings: plan.warnings.clone(),
         }
@@ -586,21 +587,22 @@ impl Parent<'_> {
     fn finish_init(&self, ready: &mut Ready<'_>, init_is_moved: bool) -> Result<Finished, Error> {
         self.join_cgroup(ready, init_is_moved)?;
         failpoint::hit("create.joined");
+        // While init works, as much as can be done without having heard of it.
+        let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read init's start time"))?;
+        if let Some(filter) = &ready.filter {
+            self.creation.dir.write_filter(filter)?;
+        }
         let (console, report) = self.serve(ready)?;
         failpoint::hit("create.ready");
         let record = &mut ready.record;
         record.warnings.extend(report.warnings);
         set_oom_score(self.pid, ready.plan.process.oom_score_adj, &mut record.warnings)?;
-        let stat = sys::process::ProcStat::read(self.pid).map_err(Error::system("read init's start time"))?;
         record.pid = self.pid;
         record.start_time = stat.start_time;
         record.steps = std::mem::replace(&mut ready.timeline, init::Timeline::start()).into_steps();
         record.steps.extend(
             report.steps.into_iter().map(|step| StepRecord { name: format!("init: {}", step.name), ..step }),
         );
-        if let Some(filter) = &ready.filter {
-            self.creation.dir.write_filter(filter)?;
-        }
         let file = self.creation.dir.write(record)?;
         failpoint::hit("create.committed");
         if self.creation.gated {
@@ -648,9 +650,10 @@ impl Parent<'_> {
         }
     }
 
+    /// The environment is there, so the container counts as created (runtime.md, "State" and "Lifecycle").
     fn runtime_hooks(&self, ready: &Ready<'_>) -> Result<(), Error> {
         let Some(hooks) = self.creation.spec.hooks() else { return Ok(()) };
-        let state = hook_state(&ready.record, ContainerStatus::Creating.as_str(), self.pid);
+        let state = hook_state(&ready.record, ContainerStatus::Created.as_str(), self.pid);
         let prestart = hooks.prestart().as_deref().unwrap_or_default();
         hooks::run_all("prestart", prestart, &state)?;
         hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
@@ -658,10 +661,7 @@ impl Parent<'_> {
     }
 
     fn send_listener(&self, ready: &Ready<'_>, number: i32) -> Result<(), Error> {
-        let Some(seccomp) = self.creation.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref())
-        else {
-            return Ok(());
-        };
+        let Some(seccomp) = section_of(self.creation.spec) else { return Ok(()) };
         let listener = sys::pidfd::take_descriptor(self.pidfd, number)
             .map_err(Error::system("take the seccomp listener from init"))?;
         crate::listener::send(seccomp, &ready.record, self.pid, "creating", listener.as_fd())

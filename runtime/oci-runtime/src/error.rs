@@ -175,6 +175,14 @@ pub enum Error {
         /// Which.
         id: String,
     },
+    /// There is nothing to execute.
+    #[error(
+        "container {id} cannot be started: its config.json has no process; create it with the program to run as process.args"
+    )]
+    NoProcess {
+        /// The container.
+        id: String,
+    },
     /// A signal found no process.
     #[error("container not running")]
     NotRunning,
@@ -277,6 +285,7 @@ impl Classified for Error {
             | Self::State { .. }
             | Self::NotStopped { .. }
             | Self::NotRunning
+            | Self::NoProcess { .. }
             | Self::StillRunning { .. } => ErrorClass::Conflict,
         }
     }

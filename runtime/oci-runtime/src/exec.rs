@@ -80,7 +80,9 @@ fn exec_while_it_lives(target: &Target<'_>, options: &ExecOptions) -> Result<Cre
         Forked::Parent { pid, pidfd } => {
             drop(theirs);
             let relayed = options.relayed;
-            let parent = Parent { channel: RuntimeEnd(ours), record, linux, pid, pidfd: &pidfd, relayed };
+            let notifies = filter.is_some_and(Filter::notifies);
+            let channel = RuntimeEnd(ours);
+            let parent = Parent { channel, record, linux, pid, pidfd: &pidfd, relayed, notifies };
             // A helper's child is born into no cgroup.
             let moved = match cgroup.filter(|_| birth.by_helper()) {
                 Some(cgroup) => cgroup.join(pid).map_err(Error::from),
@@ -247,10 +249,22 @@ struct Parent<'a> {
     pid: i32,
     pidfd: &'a OwnedFd,
     relayed: bool,
+    /// It has a seccomp listener.
+    notifies: bool,
 }
 
 impl Parent<'_> {
     fn finish(&self, plan: &ProcessPlan, warnings: &mut Vec<String>) -> Result<Option<OwnedFd>, Error> {
+        set_oom_score(self.pid, plan.oom_score_adj, warnings)?;
+        if let Some(group) = &self.record.rdt {
+            group.join(self.pid)?;
+        }
+        // It finds that when it is ready, and neither waits for the other. But what it hands over must be
+        // taken before its program runs.
+        let hands_over = plan.terminal.is_some() || self.notifies;
+        if !hands_over {
+            self.release()?;
+        }
         let mut console = None;
         let report = loop {
             match self.channel.receive().map_err(Error::system("hear from the process"))? {
@@ -263,13 +277,15 @@ impl Parent<'_> {
             }
         };
         warnings.extend(report.warnings);
-        set_oom_score(self.pid, plan.oom_score_adj, warnings)?;
-        if let Some(group) = &self.record.rdt {
-            group.join(self.pid)?;
+        if hands_over {
+            self.release()?;
         }
-        self.channel.go().map_err(Error::system("release the process"))?;
         self.exec_failure()?;
         Ok(console)
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        self.channel.go().map_err(Error::system("release the process"))
     }
 
     /// The process's end is close-on-exec: its closing without a word is success.

@@ -444,7 +444,7 @@ fn run_create_hooks(prepared: &Prepared<'_>, root: Option<&RootDir>) -> Result<(
     if let Some(root) = root {
         rustix::process::fchdir(root.as_fd()).doing(|| "enter the root for the hooks".to_owned())?;
     }
-    let state = (prepared.hook_state)("creating");
+    let state = (prepared.hook_state)("created");
     crate::hooks::run_all_with("createContainer", prepared.create_hooks, &state, &[])
         .map_err(|error| hook_failure(&error))
 }

@@ -21,6 +21,7 @@ mod gate;
 mod held;
 pub mod hooks;
 mod init;
+mod kept;
 mod listener;
 pub mod network;
 pub mod options;

@@ -3,6 +3,8 @@
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use sys::seccomp::Filter;
+
 /// Where the container's root filesystem comes from.
 #[derive(Debug, Default)]
 pub enum Rootfs {
@@ -60,6 +62,8 @@ pub struct CreateOptions {
     pub no_pivot: bool,
     /// Joins the caller's session keyring instead of making one.
     pub no_new_keyring: bool,
+    /// The seccomp filter, where it is made already; it is compiled from the spec's section otherwise.
+    pub filter: Option<Filter>,
 }
 
 /// A process that the runtime has made.

@@ -9,11 +9,13 @@ use oci_spec::runtime::{Hooks, Linux, LinuxResources, Spec};
 use sys::Signal;
 use sys::seccomp::Filter;
 
+use crate::bundle::Loaded;
 use crate::error::Error;
 use crate::exec::Target;
 use crate::gate::{self, Opened};
 use crate::held::Held;
 use crate::hooks::{self, HookError};
+use crate::kept::Kept;
 use crate::options::{CreateOptions, Created, ExecOptions};
 use crate::state::{ContainerRecord, ContainerStatus, hook_state};
 use crate::store::{StateDir, lives};
@@ -79,6 +81,12 @@ impl Runtime {
         &self.root
     }
 
+    /// Reads the bundle's `config.json` for [`Runtime::create`] or [`Runtime::hold`], which are given all
+    /// of the result.
+    pub fn load(&self, bundle: &Path) -> Result<Loaded, Error> {
+        crate::bundle::load_with(bundle, &Kept::below(&self.root))
+    }
+
     /// Makes the container; its init waits at the start gate.
     ///
     /// The caller has one thread, becomes init's parent and reaps it.
@@ -89,6 +97,9 @@ impl Runtime {
     /// As [`Runtime::create`], for a caller that also starts the container, waits for its end and
     /// deletes it: with [`Runtime::start_held`] and [`Runtime::delete_held`].
     pub fn hold(&self, id: &ContainerId, spec: &Spec, options: CreateOptions) -> Result<Held, Error> {
+        if spec.process().is_none() {
+            return Err(Error::NoProcess { id: id.to_string() });
+        }
         crate::create::make(&self.root, id, spec, options, &self.settings, false)
     }
 
@@ -123,6 +134,9 @@ impl Runtime {
         let record = dir.read()?;
         if record.pid == 0 {
             return Err(Error::State { operation: "start", status: dir.status(&record) });
+        }
+        if record.no_process {
+            return Err(Error::NoProcess { id: record.id });
         }
         let init = sys::pidfd::open(record.pid).ok();
         let opened = gate::open(&dir.path).or_else(|error| match error.kind() {
@@ -312,8 +326,7 @@ impl Runtime {
         let filter = dir.filter();
         // Most of a usual spec, and of no use here unless there is a listener.
         let is_made = filter.as_ref().is_some_and(|filter| !filter.notifies());
-        let left_out: &[&str] = if is_made { &["linux", "seccomp"] } else { &[] };
-        let spec = crate::bundle::load_but(&record.bundle, left_out)?.spec;
+        let spec = crate::bundle::load_spec_with(&record.bundle, !is_made)?;
         Ok(Container { dir, record, filter, spec })
     }
 

@@ -112,6 +112,9 @@ pub struct ContainerRecord {
     /// Hooks of `start` and `delete`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hooks: Option<Hooks>,
+    /// `config.json` has no process, so that it cannot be started.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_process: bool,
     /// Steps that were run, in order.
     #[serde(default)]
     pub steps: Vec<StepRecord>,

@@ -59,7 +59,7 @@ pub(crate) fn restore(runtime: &Runtime, invocation: &Invocation, log: &Log) -> 
     let signals = if foreground { Some(Signals::block().context("block signals")?) } else { None };
     let id = id(invocation)?;
     let bundle = bundle(invocation)?;
-    let oci_runtime::bundle::Loaded { spec, warnings } = oci_runtime::bundle::load(&bundle)?;
+    let oci_runtime::bundle::Loaded { spec, warnings, .. } = oci_runtime::bundle::load(&bundle)?;
     log.warn_all(&warnings);
     let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
     let socket = console_socket(invocation, terminal, foreground)?;

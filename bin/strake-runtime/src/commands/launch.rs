@@ -18,7 +18,7 @@ use crate::log::Log;
 /// `create`.
 pub(crate) fn create(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyhow::Result<u8> {
     let id = id(invocation)?;
-    let asked = Asked::read(invocation, log, false)?;
+    let asked = Asked::read(runtime, invocation, log, false)?;
     let mut created = runtime.create(&id, &asked.spec, asked.options)?;
     tell(log, &created);
     hand_over_or_delete(runtime, &id, invocation, &mut created, asked.socket)?;
@@ -34,7 +34,7 @@ pub(crate) fn run(runtime: &Runtime, invocation: &Invocation, log: &Log) -> anyh
     }
     let signals = if detach { None } else { Some(Signals::block().context("block signals")?) };
     let id = id(invocation)?;
-    let asked = Asked::read(invocation, log, !detach)?;
+    let asked = Asked::read(runtime, invocation, log, !detach)?;
     let mut held = runtime.hold(&id, &asked.spec, asked.options)?;
     tell(log, &held.created);
     hand_over_or_delete(runtime, &id, invocation, &mut held.created, asked.socket)?;
@@ -66,10 +66,13 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Self> {
+    fn read(runtime: &Runtime, invocation: &Invocation, log: &Log, foreground: bool) -> anyhow::Result<Self> {
         let bundle = bundle(invocation)?;
-        let oci_runtime::bundle::Loaded { mut spec, warnings } = oci_runtime::bundle::load(&bundle)?;
+        let oci_runtime::bundle::Loaded { mut spec, warnings, filter } = runtime.load(&bundle)?;
         log.warn_all(&warnings);
+        if let Some(filter) = &filter {
+            log.debug(&format!("seccomp filter flags: {}", filter.load_flags()));
+        }
         let preserve_fds = preserved(invocation, log)?;
         pass_listen_fds(&mut spec);
         let terminal = spec.process().as_ref().and_then(|process| process.terminal()).unwrap_or(false);
@@ -82,11 +85,9 @@ impl Asked {
             relayed: foreground && socket.is_none(),
             no_pivot: invocation.has("no-pivot"),
             no_new_keyring: invocation.has("no-new-keyring"),
+            filter,
             ..CreateOptions::default()
         };
-        if invocation.globals.debug {
-            debug_filter(&spec, log);
-        }
         log.debug("nsexec container setup: init is cloned with its namespaces");
         Ok(Self { spec, options, socket })
     }
@@ -101,14 +102,6 @@ fn tell(log: &Log, created: &Created) {
 pub(crate) fn own_size(relayed: bool) -> Option<ConsoleSize> {
     let (columns, rows) = sys::tty::size(std::io::stdin()).ok().filter(|_| relayed)?;
     Some(ConsoleSize { columns, rows })
-}
-
-fn debug_filter(spec: &Spec, log: &Log) {
-    let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
-    // What it cannot be compiled for is told by `create`.
-    if let Some(Ok(filter)) = seccomp.map(oci_runtime::seccomp::compile) {
-        log.debug(&format!("seccomp filter flags: {}", filter.load_flags()));
-    }
 }
 
 fn debug_steps(runtime: &Runtime, invocation: &Invocation, log: &Log) {

@@ -67,7 +67,7 @@ impl Restoration<'_> {
     fn run(&self, id: &ContainerId) -> Result<Created, Error> {
         let bundle = self.options.bundle.clone();
         let create = CreateOptions { bundle, relayed: self.options.relayed, ..CreateOptions::default() };
-        let mut ready = self.creation.ready(id, self.plan, Rootfs::Path, &create)?;
+        let mut ready = self.creation.ready(id, self.plan, Rootfs::Path, None, &create)?;
         self.creation.dir.write_first(&ready.record)?;
         let mut restored = Restored::default();
         let result = self.make(&mut ready, &mut restored);

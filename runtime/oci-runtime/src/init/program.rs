@@ -41,8 +41,14 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     label(entry)?;
     schedule(process, warnings)?;
     let env = environment(process);
-    // Before a filter that may forbid it: what is opened from here on is close-on-exec.
+    // Before a filter that may forbid it, as what follows: what is opened from here on is close-on-exec.
     sys::fd::cloexec_from(3 + entry.preserve_fds).doing(|| "close inherited descriptors".to_owned())?;
+    // A directory that only root may enter is entered now, one that only the user may
+    // enter (a network file system) afterwards.
+    let entered = rustix::process::chdir(&process.cwd);
+    if entered.is_ok() {
+        check_cwd()?;
+    }
     let mut listener = None;
     if process.no_new_privileges {
         sys::prctl::set_no_new_privs().doing(|| "set no_new_privs".to_owned())?;
@@ -51,9 +57,6 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
         listener = load_filter(entry)?;
     }
     rustix::process::umask(Mode::from_raw_mode(process.umask.unwrap_or(0o022)));
-    // A directory that only root may enter is entered now, one that only the user may
-    // enter (a network file system) afterwards.
-    let entered = rustix::process::chdir(&process.cwd);
     // As late as they still can be raised: they hold for our own last steps, too.
     for limit in &process.rlimits {
         set_limit(limit, warnings)?;
@@ -61,9 +64,9 @@ pub(super) fn settle(entry: &Entry<'_>, warnings: &mut Vec<String>) -> Result<Pr
     credentials::take(process, entry.setgroups_denied, warnings)?;
     if entered.is_err() {
         rustix::process::chdir(&process.cwd).map_err(|errno| no_directory(&process.cwd, errno))?;
+        check_cwd()?;
     }
-    check_cwd()?;
-    let path = find(process, &env)?;
+    let path = if process.args.is_empty() { PathBuf::new() } else { find(process, &env)? };
     reset_signals();
     sys::signal::unblock_all().doing(|| "unblock signals".to_owned())?;
     if process.no_new_privileges && is_early(entry) {

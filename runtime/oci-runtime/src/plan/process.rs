@@ -14,9 +14,9 @@ use sys::scheduling::{IoClass, MemoryPolicy, PER_LINUX, PER_LINUX32, SchedAttr};
 use super::{SpecError, memory};
 
 /// A process, decided.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessPlan {
-    /// Arguments; the first is the program.
+    /// Arguments; the first is the program. None: there is nothing to execute.
     pub args: Vec<String>,
     /// Environment, `NAME=value`.
     pub env: Vec<String>,
@@ -46,6 +46,13 @@ pub struct ProcessPlan {
     pub selinux: Option<String>,
     /// Scheduling.
     pub scheduling: SchedulingPlan,
+}
+
+impl ProcessPlan {
+    /// No program, in the root directory.
+    pub(super) fn nothing() -> Self {
+        Self { cwd: PathBuf::from("/"), ..Self::default() }
+    }
 }
 
 /// The five capability sets.

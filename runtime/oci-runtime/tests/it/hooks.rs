@@ -44,9 +44,9 @@ fn hooks_run_in_order_with_the_state() {
         let outside = std::fs::read_to_string(bundle.dir.join("order")).unwrap();
         let got = statuses(&outside);
         let expect = [
-            ("prestart", "creating"),
-            ("createRuntime", "creating"),
-            ("createContainer", "creating"),
+            ("prestart", "created"),
+            ("createRuntime", "created"),
+            ("createContainer", "created"),
             ("poststart", "running"),
             ("poststop", "stopped"),
         ];

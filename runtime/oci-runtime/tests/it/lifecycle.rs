@@ -317,3 +317,20 @@ fn a_run_deletes_its_own_container_and_not_the_next_one_of_that_id() {
         bundle.runtime(&["delete", "--force", "c"]).ok();
     });
 }
+
+/// runtime.md, "Start": only that needs `process`.
+#[test]
+fn a_container_without_a_process_can_be_created_but_not_started() {
+    isolated(|| {
+        let bundle = Bundle::new().with(|spec| drop(spec.as_object_mut().unwrap().remove("process")));
+        bundle.create().ok();
+        assert_eq!(bundle.state()["status"], "created");
+        for _ in 0..2 {
+            bundle.runtime(&["start", "c"]).exits(1).says("its config.json has no process");
+            assert_eq!(bundle.state()["status"], "created");
+        }
+        bundle.runtime(&["delete", "--force", "c"]).ok();
+        bundle.run().exits(1).says("its config.json has no process");
+        bundle.assert_nothing_left();
+    });
+}

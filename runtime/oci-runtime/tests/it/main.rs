@@ -11,6 +11,7 @@ mod drop_in;
 mod execs;
 mod hooks;
 mod inside;
+mod kept;
 mod kills;
 mod lifecycle;
 mod mounts;

@@ -184,6 +184,24 @@ fn se_04_a_seccomp_filter_denies_calls() {
 }
 
 #[test]
+fn se_05_a_filter_may_forbid_what_we_do_before_it() {
+    isolated(|| {
+        for privileges in [true, false] {
+            let bundle = Bundle::new().with(|spec| {
+                spec["process"]["noNewPrivileges"] = json!(privileges);
+                spec["process"]["cwd"] = json!("/tmp");
+                spec["linux"]["seccomp"] = json!({
+                    "defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [{ "names": ["getcwd", "chdir"], "action": "SCMP_ACT_ERRNO" }]
+                });
+            });
+            let bundle = bundle.script("readlink /proc/self/cwd; cd / || echo denied");
+            assert_eq!(bundle.run().ok(), "/tmp\ndenied");
+        }
+    });
+}
+
+#[test]
 fn se_05_with_a_strict_filter_the_program_still_starts() {
     isolated(|| {
         // What busybox' true and our own last steps need, and no more.
