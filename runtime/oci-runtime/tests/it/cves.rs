@@ -42,6 +42,11 @@ fn cve_2019_5736_the_runtime_cannot_be_overwritten_through_proc_self_exe() {
         fs::set_permissions(bundle.in_root("bin/evil"), std::os::unix::fs::PermissionsExt::from_mode(0o755))
             .unwrap();
         bundle.runtime(&["exec", "c", "evil"]);
+        // The runtime looks for its user there, which takes a while.
+        let others: String =
+            (1..20_000).map(|id| format!("user{id}:x:{id}:{id}::/home/user{id}:\n")).collect();
+        let passwd = bundle.in_root("etc/passwd");
+        fs::write(&passwd, others + &fs::read_to_string(&passwd).unwrap()).unwrap();
         // A process that waits for the runtime to come by in its PID namespace, and writes to its
         // program once it has ended.
         let catcher = "while test ! -e /tmp/enough; do for p in /proc/[0-9]*; do
