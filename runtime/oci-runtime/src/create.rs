@@ -391,7 +391,7 @@ impl Creation<'_> {
         let empty = Hooks::default();
         let hooks = self.spec.hooks().as_ref().unwrap_or(&empty);
         let record = &ready.record;
-        let state = |status| hook_state(record, status, std::process::id() as i32);
+        let state = || hook_state(record, ContainerStatus::Created.as_str(), std::process::id() as i32);
         let runtime_hooks =
             [hooks.prestart(), hooks.create_runtime()].into_iter().flatten().any(|h| !h.is_empty());
         let keyring = (!options.no_new_keyring).then(|| format!("_ses.{}", record.id));
@@ -465,6 +465,15 @@ impl Creation<'_> {
         ready.record.warnings.extend(warnings.iter().map(ToString::to_string));
         failpoint::hit("create.cgroup");
         ready.timeline.mark("cgroup");
+        Ok(())
+    }
+
+    /// The environment is there, so the container counts as created (runtime.md, "State" and "Lifecycle").
+    pub(crate) fn runtime_hooks(&self, record: &ContainerRecord, pid: i32) -> Result<(), Error> {
+        let Some(hooks) = self.spec.hooks() else { return Ok(()) };
+        let state = hook_state(record, ContainerStatus::Created.as_str(), pid);
+        hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
+        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
         Ok(())
     }
 
@@ -634,7 +643,7 @@ impl Parent<'_> {
         loop {
             match self.channel.receive().map_err(Error::system("hear from init"))? {
                 FromInit::Hooks => {
-                    self.runtime_hooks(ready)?;
+                    self.creation.runtime_hooks(&ready.record, self.pid)?;
                     self.channel.go().map_err(Error::system("release init"))?;
                 }
                 FromInit::Terminal(master) => console = Some(relay(master, self.relayed)),
@@ -648,16 +657,6 @@ impl Parent<'_> {
                 FromInit::Gone => return Err(Error::InitDied { status: String::new() }),
             }
         }
-    }
-
-    /// The environment is there, so the container counts as created (runtime.md, "State" and "Lifecycle").
-    fn runtime_hooks(&self, ready: &Ready<'_>) -> Result<(), Error> {
-        let Some(hooks) = self.creation.spec.hooks() else { return Ok(()) };
-        let state = hook_state(&ready.record, ContainerStatus::Created.as_str(), self.pid);
-        let prestart = hooks.prestart().as_deref().unwrap_or_default();
-        hooks::run_all("prestart", prestart, &state)?;
-        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
-        Ok(())
     }
 
     fn send_listener(&self, ready: &Ready<'_>, number: i32) -> Result<(), Error> {

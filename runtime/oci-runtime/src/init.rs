@@ -81,7 +81,7 @@ pub(crate) struct Prepared<'a> {
     /// `startContainer` hooks.
     pub(crate) start_hooks: &'a [Hook],
     /// The state that hooks get, made for our own process id.
-    pub(crate) hook_state: &'a dyn Fn(&'static str) -> Vec<u8>,
+    pub(crate) hook_state: &'a dyn Fn() -> Vec<u8>,
 }
 
 /// How init gets into v1's cgroup hierarchies.
@@ -295,7 +295,7 @@ fn run_start_hooks(prepared: &Prepared<'_>) -> Result<(), InitError> {
     if prepared.start_hooks.is_empty() {
         return Ok(());
     }
-    let state = (prepared.hook_state)("created");
+    let state = (prepared.hook_state)();
     // As the program would see it, where a hook names none of its own: what others do.
     let env = program::environment(&prepared.plan.process);
     crate::hooks::run_all_with("startContainer", prepared.start_hooks, &state, &env)
@@ -444,7 +444,7 @@ fn run_create_hooks(prepared: &Prepared<'_>, root: Option<&RootDir>) -> Result<(
     if let Some(root) = root {
         rustix::process::fchdir(root.as_fd()).doing(|| "enter the root for the hooks".to_owned())?;
     }
-    let state = (prepared.hook_state)("created");
+    let state = (prepared.hook_state)();
     crate::hooks::run_all_with("createContainer", prepared.create_hooks, &state, &[])
         .map_err(|error| hook_failure(&error))
 }

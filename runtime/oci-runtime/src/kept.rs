@@ -6,11 +6,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::LinuxSeccomp;
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, CWD, OFlags};
 use sys::seccomp::Filter;
 
 /// The directory with the filters that are kept below a state directory.
@@ -30,11 +31,10 @@ impl Kept {
         if !is_ours(&file).ok()? {
             return None;
         }
-        let key = key(section).ok()?;
-        let mut bytes = Vec::with_capacity(key.len() + ROOM);
+        let mut bytes = Vec::with_capacity(section.len() + ROOM);
         file.read_to_end(&mut bytes).ok()?;
         // No text is the beginning of another: an object ends with its last brace.
-        Filter::from_bytes(bytes.strip_prefix(&*key)?)
+        Filter::from_bytes(bytes.strip_prefix(&*program().ok()?)?.strip_prefix(section)?)
     }
 
     /// Keeps the filter that was made from this section, if nothing has to be said of it each time.
@@ -50,16 +50,13 @@ impl Kept {
 
     fn write(&self, text: &[u8], filter: &Filter) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
-        let place = self.place(text);
-        let new = place.with_extension("new");
-        let written = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new);
-        let bytes = [key(text)?, filter.to_bytes()].concat();
-        let written = written.and_then(|mut file| file.write_all(&bytes));
-        match written.and_then(|()| fs::rename(&new, place)) {
-            // Another's who writes it now, or one's who was killed: the next may try again.
-            Err(error) => fs::remove_file(&new).and(Err(error)),
-            done => done,
-        }
+        // Without a name until it is whole: others may do the same now, and anybody may be killed.
+        let nameless = OFlags::TMPFILE.bits().cast_signed();
+        let mut file = OpenOptions::new().write(true).mode(0o600).custom_flags(nameless).open(&self.0)?;
+        file.write_all(&[&program()?, text, &filter.to_bytes()].concat())?;
+        let (source, place) = (format!("/proc/self/fd/{}", file.as_raw_fd()), self.place(text));
+        let _ = fs::remove_file(&place);
+        Ok(rustix::fs::linkat(CWD, &source, CWD, &place, AtFlags::SYMLINK_FOLLOW)?)
     }
 
     /// Texts of the same length share a place: the last one has it. So there are never many.
@@ -68,12 +65,11 @@ impl Kept {
     }
 }
 
-/// Which program this is, and the text.
-fn key(text: &[u8]) -> io::Result<Vec<u8>> {
-    let program = fs::metadata("/proc/self/exe")?;
-    let which = [program.len(), program.mtime().cast_unsigned(), program.mtime_nsec().cast_unsigned()];
-    let which = which.map(u64::to_le_bytes);
-    Ok([which.as_flattened(), text].concat())
+/// Which program this is.
+fn program() -> io::Result<Vec<u8>> {
+    let found = fs::metadata("/proc/self/exe")?;
+    let which = [found.len(), found.mtime().cast_unsigned(), found.mtime_nsec().cast_unsigned()];
+    Ok(which.map(u64::to_le_bytes).concat())
 }
 
 /// How many filters are kept at most.

@@ -140,7 +140,6 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
     let id_maps = namespaces::id_maps(&linux, &namespaces)?;
     let time_offsets = namespaces::time_offsets(&linux, &namespaces)?;
     let has_user_namespace = namespaces.has(sys::Namespace::User);
-    let asked = spec.process().as_ref().map(|asked| process(asked, &linux, &mut warnings));
     let root = root(spec, &linux, bundle)?;
     let mut plan = Plan {
         mounts: mounts::mounts(
@@ -158,7 +157,10 @@ pub fn plan(spec: &Spec, bundle: &Path) -> Result<Plan, SpecError> {
         hostname: spec.hostname().clone().filter(|name| !name.is_empty()),
         domainname: spec.domainname().clone().filter(|name| !name.is_empty()),
         // Without one a container can be created, but not started (runtime.md, "Start").
-        process: asked.transpose()?.unwrap_or_else(ProcessPlan::nothing),
+        process: match spec.process() {
+            Some(asked) => process(asked, &linux, &mut warnings)?,
+            None => ProcessPlan::nothing(),
+        },
         net_devices: network::net_devices(&linux, &namespaces)?,
         rdt: rdt::rdt(&linux)?,
         cgroup_owner: cgroup_owner(spec, &namespaces, id_maps.as_ref()),

@@ -19,11 +19,10 @@ use super::version::Version;
 use super::{CriuError, DESCRIPTORS, Directories, common};
 use crate::create::{Creation, Ready, relay};
 use crate::error::Error;
-use crate::hooks;
 use crate::options::{CreateOptions, Created, Rootfs};
 use crate::plan::{Plan, plan};
 use crate::runtime::Runtime;
-use crate::state::{ContainerRecord, ContainerStatus, hook_state};
+use crate::state::ContainerRecord;
 use crate::store::StateDir;
 
 impl Runtime {
@@ -251,7 +250,7 @@ impl Restoration<'_> {
         fd: Option<OwnedFd>,
     ) -> Result<(), Error> {
         match notify.script.as_str() {
-            "setup-namespaces" => self.runtime_hooks(record, notify.pid),
+            "setup-namespaces" => self.creation.runtime_hooks(record, notify.pid),
             "orphan-pts-master" => {
                 restored.console = fd.map(|master| relay(master, self.options.relayed));
                 Ok(())
@@ -262,14 +261,6 @@ impl Restoration<'_> {
             }
             _ => Ok(()),
         }
-    }
-
-    fn runtime_hooks(&self, record: &ContainerRecord, pid: i32) -> Result<(), Error> {
-        let Some(hooks) = self.creation.spec.hooks() else { return Ok(()) };
-        let state = hook_state(record, ContainerStatus::Creating.as_str(), pid);
-        hooks::run_all("prestart", hooks.prestart().as_deref().unwrap_or_default(), &state)?;
-        hooks::run_all("createRuntime", hooks.create_runtime().as_deref().unwrap_or_default(), &state)?;
-        Ok(())
     }
 
     /// The processes are there, and go on when we have answered.

@@ -114,6 +114,11 @@ impl Bundle {
         self.dir.join("state")
     }
 
+    /// Where filters are kept for other containers.
+    pub(crate) fn kept(&self) -> PathBuf {
+        self.state_root().join(KEPT)
+    }
+
     pub(crate) fn write_config(&self) {
         fs::write(self.dir.join("config.json"), serde_json::to_vec(&self.spec).unwrap()).unwrap();
     }
@@ -212,6 +217,8 @@ pub(crate) fn lives(pid: i32) -> bool {
 pub(crate) fn ns(pid: &str, kind: &str) -> String {
     fs::read_link(Path::new("/proc").join(pid).join("ns").join(kind)).unwrap().to_str().unwrap().to_owned()
 }
+
+pub(crate) const KEPT: &str = "seccomp:kept";
 
 pub(crate) const CAPS: &[&str] = &[
     "CAP_CHOWN",

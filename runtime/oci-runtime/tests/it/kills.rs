@@ -13,7 +13,7 @@ use std::time::Duration;
 use serde_json::json;
 use testkit::{isolated, wait_until};
 
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, KEPT};
 use crate::crashes::others;
 use crate::races::report;
 
@@ -120,7 +120,7 @@ impl Calls {
 /// `create` under strace, which lives beside it and not above.
 fn create(bundle: &Bundle, options: &[&str]) -> ExitStatus {
     // Each time as for the first container with its filter: the calls are the same, and the most.
-    let _ = fs::remove_dir_all(bundle.state_root().join(KEPT));
+    let _ = fs::remove_dir_all(bundle.kept());
     let path = bundle.dir.path().display().to_string();
     let runtime = bundle.command(&["create", "--bundle", &path, "c"]);
     let mut strace = Command::new("strace");
@@ -142,9 +142,6 @@ fn delete(bundle: &Bundle, calm: &Machine, what: &str) {
     assert_eq!(machine(bundle), *calm, "{what}");
     assert!(wait_until(SHORTLY, || others().is_empty()), "{what}: {:?} live", others());
 }
-
-/// Where filters are kept for other containers.
-const KEPT: &str = "seccomp:kept";
 
 /// What a container could leave: mounts, cgroups, its directory. (Namespaces live by processes and
 /// mounts, and there are none.)
